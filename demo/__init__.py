@@ -1,0 +1,1 @@
+"""The browser app: layout and wiring. No model code lives here."""

@@ -1,0 +1,44 @@
+"""Pictures on their way to the browser: as files in Gradio's cache, or inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mmdiff_core.export import png_info
+from mmdiff_core.types import Picture
+
+
+def picture_file(picture: Picture) -> dict[str, Any]:
+    """A finished picture as a PNG with its settings inside."""
+    return _cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
+
+
+def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
+    """A photo as a PNG of that name."""
+    return _cached(_png(photo), name)
+
+
+def data_url(picture: Image.Image) -> str:
+    """A small picture as a URL that needs no request; JPEG, for it is only looked at."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _png(picture: Image.Image, info: PngInfo | None = None) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def _cached(data: bytes, name: str) -> dict[str, Any]:
+    """Write into Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
+    path = save_bytes_to_cache(data, name, get_upload_folder())
+    return {"path": path, "orig_name": name, "mime_type": "image/png", "meta": {"_type": "gradio.FileData"}}

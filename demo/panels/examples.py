@@ -1,0 +1,60 @@
+"""Complete examples: one click fills in subjects, photos and prompt."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+
+from demo.examples import EXAMPLES, Example
+from demo.files import data_url
+from demo.panels.compose import ComposePanel
+from demo.panels.subject import Update
+
+_ON_LOAD = """
+element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-example]");
+  if (card) trigger("pick", { index: Number(card.dataset.example) });
+});
+"""
+
+
+class ExamplePanel:
+    """A row of cards with a thumbnail of every toy."""
+
+    def __init__(self, compose: ComposePanel, examples: tuple[Example, ...] = EXAMPLES) -> None:
+        self.compose = compose
+        self.examples = examples
+
+    def render(self) -> None:
+        """Make the component inside the current layout."""
+        cards = "".join(_card(number, example) for number, example in enumerate(self.examples))
+        self.row = gr.HTML(
+            f'<h2>Start with an example</h2><div class="examples" role="group" aria-label="Examples">{cards}</div>',
+            js_on_load=_ON_LOAD,
+            apply_default_css=False,
+            elem_id="examples",
+            elem_classes="section",
+        )
+
+    def listen(self) -> None:
+        """A click fills the page."""
+        self.row.pick(
+            self._pick,
+            None,
+            self.compose.targets(),
+            queue=False,
+            show_progress_on=self.compose.galleries(),
+            api_visibility="private",
+        )
+
+    def _pick(self, event: gr.EventData) -> Update:
+        return self.compose.fill(self.examples[int(event.index)].filling())
+
+
+def _card(number: int, example: Example) -> str:
+    pictures = "".join(f'<img src="{data_url(thumbnail)}" alt="">' for thumbnail in example.thumbnails())
+    return (
+        f'<button type="button" class="example" data-example="{number}">'
+        f'<span class="faces">{pictures}</span><span>{escape(example.prompt)}</span></button>'
+    )

@@ -1,0 +1,82 @@
+"""What the line asks of a diffusion model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from mmdiff_core.attention_maps import Recorder
+from mmdiff_core.encoders.image import ImageEncoder
+from mmdiff_core.encoders.text import FusedWords, TextEncoder
+from mmdiff_core.types import Condition, PromptTokens, Size, TextStates
+
+TextDeltas = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a request gets where it leaves a number open."""
+
+    steps: int
+    guidance: float
+    start_step: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone(ABC):
+    """A latent diffusion model with CLIP text encoders, stock in every weight.
+
+    Its UNet carries the conditioned attention processors, which know nothing of a request.
+    """
+
+    name: str
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    tokenizers: tuple[PreTrainedTokenizerBase, ...]
+    text_encoders: tuple[TextEncoder, ...]
+    image_encoder: ImageEncoder | None
+    scheduler: SchedulerMixin  # a template: every picture gets a fresh one
+    sizes: Size
+    defaults: Defaults
+
+    @abstractmethod
+    def fresh_scheduler(self) -> SchedulerMixin:
+        """A scheduler for one picture; schedulers keep state and are never shared."""
+
+    @abstractmethod
+    def encode_text(
+        self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
+    ) -> TextStates:
+        """Encode a batch; one entry per text encoder in every argument."""
+
+    @abstractmethod
+    def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
+        """Encode the unguided half, which never sees a photo."""
+
+    @abstractmethod
+    def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
+        """What the UNet reads beside the text, for pictures of ``size`` = (width, height)."""
+
+    @abstractmethod
+    def noise(self, seed: int, width: int, height: int) -> Tensor:
+        """Standard normal latents (1, c, h, w) of a seed, drawn on the CPU in float32 so that any device agrees."""
+
+    @abstractmethod
+    def predict_noise(
+        self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
+    ) -> Tensor:
+        """One forward of the UNet: (B, c, h, w) -> (B, c, h, w); the velocity for a flow model."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> list[Image.Image]:
+        """Pictures of latents (B, c, h, w)."""
+
+    @abstractmethod
+    def preview(self, latents: Tensor) -> Image.Image:
+        """A rough small picture of latents (1, c, h, w): one matrix from channels to RGB."""

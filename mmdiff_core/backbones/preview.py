@@ -1,0 +1,60 @@
+"""Pictures of latents: the decoder's output, and a rough preview by one matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from PIL import Image
+from torch import Tensor
+
+FIT_PICTURES = 2
+FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
+FIT_SIDE = 16  # latent pixels a side of a fitted picture
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPreview:
+    """The linear map from latent channels to RGB, fast enough for every step."""
+
+    matrix: Tensor  # (c, 3)
+    bias: Tensor  # (3,)
+
+    def __call__(self, latents: Tensor) -> Image.Image:
+        """A picture in the size of the latents (1, c, h, w)."""
+        pixels = latents[0].float().cpu().movedim(0, -1) @ self.matrix + self.bias  # (h, w, 3)
+        return to_pictures(pixels.movedim(-1, 0)[None])[0]
+
+
+def to_pictures(pixels: Tensor) -> list[Image.Image]:
+    """(B, 3, H, W) with [0, 1] as the visible range -> 8-bit pictures."""
+    values = (pixels.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(picture) for picture in values]
+
+
+@torch.no_grad()
+def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPreview:
+    """The least-squares map from an autoencoder's scaled latents back to colour.
+
+    Args:
+        vae: the autoencoder.
+        pictures: (n, 3, H, W) in [0, 1] to fit on. By default smooth random colours, so that any autoencoder gets a
+            preview without a table; that is approximate by nature, and takes as long as encoding a few pictures.
+    """
+    if pictures is None:
+        pictures = random_colours(FIT_SIDE * 2 ** (len(vae.config.block_out_channels) - 1))
+    scaled = (pictures * 2 - 1).to(vae.device, vae.dtype)
+    latents = torch.cat([vae.encode(chunk).latent_dist.mode() for chunk in scaled.split(8)]) * vae.config.scaling_factor
+    seen = F.interpolate(pictures, latents.shape[-2:], mode="area").movedim(1, -1).flatten(0, 2).float().cpu()
+    known = latents.movedim(1, -1).flatten(0, 2).float().cpu()  # (n h w, c)
+    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    solution = torch.linalg.lstsq(known, seen, driver="gelsd").solution  # (c + 1, 3)
+    return LatentPreview(solution[:-1], solution[-1])
+
+
+def random_colours(side: int) -> Tensor:
+    """Smooth pictures (n, 3, side, side) of colours all over the cube, always the same."""
+    drawn = torch.rand(FIT_PICTURES, 3, FIT_BLOBS, FIT_BLOBS, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(drawn, side, mode="bicubic").clamp(0, 1)

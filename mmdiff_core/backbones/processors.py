@@ -1,0 +1,176 @@
+"""MM-Diff inside diffusers' UNet: attention processors that know their own path and nothing about a request.
+
+Everything of a request arrives with the call::
+
+    unet(latents, t, encoder_hidden_states=states, cross_attention_kwargs={"mmdiff": Call(condition, sizes, recorder)})
+
+so that interleaved requests share nothing, and a call without ``mmdiff`` is the stock UNet's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmdiff_core.errors import ModelError
+from mmdiff_core.nn.attention import Watch, attend, merge_heads, multimodal_attention, split_heads
+from mmdiff_core.nn.config import AttentionLayer
+from mmdiff_core.types import Condition, KeyValue, LayerCondition, LayerMaps, Recording
+
+LayerSizes = Mapping[str, tuple[int, int]]
+
+
+class Recorder(Protocol):
+    """Takes the maps of one forward."""
+
+    @property
+    def wants(self) -> Recording:
+        """What to record."""
+
+    def add(self, maps: LayerMaps) -> None:
+        """Take one layer's maps."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one forward of the UNet is conditioned on, and who listens."""
+
+    condition: Condition
+    sizes: LayerSizes  # (h, w) by layer path, of :func:`layer_sizes`
+    recorder: Recorder | None = None
+
+
+class ConditionedAttention:
+    """Processor of one attention layer: multimodal where the call brings a condition for it, stock elsewhere."""
+
+    def __init__(self, path: str, stock: Callable[..., Tensor]) -> None:
+        self.path = path
+        self.stock = stock
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        mmdiff: Call | None = None,
+    ) -> Tensor:
+        """Args: hidden_states (B, L, width), encoder_hidden_states (B, T, D). Returns (B, L, width)."""
+        layer = None if mmdiff is None else mmdiff.condition.layers.get(self.path)
+        if mmdiff is None or layer is None:
+            return self.stock(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        if attention_mask is not None:
+            raise ModelError("attention masks cannot be combined with subjects; call the UNet without a mask")
+        query = split_heads(_linear(hidden_states, layer.query, attn.to_q), attn.heads)  # (B, H, L, d)
+        if layer.text is None:
+            output = attend(query, _self_key_value(attn, hidden_states, layer))
+        else:
+            output = self._cross(query, layer, layer.text, mmdiff)
+        projection, dropout = attn.to_out
+        return dropout(_linear(merge_heads(output), layer.output, cast(nn.Linear, projection)))  # (B, L, width)
+
+    def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Call) -> Tensor:
+        """Multimodal attention, recorded if somebody listens. Args: query (B, H, L, d). Returns the same shape."""
+        watch = None if call.recorder is None else _watch(call.condition, call.recorder.wants)
+        attended = multimodal_attention(query, text, layer.image, watch)
+        if call.recorder is not None and attended.maps is not None:
+            size = call.sizes[self.path]
+            streams = {stream: x.unflatten(-1, size) for stream, x in attended.maps.items()}
+            call.recorder.add(LayerMaps(self.path, size, streams))
+        return attended.output
+
+
+def install(unet: UNet2DConditionModel) -> None:
+    """Give every attention layer a :class:`ConditionedAttention`. The UNet's weights and state dict stay stock."""
+    processors: dict[str, Any] = {}
+    for path, attn in _attention_layers(unet):
+        stock = attn.processor
+        processors[f"{path}.processor"] = (
+            stock if isinstance(stock, ConditionedAttention) else ConditionedAttention(path, stock)
+        )
+    unet.set_attn_processor(processors)
+
+
+def uninstall(unet: UNet2DConditionModel) -> None:
+    """Put back the processors that :func:`install` found."""
+    unet.set_attn_processor(
+        {
+            f"{path}.processor": getattr(attn.processor, "stock", attn.processor)
+            for path, attn in _attention_layers(unet)
+        }
+    )
+
+
+def cross_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, ...]:
+    """The layers that look at the prompt, as :class:`AdapterConfig` wants them, in the UNet's order.
+
+    Raises:
+        ModelError: a layer is not of the kind that Stable Diffusion and SDXL have.
+    """
+    return tuple(_describe(path, attn) for path, attn in _attention_layers(unet) if attn.is_cross_attention)
+
+
+def self_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, ...]:
+    """The layers in which pixels look at each other; order and errors as :func:`cross_attention_layers`."""
+    return tuple(_describe(path, attn) for path, attn in _attention_layers(unet) if not attn.is_cross_attention)
+
+
+def layer_sizes(unet: UNet2DConditionModel, height: int, width: int) -> dict[str, tuple[int, int]]:
+    """(h, w) of every attention layer's hidden states, for latents of that height and width, odd ones too."""
+    levels = [(height, width)]  # of the down blocks, then of the middle
+    for block in unet.down_blocks:
+        h, w = levels[-1]
+        for layer in cast(Any, block).downsamplers or ():
+            up = 1 if layer.padding else 0  # unpadded, diffusers rounds down
+            h, w = (h + up) // 2, (w + up) // 2
+        levels.append((h, w))
+    blocks = {"mid_block": levels[-1]}
+    for index in range(len(unet.down_blocks)):
+        blocks[f"down_blocks.{index}"] = levels[index]
+        blocks[f"up_blocks.{len(unet.down_blocks) - 1 - index}"] = levels[index]
+    return {path: blocks[path.split(".attentions.")[0]] for path, _ in _attention_layers(unet)}
+
+
+def _attention_layers(unet: UNet2DConditionModel) -> Iterator[tuple[str, Attention]]:
+    """Every attention layer with its path in the UNet."""
+    for name in unet.attn_processors:
+        path = name.removesuffix(".processor")
+        yield path, cast(Attention, unet.get_submodule(path))
+
+
+def _describe(path: str, attn: Attention) -> AttentionLayer:
+    """The shape of a layer, refused if our processor would not compute what the stock one does."""
+    extras = (attn.group_norm, attn.spatial_norm, attn.norm_cross, attn.norm_q, attn.norm_k, attn.to_q.bias)
+    plain = attn.scale_qk and not attn.residual_connection and attn.rescale_output_factor == 1
+    if any(extra is not None for extra in extras) or not plain or attn.to_k is None:
+        raise ModelError(f"the attention layer {path} is of a kind that MM-Diff is not made for: {attn}")
+    return AttentionLayer(path, attn.query_dim, attn.cross_attention_dim, attn.inner_dim, attn.heads)
+
+
+def _self_key_value(attn: Attention, hidden_states: Tensor, layer: LayerCondition) -> KeyValue:
+    """Keys and values of a self-attention. Args: hidden_states (B, L, width)."""
+    key = split_heads(_linear(hidden_states, layer.key, attn.to_k), attn.heads)
+    value = split_heads(_linear(hidden_states, layer.value, attn.to_v), attn.heads)
+    return KeyValue(key, value)
+
+
+def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear) -> Tensor:
+    """The frozen layer with the merged weight in the place of its own, if there is one."""
+    return frozen(x) if merged is None else F.linear(x, merged, frozen.bias)
+
+
+def _watch(condition: Condition, recording: Recording) -> Watch:
+    """What to look at in a layer, for this condition."""
+    subjects, words = condition.subjects, condition.words
+    if subjects is None:
+        owners, present = words.new_zeros(0), words.new_zeros(words.shape[0], 0).bool()
+    else:
+        owners, present = subjects.owners, subjects.present
+    return Watch(words, owners, present, condition.guided.to(words.device), recording)

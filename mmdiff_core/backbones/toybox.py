@@ -1,0 +1,53 @@
+"""Toybox, the small model that ships with the project: stock Stable Diffusion parts at small size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import torch
+
+from mmdiff_core.backbones.base import Defaults
+from mmdiff_core.backbones.preview import LatentPreview
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion
+from mmdiff_core.errors import ModelError
+from mmdiff_core.nn.adapter import MMDiffAdapter
+
+FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
+DEFAULTS = Defaults(steps=20, guidance=3.0)
+NEEDED = ("model_index.json", "adapter.safetensors", "preview.json")
+
+
+def is_toybox(folder: str | PathLike[str]) -> bool:
+    """Whether the folder has all the files of a built-in model."""
+    return all((Path(folder) / name).is_file() for name in NEEDED)
+
+
+def load_toybox(
+    folder: str | PathLike[str] = FOLDER,
+    device: str | torch.device = "cpu",
+    adapter: str | PathLike[str] | None = None,
+) -> tuple[StableDiffusion, MMDiffAdapter]:
+    """The built-in model and its adapter, in float32.
+
+    The folder opens with plain ``StableDiffusionPipeline.from_pretrained``; beside the stock parts it holds
+    ``adapter.safetensors`` and ``preview.json`` (``matrix`` c x 3, ``bias`` 3). ``adapter`` is another file to use.
+
+    Raises:
+        ModelError: the folder or a part of it is missing.
+    """
+    folder = Path(folder)
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f'The built-in model is incomplete: {", ".join(missing)} not found in "{folder}". Get the complete '
+            'repository, with its "assets" folder, or train the model with "python -m mmdiff_core train".'
+        )
+    values = json.loads((folder / "preview.json").read_text())
+    preview = LatentPreview(torch.tensor(values["matrix"]), torch.tensor(values["bias"]))
+    weights = adapter or folder / "adapter.safetensors"
+    backbone, loaded = load_stable_diffusion(folder, weights, device=device, preview=preview)
+    assert loaded is not None  # a file was given
+    return replace(backbone, name="toybox", defaults=DEFAULTS), loaded

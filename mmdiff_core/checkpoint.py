@@ -1,0 +1,105 @@
+"""An adapter as one safetensors file with its configuration inside. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mmdiff_core.errors import CheckpointError
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+
+FORMAT = "mmdiff-adapter-1"
+_SHOWN = 5  # names in an error message
+
+
+def save_adapter(
+    adapter: MMDiffAdapter, path: Path | str, extra: Mapping[str, str] | None = None, dtype: torch.dtype | None = None
+) -> None:
+    """Write every tensor and the configuration; a crash leaves the old file or the new one, never half of one.
+
+    Args:
+        adapter: what to save.
+        path: of the file; its folder is made if need be.
+        extra: more metadata, e.g. how the adapter was trained. ``format`` and ``config`` are taken.
+        dtype: precision of the file; None keeps the adapter's own.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in adapter.state_dict().items()}
+    metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(tensors, aside, metadata)
+        Path(aside).chmod(0o644)  # mkstemp's files are private
+        Path(aside).replace(path)
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
+def load_adapter(path: Path | str, dtype: torch.dtype = torch.float32) -> MMDiffAdapter:
+    """Rebuild an adapter from its file alone, on the CPU.
+
+    Args:
+        path: a file of :func:`save_adapter`.
+        dtype: precision of the tensors in memory.
+
+    Raises:
+        CheckpointError: no such file, not an adapter, or keys, shapes or numbers that do not fit its configuration.
+    """
+    tensors, metadata = _read(Path(path))
+    if metadata.get("format") != FORMAT or "config" not in metadata:
+        raise CheckpointError(f"{path} is not an MM-Diff adapter of this version (format {FORMAT})")
+    adapter = MMDiffAdapter(AdapterConfig.from_json(metadata["config"]))
+    fill(adapter, tensors, str(path))
+    return adapter.to(dtype)
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The metadata of a file of :func:`save_adapter`, without its tensors. Errors as :func:`load_adapter`."""
+    return _read(Path(path), with_tensors=False)[1]
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load ``tensors`` into ``module``, every key and shape accounted for before the first is copied.
+
+    Raises:
+        CheckpointError: a key too many or too few, another shape, or numbers that are not finite.
+    """
+    expected = module.state_dict()
+    shared = expected.keys() & tensors.keys()
+    complaints = {
+        "missing": expected.keys() - tensors.keys(),
+        "unknown": tensors.keys() - expected.keys(),
+        "of another shape": {name for name in shared if tensors[name].shape != expected[name].shape},
+        "not finite": {name for name in shared if not torch.isfinite(tensors[name]).all()},
+    }
+    told = [f"{len(names)} {what} ({_some(names)})" for what, names in complaints.items() if names]
+    if told:
+        raise CheckpointError(f"the tensors in {source} do not fit the adapter: {'; '.join(told)}")
+    module.load_state_dict(dict(tensors))
+
+
+def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no adapter file at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys() if with_tensors else ()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _some(names: set[str]) -> str:
+    """The first few names."""
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, ..."

@@ -1,0 +1,143 @@
+"""From photos and prompts to the one frozen record that conditions a denoising step.
+
+Training and the pipeline go through the same ``build_condition``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mmdiff_core.backbones.base import Backbone, TextDeltas
+from mmdiff_core.encoders.image import ImageEncoder
+from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.text import FusedWords
+from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
+from mmdiff_core.types import Condition, ImageFeatures, PromptTokens, Subject, SubjectEmbeddings, TextStates
+
+
+def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject]) -> ImageFeatures:
+    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject."""
+    most = max(len(subject.photos) for subject in subjects)
+    pixels = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
+    present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
+    for s, subject in enumerate(subjects):
+        for p, photo in enumerate(subject.photos):
+            pixels[0, s, p] = prepare(photo, encoder.size)
+            present[0, s, p] = True
+    return encode_pixels(encoder, pixels, present)
+
+
+def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
+    """Features of a batch of photos; padding is not encoded and gives zeros.
+
+    Args:
+        encoder: the image encoder.
+        pixels: (B, S, P, 3, R, R) in [0, 1].
+        present: (B, S, P) bool.
+    """
+    cls, patches = encoder.encode(pixels[present])  # (n, Dv), (n, M, Dh)
+    present = present.to(cls.device)
+    return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
+
+
+def _scatter(values: Tensor, present: Tensor) -> Tensor:
+    """(n, ...) -> (B, S, P, ...) with zeros where nothing is present."""
+    full = values.new_zeros(*present.shape, *values.shape[1:])
+    return full.index_put(present.nonzero(as_tuple=True), values)
+
+
+def encode_prompts(
+    backbone: Backbone,
+    tokens: Sequence[PromptTokens],
+    adapter: MMDiffAdapter | None = None,
+    subjects: SubjectEmbeddings | None = None,
+) -> TextStates:
+    """Encode a batch of prompts, with the subjects' photos fused into their words if there are ``subjects``.
+
+    The adapter's LoRA on the text encoders, if it has any, is on with and without subjects.
+    """
+    encoders = range(len(backbone.text_encoders))
+    fused: list[FusedWords | None] = [None for _ in encoders]
+    if adapter is not None and subjects is not None and subjects.words:
+        fused = [FusedWords(adapter.word_fusions[i], subjects.words[i]) for i in encoders]
+    return backbone.encode_text(tokens, fused, _text_deltas(backbone, adapter))
+
+
+def _text_deltas(backbone: Backbone, adapter: MMDiffAdapter | None) -> list[TextDeltas]:
+    return [{} if adapter is None else adapter.text_encoder_deltas(i) for i in range(len(backbone.text_encoders))]
+
+
+def build_condition(
+    backbone: Backbone,
+    adapter: MMDiffAdapter | None,
+    weights: Mapping[str, LayerWeights],
+    tokens: Sequence[PromptTokens],
+    subjects: SubjectEmbeddings | None = None,
+    strengths: Tensor | None = None,
+    *,
+    size: tuple[int, int],
+    negative: Sequence[PromptTokens] | None = None,
+) -> Condition:
+    """Everything that conditions a denoising step, with keys and values of every layer computed.
+
+    Args:
+        backbone: the model whose text encoders are used.
+        adapter: None for the stock model.
+        weights: ``adapter.weights(backbone.unet)``; empty without an adapter.
+        tokens: one batch (B, T) per text encoder.
+        subjects: what the photos became; None for the plain text without an image term (delayed merging).
+        strengths: (B, S) weight of each subject's image term; 1 by default.
+        size: (width, height) of the pictures in pixels.
+        negative: the negative prompt per text encoder, for classifier-free guidance. It becomes a first half of the
+            batch without any photo: plain text, no subject token present, strength 0.
+    """
+    text = encode_prompts(backbone, tokens, adapter, subjects)
+    words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
+    strengths = torch.ones(words.shape) if strengths is None else strengths
+    condition = Condition(
+        text=text,
+        subjects=subjects,
+        words=words,
+        strengths=strengths.to(text.states),
+        guided=torch.ones(len(words), dtype=torch.bool, device=words.device),
+    )
+    if negative is not None:
+        condition = _with_unguided_half(condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter)))
+    condition = replace(condition, added=backbone.added_conditions(condition.text, size))
+    if adapter is None:
+        return condition
+    return condition.with_layers(
+        adapter.condition_layers(weights, condition.text.states, condition.subjects, condition.strengths)
+    )
+
+
+def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:
+    """The batch [unguided, guided]; the first half knows no subject."""
+    return Condition(
+        text=_both_halves(unguided, condition.text),
+        subjects=condition.subjects and _with_absent_half(condition.subjects),
+        words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
+        strengths=torch.cat([torch.zeros_like(condition.strengths), condition.strengths]),
+        guided=torch.cat([torch.zeros_like(condition.guided), condition.guided]),
+    )
+
+
+def _both_halves(unguided: TextStates, guided: TextStates) -> TextStates:
+    """(1, T, D) and (B, T, D) -> (2B, T, D), and so the pooled vectors."""
+    states = torch.cat([unguided.states.expand_as(guided.states), guided.states])
+    if unguided.pooled is None or guided.pooled is None:
+        return TextStates(states)
+    return TextStates(states, torch.cat([unguided.pooled.expand_as(guided.pooled), guided.pooled]))
+
+
+def _with_absent_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:
+    return replace(
+        subjects,
+        words=tuple(torch.cat([torch.zeros_like(vectors), vectors]) for vectors in subjects.words),
+        tokens=torch.cat([torch.zeros_like(subjects.tokens), subjects.tokens]),
+        present=torch.cat([torch.zeros_like(subjects.present), subjects.present]),
+    )

@@ -1,0 +1,65 @@
+"""The CLIP image encoder: one forward, two outputs (paper, figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class ImageEncoder(nn.Module):
+    """CLIP vision tower that gives the projected CLS and the penultimate patch tokens of a photo.
+
+    Args:
+        model: the vision tower with its projection.
+        mean, std: the model's own normalisation of [0, 1] pixels.
+        keep_cls: leave the CLS token among the patches, as the official release does.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: CLIPVisionModelWithProjection,
+        mean: Sequence[float] = CLIP_MEAN,
+        std: Sequence[float] = CLIP_STD,
+        keep_cls: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.keep_cls = keep_cls
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the square pictures that the model reads."""
+        return self.model.config.image_size
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See photos.
+
+        Args:
+            pixels: (n, 3, h, w) in [0, 1], any size; resized to the model's own if they differ.
+
+        Returns:
+            The projected CLS (n, Dv) and the penultimate tokens (n, M, Dh).
+        """
+        pixels = self.normalise(pixels)
+        output = self.model(pixel_values=pixels, output_hidden_states=True)
+        patches = output.hidden_states[-2]  # (n, 1 + M, Dh)
+        return output.image_embeds, patches if self.keep_cls else patches[:, 1:]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """[0, 1] pixels (n, 3, h, w) -> what the model was trained on (n, 3, size, size)."""
+        pixels = pixels.to(self.mean)
+        if pixels.shape[-2:] != (self.size, self.size):
+            pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
+        return ((pixels - self.mean) / self.std).to(self.model.dtype)

@@ -1,0 +1,152 @@
+"""From a person's prompt to tokens: where the words of each subject stand.
+
+A subject's words are found by its name (whole words, any case, several words, the n-th occurrence where
+subjects share a name) or by the trigger ``<|subj|>`` that follows a word, as in the official release.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from mmdiff_core.errors import PromptError
+from mmdiff_core.types import PromptTokens, Word
+
+logger = logging.getLogger(__name__)
+
+TRIGGER = "<|subj|>"
+_TRIGGER_WITH_SPACE = re.compile(r"[ \t]*" + re.escape(TRIGGER))
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+Span = tuple[int, int]
+
+
+def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]]:
+    """The prompt without triggers, and the words of every subject in it, in the order of the subjects.
+
+    Longer names choose first, so that "black cat" and "cat" both find theirs. A name that a trigger follows is
+    preferred to one without; subjects whose name does not occur take the remaining triggers in order.
+
+    Raises:
+        PromptError: the prompt is empty, a subject is not in it, a trigger follows no word, or there are more
+            triggers than subjects. The message names the subject and shows the prompt.
+    """
+    if not prompt.strip():
+        raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
+    clean, marks = _take_triggers_out(prompt)
+    claimed = _claim_by_name(clean, names, marks)
+    missing = [subject for subject in range(len(names)) if subject not in claimed]
+    loose = [mark for mark in marks if not _overlaps(mark, claimed.values())]
+    if len(loose) < len(missing):
+        raise PromptError(_not_found(prompt, names, missing[len(loose)]))
+    if len(loose) > len(missing):
+        start, end = loose[len(missing)]
+        raise PromptError(
+            f'"{clean[start:end]}" is marked with {TRIGGER} but there is no subject left for it: '
+            f'the prompt "{prompt}" has more triggers than the {len(names)} subject(s).'
+        )
+    claimed |= zip(missing, loose, strict=True)
+    spans = (claimed[subject] for subject in range(len(names)))
+    return clean, tuple(Word(subject, clean[start:end], start, end) for subject, (start, end) in enumerate(spans))
+
+
+def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> dict[int, Span]:
+    """The words of every subject whose name stands in the text; no two subjects share any."""
+    claimed: dict[int, Span] = {}
+    for subject in sorted(range(len(names)), key=lambda subject: -len(names[subject].strip())):
+        free = [span for span in _occurrences(text, names[subject]) if not _overlaps(span, claimed.values())]
+        marked = [span for span in free if _overlaps(span, marks)]
+        if free:
+            claimed[subject] = (marked or free)[0]
+    return claimed
+
+
+def _take_triggers_out(prompt: str) -> tuple[str, list[Span]]:
+    """The prompt without triggers, and the span of the word that each trigger marks (a doubled trigger counts once)."""
+    pieces = _TRIGGER_WITH_SPACE.split(prompt)
+    clean, positions = pieces[0], []
+    for _, piece in pairwise(pieces):
+        positions.append(len(clean))
+        clean += piece
+    marks: list[Span] = []
+    for position in positions:
+        before = [match.span() for match in _WORD.finditer(clean) if match.start() < position]
+        if not before:
+            raise PromptError(f'{TRIGGER} must follow the word of a subject, but starts the prompt "{prompt}".')
+        if before[-1] not in marks:
+            marks.append(before[-1])
+    return clean, marks
+
+
+def _occurrences(text: str, name: str) -> list[Span]:
+    """Where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between them."""
+    words = name.split()
+    if not words:
+        return []
+    pattern = r"(?<![\w-])" + r"\s+".join(map(re.escape, words)) + r"(?![\w-])"
+    return [match.span() for match in re.finditer(pattern, text, re.IGNORECASE)]
+
+
+def _overlaps(span: Span, others: Iterable[Span]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in others)
+
+
+def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:
+    name = names[subject].strip()
+    if not name:
+        return f'Subject {subject + 1} has no name: give it the words that stand for it in the prompt "{prompt}".'
+    times = sum(other.strip().lower() == name.lower() for other in names)
+    if times > 1:
+        return f'{times} subjects are named "{name}", but the prompt "{prompt}" does not name it {times} times.'
+    return f'The subject "{name}" is not in the prompt "{prompt}": write its name there as it stands.'
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word] = ()) -> PromptTokens:
+    """Token ids (1, T) of a prompt without triggers, and the last token of each subject's word (1, S).
+
+    Raises:
+        PromptError: a subject's word lies beyond the tokenizer's limit.
+    """
+    encoded = tokenizer(
+        prompt,
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_offsets_mapping=True,
+    )
+    offsets: list[Span] = encoded["offset_mapping"]
+    _warn_of_truncation(prompt, offsets)
+    places = [_last_token(offsets, word) for word in words]
+    for word, place in zip(words, places, strict=True):
+        if place is None:
+            raise PromptError(
+                f'The subject "{word.text}" comes too late in the prompt "{prompt}": the text encoder reads only '
+                f"the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the prompt."
+            )
+    ids = torch.tensor([encoded["input_ids"]], dtype=torch.long)  # (1, T)
+    return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))
+
+
+def _last_token(offsets: Sequence[Span], word: Word) -> int | None:
+    """The last token that covers the word's last character; special tokens cover none."""
+    covering = [i for i, (start, end) in enumerate(offsets) if start < word.end <= end]
+    return covering[-1] if covering else None
+
+
+def _warn_of_truncation(prompt: str, offsets: Sequence[Span]) -> None:
+    read = max((end for _, end in offsets), default=0)
+    if prompt[read:].strip():
+        logger.warning('The text encoder does not see the end of the prompt: "%s"', prompt[read:].strip())
+
+
+def stack_tokens(prompts: Sequence[PromptTokens]) -> PromptTokens:
+    """Several prompts for one text encoder as a batch; prompts with fewer subjects are padded with -1."""
+    subjects = max(tokens.words.shape[1] for tokens in prompts)
+    ids = torch.cat([tokens.ids for tokens in prompts])
+    words = [torch.nn.functional.pad(t.words, (0, subjects - t.words.shape[1]), value=-1) for t in prompts]
+    return PromptTokens(ids, torch.cat(words))

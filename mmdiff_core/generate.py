@@ -1,0 +1,184 @@
+"""``python -m mmdiff_core generate``: photos and a prompt to pictures, overlays, maps and settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdiff_core.errors import PhotoError, SettingsError
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+    from mmdiff_core.types import GenerateRequest, Step, Subject
+
+EXAMPLE = """example:
+  python -m mmdiff_core generate --prompt "a cat next to a robot on the beach" \\
+      --subject cat=a.png,b.png --subject robot=c.png --seed 7 --out out/
+"""
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; importing torch waits until it runs."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="make pictures of the subjects in your photos",
+        description="Make pictures of the subjects in your photos, with a heatmap per subject.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--prompt", required=True, help="the picture in words; it names every subject")
+    add("--subject", action="append", default=[], metavar="NAME=PHOTO[,PHOTO...]", help="files or a folder; repeatable")
+    add("--strength", action="append", default=[], metavar="NAME=NUMBER", help="weight of a subject's photos, 1")
+    add("--negative-prompt", default="", help="what to keep out of the picture")
+    add("--seed", type=int, nargs="+", default=[0], help="one picture per seed")
+    add("--pictures", type=int, metavar="N", help="N pictures with seeds counted up from the first")
+    add("--steps", type=int, help="denoising steps")
+    add("--guidance", type=float, help="how closely to follow the prompt; up to 1 is off")
+    add("--start-step", type=int, help="first step that sees the photos")
+    add("--width", type=int)
+    add("--height", type=int)
+    add("--map", choices=("text", "image", "influence"), default="image", help="kind of map in the overlays")
+    add("--no-maps", action="store_true", help="record no maps, which is a little faster")
+    add("--per-head", action="store_true", help="keep the maps of every attention head")
+    add("--model", default="toybox", help="\"toybox\", a folder in diffusers' format, or a name in the hub's cache")
+    add("--adapter", type=Path, help="MM-Diff weights for the model")
+    add("--image-encoder", help="folder of a CLIP vision model, where the model has none of its own")
+    add("--device", help="cpu, cuda, ...; by default a GPU if there is one")
+    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="precision, float32")
+    add("--out", type=Path, default=Path("out"), help="folder for the results, out/")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the pictures; each is written as soon as it is finished."""
+    from mmdiff_core.export import write_picture
+
+    request = read_request(args)
+    personalizer = _load(args)
+    _make_folder(args.out)
+    written: list[dict[str, object]] = []
+    for step in _with_progress(personalizer.generate(request)):
+        if step.picture is not None:
+            stem = f"{step.picture_index + 1}_seed{step.picture.seed}"
+            files = write_picture(step.picture, args.out, stem, args.map)
+            written.append({**step.picture.settings, "files": [file.name for file in files]})
+            _write_settings(args.out / "settings.json", args.subject, written)
+            sys.stdout.write("".join(f"{file}\n" for file in files))
+    sys.stdout.write(f"{args.out / 'settings.json'}\n")
+    return 0
+
+
+def read_request(args: argparse.Namespace) -> GenerateRequest:
+    """The request that the flags describe.
+
+    Raises:
+        SettingsError: a flag cannot be read.
+        PhotoError: a photo cannot be used.
+    """
+    from mmdiff_core.types import GenerateRequest, Recording
+
+    if args.pictures is not None and args.pictures < 1:
+        raise SettingsError(f"--pictures must be at least 1, but is {args.pictures}.")
+    seeds = args.seed if args.pictures is None else range(args.seed[0], args.seed[0] + args.pictures)
+    return GenerateRequest(
+        prompt=args.prompt,
+        subjects=read_subjects(args.subject, args.strength),
+        negative_prompt=args.negative_prompt,
+        seeds=tuple(seeds),
+        steps=args.steps,
+        guidance=args.guidance,
+        start_step=args.start_step,
+        width=args.width,
+        height=args.height,
+        recording=None if args.no_maps else Recording(per_head=args.per_head),
+    )
+
+
+def read_subjects(subjects: Sequence[str], strengths: Sequence[str]) -> tuple[Subject, ...]:
+    """``cat=a.png,b.png`` and ``cat=0.8`` as subjects with loaded photos."""
+    from mmdiff_core.encoders.photo import load_photo
+    from mmdiff_core.types import Subject
+
+    pairs = [_split(text, "--subject", "cat=a.png,b.png") for text in subjects]
+    weights = read_strengths(strengths, [name for name, _ in pairs])
+    return tuple(
+        Subject(name, tuple(map(load_photo, _photo_files(name, paths))), weights.get(name, 1.0))
+        for name, paths in pairs
+    )
+
+
+def read_strengths(strengths: Iterable[str], names: Sequence[str]) -> Mapping[str, float]:
+    """``cat=0.8`` by name."""
+    weights = {}
+    for text in strengths:
+        name, number = _split(text, "--strength", "cat=0.8")
+        if name not in names:
+            raise SettingsError(f"--strength {text} names no subject: there is {', '.join(names) or 'none'}.")
+        try:
+            weights[name] = float(number)
+        except ValueError as error:
+            raise SettingsError(f'--strength {text}: "{number}" is not a number.') from error
+    return weights
+
+
+def _split(text: str, flag: str, example: str) -> tuple[str, str]:
+    name, sign, rest = text.partition("=")
+    if not sign or not name.strip() or not rest.strip():
+        raise SettingsError(f'{flag} {text} cannot be read: write it as in "{flag} {example}".')
+    return name.strip(), rest.strip()
+
+
+def _photo_files(name: str, paths: str) -> list[Path]:
+    """The files of ``a.png,b.png``; a folder stands for the pictures in it."""
+    files: list[Path] = []
+    for path in map(Path, filter(None, paths.split(","))):
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise PhotoError(f'The folder "{path}" for the subject "{name}" holds no picture.')
+        files += inside
+    return files
+
+
+def _load(args: argparse.Namespace) -> Personalizer:
+    import torch
+
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.pipeline import Personalizer
+
+    quiet_libraries()
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f'The device "{device}" cannot be used here: leave --device out or say cpu.') from error
+    return Personalizer.load(args.model, args.adapter, args.image_encoder, device, getattr(torch, args.dtype))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f'The folder "{folder}" cannot be made: {error.strerror}.') from error
+
+
+def _with_progress(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same steps under a bar for all pictures."""
+    from tqdm import tqdm
+
+    with tqdm(desc="picture 1", unit="step") as bar:
+        for step in steps:
+            bar.total = step.steps * step.picture_count
+            bar.set_description(f"picture {step.picture_index + 1} of {step.picture_count}", refresh=False)
+            bar.update()
+            yield step
+
+
+def _write_settings(path: Path, subjects: Sequence[str], pictures: Sequence[Mapping[str, object]]) -> None:
+    text = json.dumps({"subjects": list(subjects), "pictures": list(pictures)}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Attention maps as pictures: a colour per subject, laid over the result."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+# Okabe and Ito's colours, which colour-blind people tell apart; neighbours in the list contrast most.
+PALETTE: tuple[str, ...] = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
+
+def colour_of(subject: int) -> str:
+    """The colour of a subject as ``#RRGGBB``; they repeat after seven."""
+    return PALETTE[subject % len(PALETTE)]
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """``#RRGGBB`` as three numbers from 0 to 255."""
+    digits = colour.lstrip("#")
+    return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+
+
+def normalise(values: np.ndarray, percentile: float = 99.0) -> np.ndarray:
+    """A map (h, w) scaled to [0, 1] from its minimum to its 99th percentile; a flat map becomes 0.
+
+    The percentile keeps one bright pixel from hiding the rest.
+    """
+    low, high = float(values.min()), float(np.percentile(values, percentile))
+    if high - low < 1e-6 * max(abs(high), 1e-12):
+        return np.zeros_like(values, dtype=np.float32)
+    return ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
+
+
+def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) as (height, width) for a picture of ``size`` = (width, height), bilinear."""
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+
+
+def overlay(image: Image.Image, values: np.ndarray, colour: str, opacity: float = 0.7) -> Image.Image:
+    """The picture with a map in one colour over it.
+
+    Args:
+        image: the picture.
+        values: a map (h, w) of any range; normalised here.
+        colour: ``#RRGGBB``.
+        opacity: of the colour where the map is at its peak, 0 to 1.
+    """
+    cover = (enlarge(normalise(values), image.size) * opacity)[..., None]  # (height, width, 1)
+    ground = np.asarray(image.convert("RGB"), dtype=np.float32)
+    mixed = ground * (1 - cover) + np.array(rgb(colour), dtype=np.float32) * cover
+    return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))

@@ -1,0 +1,184 @@
+"""MM-Diff on top of a frozen diffusion model: one module that holds every trainable tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mmdiff_core.nn.config import AdapterConfig, AttentionLayer, TextTower
+from mmdiff_core.nn.fusion import SubjectProjector, WordFusion
+from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights, condition_layer
+from mmdiff_core.nn.lora import Lora, PathDict
+from mmdiff_core.nn.projectors import TokenProjector
+from mmdiff_core.nn.refiner import SubjectRefiner
+from mmdiff_core.types import ImageFeatures, LayerCondition, SubjectEmbeddings
+
+__all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
+
+_TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+class MMDiffAdapter(nn.Module):
+    """Projections of the photos, word fusion, SE-Refiner, and the LoRAs of the UNet and the text encoders.
+
+    The frozen weights are arguments, never attributes, and no method leaves anything behind on the module: the
+    adapter can serve any number of interleaved requests. State-dict keys below ``unet`` and ``text_encoders`` are the
+    paths of the layers that they belong to.
+
+    A fresh adapter leaves the UNet's own weights unchanged (every LoRA is zero) and the prompt almost so.
+    """
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [tower.width for tower in config.text_towers] if config.word_fusion else []
+        self.subject_projector = SubjectProjector(config.cls_width, widths, config.word_scale) if widths else None
+        self.word_fusions = nn.ModuleList(WordFusion(width, config.word_scale) for width in widths)
+        self.token_projector = _token_projector(config)
+        self.refiner = _refiner(config)
+        self.unet = PathDict(_unet_loras(config))
+        self.text_encoders = nn.ModuleList(PathDict(_text_loras(t, config.alpha)) for t in config.text_towers)
+
+    # ------------------------------------------------------------ subjects
+
+    def embed(self, features: ImageFeatures, identity: Tensor | None = None) -> SubjectEmbeddings:
+        """Photos of a batch as word vectors and refined subject tokens (section 3.2).
+
+        Args:
+            features: of S subjects with P photos each.
+            identity: (B, S, P, 512) face embeddings, which the face variant projects in the place of the CLS.
+
+        Returns:
+            Word vectors, from the mean CLS of a subject's photos (none without word fusion), and K = S*P*N tokens,
+            those of subject 0 first, photo by photo (K = 0 without an image branch).
+
+        Raises:
+            ValueError: the face variant without ``identity``.
+        """
+        words = () if self.subject_projector is None else self.subject_projector(mean_cls(features))
+        if self.token_projector is None:
+            return _no_tokens(words, features, self.config.width)
+        present = features.present
+        tokens = self.token_projector(self._source(features, identity)[present])  # (n, N, D): padding costs nothing
+        if self.refiner is not None:
+            tokens = self.refiner(tokens, features.patches[present])
+        padded = tokens.new_zeros(*present.shape, *tokens.shape[1:])
+        tokens = padded.index_put(present.nonzero(as_tuple=True), tokens)  # (B, S, P, N, D)
+        _, subjects, photos, per_photo, _ = tokens.shape
+        return SubjectEmbeddings(
+            words=words,
+            tokens=tokens.flatten(1, 3),
+            owners=torch.arange(subjects, device=tokens.device).repeat_interleave(photos * per_photo),
+            present=present.flatten(1).repeat_interleave(per_photo, dim=1),
+        )
+
+    def _source(self, features: ImageFeatures, identity: Tensor | None) -> Tensor:
+        """What the subject tokens are projected from, (B, S, P, Dc)."""
+        if self.config.source == "clip":
+            return features.cls
+        if identity is None:
+            raise ValueError("this adapter reads face embeddings: embed() needs `identity` (B, S, P, 512)")
+        return identity
+
+    # ------------------------------------------------------------ layers
+
+    def weights(self, unet: nn.Module, scale: float = 1.0) -> dict[str, LayerWeights]:
+        """Frozen weights plus LoRA for every layer, by the layer's path in ``unet``.
+
+        Differentiable with respect to the adapter and to the UNet. Training calls it every step; inference once,
+        without gradients, which is what merging the LoRAs means here: the UNet itself stays stock.
+
+        Args:
+            unet: anything with the attention layers of the configuration at their paths.
+            scale: multiplies every LoRA.
+        """
+        return {
+            path: self.unet[path].add_to(cast(FrozenAttention, unet.get_submodule(path)), scale)
+            for path in self.unet.paths
+        }
+
+    def condition_layers(
+        self,
+        weights: Mapping[str, LayerWeights],
+        text_states: Tensor,
+        subjects: SubjectEmbeddings | None,
+        strengths: Tensor,
+    ) -> dict[str, LayerCondition]:
+        """Keys and values of a request for every layer, computed once for all denoising steps.
+
+        Args:
+            weights: of :meth:`weights`.
+            text_states: (B, T, D).
+            subjects: None leaves the image term out.
+            strengths: (B, S) lambda of each subject; zero in rows that must not see a photo.
+        """
+        cross = {layer.path for layer in self.config.cross_attention}
+        return {
+            path: condition_layer(layer, path in cross, text_states, subjects, strengths)
+            for path, layer in weights.items()
+        }
+
+    # ------------------------------------------------------------ text encoders
+
+    def text_encoder_deltas(self, index: int) -> dict[str, Tensor]:
+        """LoRA updates (W, W) of text encoder ``index`` by path inside transformers' inner text model.
+
+        For instance ``encoder.layers.0.self_attn.q_proj``. Empty if the encoder has no LoRA or an inactive one.
+        """
+        loras = cast("PathDict[Lora]", self.text_encoders[index])
+        if not self.config.text_towers[index].lora_active:
+            return {}
+        return {path: loras[path].delta() for path in loras.paths}
+
+
+def mean_cls(features: ImageFeatures) -> Tensor:
+    """CLS averaged over the photos that a subject has, (B, S, Dv); zero for a subject without any."""
+    present = features.present[..., None].to(features.cls.dtype)  # (B, S, P, 1)
+    return (features.cls * present).sum(2) / present.sum(2).clamp(min=1)
+
+
+def _no_tokens(words: tuple[Tensor, ...], features: ImageFeatures, width: int) -> SubjectEmbeddings:
+    """Subjects that only enter through the text: K = 0."""
+    batch, device = features.cls.shape[0], features.cls.device
+    return SubjectEmbeddings(
+        words=words,
+        tokens=features.cls.new_zeros(batch, 0, width),
+        owners=torch.zeros(0, dtype=torch.long, device=device),
+        present=torch.zeros(batch, 0, dtype=torch.bool, device=device),
+    )
+
+
+def _token_projector(config: AdapterConfig) -> TokenProjector | None:
+    return TokenProjector(config.source_width, config.tokens, config.width) if config.image_branch else None
+
+
+def _refiner(config: AdapterConfig) -> SubjectRefiner | None:
+    if not config.image_branch or config.refiner_depth == 0:
+        return None
+    return SubjectRefiner(config.width, config.patch_width, config.refiner_depth, config.refiner_head_dim)
+
+
+def _unet_loras(config: AdapterConfig) -> dict[str, LayerLoras]:
+    """The LoRAs of every adapted attention layer of the UNet, by path."""
+    loras = {
+        layer.path: LayerLoras(layer, config.rank, config.alpha, config.image_branch, config.null_token)
+        for layer in config.cross_attention
+    }
+    if config.self_attention_rank:
+        for layer in config.self_attention:
+            loras[layer.path] = LayerLoras(layer, config.self_attention_rank, config.alpha)
+    return loras
+
+
+def _text_loras(tower: TextTower, alpha: float | None) -> dict[str, Lora]:
+    """The LoRAs of one text encoder, by path."""
+    if tower.rank == 0:
+        return {}
+    return {
+        f"encoder.layers.{layer}.self_attn.{name}": Lora(tower.width, tower.width, tower.rank, alpha)
+        for layer in range(tower.layers)
+        for name in _TEXT_PROJECTIONS
+    }

@@ -1,0 +1,111 @@
+"""What an adapter is made of: sizes and switches, saved inside its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+from mmdiff_core.errors import CheckpointError, SettingsError
+
+Source = Literal["clip", "face"]
+FACE_WIDTH = 512  # of an ArcFace embedding
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """The shape of one attention layer of the UNet."""
+
+    path: str  # in the UNet, e.g. down_blocks.1.attentions.0.transformer_blocks.0.attn2
+    width: int  # of the hidden states
+    context: int  # of what is attended to: D in cross-attention, ``width`` in self-attention
+    inner: int  # H * d
+    heads: int  # H
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """The shape of one text encoder. ``rank`` 0 means no LoRA in its ``layers`` self-attentions.
+
+    With ``lora_active`` False the LoRA is carried in the file but not applied: the official code trains one in the
+    second text encoder of SDXL and never applies it.
+    """
+
+    width: int  # W of its word embeddings
+    layers: int = 0
+    rank: int = 0
+    lora_active: bool = True
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Sizes and switches of an :class:`~mmdiff_core.nn.adapter.MMDiffAdapter`.
+
+    Raises:
+        SettingsError: the numbers do not fit together.
+    """
+
+    cross_attention: tuple[AttentionLayer, ...]
+    text_towers: tuple[TextTower, ...]
+    cls_width: int  # Dv
+    patch_width: int  # Dh
+    self_attention: tuple[AttentionLayer, ...] = ()  # layers that get a LoRA if self_attention_rank > 0
+    rank: int = 64  # of the LoRAs in the cross-attention
+    self_attention_rank: int = 0  # 0: none
+    alpha: float | None = None  # LoRA scale = alpha / rank; None: 1
+    tokens: int = 4  # N, subject tokens per photo
+    refiner_depth: int = 4  # 0: no SE-Refiner, the tokens are s0
+    refiner_head_dim: int = 256
+    word_fusion: bool = True  # vision-augmented text embeddings
+    image_branch: bool = True  # image term of the cross-attention
+    null_token: bool = True  # a learned key with zero value in the image softmax
+    source: Source = "clip"  # what the subject tokens are projected from
+    patches_with_cls: bool = False  # the patch tokens include the CLS token
+    word_scale: float = 0.02  # standard deviation of word embeddings; only where training starts
+    start_step: int = 0  # default of delayed merging (section 3.4)
+
+    def __post_init__(self) -> None:
+        layers = (*self.cross_attention, *self.self_attention)
+        if not self.cross_attention or len({layer.context for layer in self.cross_attention}) > 1:
+            raise SettingsError("an adapter needs cross-attention layers that all have the same context width")
+        if any(layer.inner % layer.heads for layer in layers):
+            raise SettingsError("the inner width of every attention layer must be a multiple of its heads")
+        if self.rank < 1 or min(self.self_attention_rank, *(tower.rank for tower in self.text_towers), 0) < 0:
+            raise SettingsError("LoRA ranks must be at least 1 in the cross-attention and not negative elsewhere")
+        if self.tokens < 1 or self.refiner_depth < 0 or self.refiner_head_dim < 1:
+            raise SettingsError("tokens and refiner_head_dim must be at least 1, refiner_depth not negative")
+        if self.source not in get_args(Source):
+            raise SettingsError(f"source must be one of {', '.join(get_args(Source))}, not {self.source!r}")
+
+    @property
+    def width(self) -> int:
+        """D, the UNet's cross-attention width."""
+        return self.cross_attention[0].context
+
+    @property
+    def source_width(self) -> int:
+        """Dc, width of the vector that the subject tokens are projected from."""
+        return FACE_WIDTH if self.source == "face" else self.cls_width
+
+    def to_json(self) -> str:
+        """One line of JSON; :meth:`from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> AdapterConfig:
+        """Read :meth:`to_json`'s line.
+
+        Raises:
+            CheckpointError: not JSON, a field that this version does not know or misses, or numbers that do not fit.
+        """
+        try:
+            values = json.loads(text)
+            unknown = set(values) - {field.name for field in fields(cls)}
+            if unknown:
+                raise CheckpointError(f"the adapter's configuration has unknown fields: {', '.join(sorted(unknown))}")
+            for name in ("cross_attention", "self_attention"):
+                values[name] = tuple(AttentionLayer(**layer) for layer in values[name])
+            values["text_towers"] = tuple(TextTower(**tower) for tower in values["text_towers"])
+            return cls(**values)
+        except (KeyError, TypeError, json.JSONDecodeError, SettingsError) as error:
+            raise CheckpointError(f"the adapter's configuration cannot be read: {error}") from error

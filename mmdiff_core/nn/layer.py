@@ -1,0 +1,126 @@
+"""The adapter's share of one attention layer: its LoRAs, the merged weights, and a request's keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmdiff_core.nn.attention import split_heads
+from mmdiff_core.nn.config import AttentionLayer
+from mmdiff_core.nn.lora import Lora
+from mmdiff_core.types import KeyValue, LayerCondition, SubjectEmbeddings
+
+
+class FrozenAttention(Protocol):
+    """An attention layer of the base model, as diffusers names its parts."""
+
+    to_q: nn.Linear
+    to_k: nn.Linear
+    to_v: nn.Linear
+    to_out: Sequence[nn.Linear]  # the first is the projection, a dropout follows
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """Frozen weights with their LoRA added. Text and image share the frozen W and have a LoRA each."""
+
+    heads: int
+    query: Tensor  # (inner, width)
+    key: Tensor  # (inner, context) of the text, or of the hidden states in a self-attention
+    value: Tensor  # (inner, context)
+    output: Tensor  # (width, inner)
+    key_image: Tensor | None = None  # (inner, context)
+    value_image: Tensor | None = None  # (inner, context)
+    null_key: Tensor | None = None  # (inner,)
+
+
+class LayerLoras(nn.Module):
+    """Every trainable tensor of one attention layer."""
+
+    def __init__(
+        self, layer: AttentionLayer, rank: int, alpha: float | None, image: bool = False, null_token: bool = False
+    ) -> None:
+        super().__init__()
+        self.heads = layer.heads
+        self.query = Lora(layer.width, layer.inner, rank, alpha)
+        self.key = Lora(layer.context, layer.inner, rank, alpha)
+        self.value = Lora(layer.context, layer.inner, rank, alpha)
+        self.output = Lora(layer.inner, layer.width, rank, alpha)
+        self.key_image = Lora(layer.context, layer.inner, rank, alpha) if image else None
+        self.value_image = Lora(layer.context, layer.inner, rank, alpha) if image else None
+        self.null_key = nn.Parameter(torch.zeros(layer.inner)) if image and null_token else None
+
+    def add_to(self, attention: FrozenAttention, scale: float = 1.0) -> LayerWeights:
+        """Merge into the weights of ``attention``, which stays as it is; gradients reach both sides.
+
+        Args:
+            attention: the layer that this one belongs to.
+            scale: multiplies every LoRA.
+        """
+        key, value = attention.to_k.weight, attention.to_v.weight
+        return LayerWeights(
+            heads=self.heads,
+            query=self.query.add_to(attention.to_q.weight, scale),
+            key=self.key.add_to(key, scale),
+            value=self.value.add_to(value, scale),
+            output=self.output.add_to(attention.to_out[0].weight, scale),
+            key_image=None if self.key_image is None else self.key_image.add_to(key, scale),
+            value_image=None if self.value_image is None else self.value_image.add_to(value, scale),
+            null_key=self.null_key,
+        )
+
+
+def text_key_value(weights: LayerWeights, states: Tensor) -> KeyValue:
+    """Keys and values of the prompt. Args: states (B, T, D)."""
+    states = states.to(weights.key.dtype)
+    key = split_heads(F.linear(states, weights.key), weights.heads)  # (B, H, T, d)
+    value = split_heads(F.linear(states, weights.value), weights.heads)
+    return KeyValue(key, value)
+
+
+def image_key_value(weights: LayerWeights, subjects: SubjectEmbeddings, strengths: Tensor) -> KeyValue | None:
+    """Keys and values of the subjects, each value times its subject's strength; None without an image branch.
+
+    Padding gets a bias of -inf and a zero value. A row without any photo gives exactly zero: with a null token all its
+    attention goes there, else no bias is set (a softmax needs a token) and the zero values do the work.
+
+    Args:
+        strengths: (B, S) lambda per subject.
+    """
+    if weights.key_image is None or weights.value_image is None or subjects.owners.shape[0] == 0:
+        return None
+    tokens, present = subjects.tokens.to(weights.key_image.dtype), subjects.present
+    key = split_heads(F.linear(tokens, weights.key_image), weights.heads)  # (B, H, K, d)
+    value = split_heads(F.linear(tokens, weights.value_image), weights.heads)
+    gain = strengths[:, subjects.owners] * present  # (B, K)
+    value = value * gain[:, None, :, None].to(value.dtype)
+    if weights.null_key is None:
+        return KeyValue(key, value, _bias(present | ~present.any(1, keepdim=True), key))
+    null = weights.null_key.to(key.dtype).unflatten(0, (weights.heads, 1, -1))  # (H, 1, d)
+    key = torch.cat([key, null.expand(key.shape[0], -1, -1, -1)], dim=2)  # (B, H, K+1, d)
+    return KeyValue(key, F.pad(value, (0, 0, 0, 1)), _bias(F.pad(present, (0, 1), value=True), key))
+
+
+def condition_layer(
+    weights: LayerWeights, is_cross: bool, states: Tensor, subjects: SubjectEmbeddings | None, strengths: Tensor
+) -> LayerCondition:
+    """Everything of a request that one layer needs. Args as in :func:`image_key_value`; states (B, T, D)."""
+    if not is_cross:
+        return LayerCondition(weights.query, weights.key, weights.value, weights.output)
+    return LayerCondition(
+        query=weights.query,
+        output=weights.output,
+        text=text_key_value(weights, states),
+        image=None if subjects is None else image_key_value(weights, subjects, strengths),
+    )
+
+
+def _bias(visible: Tensor, like: Tensor) -> Tensor:
+    """0 where a token may be looked at, -inf elsewhere. Args: visible (B, tokens) bool. Returns (B, 1, 1, tokens)."""
+    bias = torch.zeros_like(visible, dtype=like.dtype).masked_fill(~visible, float("-inf"))
+    return bias[:, None, None, :]

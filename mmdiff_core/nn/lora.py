@@ -1,0 +1,68 @@
+"""Low-rank updates of frozen linear layers (section 3.3), with peft's definition of the update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from peft import LoraConfig
+from peft.tuners import lora
+from torch import Tensor, nn
+
+_NAME = "default"
+M = TypeVar("M", bound=nn.Module)
+
+
+class Lora(nn.Module):
+    """The update ``dW = alpha / rank * B A`` of a frozen ``W`` (outputs, inputs) that lives elsewhere.
+
+    peft's layer makes, initialises (``B = 0``) and multiplies the two factors, so that training, merging and export
+    share one definition. The layer that it would wrap is left without a weight: ``W`` is never held or saved here.
+
+    Args:
+        inputs, outputs: width of what goes into and comes out of ``W``.
+        rank: width of the bottleneck.
+        alpha: numerator of the scale; None makes the scale 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, rank: int, alpha: float | None = None) -> None:
+        super().__init__()
+        frozen = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
+        scaling: Any = rank if alpha is None else alpha  # peft's annotation asks for an int, its arithmetic does not
+        self.peft = lora.Linear(frozen, _NAME, LoraConfig(), r=rank, lora_alpha=scaling)
+        frozen.register_parameter("weight", None)
+
+    @property
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """``A`` (rank, inputs) and ``B`` (outputs, rank)."""
+        down, up = (cast(nn.Linear, factors[_NAME]) for factors in (self.peft.lora_A, self.peft.lora_B))
+        return down.weight, up.weight
+
+    def delta(self) -> Tensor:
+        """The update (outputs, inputs), differentiable; in the factors' own precision even under autocast."""
+        with torch.autocast(self.factors[0].device.type, enabled=False):
+            return self.peft.get_delta_weight(_NAME)
+
+    def add_to(self, weight: Tensor, scale: float = 1.0) -> Tensor:
+        """``W + scale * dW`` in W's precision; gradients reach both."""
+        return (weight + scale * self.delta()).to(weight.dtype)
+
+
+class PathDict(nn.Module, Generic[M]):
+    """Modules kept under the dotted paths of another model, so that state-dict keys read like that model's own."""
+
+    def __init__(self, modules: Mapping[str, M]) -> None:
+        super().__init__()
+        self.paths = tuple(modules)
+        for path, module in modules.items():
+            *parents, name = path.split(".")
+            node: nn.Module = self
+            for parent in parents:
+                if parent not in node._modules:
+                    node.add_module(parent, nn.Module())
+                node = node.get_submodule(parent)
+            node.add_module(name, module)
+
+    def __getitem__(self, path: str) -> M:
+        return cast(M, self.get_submodule(path))

@@ -1,0 +1,28 @@
+"""From one vector of a photo to the N subject tokens that the SE-Refiner starts from (section 3.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class TokenProjector(nn.Module):
+    """``s0 = LayerNorm(reshape(MLP(c)))``; the face variant reads an ArcFace embedding in the place of ``c``.
+
+    Args:
+        source_width: Dc, width of the vector.
+        tokens: N, tokens per photo.
+        width: D, the UNet's cross-attention width.
+    """
+
+    def __init__(self, source_width: int, tokens: int, width: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.hidden = nn.Linear(source_width, 2 * source_width)
+        self.output = nn.Linear(2 * source_width, tokens * width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Args: source (..., Dc). Returns (..., N, D)."""
+        flat = self.output(F.gelu(self.hidden(source)))  # (..., N*D)
+        return self.norm(flat.unflatten(-1, (self.tokens, -1)))

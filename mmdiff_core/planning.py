@@ -1,0 +1,112 @@
+"""A request is found good, or named what is wrong with it, before any work is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from mmdiff_core.backbones.base import Backbone, Defaults
+from mmdiff_core.encoders.photo import load_photo
+from mmdiff_core.encoders.prompt import find_words, tokenize
+from mmdiff_core.errors import ModelError, PhotoError, SettingsError
+from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.sampling import SampleSettings
+from mmdiff_core.types import GenerateRequest, PromptTokens, Size, Subject, Word
+
+MOST_STEPS = 200
+MOST_GUIDANCE = 30
+MOST_STRENGTH = 3
+MOST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that was found good, with every open number decided, the prompt read and the photos brought to RGB."""
+
+    request: GenerateRequest
+    prompt: str  # without triggers
+    subjects: tuple[Subject, ...]
+    words: tuple[Word, ...]
+    tokens: tuple[PromptTokens, ...]  # one per text encoder
+    negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the guided half runs
+    numbers: SampleSettings  # of the first picture; the others differ in the seed
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subjects' words as they stand in the prompt."""
+        return tuple(word.text for word in self.words)
+
+
+def plan_request(request: GenerateRequest, backbone: Backbone, adapter: MMDiffAdapter | None) -> Plan:
+    """Check everything about a request.
+
+    Raises:
+        PromptError: prompt and subjects do not fit together.
+        PhotoError: a subject has no photo, or one that cannot be used.
+        SettingsError: a number is out of the model's range.
+        ModelError: there are subjects, but no adapter that knows what to do with them.
+    """
+    numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
+    prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
+    tokens = tuple(tokenize(tokenizer, prompt, words) for tokenizer in backbone.tokenizers)
+    negative = tuple(tokenize(tokenizer, request.negative_prompt) for tokenizer in backbone.tokenizers)
+    subjects = tuple(_check_subject(subject) for subject in request.subjects)
+    if subjects:
+        _check_model(backbone, adapter)
+    return Plan(request, prompt, subjects, words, tokens, negative if numbers.guidance > 1 else None, numbers)
+
+
+def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
+    """What a request gets where it leaves a number open: the delay is the adapter's, the others the backbone's."""
+    return backbone.defaults if adapter is None else replace(backbone.defaults, start_step=adapter.config.start_step)
+
+
+def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) -> SampleSettings:
+    """The request's numbers, with the defaults where it leaves them open.
+
+    Raises:
+        SettingsError: one is out of range; the message gives the range.
+    """
+    steps = defaults.steps if request.steps is None else request.steps
+    guidance = defaults.guidance if request.guidance is None else request.guidance
+    start_step = min(defaults.start_step, steps) if request.start_step is None else request.start_step
+    width = sizes.default[0] if request.width is None else request.width
+    height = sizes.default[1] if request.height is None else request.height
+
+    _check_range("The number of steps", steps, 1, MOST_STEPS)
+    _check_range("The guidance", guidance, 0, MOST_GUIDANCE)
+    _check_range("The start step", start_step, 0, steps)
+    for what, side in (("width", width), ("height", height)):
+        _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
+        if side % sizes.multiple:
+            raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
+    if not request.seeds:
+        raise SettingsError("There is no seed: give one for each picture.")
+    for seed in request.seeds:
+        _check_range("A seed", seed, 0, MOST_SEED)
+    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height)
+
+
+def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
+    """Whether photos can be shown at all."""
+    if adapter is None or backbone.image_encoder is None:
+        part = "adapter" if adapter is None else "image encoder"
+        raise ModelError(
+            f'The model "{backbone.name}" was loaded without an {part}, so it can show no photo: load one.'
+        )
+    if adapter.config.source == "face":
+        raise ModelError("This adapter reads face embeddings, which photos are not turned into yet: load another one.")
+
+
+def _check_subject(subject: Subject) -> Subject:
+    """The subject with upright RGB photos."""
+    _check_range(f'The strength of "{subject.name}"', subject.strength, 0, MOST_STRENGTH)
+    if not subject.photos:
+        raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
+    names = (f'{number} of "{subject.name}"' for number in range(1, len(subject.photos) + 1))
+    return replace(subject, photos=tuple(map(load_photo, subject.photos, names)))
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise SettingsError(f"{what} must be from {low} to {high}, but is {value}.")

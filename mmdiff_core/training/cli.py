@@ -1,0 +1,77 @@
+"""``python -m mmdiff_core train``: recipes from nothing to shipped weights."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from mmdiff_core.errors import SettingsError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the commands ``train`` and ``export``."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train the built-in model, or go on with it",
+        description="Train the built-in model. Ctrl-C saves and stops; the same command goes on.",
+    )
+    parser.add_argument("--recipe", required=True, help="rehearsal, cpu or gpu")
+    parser.add_argument("--out", type=Path, required=True, help="the run folder")
+    parser.add_argument(
+        "--stages", nargs="*", default=[], help="of: pool autoencoder encoders base adapter joint (default: all)"
+    )
+    parser.add_argument("--start", type=Path, help="a model folder to go on from, such as assets/toybox")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--minutes", type=float, help="stop each stage, saved, after that much time")
+    parser.add_argument("--steps", type=int, help="steps of each stage, instead of the recipe's")
+    parser.add_argument("--batch", type=int, help="batch of each stage, instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0, help="of the order in which samples are drawn")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes that render the pool (all cores)"
+    )
+    parser.set_defaults(run=run)
+    exporter = subparsers.add_parser("export", help="write a trained model folder in half precision, as it ships")
+    exporter.add_argument("--model", type=Path, required=True, help="RUN/model")
+    exporter.add_argument("--out", type=Path, required=True, help="the folder to write, such as assets/toybox")
+    exporter.set_defaults(run=run_export)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; raises SettingsError for a recipe or a stage that does not exist."""
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.training.recipes import RECIPES
+    from mmdiff_core.training.run import RunOptions, all_stages, train
+
+    quiet_libraries()
+    logging.getLogger("mmdiff_core").setLevel(logging.INFO)
+    if args.recipe not in RECIPES:
+        raise SettingsError(f'There is no recipe "{args.recipe}". Choose among {", ".join(RECIPES)}.')
+    recipe = RECIPES[args.recipe]
+    changes = {name: value for name in ("steps", "batch") if (value := getattr(args, name)) is not None}
+    for stage in recipe.stages:
+        recipe = recipe.with_stage(stage, **changes)
+    options = RunOptions(
+        folder=args.out,
+        stages=tuple(args.stages) or all_stages(recipe),
+        device=args.device,
+        start=args.start,
+        minutes=args.minutes,
+        seed=args.seed,
+        workers=args.workers,
+    )
+    train(recipe, options)
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export; raises ModelError if the folder is no model."""
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.training.run import export
+
+    quiet_libraries()
+    logging.getLogger("mmdiff_core").setLevel(logging.INFO)
+    size = export(args.model, args.out)
+    logging.getLogger(__name__).info("%s: %.1f MB", args.out, size / 1e6)
+    return 0

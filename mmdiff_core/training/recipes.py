@@ -1,0 +1,191 @@
+"""Everything that a training run is told, as data: the size of the world, of the models and of each stage.
+
+recipe      picture  latent    UNet                 for
+rehearsal      32    8x8x4     16-32                every stage in under three minutes on two cores; a test
+cpu            96    24x24x4   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
+gpu           256    32x32x8   128-256-384          one H200-class card; sized for 25 minutes, not yet run there
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+STAGES = ("autoencoder", "encoders", "base", "adapter", "joint", "decoder")
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of the networks; every one is a stock class of diffusers or transformers."""
+
+    vae_channels: tuple[int, ...] = (32, 64, 128)
+    vae_layers: int = 1
+    latent_channels: int = 4
+    unet_channels: tuple[int, ...] = (96, 192, 256)
+    unet_attention: tuple[bool, ...] = (False, True, True)
+    unet_layers: int = 1
+    head_width: int = 64
+    norm_groups: int = 16
+    text_width: int = 192
+    text_layers: int = 4
+    text_tokens: int = 48
+    vocabulary: int = 2000
+    image_width: int = 192
+    image_layers: int = 4
+    patch: int = 8
+    projection: int = 128
+    rank: int = 32
+    tokens: int = 4
+    refiner_head: int = 64
+    null_token: bool = True
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures."""
+
+    steps: int
+    batch: int
+    rate: float
+    warmup: int = 200
+    decay: float = 0.0
+    ema: float = 0.999
+    crop: int = 0
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms beside the denoising loss, and what counts in that: a subject's pixel, and which noise."""
+
+    subject_pixels: float = 4.0
+    noise_shift: float = 2.5  # above 1 more of the training is spent on nearly pure noise, where shapes are decided
+    text_constraint: float = 0.03
+    image_constraint: float = 0.03
+    kl: float = 1e-6
+    edges: float = 0.5
+
+
+@dataclass(frozen=True)
+class ConditionMix:
+    """Shares of a batch: no text at all, text that describes the toys instead of photos; the rest sees photos."""
+
+    empty: float = 0.1
+    described: float = 0.25
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete training run. ``pool`` scenes are rendered once and used again; 0 renders every sample anew."""
+
+    name: str
+    size: int
+    reference: int
+    photos: int
+    pool: int
+    stages: Mapping[str, StageSettings]
+    shapes: Shapes = field(default_factory=Shapes)
+    losses: LossWeights = field(default_factory=LossWeights)
+    mix: ConditionMix = field(default_factory=ConditionMix)
+    seed: int = 0
+    save_every_s: float = 60.0
+    sheet_every: int = 1000
+
+    def with_stage(self, stage: str, **changes: Any) -> Recipe:
+        """The same recipe with some settings of one stage changed."""
+        stages = {**self.stages, stage: replace(self.stages[stage], **changes)}
+        return replace(self, stages=stages)
+
+    def write(self, folder: Path) -> None:
+        """Leave the resolved configuration in the run folder."""
+        text = json.dumps({**asdict(replace(self, stages={})), "stages": _plain(self.stages)}, indent=2)
+        (folder / "recipe.json").write_text(text + "\n")
+
+
+def _plain(stages: Mapping[str, StageSettings]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(settings) for name, settings in stages.items()}
+
+
+_REHEARSAL = Recipe(
+    name="rehearsal",
+    size=32,
+    reference=32,
+    photos=2,
+    pool=96,
+    shapes=Shapes(
+        vae_channels=(8, 16, 16),
+        unet_channels=(16, 32),
+        unet_attention=(True, True),
+        head_width=16,
+        norm_groups=8,
+        text_width=32,
+        text_layers=2,
+        text_tokens=48,
+        vocabulary=600,
+        image_width=32,
+        image_layers=2,
+        projection=32,
+        rank=4,
+        refiner_head=16,
+    ),
+    stages={
+        "autoencoder": StageSettings(steps=30, batch=16, rate=2e-3, warmup=5, ema=0.9, crop=32),
+        "encoders": StageSettings(steps=30, batch=16, rate=1e-3, warmup=5, ema=0.9),
+        "base": StageSettings(steps=30, batch=16, rate=1e-3, warmup=5, ema=0.9),
+        "adapter": StageSettings(steps=30, batch=16, rate=1e-3, warmup=5, ema=0.9),
+        "joint": StageSettings(steps=10, batch=16, rate=1e-3, warmup=5, ema=0.9),
+        "decoder": StageSettings(steps=10, batch=16, rate=1e-3, warmup=5, ema=0.9),
+    },
+    sheet_every=15,
+)
+
+_CPU = Recipe(
+    name="cpu",
+    size=96,
+    reference=64,
+    photos=2,
+    pool=40_000,
+    stages={
+        "autoencoder": StageSettings(steps=1_600, batch=16, rate=1e-3, warmup=100, ema=0.995, crop=64),
+        "encoders": StageSettings(steps=1_000, batch=64, rate=1e-3, warmup=100, decay=0.05, ema=0.99),
+        "joint": StageSettings(steps=30_000, batch=24, rate=6e-4),
+        "decoder": StageSettings(steps=4_000, batch=8, rate=4e-4, ema=0.995),
+    },
+    sheet_every=500,
+)
+
+_GPU = Recipe(
+    name="gpu",
+    size=256,
+    reference=112,
+    photos=2,
+    pool=48_000,
+    shapes=Shapes(
+        vae_channels=(64, 128, 192, 192),
+        latent_channels=8,
+        unet_channels=(128, 256, 384),
+        unet_attention=(True, True, False),
+        unet_layers=2,
+        norm_groups=32,
+        text_width=384,
+        text_layers=6,
+        image_width=384,
+        image_layers=8,
+        patch=14,
+        projection=256,
+        rank=64,
+    ),
+    stages={
+        "autoencoder": StageSettings(steps=3_500, batch=64, rate=5e-4, warmup=300, crop=128),
+        "encoders": StageSettings(steps=2_000, batch=512, rate=5e-4, warmup=300, decay=0.05),
+        "base": StageSettings(steps=5_000, batch=256, rate=4e-4, warmup=500, ema=0.9995),
+        "adapter": StageSettings(steps=3_500, batch=256, rate=4e-4, warmup=300, ema=0.9995),
+    },
+    sheet_every=2000,
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_REHEARSAL, _CPU, _GPU)})

@@ -1,0 +1,213 @@
+"""A whole training run: from an empty folder to weights that the app can load.
+
+runs/NAME/
+    recipe.json            the resolved configuration
+    model/                 a stock Stable Diffusion folder, the adapter and the preview; every stage writes its part
+    pool/                  rendered samples, if the recipe keeps any
+    autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from mmdiff_core.backbones.processors import cross_attention_layers
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.backbones.toybox import load_toybox
+from mmdiff_core.checkpoint import save_adapter
+from mmdiff_core.errors import ModelError, SettingsError
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
+from mmdiff_core.training.create import create_pipeline
+from mmdiff_core.training.data import Pool, Source, Stream
+from mmdiff_core.training.loop import Stage, Trainer
+from mmdiff_core.training.recipes import STAGES, Recipe
+from mmdiff_core.training.stages.autoencoder import AutoencoderStage
+from mmdiff_core.training.stages.diffusion import DiffusionStage
+from mmdiff_core.training.stages.encoders import EncodersStage
+
+logger = logging.getLogger(__name__)
+
+POOL = "pool"
+LARGEST_FILE = "30MB"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a recipe, beside the recipe."""
+
+    folder: Path
+    stages: tuple[str, ...]
+    device: str = "cpu"
+    start: Path | None = None  # a model folder to go on from, such as the shipped weights
+    minutes: float | None = None  # for each stage
+    seed: int = 0  # of the order in which samples are drawn
+    workers: int = 1  # processes that render the pool
+
+
+def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]:
+    """Run the stages in turn, each from where an earlier run left it; returns what each measured.
+
+    Raises:
+        SettingsError: a stage that the recipe does not have.
+        ModelError: the folder to start from is no model folder.
+    """
+    known = all_stages(recipe)
+    if unknown := set(options.stages) - set(known):
+        raise SettingsError(
+            f"The recipe {recipe.name} has no stage {', '.join(sorted(unknown))}. Choose among {', '.join(known)}."
+        )
+    with _processes(options).main_process_first():
+        options.folder.mkdir(parents=True, exist_ok=True)
+        recipe.write(options.folder)
+        _prepare_model(recipe, options)
+    results: dict[str, Mapping[str, float]] = {}
+    for name in options.stages:
+        if name == POOL:
+            _pool(recipe, options).fill(options.workers)
+        elif (result := _train_stage(name, recipe, options)) is None:
+            break
+        else:
+            results[name] = result
+    _processes(options).destroy_process_group()
+    return results
+
+
+def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str, float] | None:
+    """What the stage measured at its end; None if it was interrupted before."""
+    folder, done = options.folder / name, options.folder / name / "result.json"
+    if done.exists():
+        logger.info("%s is finished already: %s", name, done.read_text().strip())
+        return dict(json.loads(done.read_text()))
+    trainer = Trainer(
+        _stage(name, recipe, options), folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes
+    )
+    finished = trainer.run()
+    result: Mapping[str, float] = {}
+    if trainer.accelerator.is_main_process:
+        result = trainer.finish()  # an interrupted stage leaves a usable model, too
+        logger.info("%s: %s", name, result)
+        if finished:
+            done.write_text(json.dumps(dict(result)) + "\n")
+    trainer.accelerator.wait_for_everyone()  # the next stage reads what this one wrote
+    return result if finished else None
+
+
+def _stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
+    backbone, adapter = load_toybox(options.folder / "model", options.device)
+    source, held_out = _source(recipe, options), Stream(recipe, seed=1, identities="held_out", device=options.device)
+    settings, model = recipe.stages[name], options.folder / "model"
+    if name in ("autoencoder", "decoder"):
+        return AutoencoderStage(name, model, backbone.vae, source, held_out, settings, recipe.losses)
+    if name == "encoders":
+        encoder = backbone.image_encoder
+        assert encoder is not None
+        text_encoder, tokenizer = backbone.text_encoders[0], backbone.tokenizers[0]
+        return EncodersStage(model, text_encoder, tokenizer, encoder, source, held_out, settings)
+    if isinstance(source, Pool):
+        source.encode_with(backbone.vae)
+    return DiffusionStage(
+        name, model, backbone, adapter, source, held_out, settings, recipe.losses, recipe.mix, _seed(options)
+    )
+
+
+def _source(recipe: Recipe, options: RunOptions) -> Source:
+    if not recipe.pool:
+        return Stream(recipe, seed=_seed(options), device=options.device)
+    pool = _pool(recipe, options)
+    pool.refresh()
+    return pool
+
+
+def _pool(recipe: Recipe, options: RunOptions) -> Pool:
+    return Pool(options.folder / POOL, recipe, _seed(options))
+
+
+def _seed(options: RunOptions) -> int:
+    """A seed of each process's own, so that together they see different samples."""
+    return options.seed + 1000 * _processes(options).process_index
+
+
+def _processes(options: RunOptions) -> PartialState:
+    """The processes that ``accelerate launch`` started, or this one alone."""
+    return PartialState(cpu=options.device == "cpu")
+
+
+def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
+    """Random networks, or those to start from, in ``folder/model``; an earlier run's stay."""
+    model = options.folder / "model"
+    if (model / "model_index.json").exists():
+        return
+    if options.start is not None:
+        if not (options.start / "model_index.json").exists():
+            raise ModelError(f'"{options.start}" is not a model folder: it has no model_index.json.')
+        shutil.copytree(options.start, model)
+        # What ships is in shards; beside a whole file, which training writes, they would be read in its place.
+        unet = load_toybox(model)[0].unet
+        shutil.rmtree(model / "unet")
+        unet.save_pretrained(model / "unet")
+        return
+    pipeline = create_pipeline(recipe)
+    adapter = create_adapter(recipe, pipeline.unet)
+    save_adapter(adapter, model / "adapter.safetensors")
+    channels = recipe.shapes.latent_channels
+    (model / "preview.json").write_text(json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
+    pipeline.save_pretrained(model)
+
+
+def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:
+    """A fresh adapter in the recipe's sizes."""
+    shapes = recipe.shapes
+    return MMDiffAdapter(
+        AdapterConfig(
+            cross_attention=cross_attention_layers(unet),
+            text_towers=(TextTower(shapes.text_width),),
+            cls_width=shapes.projection,
+            patch_width=shapes.image_width,
+            rank=shapes.rank,
+            tokens=shapes.tokens,
+            refiner_head_dim=shapes.refiner_head,
+            null_token=shapes.null_token,
+        )
+    )
+
+
+def export(model: Path, folder: Path) -> int:
+    """Write a model folder in half precision, as it ships; returns its size in bytes."""
+    backbone, adapter = load_toybox(model)
+    stage = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(model, stage, ignore=shutil.ignore_patterns("*.safetensors"))
+    _save_half(backbone, stage)
+    save_adapter(adapter, stage / "adapter.safetensors", dtype=torch.float16)
+    shutil.rmtree(folder, ignore_errors=True)
+    stage.rename(folder)
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _save_half(backbone: StableDiffusion, folder: Path) -> None:
+    assert backbone.image_encoder is not None
+    backbone.unet.half().save_pretrained(folder / "unet", max_shard_size=LARGEST_FILE)
+    backbone.vae.half().save_pretrained(folder / "vae")
+    backbone.text_encoders[0].half().save_pretrained(folder / "text_encoder")
+    backbone.image_encoder.model.half().save_pretrained(folder / "image_encoder")
+    for config in folder.glob("*/config.json"):
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)  # where it was trained is nobody's business
+        if "dtype" in values:  # transformers opens a model in this precision, diffusers its own in float32
+            values["dtype"] = "float32"
+        config.write_text(json.dumps(values, indent=2) + "\n")
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
+
+
+def all_stages(recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's whole line, in order."""
+    return (*([POOL] if recipe.pool else []), *(stage for stage in STAGES if stage in recipe.stages))

@@ -1,0 +1,124 @@
+"""Stage 1: the autoencoder that limits everything after it; and more training for its decoder at any later time."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from PIL import Image
+from torch import Tensor, nn
+
+from mmdiff_core.backbones.preview import fit_preview
+from mmdiff_core.sheets import grid, to_pixels
+from mmdiff_core.training.data import Source
+from mmdiff_core.training.recipes import LossWeights, StageSettings
+
+HELD_OUT_PICTURES = 64
+
+
+class Reconstruction(nn.Module):
+    """Loss terms of an autoencoder on pictures (B, 3, H, W) in [0, 1]."""
+
+    def __init__(self, vae: AutoencoderKL, weights: LossWeights) -> None:
+        super().__init__()
+        self.vae, self.weights = vae, weights
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        target = pictures * 2 - 1
+        posterior = self.vae.encode(target).latent_dist
+        output = self.vae.decode(posterior.sample()).sample.float()
+        return {
+            "l1": F.l1_loss(output, target),
+            "l2": F.mse_loss(output, target),
+            "edges": self.weights.edges * edge_loss(output, target),
+            "kl": self.weights.kl * posterior.kl().mean(),
+        }
+
+
+def edge_loss(output: Tensor, target: Tensor) -> Tensor:
+    """L1 between horizontal and vertical differences: outlines count as much as areas."""
+    across = (output.diff(dim=-1) - target.diff(dim=-1)).abs().mean()
+    down = (output.diff(dim=-2) - target.diff(dim=-2)).abs().mean()
+    return across + down
+
+
+class AutoencoderStage:
+    """Trains ``folder/vae``: the whole, or its decoder alone, which leaves the latents as they are.
+
+    At its end the whole gets latents of unit scale, and a preview that fits them.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, vae: AutoencoderKL, source: Source, held_out: Source, settings: StageSettings,
+        losses: LossWeights,
+    ) -> None:  # fmt: skip
+        self.name, self.folder, self.vae, self.source, self.settings = name, folder, vae, source, settings
+        self.network = Reconstruction(vae.train(), losses)
+        vae.requires_grad_(name == "autoencoder")
+        vae.decoder.requires_grad_(True)
+        vae.post_quant_conv.requires_grad_(True)
+        self.rng = random.Random(0)
+        self.held_out = to_pixels(held_out.pictures(HELD_OUT_PICTURES))
+
+    def trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
+
+    def batch(self) -> Tensor:
+        """(B, 3, c, c) crops, several of each picture: rendering costs more than cropping."""
+        side = self.settings.crop
+        whole = to_pixels(self.source.pictures(self.settings.batch))
+        if not side or side >= whole.shape[-1]:
+            return whole.to(self.vae.device)
+        crops = [self._crop(picture, side) for picture in whole]
+        return torch.stack(crops).to(self.vae.device)
+
+    def _crop(self, picture: Tensor, side: int) -> Tensor:
+        top, left = (self.rng.randint(0, extent - side) for extent in picture.shape[-2:])
+        return picture[:, top : top + side, left : left + side]
+
+    @torch.no_grad()
+    def sheet(self) -> Image.Image:
+        """Held-out pictures above their reconstructions."""
+        shown = self.held_out[:8].to(self.vae.device)
+        return grid([shown, self._reconstruct(shown)])
+
+    @torch.no_grad()
+    def finish(self) -> Mapping[str, float]:
+        """PSNR on held-out pictures in dB; the finished autoencoder is in the folder."""
+        self.vae.eval()
+        pictures = self.held_out.to(self.vae.device)
+        error = F.mse_loss(self._reconstruct(pictures), pictures)
+        if self.name == "autoencoder":
+            normalise_latents(self.vae, pictures)
+            fitted = fit_preview(self.vae, pictures)
+            preview = {"matrix": fitted.matrix.tolist(), "bias": fitted.bias.tolist()}
+            (self.folder / "preview.json").write_text(json.dumps(preview, indent=1) + "\n")
+        self.vae.save_pretrained(self.folder / "vae")
+        return {"psnr_db": -10 * math.log10(float(error))}
+
+    def _reconstruct(self, pictures: Tensor) -> Tensor:
+        outputs = [self.vae(chunk * 2 - 1).sample for chunk in pictures.split(8)]
+        return (torch.cat(outputs) / 2 + 0.5).clamp(0, 1)
+
+
+@torch.no_grad()
+def normalise_latents(vae: AutoencoderKL, pictures: Tensor) -> None:
+    """Fold zero mean and unit deviation of every latent channel into the two 1x1 convolutions beside the latents.
+
+    Stock pipelines know one common factor and no offset; this way they need neither.
+    """
+    latents = torch.cat([vae.encode(chunk * 2 - 1).latent_dist.mode() for chunk in pictures.split(8)])
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))  # (c,)
+    before, after = vae.quant_conv, vae.post_quant_conv
+    channels = len(mean)
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight *= std[None, :, None, None]
+    before.weight[:channels] /= std[:, None, None, None]
+    before.bias[:channels] = (before.bias[:channels] - mean) / std
+    before.bias[channels:] -= 2 * std.log()

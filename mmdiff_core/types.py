@@ -1,0 +1,210 @@
+"""The records that travel down the line, from a click to a picture and back.
+
+Letters used in every shape of this package:
+
+    B images of a batch     S subjects             P photos of a subject   N tokens per photo
+    T text tokens           D cross-attention width H heads                L = h * w pixels of a layer
+    K = S * P * N subject tokens                    M patches of a photo
+    Dv width of the projected CLS                   Dh width of the patch tokens
+
+All records are frozen: a request leaves nothing behind on a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mmdiff_core.attention_maps import AttentionMaps
+
+Stream = Literal["text", "image", "influence"]
+STREAMS: tuple[Stream, ...] = ("text", "image", "influence")
+
+
+# ---------------------------------------------------------------- what a person asks for
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term."""
+
+    name: str
+    photos: tuple[Image.Image, ...]
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged."""
+
+    streams: tuple[Stream, ...] = STREAMS
+    per_head: bool = False
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One validated request. ``None`` stands for the backbone's own default.
+
+    ``start_step`` is the paper's delayed merging (section 3.4): that many first steps see the plain text only.
+    One picture is made per entry of ``seeds``.
+    """
+
+    prompt: str
+    subjects: tuple[Subject, ...] = ()
+    negative_prompt: str = ""
+    seeds: tuple[int, ...] = (0,)
+    steps: int | None = None
+    guidance: float | None = None
+    start_step: int | None = None
+    width: int | None = None
+    height: int | None = None
+    recording: Recording | None = field(default_factory=Recording)
+
+
+# ---------------------------------------------------------------- what a person gets
+
+
+@dataclass(frozen=True)
+class Word:
+    """The part of the prompt that stands for a subject: characters ``[start, end)`` of the cleaned prompt."""
+
+    subject: int
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture with its maps and everything needed to make it again."""
+
+    image: Image.Image
+    seed: int
+    maps: AttentionMaps | None
+    words: tuple[Word, ...]
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of one picture. ``picture`` is set at a picture's last step; ``result`` at the very last step."""
+
+    picture_index: int
+    picture_count: int
+    step: int  # 1 .. steps
+    steps: int
+    preview: Image.Image
+    maps: AttentionMaps | None
+    picture: Picture | None = None
+    result: tuple[Picture, ...] | None = None
+
+
+# ---------------------------------------------------------------- what the model sees
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder saw in the photos of a batch, padded to the same S and P."""
+
+    cls: Tensor  # (B, S, P, Dv) projected CLS
+    patches: Tensor  # (B, S, P, M, Dh) penultimate patch tokens
+    present: Tensor  # (B, S, P) bool, False where a photo is only padding
+
+
+@dataclass(frozen=True)
+class SubjectEmbeddings:
+    """Subjects as the diffusion model takes them."""
+
+    words: tuple[Tensor, ...]  # one (B, S, width of the text encoder) per text encoder: g(c), CLS averaged over P
+    tokens: Tensor  # (B, K, D) refined subject embeddings
+    owners: Tensor  # (K,) long, the subject each token belongs to
+    present: Tensor  # (B, K) bool
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """A batch of prompts for one text encoder, with the place of each subject's word."""
+
+    ids: Tensor  # (B, T) long
+    words: Tensor  # (B, S) long, index of the last token of the subject's word; -1 where the prompt has none
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """Encoded prompts. ``pooled`` is what SDXL adds to the time embedding, None elsewhere."""
+
+    states: Tensor  # (B, T, D)
+    pooled: Tensor | None = None  # (B, Dp)
+
+
+@dataclass(frozen=True)
+class KeyValue:
+    """Keys and values of one stream, heads apart."""
+
+    key: Tensor  # (B, H, tokens, D/H)
+    value: Tensor  # (B, H, tokens, D/H)
+    bias: Tensor | None = None  # (B, 1, 1, tokens) additive, -inf at padding
+
+
+@dataclass(frozen=True)
+class LayerCondition:
+    """Everything of a request that one attention layer needs; computed once per generation.
+
+    ``query``, ``output`` (and ``key``, ``value`` of a self-attention) are the frozen weights with their LoRA added,
+    None where the layer has no LoRA there. Self-attention layers have neither ``text`` nor ``image``.
+    """
+
+    query: Tensor | None = None  # (inner, width)
+    key: Tensor | None = None
+    value: Tensor | None = None
+    output: Tensor | None = None  # (width, inner)
+    text: KeyValue | None = None
+    image: KeyValue | None = None  # strengths are already in the values; None: no image term
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One frozen record of everything that conditions a denoising step, both guidance halves in one batch.
+
+    With guidance the batch is [unguided, guided] and ``guided`` selects the second half; the unguided half has
+    plain negative text and zero strength, so that no photo enters it.
+    """
+
+    text: TextStates
+    subjects: SubjectEmbeddings | None
+    words: Tensor  # (B, S) index of each subject's word in T; -1: none
+    strengths: Tensor  # (B, S)
+    guided: Tensor  # (B,) bool
+    layers: Mapping[str, LayerCondition] = field(default_factory=dict)
+    added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
+
+    def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
+        """The same condition with keys and values computed."""
+        return replace(self, layers=layers)
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """What one cross-attention layer did in one forward; h and w are carried, never guessed.
+
+    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent.
+    """
+
+    layer: str
+    size: tuple[int, int]
+    streams: Mapping[Stream, Tensor]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The sizes in pixels that a model can make."""
+
+    default: tuple[int, int]  # (width, height)
+    smallest: int
+    largest: int
+    multiple: int

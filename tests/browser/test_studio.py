@@ -1,0 +1,297 @@
+"""The page as a person meets it, driven in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.demo.stand_in import StandIn, served
+
+expect.set_options(timeout=30_000)
+
+Open = Callable[..., Page]
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> StandIn:
+    return StandIn(pause=0.12)
+
+
+@pytest.fixture(scope="module")
+def url(model: StandIn) -> Iterator[str]:
+    with served(model) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str) -> Iterator[Open]:
+    """Opens pages of their own session; every one must stay on this machine and without errors."""
+    contexts, complaints = [], []
+
+    def open_one(theme: str = "light", **options: object) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on(
+            "request",
+            lambda sent: None if sent.url.startswith((url, "data:", "blob:")) else complaints.append(sent.url),
+        )
+        page.goto(f"{url}?__theme={theme}")
+        page.locator("#generate").wait_for()
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def cancelled(model: StandIn, page: Page, since: int) -> bool:
+    """Whether the work stops: the page rests at once, the work at its next step."""
+    for _ in range(100):
+        if "cancelled" in model.log[since:]:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def fill_example(page: Page, number: int = 0) -> None:
+    page.locator(".example").nth(number).click()
+    expect(page.locator("#reading mark").first).to_be_visible()
+
+
+def generate(page: Page) -> None:
+    page.locator("#generate").click()
+    expect(page.locator("#result .keep")).to_be_visible()
+
+
+def overlay(page: Page) -> int:
+    """A fingerprint of the heatmap's canvas; 0 where it is empty."""
+    return page.locator("#result .overlay").evaluate(
+        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+                     .reduce((sum, value, i) => (sum + value * (i % 997)) % 1000003, 0)"""
+    )
+
+
+def set_range(page: Page, selector: str, value: int) -> None:
+    page.locator(selector).evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+        value,
+    )
+
+
+def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    fill_example(page)
+    expect(page.locator("#name-1 input")).to_have_value("cat")
+    expect(page.locator("#photos-2 .grid-container img")).to_have_count(3)
+    page.locator("#generate").click()
+    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("#result .step-line")).to_contain_text("step")  # and a live preview:
+    expect(page.locator("#result .picture.rough")).to_be_visible()
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
+
+    with page.expect_download() as download:
+        page.locator("#result .save").click()
+    path = tmp_path / "saved.png"
+    download.value.save_as(path)
+    with Image.open(path) as picture:
+        settings = json.loads(picture.info["mmdiff"])
+    assert settings["prompt"] == "a cat next to a robot on the beach"
+    assert f"Seed {settings['seed']} " in page.locator("#result .facts").text_content()
+    with page.expect_download() as download:
+        page.locator("#result .save-overlay").click()
+    assert download.value.suggested_filename.endswith("-heatmap.png")
+
+
+def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    seen = [overlay(page)]
+
+    page.locator("#result .chip", has_text="cat").click()
+    page.mouse.move(0, 0)
+    seen.append(overlay(page))
+    page.locator("#result .chip", has_text="Show all").click()
+    assert overlay(page) == seen[0]
+    set_range(page, "#result .step", 2)
+    expect(page.locator("#result .step-text")).to_have_text("2 of 6")
+    seen.append(overlay(page))
+    set_range(page, "#result .opacity", 30)
+    seen.append(overlay(page))
+    page.locator("#result .kinds label", has_text="Photos").click()
+    set_range(page, "#result .step", 1)
+    expect(page.locator("#result .readout")).to_contain_text("the photos join later")
+    seen.append(overlay(page))
+
+    assert len(set(seen)) == len(seen)
+    assert seen[-1] == 0
+    assert requests == []
+
+
+def test_the_heatmap_works_by_keyboard(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.locator("#result .step").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#result .step-text")).to_have_text("1 of 6")
+    page.locator("#result .kinds input:checked").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#result .kinds input:checked")).to_have_value("image")
+    chip = page.locator("#result .chip", has_text="robot")
+    chip.focus()
+    page.keyboard.press("Enter")
+    expect(chip).to_have_attribute("aria-pressed", "false")
+    expect(chip).to_be_focused()
+
+
+def test_holding_the_picture_shows_it_alone(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.locator("#result .frame").hover()
+    expect(page.locator("#result .readout")).to_contain_text("cat")
+    page.mouse.down()
+    assert overlay(page) == 0
+    page.mouse.up()
+    assert overlay(page) > 0
+
+
+def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "pause", 0.6)
+    page = open_page()
+    fill_example(page)
+    page.locator("#settings button").first.click()
+    page.locator("#pictures input[type=number]").fill("3")
+    page.locator("#pictures input[type=number]").press("Tab")
+    started = len(model.log)
+    page.locator("#generate").click()
+    expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")
+    page.locator("#stop").click()
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .progress")).to_be_hidden()
+    assert cancelled(model, page, started)
+    kept = page.locator("#result .thumb").count() or 1  # one picture alone has no thumbnail
+    assert kept < 3
+    monkeypatch.setattr(model, "pause", 0.05)
+    generate(page)  # and the next run works
+    expect(page.locator("#result .thumb")).to_have_count(kept + 3)
+
+
+def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page()
+    fill_example(page)
+    monkeypatch.setattr(model, "pause", 3.0)
+    started = len(model.log)
+    page.locator("#generate").click()
+    expect(page.locator("#result .step-line")).to_contain_text("photos")
+    page.locator("#stop").click()
+    expect(page.locator("#generate")).to_be_visible()
+    page.wait_for_timeout(4000)
+    assert cancelled(model, page, started)
+    expect(page.locator("#result .welcome")).to_be_visible()
+
+
+def test_a_fault_is_said_and_nothing_is_lost(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    page.locator("#prompt textarea").fill("a cat <3 the beach")
+    expect(page.locator("#reading .lacking")).to_have_text("Subject 2, “robot”, is not in the prompt yet.")
+    page.locator("#generate").click()
+    toast = page.locator("[data-testid=toast-body]")
+    expect(toast).to_contain_text('The subject "robot" is not in the prompt "a cat <3 the beach"')
+    expect(page.locator("#prompt textarea")).to_have_value("a cat <3 the beach")
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(3)
+    expect(page.locator("#generate")).to_be_visible()
+
+
+def test_uploads_of_every_kind(open_page: Open, photo: str, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"no picture")
+    page = open_page()
+    page.locator("#photos-1 input[type=file]").first.set_input_files([photo, str(torn)])
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text("torn.png")
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(1)
+    page.locator("#name-1 input").fill("blob")
+    page.locator("#prompt textarea").fill("a blob in the snow")
+    expect(page.locator("#reading mark")).to_have_text("blob")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#result .keep")).to_be_visible()
+
+
+def test_cards_come_and_go_with_their_photos(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    page.locator("#add-subject").click()
+    page.locator("#die-3").click()
+    expect(page.locator("#photos-3 .grid-container img")).to_have_count(3)
+    third = page.locator("#name-3 input").input_value()
+    assert third
+    page.locator("#remove-1").click()
+    expect(page.locator("#name-2 input")).to_have_value(third)
+    expect(page.locator("#name-1 input")).to_have_value("robot")
+    expect(page.locator("#photos-2 .grid-container img")).to_have_count(3)
+    expect(page.locator("#name-3 input")).to_be_hidden()
+
+
+def test_two_people_do_not_see_each_other(open_page: Open) -> None:
+    one, two = open_page(), open_page()
+    fill_example(one, 0)
+    fill_example(two, 1)
+    one.locator("#generate").click()
+    two.locator("#generate").click()
+    expect(one.locator("#result .keep")).to_be_visible()
+    expect(two.locator("#result .keep")).to_be_visible()
+    expect(one.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
+    expect(two.locator("#result .sentence mark")).to_have_text(["dog"])
+
+
+def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = open_page(), open_page()
+    fill_example(one, 0)
+    fill_example(two, 1)
+    monkeypatch.setattr(model, "pause", 1.0)
+    started = len(model.log)
+    one.locator("#generate").click()
+    expect(one.locator("#result .step-line")).to_contain_text("step")
+    two.locator("#generate").click()
+    expect(two.locator("#queue .progress-text")).to_contain_text("queue")
+    two.locator("#stop").click()
+    expect(two.locator("#generate")).to_be_visible()
+    monkeypatch.setattr(model, "pause", 0.0)
+    expect(one.locator("#result .keep")).to_be_visible()
+    two.wait_for_timeout(1500)
+    assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_one_column(open_page: Open, theme: str) -> None:
+    page = open_page(theme, **PHONE)
+    widths = [page.evaluate("document.documentElement.scrollWidth")]
+    fill_example(page)
+    page.locator("#settings button").first.click()
+    widths.append(page.evaluate("document.documentElement.scrollWidth"))
+    generate(page)
+    widths.append(page.evaluate("document.documentElement.scrollWidth"))
+    assert widths == [390] * 3
+    left, right = page.locator("#left").bounding_box(), page.locator("#right").bounding_box()
+    assert left["x"] == right["x"]
+    assert right["x"] + right["width"] <= 390
+    picture, canvas = page.locator("#result .picture").bounding_box(), page.locator("#result .overlay").bounding_box()
+    assert picture == canvas

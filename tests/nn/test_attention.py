@@ -1,0 +1,203 @@
+"""Multimodal attention and its maps against plain definitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmdiff_core.nn.attention import Watch, attend, multimodal_attention
+from mmdiff_core.nn.config import AttentionLayer
+from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
+from mmdiff_core.types import STREAMS, KeyValue, Recording, SubjectEmbeddings
+
+B, S, N, H, L, D, INNER, T = 3, 2, 4, 2, 15, 10, 16, 7
+K = S * N
+
+
+def _weights(null_token: bool) -> LayerWeights:
+    torch.manual_seed(0)
+    loras = LayerLoras(AttentionLayer("layer", 12, D, INNER, H), 4, None, image=True, null_token=null_token)
+    frozen = torch.nn.Module()
+    frozen.to_q, frozen.to_k = torch.nn.Linear(12, INNER, bias=False), torch.nn.Linear(D, INNER, bias=False)
+    frozen.to_v, frozen.to_out = torch.nn.Linear(D, INNER, bias=False), [torch.nn.Linear(INNER, 12)]
+    for parameter in loras.parameters():
+        torch.nn.init.normal_(parameter)
+    return loras.add_to(frozen)
+
+
+def _subjects(present: Tensor | None = None) -> SubjectEmbeddings:
+    tokens = torch.randn(B, K, D, generator=torch.Generator().manual_seed(1))
+    present = torch.ones(B, K, dtype=torch.bool) if present is None else present
+    return SubjectEmbeddings((), tokens, torch.arange(S).repeat_interleave(N), present)
+
+
+def _query() -> Tensor:
+    return torch.randn(B, H, L, INNER // H, generator=torch.Generator().manual_seed(2))
+
+
+def _text(weights: LayerWeights) -> KeyValue:
+    return text_key_value(weights, torch.randn(B, T, D, generator=torch.Generator().manual_seed(3)))
+
+
+def _watch(subjects: SubjectEmbeddings, recording: Recording | None = None) -> Watch:
+    words = torch.tensor([[1, 4], [6, 0], [2, -1]])
+    guided = torch.ones(B, dtype=torch.bool)
+    return Watch(words, subjects.owners, subjects.present, guided, recording or Recording())
+
+
+@pytest.fixture(params=[True, False], ids=["null", "no_null"])
+def weights(request: pytest.FixtureRequest) -> LayerWeights:
+    return _weights(request.param)
+
+
+def test_strength_zero_is_text_only_exactly(weights: LayerWeights) -> None:
+    query, text = _query(), _text(weights)
+    image = image_key_value(weights, _subjects(), torch.zeros(B, S))
+    assert torch.equal(multimodal_attention(query, text, image, None).output, attend(query, text))
+    stronger = image_key_value(weights, _subjects(), torch.ones(B, S))
+    assert not torch.allclose(multimodal_attention(query, text, stronger, None).output, attend(query, text))
+
+
+def test_a_row_without_photos_gets_exactly_nothing(weights: LayerWeights) -> None:
+    present = torch.ones(B, K, dtype=torch.bool)
+    present[1] = False
+    subjects, query, text = _subjects(present), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    attended = multimodal_attention(query, text, image, _watch(subjects))
+    assert torch.equal(attended.output[1], attend(query, text)[1])
+    assert attended.output.isfinite().all()
+    assert not attended.maps["image"][1].any()
+    assert not attended.maps["influence"][1].any()
+    assert attended.maps["image"][0].any()
+
+
+def test_gradients_are_finite_with_absent_tokens(weights: LayerWeights) -> None:
+    present = torch.ones(B, K, dtype=torch.bool)
+    present[0, :N], present[1] = False, False
+    subjects = _subjects(present)
+    subjects.tokens.requires_grad_()
+    attended = multimodal_attention(
+        _query(), _text(weights), image_key_value(weights, subjects, torch.ones(B, S)), _watch(subjects)
+    )
+    loss = attended.output.square().sum() + sum(x.square().sum() for x in attended.maps.values())
+    (gradient,) = torch.autograd.grad(loss, subjects.tokens)
+    assert gradient.isfinite().all()
+    assert not gradient[~present].any()
+    assert gradient[present].abs().amin(-1).min() > 0
+
+
+def test_padding_is_as_if_it_were_not_there(weights: LayerWeights) -> None:
+    present = torch.ones(B, K, dtype=torch.bool)
+    present[:, N:] = False
+    padded, query, text = _subjects(present), _query(), _text(weights)
+    alone = SubjectEmbeddings((), padded.tokens[:, :N], padded.owners[:N], present[:, :N])
+    outputs = [
+        multimodal_attention(query, text, image_key_value(weights, subjects, torch.ones(B, S)), None).output
+        for subjects in (padded, alone)
+    ]
+    assert torch.allclose(*outputs, atol=1e-6)
+
+
+def test_recording_changes_nothing(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    watched = multimodal_attention(query, text, image, _watch(subjects))
+    unwatched = multimodal_attention(query, text, image, None)
+    assert unwatched.maps is None
+    assert torch.equal(watched.output, unwatched.output)
+
+
+def test_maps_are_what_they_say(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.tensor([[1.0, 0.5]]).expand(B, -1))
+    watch = _watch(subjects, Recording(per_head=True))
+    attended = multimodal_attention(query, text, image, watch)
+    text_softmax = (query @ text.key.mT / query.shape[-1] ** 0.5).softmax(-1)  # (B, H, L, T)
+    image_softmax = (query @ image.key.mT / query.shape[-1] ** 0.5).softmax(-1)  # (B, H, L, K[+1])
+    for b in range(B):
+        for s in range(S):
+            word, mine = int(watch.words[b, s]), slice(s * N, (s + 1) * N)
+            column = text_softmax[b, ..., word] if word >= 0 else torch.zeros(H, L)
+            part = image_softmax[b, ..., mine] @ image.value[b, :, mine]  # (H, L, d)
+            influence = part.norm(dim=-1) / attended.output[b].norm(dim=-1)
+            assert torch.allclose(attended.maps["text"][b, s], column, atol=1e-6)
+            assert torch.allclose(attended.maps["image"][b, s], image_softmax[b, ..., mine].sum(-1), atol=1e-6)
+            assert torch.allclose(attended.maps["influence"][b, s], influence, atol=1e-5)
+
+
+def test_heads_averaged_or_apart(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    apart, averaged = (
+        multimodal_attention(query, text, image, _watch(subjects, Recording(per_head=per_head))).maps
+        for per_head in (True, False)
+    )
+    for stream in STREAMS:
+        assert apart[stream].shape == (B, S, H, L)
+        assert averaged[stream].shape == (B, S, L)
+    assert torch.allclose(apart["image"].mean(2), averaged["image"])
+    assert torch.allclose(apart["text"].mean(2), averaged["text"])
+    whole = multimodal_attention(query, text, image, None).output.norm(dim=(1, 3))
+    influence = torch.stack([_part_norm(query, image, s) / whole for s in range(S)], dim=1)
+    assert torch.allclose(averaged["influence"], influence, atol=1e-5)
+
+
+def _part_norm(query: Tensor, image: KeyValue, subject: int) -> Tensor:
+    """Norm over all heads of what a subject adds, (B, L)."""
+    mine = slice(subject * N, (subject + 1) * N)
+    softmax = (query @ image.key.mT / query.shape[-1] ** 0.5).softmax(-1)
+    return (softmax[..., mine] @ image.value[:, :, mine]).norm(dim=(1, 3))
+
+
+def test_only_what_was_asked_for(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    for stream in STREAMS:
+        watch = _watch(subjects, Recording(streams=(stream,)))
+        assert list(multimodal_attention(query, text, image, watch).maps) == [stream]
+
+
+def test_unguided_rows_are_blank(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    watch = replace(_watch(subjects), guided=torch.tensor([False, True, True]))
+    for maps in multimodal_attention(query, text, image, watch).maps.values():
+        assert not maps[0].any()
+        assert maps[1].any()
+
+
+def test_without_an_image_term_only_the_text_has_a_map(weights: LayerWeights) -> None:
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    attended = multimodal_attention(query, text, None, _watch(subjects))
+    assert torch.equal(attended.output, attend(query, text))
+    assert attended.maps["text"].any()
+    assert not attended.maps["image"].any()
+    assert not attended.maps["influence"].any()
+    assert attended.maps["image"].shape == attended.maps["influence"].shape == (B, S, L)
+
+
+def test_a_null_token_gives_a_single_subject_a_map_that_is_not_flat() -> None:
+    maps = {}
+    for null_token in (True, False):
+        weights = _weights(null_token)
+        subjects = SubjectEmbeddings((), _subjects().tokens[:, :N], torch.zeros(N).long(), torch.ones(B, N).bool())
+        image = image_key_value(weights, subjects, torch.ones(B, 1))
+        watch = replace(_watch(subjects), words=torch.ones(B, 1).long())
+        maps[null_token] = multimodal_attention(_query(), _text(weights), image, watch).maps["image"]
+    assert torch.allclose(maps[False], torch.ones(B, 1, L))
+    assert maps[True].max() < 1
+    assert maps[True].std(-1).min() > 0.05
+
+
+def test_maps_are_float32_and_precise_under_autocast(weights: LayerWeights) -> None:
+    subjects, query = _subjects(), _query().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        text, image = _text(weights), image_key_value(weights, subjects, torch.ones(B, S))
+        attended = multimodal_attention(query, text, image, _watch(subjects))
+    assert attended.output.dtype == torch.bfloat16
+    assert all(x.dtype == torch.float32 for x in attended.maps.values())
+    exact = (query.float() @ text.key.float().mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)[0, :, 1]
+    assert torch.allclose(attended.maps["text"][0, 0], exact, atol=1e-6)

@@ -1,0 +1,109 @@
+"""Training data: the same shard from any process, samples that keep together what belongs together."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.toybox.dataset import HELD_OUT, random_scene
+from mmdiff_core.training import data
+from mmdiff_core.training.create import create_autoencoder
+from mmdiff_core.training.recipes import RECIPES
+
+RECIPE = replace(RECIPES["rehearsal"], pool=24)
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "SHARD", 8)
+
+
+@pytest.fixture
+def pool(tmp_path: Path, small_shards: None) -> data.Pool:
+    pool = data.Pool(tmp_path / "pool", RECIPE)
+    pool.fill()
+    return pool
+
+
+def test_stream_is_a_function_of_its_seed() -> None:
+    first, again, other = (data.Stream(RECIPE, seed).samples(4) for seed in (3, 3, 4))
+    assert torch.equal(first.pictures, again.pictures)
+    assert first.captions == again.captions
+    assert not torch.equal(first.pictures, other.pictures)
+
+
+def test_sample_has_a_mask_and_photos_for_each_named_subject() -> None:
+    samples = data.Stream(RECIPE, seed=5).samples(12)
+    for row, caption in enumerate(samples.captions):
+        count = int(samples.present[row].sum())
+        assert count == len(caption.names) == len(samples.descriptions[row])
+        assert len(find_words(caption.text, caption.names)[1]) == count
+        assert (samples.masks[row, :count].flatten(1).amax(1) > 100).all()
+        assert (samples.masks[row, count:] == 0).all()
+        assert (samples.references[row, :count].flatten(2).float().std(-1) > 1).all()
+
+
+def test_pool_gives_back_what_was_rendered(pool: data.Pool) -> None:
+    rendered = data.Stream(RECIPE, seed=RECIPE.seed + 1 + 2).samples(8)  # shard 2
+    kept = pool.shards[pool.folder / "00002.safetensors"]
+    assert torch.equal(kept.pictures, rendered.pictures)
+    assert torch.equal(kept.references, rendered.references)
+    assert kept.captions == rendered.captions
+    assert kept.descriptions == rendered.descriptions
+
+
+def test_several_processes_fill_a_pool_as_one_does(pool: data.Pool, tmp_path: Path) -> None:
+    together = data.Pool(tmp_path / "together", RECIPE)
+    together.fill(workers=2)
+    for path, shard in pool.shards.items():
+        assert torch.equal(shard.pictures, together.shards[together.folder / path.name].pictures)
+
+
+def test_pool_fills_only_what_is_missing(pool: data.Pool) -> None:
+    gone, stays = (pool.folder / f"0000{k}.safetensors" for k in (1, 2))
+    stays_time = stays.stat().st_mtime_ns
+    gone.unlink()
+    again = data.Pool(pool.folder, RECIPE)
+    again.fill()
+    assert torch.equal(again.shards[gone].pictures, pool.shards[gone].pictures)
+    assert stays.stat().st_mtime_ns == stays_time
+
+
+def test_pool_latents_belong_to_their_pictures(pool: data.Pool) -> None:
+    vae: AutoencoderKL = create_autoencoder(RECIPE).eval()
+    pictures = {path: shard.pictures for path, shard in pool.shards.items()}
+    pool.encode_with(vae)
+    for path, shard in pool.shards.items():
+        assert torch.equal(shard.latents, data.encode(vae, pictures[path]))
+    assert pool.samples(6).latents.shape == (6, 4, 8, 8)
+
+
+def test_another_autoencoder_encodes_anew(pool: data.Pool) -> None:
+    torch.manual_seed(1)
+    for _ in range(2):
+        pool.encode_with(create_autoencoder(RECIPE).eval())
+    assert len(list(pool.folder.glob("latents-*"))) == 2
+
+
+def test_photo_pairs_show_one_toy_twice(pool: data.Pool) -> None:
+    photos, texts = pool.photo_pairs(5)
+    assert photos.shape == (5, 2, 3, RECIPE.reference, RECIPE.reference)
+    assert len(texts) == 5
+    assert not torch.equal(photos[:, 0], photos[:, 1])
+
+
+def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="pool"):
+        data.Pool(tmp_path / "none", RECIPE).refresh()
+
+
+def test_training_never_sees_a_held_out_identity() -> None:
+    rng = random.Random(0)
+    assert all(placed.toy.seed < HELD_OUT for _ in range(300) for placed in random_scene(rng).toys)
+    assert all(p.toy.seed >= HELD_OUT for _ in range(50) for p in random_scene(rng, identities="held_out").toys)

@@ -1,0 +1,139 @@
+"""The whole recipe at toy size: every stage runs, learns, stops, goes on, and ends in a model that the app loads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
+from mmdiff_core.training import run
+from mmdiff_core.training.recipes import RECIPES, STAGES
+from mmdiff_core.training.run import POOL, RunOptions, all_stages, export, train
+from mmdiff_core.types import GenerateRequest, Subject
+
+RECIPE = RECIPES["rehearsal"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "rehearsal"
+    train(RECIPE, RunOptions(folder, all_stages(RECIPE)))
+    return folder
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_leaves_its_traces(finished: Path, stage: str) -> None:
+    folder = finished / stage
+    assert json.loads((folder / "result.json").read_text())
+    assert losses(folder)[-1]["step"] == RECIPE.stages[stage].steps
+    assert all(torch.tensor(list(line.values())).isfinite().all() for line in losses(folder))
+    for sheet in (folder / "sheets").glob("*.png"):
+        assert Image.open(sheet).convert("L").getextrema()[1] > 0
+
+
+def test_constraints_are_among_the_terms(finished: Path) -> None:
+    assert {"denoise", "text_map", "image_map"} <= losses(finished / "adapter")[-1].keys()
+
+
+def test_run_folder_tells_its_configuration(finished: Path) -> None:
+    written = json.loads((finished / "recipe.json").read_text())
+    assert written["shapes"]["unet_channels"] == list(RECIPE.shapes.unet_channels)
+    assert written["stages"]["base"]["rate"] == RECIPE.stages["base"].rate
+
+
+def test_finished_stages_are_not_run_again(finished: Path) -> None:
+    before = (finished / "base" / "state.pt").stat().st_mtime_ns
+    train(RECIPE, RunOptions(finished, ("base",)))
+    assert (finished / "base" / "state.pt").stat().st_mtime_ns == before
+
+
+def test_export_is_a_stock_folder_in_half_precision_that_generates(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "LARGEST_FILE", "200KB")
+    shipped = tmp_path / "toybox"
+    size = export(finished / "model", shipped)
+    assert 0 < size < 10_000_000
+    assert len(list((shipped / "unet").glob("*.safetensors"))) > 1
+    assert str(tmp_path.parent) not in "".join(path.read_text() for path in shipped.rglob("*.json"))
+    stock = StableDiffusionPipeline.from_pretrained(shipped, local_files_only=True)
+    stock.set_progress_bar_config(disable=True)
+    assert stock("a cat on the beach", num_inference_steps=2).images[0].size == (RECIPE.size, RECIPE.size)
+    photos = tuple(toy_photos("cat", HELD_OUT, 2, 64))
+    request = GenerateRequest(prompt="a cat in the snow", subjects=(Subject("cat", photos),), steps=2)
+    *_, last = Personalizer.load(shipped).generate(request)
+    assert last.result is not None
+    assert last.result[0].image.size == (RECIPE.size, RECIPE.size)
+    again = tmp_path / "again"
+    assert train(RECIPE.with_stage("base", steps=2), RunOptions(again, (POOL, "base"), start=shipped)).keys() == {
+        "base"
+    }
+    assert Personalizer.load(again / "model").backbone.name == "toybox"
+
+
+def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: Path) -> None:
+    """Time-limited, then continued: the step count goes on, and the schedule with it."""
+    recipe = replace(RECIPE, save_every_s=0.0).with_stage("base", steps=8)
+    options = RunOptions(tmp_path, (POOL, "base"), start=finished / "model", minutes=0.0)
+    assert "base" not in train(recipe, options)
+    assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 0
+    train(recipe, replace(options, stages=("base",), minutes=None))
+    state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
+    assert state["step"] == state["schedule"]["last_epoch"] == 8
+
+
+def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mmdiff_core", "train", "--recipe", "rehearsal", "--out", str(tmp_path)]
+    command += ["--start", str(finished / "model"), "--steps", "100000", "--stages"]
+    subprocess.run([*command, "pool"], check=True, capture_output=True)
+    log = tmp_path / "base" / "log.jsonl"
+    process = subprocess.Popen([*command, "base"], stderr=subprocess.PIPE, text=True, env={**os.environ})
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    stopped = torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"]
+    assert stopped >= losses(tmp_path / "base")[-1]["step"]
+    subprocess.run([*command, "base", "--minutes", "0.02"], check=True, capture_output=True)
+    assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] > stopped
+
+
+def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path: Path) -> None:
+    options = RunOptions(tmp_path, (POOL, "base"), start=finished / "model")
+    train(RECIPE.with_stage("base", steps=4), options)
+    (tmp_path / "base" / "result.json").unlink()
+    (tmp_path / "base" / "state.tmp").write_bytes(b"half")
+    train(RECIPE.with_stage("base", steps=6), replace(options, stages=("base",)))
+    assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 6
+
+
+def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    recipe = RECIPE.with_stage("base", rate=1e30, warmup=0)
+    with pytest.raises(FloatingPointError, match="base"):
+        train(recipe, RunOptions(tmp_path, (POOL, "base"), start=finished / "model"))
+
+
+def test_unknown_stage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no stage polish"):
+        train(RECIPE, RunOptions(tmp_path, ("polish",)))
