@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.demo.stand_in import StandIn, served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
@@ -39,3 +41,40 @@ def photo(tmp_path: Path) -> str:
     path = tmp_path / "blob.png"
     Image.new("RGB", (64, 48), "orange").save(path)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def model() -> StandIn:
+    return StandIn(pause=0.12)
+
+
+@pytest.fixture(scope="module")
+def url(model: StandIn) -> Iterator[str]:
+    with served(model) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., playwright.Page]]:
+    """Opens pages of their own session; every one must stay on this machine and without errors."""
+    contexts, complaints = [], []
+
+    def open_one(theme: str = "light", **options: object) -> playwright.Page:
+        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on(
+            "request",
+            lambda sent: None if sent.url.startswith((url, "data:", "blob:")) else complaints.append(sent.url),
+        )
+        page.goto(f"{url}?__theme={theme}")
+        page.locator("#generate").wait_for()
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []

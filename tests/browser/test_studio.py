@@ -3,90 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
-from tests.demo.stand_in import StandIn, served
-
-expect.set_options(timeout=30_000)
-
-Open = Callable[..., Page]
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-
-
-@pytest.fixture(scope="module")
-def model() -> StandIn:
-    return StandIn(pause=0.12)
-
-
-@pytest.fixture(scope="module")
-def url(model: StandIn) -> Iterator[str]:
-    with served(model) as url:
-        yield url
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str) -> Iterator[Open]:
-    """Opens pages of their own session; every one must stay on this machine and without errors."""
-    contexts, complaints = [], []
-
-    def open_one(theme: str = "light", **options: object) -> Page:
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        page.on(
-            "request",
-            lambda sent: None if sent.url.startswith((url, "data:", "blob:")) else complaints.append(sent.url),
-        )
-        page.goto(f"{url}?__theme={theme}")
-        page.locator("#generate").wait_for()
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def cancelled(model: StandIn, page: Page, since: int) -> bool:
-    """Whether the work stops: the page rests at once, the work at its next step."""
-    for _ in range(100):
-        if "cancelled" in model.log[since:]:
-            return True
-        page.wait_for_timeout(100)
-    return False
-
-
-def fill_example(page: Page, number: int = 0) -> None:
-    page.locator(".example").nth(number).click()
-    expect(page.locator("#reading mark").first).to_be_visible()
-
-
-def generate(page: Page) -> None:
-    page.locator("#generate").click()
-    expect(page.locator("#result .keep")).to_be_visible()
-
-
-def overlay(page: Page) -> int:
-    """A fingerprint of the heatmap's canvas; 0 where it is empty."""
-    return page.locator("#result .overlay").evaluate(
-        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
-                     .reduce((sum, value, i) => (sum + value * (i % 997)) % 1000003, 0)"""
-    )
-
-
-def set_range(page: Page, selector: str, value: int) -> None:
-    page.locator(selector).evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
-        value,
-    )
+from tests.browser.page import PHONE, Open, cancelled, fill_example, generate, overlay, set_pictures, set_range
+from tests.demo.stand_in import StandIn
 
 
 def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, tmp_path: Path) -> None:
@@ -176,9 +100,7 @@ def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn, monkeypatc
     monkeypatch.setattr(model, "pause", 0.6)
     page = open_page()
     fill_example(page)
-    page.locator("#settings button").first.click()
-    page.locator("#pictures input[type=number]").fill("3")
-    page.locator("#pictures input[type=number]").press("Tab")
+    set_pictures(page, 3)
     started = len(model.log)
     page.locator("#generate").click()
     expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")

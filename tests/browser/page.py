@@ -1,0 +1,60 @@
+"""What a person does on the page, for the tests. Every helper returns when the page has come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.demo.stand_in import StandIn
+
+Open = Callable[..., Page]  # opens a page of its own session; the fixture ``open_page``
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+expect.set_options(timeout=60_000)
+
+
+def cancelled(model: StandIn, page: Page, since: int) -> bool:
+    """Whether the work stops: the page rests at once, the work at its next step."""
+    for _ in range(300):
+        if "cancelled" in model.log[since:]:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def fill_example(page: Page, number: int = 0) -> None:
+    page.locator(".example").nth(number).click()
+    expect(page.locator("#reading mark").first).to_be_visible()
+
+
+def generate(page: Page) -> None:
+    """From the click to the picture and the button's return, which the server sends last."""
+    page.locator("#generate").click()
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#generate")).to_be_visible()
+
+
+def set_pictures(page: Page, count: int) -> None:
+    """Open the settings and ask for so many pictures."""
+    page.locator("#settings button").first.click()
+    number = page.locator("#pictures input[type=number]")
+    expect(number).to_be_visible()
+    number.fill(str(count))
+    number.press("Tab")
+    expect(page.locator("#pictures input[type=range]")).to_have_value(str(count))  # the page has taken it in
+
+
+def overlay(page: Page) -> int:
+    """A fingerprint of the heatmap's canvas; 0 where it is empty."""
+    return page.locator("#result .overlay").evaluate(
+        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+                     .reduce((sum, value, i) => (sum + value * (i % 997)) % 1000003, 0)"""
+    )
+
+
+def set_range(page: Page, selector: str, value: int) -> None:
+    page.locator(selector).evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+        value,
+    )
