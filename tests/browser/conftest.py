@@ -45,7 +45,7 @@ def photo(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def model() -> StandIn:
-    return StandIn(pause=0.12)
+    return StandIn()
 
 
 @pytest.fixture(scope="module")

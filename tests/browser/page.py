@@ -35,6 +35,13 @@ def generate(page: Page) -> None:
     expect(page.locator("#generate")).to_be_visible()
 
 
+def stop(page: Page) -> None:
+    """Returns when the server was told and the page is at rest; the work may take until its next step."""
+    with page.expect_request("**/cancel"):
+        page.locator("#stop").click()
+    expect(page.locator("#generate")).to_be_visible()
+
+
 def set_pictures(page: Page, count: int) -> None:
     """Open the settings and ask for so many pictures."""
     page.locator("#settings button").first.click()

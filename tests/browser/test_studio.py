@@ -9,19 +9,20 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.page import PHONE, Open, cancelled, fill_example, generate, overlay, set_pictures, set_range
+from tests.browser.page import PHONE, Open, cancelled, fill_example, generate, overlay, set_pictures, set_range, stop
 from tests.demo.stand_in import StandIn
 
 
-def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, tmp_path: Path) -> None:
+def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: StandIn, tmp_path: Path) -> None:
     page = open_page()
     fill_example(page)
     expect(page.locator("#name-1 input")).to_have_value("cat")
     expect(page.locator("#photos-2 .grid-container img")).to_have_count(3)
-    page.locator("#generate").click()
-    expect(page.locator("#stop")).to_be_visible()
-    expect(page.locator("#result .step-line")).to_contain_text("step")  # and a live preview:
-    expect(page.locator("#result .picture.rough")).to_be_visible()
+    with model.held(picture=1, step=4):
+        page.locator("#generate").click()
+        expect(page.locator("#stop")).to_be_visible()
+        expect(page.locator("#result .step-line")).to_contain_text("step 3 of 6")  # and a live preview:
+        expect(page.locator("#result .picture.rough")).to_be_visible()
     expect(page.locator("#result .keep")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
@@ -96,36 +97,31 @@ def test_holding_the_picture_shows_it_alone(open_page: Open) -> None:
     assert overlay(page) > 0
 
 
-def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "pause", 0.6)
+def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn) -> None:
     page = open_page()
     fill_example(page)
     set_pictures(page, 3)
     started = len(model.log)
-    page.locator("#generate").click()
-    expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")
-    page.locator("#stop").click()
-    expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#result .keep")).to_be_visible()
-    expect(page.locator("#result .progress")).to_be_hidden()
+    with model.held(picture=2, step=3):
+        page.locator("#generate").click()
+        expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")
+        stop(page)
+        expect(page.locator("#result .keep")).to_be_visible()
+        expect(page.locator("#result .progress")).to_be_hidden()
     assert cancelled(model, page, started)
-    kept = page.locator("#result .thumb").count() or 1  # one picture alone has no thumbnail
-    assert kept < 3
-    monkeypatch.setattr(model, "pause", 0.05)
+    expect(page.locator("#result .thumb")).to_have_count(0)  # one picture alone has none
     generate(page)  # and the next run works
-    expect(page.locator("#result .thumb")).to_have_count(kept + 3)
+    expect(page.locator("#result .thumb")).to_have_count(1 + 3)
 
 
-def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn) -> None:
     page = open_page()
     fill_example(page)
-    monkeypatch.setattr(model, "pause", 3.0)
     started = len(model.log)
-    page.locator("#generate").click()
-    expect(page.locator("#result .step-line")).to_contain_text("photos")
-    page.locator("#stop").click()
-    expect(page.locator("#generate")).to_be_visible()
-    page.wait_for_timeout(4000)
+    with model.held(picture=1, step=1):
+        page.locator("#generate").click()
+        expect(page.locator("#result .step-line")).to_contain_text("photos")
+        stop(page)
     assert cancelled(model, page, started)
     expect(page.locator("#result .welcome")).to_be_visible()
 
@@ -184,21 +180,19 @@ def test_two_people_do_not_see_each_other(open_page: Open) -> None:
     expect(two.locator("#result .sentence mark")).to_have_text(["dog"])
 
 
-def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn) -> None:
     one, two = open_page(), open_page()
     fill_example(one, 0)
     fill_example(two, 1)
-    monkeypatch.setattr(model, "pause", 1.0)
     started = len(model.log)
-    one.locator("#generate").click()
-    expect(one.locator("#result .step-line")).to_contain_text("step")
-    two.locator("#generate").click()
-    expect(two.locator("#queue .progress-text")).to_contain_text("queue")
-    two.locator("#stop").click()
-    expect(two.locator("#generate")).to_be_visible()
-    monkeypatch.setattr(model, "pause", 0.0)
+    with model.held(picture=1, step=2):
+        one.locator("#generate").click()
+        expect(one.locator("#result .step-line")).to_contain_text("step")
+        two.locator("#generate").click()
+        expect(two.locator("#queue .progress-text")).to_contain_text("queue")
+        stop(two)
     expect(one.locator("#result .keep")).to_be_visible()
-    two.wait_for_timeout(1500)
+    two.wait_for_timeout(1500)  # in which nothing must begin
     assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 
 import torch
 from PIL import Image, ImageDraw, ImageFilter
@@ -15,9 +16,11 @@ from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, Vocabulary
 from mmdiff_core.types import STREAMS, GenerateRequest, Picture, Size, Step, Stream, Word
 
 MAP_SIDE = 32
+PATIENCE = 300  # seconds
 
 
 @contextmanager
@@ -57,17 +60,35 @@ class Backbone:
     """Named as the built-in model, so that the page shows what that one knows."""
 
     name: str = "toybox"
+    vocabulary: Vocabulary = FIRST_WORLD
 
 
 @dataclass
 class StandIn:
-    """Deterministic and quick. ``pause`` slows every step down; ``log`` tells what happened, for the tests."""
+    """Deterministic and quick. ``pause`` slows every step, ``held`` stops before one; ``log`` tells what happened."""
 
     pause: float = 0.0
     sizes: Size = field(default_factory=lambda: Size((256, 256), 128, 384, 64))
     defaults: Defaults = field(default_factory=Defaults)
     backbone: Backbone = field(default_factory=Backbone)
     log: list[str] = field(default_factory=list)
+    go: Event = field(default_factory=Event)
+    held_at: tuple[int, int] | None = None
+
+    @contextmanager
+    def held(self, picture: int, step: int) -> Iterator[None]:
+        """Inside, work waits before that step of that picture (from 1); it goes on at the end, or with ``release``."""
+        self.held_at = (picture, step)
+        self.go.clear()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Let work go on."""
+        self.held_at = None
+        self.go.set()
 
     def validate(self, request: GenerateRequest) -> Plan:
         """The checks that the page's tests need, with the real prompt reading."""
@@ -93,6 +114,8 @@ class StandIn:
                 maps = AttentionMaps(tuple(word.text for word in plan.words))
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
+                    if (index + 1, number) == self.held_at:
+                        assert self.go.wait(PATIENCE), "held and forgotten"
                     maps = _with_step(maps, plan, seed, number - 1)
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))
                     done = (
