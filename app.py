@@ -7,12 +7,13 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from mmdiff_core.errors import MMDiffError, ModelError
+from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
+
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 logger = logging.getLogger("mmdiff")
-
-BUILT_IN = "toybox"
 
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -20,29 +21,25 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Personalised pictures with a heatmap per subject, in the browser.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
-    parser.add_argument("--model", default=BUILT_IN, help="toybox, which is built in, or a Stable Diffusion folder")
-    parser.add_argument("--adapter", help="MM-Diff weights (.safetensors) for --model")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
+    add_model_flags(parser)
     return parser.parse_args(arguments)
 
 
 def load(flags: argparse.Namespace) -> Personalizer:
-    """The model that the flags ask for.
+    """The model that the flags ask for; where its base is not on this machine, the built-in one instead.
 
     Raises:
-        ModelError, CheckpointError: it cannot be loaded; the message says what to do.
+        MMDiffError: it cannot be loaded; the message says what to do.
     """
-    import torch
-
-    from mmdiff_core.pipeline import Personalizer
-
-    device = flags.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    half = flags.model != BUILT_IN and device.startswith("cuda")
-    dtype = torch.float16 if half else torch.float32
-    return Personalizer.load(flags.model, flags.adapter, device=device, dtype=dtype)
+    try:
+        return load_from_flags(flags)
+    except ModelError as error:
+        if flags.base is None:
+            raise
+        logger.warning("%s Going on with the built-in model.", error)
+        built_in = {"base": None, "model": BUILT_IN, "adapter": None, "text_encoder_2_lora": False}
+        return load_from_flags(argparse.Namespace(**{**vars(flags), **built_in}))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,9 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
     from demo.ui import build_ui, launch_options
-    from mmdiff_core.errors import MMDiffError
 
-    logger.info("Loading the model %s ...", flags.model)
+    logger.info("Loading the model %s ...", flags.base or flags.model)
     try:
         personalizer = load(flags)
     except MMDiffError as error:

@@ -12,8 +12,9 @@ from gradio_client.utils import is_file_obj_with_meta
 from demo.examples import photograph
 from demo.files import photo_file, picture_file
 from demo.form import Form, Settings, SubjectForm
-from demo.handlers import GPU, spoken
-from demo.viewer import pack_step
+from demo.handlers import GPU
+from demo.packing import pack_step
+from demo.spoken import spoken
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.types import Picture
 

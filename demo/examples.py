@@ -9,7 +9,8 @@ from functools import lru_cache
 from PIL import Image
 
 from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS
-from mmdiff_core.toybox.dataset import HELD_OUT, NOUNS, toy_photos
+from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
 
 PHOTO_SIZE = 256
 PHOTOS = 3
@@ -33,10 +34,12 @@ class Filling:
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and the toys, (noun, identity seed), that it names."""
+    """A prompt, the toys, (noun, identity seed), that it names, and the place and style that it asks for."""
 
     prompt: str
     toys: tuple[tuple[str, int], ...]
+    place: str
+    style: str = "photo"
 
     def filling(self) -> Filling:
         """Render the photos."""
@@ -46,12 +49,39 @@ class Example:
         """One small picture per toy."""
         return tuple(toy_photos(noun, seed, views=1, size=size)[0] for noun, seed in self.toys)
 
+    def fits(self, known: Vocabulary) -> bool:
+        """Whether a model that knows so much knows all that the example asks for."""
+        nouns = all(noun in known.nouns for noun, _ in self.toys)
+        return nouns and self.place in known.places and self.style in known.styles
+
 
 EXAMPLES = (
-    Example("a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3))),
-    Example("a dog in the snow", (("dog", HELD_OUT + 8),)),
-    Example("a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9))),
+    Example("a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3)), "beach"),
+    Example("a dog in the snow", (("dog", HELD_OUT + 8),), "snow"),
+    Example("a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9)), "forest"),
+    Example("a watercolour of an owl in the kitchen", (("owl", HELD_OUT + 4),), "kitchen", "watercolour"),
+    Example("a fish and an octopus under water", (("fish", HELD_OUT + 6), ("octopus", HELD_OUT + 1)), "under water"),
+    Example("pixel art of a train at sunset", (("train", HELD_OUT + 7),), "sunset", "pixel art"),
 )
+
+
+def known_to(backbone: object) -> Vocabulary | None:
+    """What of the rendered world a model was trained on; None for a model of the wide world."""
+    return getattr(backbone, "vocabulary", None)
+
+
+def examples_for(known: Vocabulary | None) -> tuple[Example, ...]:
+    """The examples that a model can follow; all of them for a model of the wide world."""
+    return tuple(example for example in EXAMPLES if known is None or example.fits(known))
+
+
+def vocabulary_note(known: Vocabulary | None) -> str:
+    """What the loaded weights know, for the page; empty for a model of the wide world."""
+    if known is None:
+        return ""
+    places = ", ".join(PLACE_WORDS[place][0] for place in known.places)
+    note = f"The built-in model knows toys ({', '.join(known.nouns)}) and places ({places})"
+    return f"{note}, in these styles: {', '.join(known.styles)}." if len(known.styles) > 1 else f"{note}."
 
 
 @lru_cache(maxsize=64)
@@ -60,26 +90,21 @@ def photograph(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
     return ToyPhotos(noun, tuple(toy_photos(noun, seed, views=views, size=PHOTO_SIZE)))
 
 
-def vocabulary() -> str:
-    """What the built-in model knows, for the page."""
-    places = [words[0] for words in PLACE_WORDS.values()]
-    return f"The built-in model knows toys ({', '.join(NOUNS)}) and places ({', '.join(places)})."
-
-
 class ToyBox:
-    """The die. Toys come from identities that no model was trained on."""
+    """The die: toys of identities that no model was trained on, of the kinds that the loaded one knows."""
 
-    def __init__(self, rng: random.Random | None = None) -> None:
+    def __init__(self, rng: random.Random | None = None, known: Vocabulary | None = None) -> None:
         self.random = rng or random.SystemRandom()
+        self.known = known or WHOLE_WORLD
 
     def roll(self, wanted: str = "") -> ToyPhotos:
         """A new toy under the name that is wanted where there is such a kind, "kitten" for one, else of any kind."""
-        known = [noun for noun, words in NOUN_WORDS.items() if wanted.strip().lower() in words]
-        noun = known[0] if known else self.random.choice(NOUNS)
+        kinds = [noun for noun in self.known.nouns if wanted.strip().lower() in NOUN_WORDS[noun]]
+        noun = kinds[0] if kinds else self.random.choice(self.known.nouns)
         toy = photograph(noun, HELD_OUT + self.random.randrange(100_000))
-        return replace(toy, name=wanted.strip()) if known else toy
+        return replace(toy, name=wanted.strip()) if kinds else toy
 
     def prompt_for(self, noun: str) -> str:
         """A prompt to start with."""
         article = "an" if noun[0].lower() in "aeiou" else "a"
-        return f"{article} {noun} {self.random.choice(list(PLACE_WORDS.values()))[0]}"
+        return f"{article} {noun} {PLACE_WORDS[self.random.choice(self.known.places)][0]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from gradio.processing_utils import save_bytes_to_cache
@@ -14,15 +15,25 @@ from PIL.PngImagePlugin import PngInfo
 from mmdiff_core.export import png_info
 from mmdiff_core.types import Picture
 
+STRIP_SIDE = 64  # pixels of a frame at most
+MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
+
 
 def picture_file(picture: Picture) -> dict[str, Any]:
     """A finished picture as a PNG with its settings inside."""
-    return _cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
+    return cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
 
 
 def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
     """A photo as a PNG of that name."""
-    return _cached(_png(photo), name)
+    return cached(_png(photo), name)
+
+
+def cached(data: bytes, name: str) -> dict[str, Any]:
+    """Write into Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
+    path = save_bytes_to_cache(data, name, get_upload_folder())
+    media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
+    return {"path": path, "orig_name": name, "mime_type": media_type, "meta": {"_type": "gradio.FileData"}}
 
 
 def data_url(picture: Image.Image) -> str:
@@ -32,13 +43,20 @@ def data_url(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def film_strip(frames: Sequence[Image.Image]) -> dict[str, Any] | None:
+    """Frames of one size side by side in one small picture, {"image", "w", "h"} with the size of a frame."""
+    if not frames:
+        return None
+    frame = frames[0].copy()
+    frame.thumbnail((STRIP_SIDE, STRIP_SIDE))
+    w, h = frame.size
+    sheet = Image.new("RGB", (w * len(frames), h))
+    for place, picture in enumerate(frames):
+        sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.BOX), (w * place, 0))
+    return {"image": data_url(sheet), "w": w, "h": h}
+
+
 def _png(picture: Image.Image, info: PngInfo | None = None) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def _cached(data: bytes, name: str) -> dict[str, Any]:
-    """Write into Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
-    path = save_bytes_to_cache(data, name, get_upload_folder())
-    return {"path": path, "orig_name": name, "mime_type": "image/png", "meta": {"_type": "gradio.FileData"}}

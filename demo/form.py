@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
-from mmdiff_core.types import GenerateRequest, Subject
+from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts, Subject
 
 SLOTS = 4
 MOST_PICTURES = 4
@@ -23,7 +23,8 @@ class SubjectForm:
     slot: int
     name: str
     photos: tuple[str, ...]  # paths of uploaded files
-    strength: float = 1.0
+    strength: float | None = 1.0
+    aside: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
 
     @property
     def blank(self) -> bool:
@@ -36,13 +37,14 @@ class Settings:
     """The numbers. None stands for the model's own default; a cleared field is None too."""
 
     seed: float | None = 0
-    pictures: float = 1
+    pictures: float | None = 1
     steps: float | None = None
     guidance: float | None = None
     start_step: float | None = None
     width: float | None = None
     height: float | None = None
     negative_prompt: str = ""
+    parts: Parts = ALL_PARTS
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Form:
     prompt: str
     subjects: tuple[SubjectForm, ...]
     settings: Settings = field(default_factory=Settings)
+    aside: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -83,6 +86,7 @@ class Form:
             start_step=_whole("delay", numbers.start_step),
             width=_whole("width", numbers.width),
             height=_whole("height", numbers.height),
+            parts=numbers.parts,
         )
 
 
@@ -92,6 +96,8 @@ def _subject(form: SubjectForm) -> Subject:
         raise PromptError(f"Subject {card} has photos but no name: give it the words that stand for it in the prompt.")
     if not form.photos:
         raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, roll the die, or remove the subject.')
+    if form.strength is None:
+        raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
     return Subject(form.name, tuple(_photo(path, form.name) for path in form.photos), form.strength)
 
 

@@ -1,26 +1,70 @@
-"""Photos as they arrive: those that cannot be read are named and put aside, the others stay."""
+"""Photos as they arrive: those that cannot be read are named and put aside, the others stay and are shown prepared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
-import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
+from PIL import Image
 
-from mmdiff_core.encoders.photo import load_photo
+from demo.files import data_url
+from mmdiff_core.encoders.photo import load_photo, square
 from mmdiff_core.errors import PhotoError
 
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 
+Given = Sequence[tuple[str, str | None]] | None  # as a Gallery hands them over: path, caption
+Photos = Sequence[str | Image.Image]  # as a Gallery takes them
 
-def sift(photos: Sequence[tuple[str, str | None]] | None) -> list[object]:
-    """Keep the photos that can be read. Formats that browsers do not show become PNG."""
-    kept: list[object] = []
+
+def sift(photos: Given) -> tuple[list[str | Image.Image], tuple[str, ...]]:
+    """The photos that can be read, and a sentence about each of the others.
+
+    Formats that browsers do not show become images, which Gradio saves as PNG.
+    """
+    kept: list[str | Image.Image] = []
+    aside: list[str] = []
     for path, _ in photos or ():
         try:
             image = load_photo(path, name=Path(path).name)
         except PhotoError as error:
-            gr.Warning(str(error), duration=12)
+            aside.append(f"Left out: {error}")
         else:
             kept.append(path if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else image)
-    return kept
+    return kept, tuple(aside)
+
+
+def still_here(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Of photos that a browser remembers those that the server still has, and a sentence about the others.
+
+    The browser names the files, so only uploaded ones count: nothing else of the server may be shown.
+    """
+    folder = get_upload_folder()
+    kept = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path)]
+    lost = len(paths) - len(kept)
+    what = "1 photo is" if lost == 1 else f"{lost} photos are"
+    return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()
+
+
+def prepared(photos: Photos, side: int, shown: int = 96) -> str:
+    """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none."""
+    figures = []
+    for number, photo in enumerate(photos, 1):
+        try:
+            image = square(load_photo(photo), side)
+        except PhotoError:
+            continue  # named where it was dropped
+        image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
+        name = escape(f"Photo {number} as the model sees it")
+        figures.append(f'<img src="{data_url(image)}" alt="{name}" title="{side} × {side}">')
+    return "".join(figures)
+
+
+def _readable(path: str) -> bool:
+    try:
+        load_photo(path)
+    except PhotoError:
+        return False
+    return True

@@ -1,8 +1,10 @@
-"""The prompt as a person reads it: the subjects' words in their colours, and what is still amiss."""
+"""The prompt as a person reads it: its words as chips, those of the subjects in their colours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TypedDict
 
@@ -11,6 +13,8 @@ from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import PromptError
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import Word
+
+_WORD = re.compile(r"(\w+(?:['’-]\w+)*)")
 
 
 class Piece(TypedDict):
@@ -31,13 +35,41 @@ def pieces(prompt: str, words: Sequence[Word]) -> list[Piece]:
     return [piece for piece in cut if piece["text"]]
 
 
-def reading(form: Form) -> str:
-    """HTML: the prompt with the words that were found, and one line per subject that still lacks something."""
+def found_subjects(form: Form) -> frozenset[int]:
+    """Which of the form's subjects stand in its prompt."""
+    return frozenset(word.subject for word in _words(form)[1])
+
+
+def chips(form: Form) -> str:
+    """HTML: every word of the prompt as a button, and a dashed one for each name that the prompt lacks.
+
+    A chip carries what the browser needs for its menu: ``data-word``, ``data-slot`` where a subject owns it, and
+    ``data-join``, the (slot, longer name) pairs of neighbouring subjects that could take it in.
+    """
     if not form.prompt:
-        return _hints(_lacking(form, ())) or '<p class="hint">The words of your subjects light up here.</p>'
+        return ""
     clean, found = _words(form)
-    marked = "".join(_mark(piece, form.slots) for piece in pieces(clean, found))
-    return f'<p class="sentence">{marked}</p>' + _hints(_lacking(form, [word.subject for word in found]))
+    cut = _single_words(pieces(clean, found))
+    marked = "".join(_chip(cut, i, form) if _is_word(piece) else escape(piece["text"]) for i, piece in enumerate(cut))
+    present = {word.subject for word in found}
+    lacking = [subject for i, subject in enumerate(form.subjects) if subject.name and i not in present]
+    dashed = "".join(_unplaced(subject.slot, subject.name) for subject in lacking)
+    return f'<p class="sentence chips" role="toolbar">{marked}{dashed}</p>'
+
+
+def add_word(prompt: str, name: str) -> str:
+    """The prompt with a subject's name at its end."""
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    return f"{prompt.rstrip(' .,;')} and {article} {name}"
+
+
+def count_word(prompt: str, name: str) -> int:
+    """How often a name stands in a prompt as whole words."""
+    words = [re.escape(word) for word in name.split()]
+    return len(re.findall(r"(?<![\w-])" + r"\s+".join(words) + r"(?![\w-])", prompt, re.IGNORECASE)) if words else 0
+
+
+# ---------------------------------------------------------------- reading
 
 
 def _words(form: Form) -> tuple[str, tuple[Word, ...]]:
@@ -47,7 +79,7 @@ def _words(form: Form) -> tuple[str, tuple[Word, ...]]:
         return find_words(form.prompt, names)
     except PromptError:
         found = [(i, _alone(form.prompt, name)) for i, name in enumerate(names) if name]
-    return form.prompt, tuple(Word(i, word.text, word.start, word.end) for i, word in found if word)
+    return form.prompt, _apart([Word(i, word.text, word.start, word.end) for i, word in found if word])
 
 
 def _alone(prompt: str, name: str) -> Word | None:
@@ -57,23 +89,55 @@ def _alone(prompt: str, name: str) -> Word | None:
         return None
 
 
-def _lacking(form: Form, found: Sequence[int]) -> list[str]:
-    lines = []
-    for i, subject in enumerate(form.subjects):
-        if not subject.name:
-            lines.append(f"Subject {subject.slot + 1} needs a name.")
-        elif not subject.photos:
-            lines.append(f"Subject {subject.slot + 1}, “{subject.name}”, needs a photo.")
-        elif form.prompt and i not in found:
-            lines.append(f"Subject {subject.slot + 1}, “{subject.name}”, is not in the prompt yet.")
-    return lines
+def _apart(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Of words that overlap the longer one; of equal ones the first."""
+    kept: list[Word] = []
+    for word in sorted(words, key=lambda word: word.start - word.end):
+        if all(word.end <= other.start or other.end <= word.start for other in kept):
+            kept.append(word)
+    return tuple(kept)
 
 
-def _hints(lines: Sequence[str]) -> str:
-    return "".join(f'<p class="hint lacking">{escape(line)}</p>' for line in lines)
+# ---------------------------------------------------------------- drawing
 
 
-def _mark(piece: Piece, slots: Sequence[int]) -> str:
-    if piece["subject"] is None:
-        return escape(piece["text"])
-    return f'<mark style="--subject:{colour_of(slots[piece["subject"]])}">{escape(piece["text"])}</mark>'
+def _single_words(cut: Sequence[Piece]) -> list[Piece]:
+    """The same with every word between the subjects' as a piece of its own."""
+    single: list[Piece] = []
+    for piece in cut:
+        parts = [piece["text"]] if piece["subject"] is not None else _WORD.split(piece["text"])
+        single += [{"text": part, "subject": piece["subject"]} for part in parts if part]
+    return single
+
+
+def _is_word(piece: Piece) -> bool:
+    return piece["subject"] is not None or _WORD.fullmatch(piece["text"]) is not None
+
+
+def _chip(cut: Sequence[Piece], place: int, form: Form) -> str:
+    text, subject = cut[place]["text"], cut[place]["subject"]
+    head = f'<button type="button" class="word" data-word="{escape(text)}" aria-haspopup="menu"'
+    if subject is None:
+        joins = escape(json.dumps(list(_joins(cut, place, form))))
+        return f'{head} data-join="{joins}">{escape(text)}</button>'
+    slot = form.slots[subject]
+    return f'{head} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
+
+
+def _joins(cut: Sequence[Piece], place: int, form: Form) -> Iterator[tuple[int, str]]:
+    """The subjects right beside a word, with the name that they would have together with it."""
+    for step in (-1, 1):
+        beside = place + 2 * step
+        if not 0 <= beside < len(cut) or not cut[place + step]["text"].isspace():
+            continue
+        subject = cut[beside]["subject"]
+        if subject is not None:
+            both = cut[min(place, beside)], cut[max(place, beside)]
+            yield form.slots[subject], " ".join(piece["text"] for piece in both)
+
+
+def _unplaced(slot: int, name: str) -> str:
+    return (
+        f' <button type="button" class="word unplaced" data-add="{escape(name)}" data-slot="{slot}"'
+        f' style="--subject:{colour_of(slot)}">{escape(name)}</button>'
+    )

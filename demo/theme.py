@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-STYLE_SHEETS = tuple(STATIC / f"{name}.css" for name in ("studio", "compose", "viewer", "inspect"))
+_SHEETS = ("studio", "compose", "fields", "viewer", "inspect", "timeline", "binding")
+STYLE_SHEETS = tuple(STATIC / f"{name}.css" for name in _SHEETS)
 
 
 def theme() -> gr.themes.Base:

@@ -1,4 +1,4 @@
-"""The page: panels put together, and how it is served."""
+"""The page: its tabs, and how it is served."""
 
 from __future__ import annotations
 
@@ -7,41 +7,28 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo import api
-from demo.examples import ToyBox, vocabulary
-from demo.handlers import Generation
-from demo.panels.compose import ComposePanel
-from demo.panels.examples import ExamplePanel
-from demo.panels.result import ActionPanel, ResultPanel
-from demo.panels.settings import SettingsPanel
+from demo.studio import StudioTab
+from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-_HEADER = """<header class="masthead"><h1>MM-Diff Studio</h1>
-<p>Your subjects in a new picture, and a heatmap of where the model put each of them.</p></header>"""
-
 
 def build_ui(personalizer: Personalizer) -> gr.Blocks:
-    """The whole page around one loaded model."""
-    note = vocabulary() if personalizer.backbone.name == "toybox" else ""
-    compose, settings = ComposePanel(ToyBox(), note), SettingsPanel(personalizer)
-    actions, result = ActionPanel(), ResultPanel()
-    examples = ExamplePanel(compose)
+    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``."""
+    tabs = [StudioTab(personalizer)]
     with gr.Blocks(
         title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
     ) as page:
-        gr.HTML(_HEADER, apply_default_css=False)
-        with gr.Row(elem_id="studio"):
-            with gr.Column(elem_id="left", min_width=320):
-                examples.render()
-                compose.render()
-                settings.render()
-                actions.render()
-            with gr.Column(elem_id="right", min_width=320):
-                result.render()
-        for panel in (examples, compose, settings, Generation(personalizer, compose, settings, actions, result)):
-            panel.listen()
+        gr.HTML(text("masthead"), apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            for tab in tabs:
+                with gr.Tab(tab.title):
+                    tab.render()
+        gr.HTML(text("spoken"), elem_id="spoken", apply_default_css=False)
+        for tab in tabs:
+            tab.listen(page)
         api.register(personalizer)
     return page.queue(max_size=32, default_concurrency_limit=8)
 
@@ -52,6 +39,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
         "js": static("studio.js"),
+        "i18n": languages(),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,

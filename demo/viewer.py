@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 from uuid import uuid4
 
 import gradio as gr
-import numpy as np
+from PIL import Image
 
-from demo.files import data_url, picture_file
+from demo.advice import Case, PackedBinding, pack_binding
+from demo.files import data_url, film_strip, picture_file
+from demo.form import Form
+from demo.keep import Kept, Shelf
+from demo.packing import PackedMaps, pack_maps
+from demo.reproduce import photo_names, python_source, shell_command
 from demo.sentence import Piece, pieces
 from demo.theme import static
-from mmdiff_core.attention_maps import AttentionMaps
+from mmdiff_core.binding import measure_binding
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import Picture, Step, Stream, Word
 
-
-class PackedMap(TypedDict):
-    """A map of attention: h * w bytes in base64; byte 0 stands for ``lo`` and byte 255 for ``hi``."""
-
-    h: int
-    w: int
-    lo: float
-    hi: float
-    data: str
-
-
-StepPack = dict[Stream, list[PackedMap]]  # per kind of map, one per subject
+# In the order in which the browser reads them.
+SCRIPTS = (
+    *("heatmap", "palettes", "contour", "paint"),  # pure functions
+    *("maps", "controls", "timeline", "binding", "keep", "drop", "viewer"),
+)
+NO_MAPS: PackedMaps = {"steps": 0, "streams": {}}
 
 
 def viewer() -> gr.HTML:
@@ -38,64 +36,44 @@ def viewer() -> gr.HTML:
         value={"run": None, "pictures": []},
         live=None,
         html_template=static("viewer.html"),
-        js_on_load=static("heatmap.js") + static("viewer.js"),
+        js_on_load="\n".join(static(f"{name}.js") for name in SCRIPTS),
         apply_default_css=False,
         elem_id="result",
     )
 
 
-def pack_map(values: np.ndarray) -> PackedMap:
-    """(h, w) float -> 8 bits a pixel between its own lowest and highest value."""
-    lo, hi = float(values.min()), float(values.max())
-    scaled = (values - lo) * (255 / (hi - lo)) if hi > lo else np.zeros_like(values)
-    data = base64.b64encode(scaled.round().astype(np.uint8).tobytes()).decode()
-    return {"h": values.shape[0], "w": values.shape[1], "lo": lo, "hi": hi, "data": data}
-
-
-def pack_step(maps: AttentionMaps, step: int) -> StepPack:
-    """The maps of one step (counted from 0), averaged over layers; kinds that the step has not are left out."""
-    recorded = {stream for record in maps.records if record.step == step for stream in record.streams}
-    subjects = range(len(maps.subjects))
-    return {
-        stream: [pack_map(maps.at(i, stream, step)) for i in subjects] for stream in maps.streams if stream in recorded
-    }
-
-
 class Album:
-    """Turns the steps of one run into what the viewer shows. Lives as long as the run."""
+    """Turns the steps of one run into what the viewer shows, and puts finished pictures on the session's shelf."""
 
-    def __init__(self, prompt: str, words: Sequence[Word], slots: Sequence[int]) -> None:
-        self.run = uuid4().hex[:12]
+    def __init__(self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf) -> None:
+        self.run = uuid4().hex
         self.sentence: list[Piece] = pieces(prompt, words)
+        self.slots = form.slots
+        self.photos = photo_names([(subject.name, subject.photos) for subject in form.subjects])
         self.subjects = [
-            {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, slots, strict=True)
+            {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
         ]
+        self.shelf = shelf
         self.pictures: list[dict[str, Any]] = []
-        self.maps: list[StepPack] = []
+        self.previews: list[Image.Image] = []
         self.started = time.monotonic()
 
     def add(self, step: Step) -> gr.HTML:
         """Take a step in; returns the update for the viewer."""
-        if step.maps is not None:
-            self.maps += [pack_step(step.maps, number) for number in step.maps.steps[len(self.maps) :]]
+        self.previews.append(step.preview)
         if step.picture is None:
             return gr.HTML(live=self._live(step))
         self.pictures.append(self._finished(step.picture))
-        self.maps = []
+        self.previews = []
         live = None if step.result is not None else self._live(step)
         return gr.HTML(value={"run": self.run, "pictures": list(self.pictures)}, live=live)
 
-    def _shot(self, image: Any, caption: str, maps: Sequence[StepPack]) -> dict[str, Any]:
-        return {
-            "image": image,
-            "caption": caption,
-            "sentence": self.sentence,
-            "subjects": self.subjects,
-            "maps": list(maps),
-        }
+    def _shot(self, image: Any, caption: str, maps: PackedMaps) -> dict[str, Any]:
+        return {"image": image, "caption": caption, "sentence": self.sentence, "subjects": self.subjects, "maps": maps}
 
     def _live(self, step: Step) -> dict[str, Any]:
-        shot = self._shot(data_url(step.preview), f"Preview at step {step.step}", self.maps[-1:])
+        maps = pack_maps(step.maps, newest=True) if step.maps else NO_MAPS
+        shot = self._shot(data_url(step.preview), f"Preview at step {step.step}", maps)
         return shot | {"run": self.run, "progress": self._progress(step)}
 
     def _progress(self, step: Step) -> dict[str, Any]:
@@ -106,16 +84,36 @@ class Album:
         return {"text": f"{which}step {step.step} of {step.steps} · {_duration(left)} left", "done": done / total}
 
     def _finished(self, picture: Picture) -> dict[str, Any]:
+        kept = Kept(picture, tuple(self.previews), self.slots, self.photos)
+        name = f"{self.run}-{len(self.pictures)}"
+        self.shelf.add(name, kept)
+        file = picture_file(picture)
         caption = f"{''.join(piece['text'] for piece in self.sentence)} (seed {picture.seed})"
         size = f"{picture.image.width} × {picture.image.height}"
-        facts = f"Seed {picture.seed} · {picture.settings['steps']} steps · {size}"
-        file = picture_file(picture)
-        return self._shot(file, caption, self.maps) | {"file": file["orig_name"], "facts": facts}
+        return self._shot(file, caption, pack_maps(picture.maps) if picture.maps else NO_MAPS) | {
+            "name": name,
+            "file": file["orig_name"],
+            "facts": f"Seed {picture.seed} · {picture.settings['steps']} steps · {size}",
+            "strip": film_strip(kept.previews),
+            "bindings": _bindings(kept),
+            "python": python_source(picture.settings, self.photos),
+            "shell": shell_command(picture.settings, self.photos),
+        }
 
 
 def waiting(text: str) -> gr.HTML:
     """The viewer before the first step."""
     return gr.HTML(live={"progress": {"text": text, "done": 0}})
+
+
+def _bindings(kept: Kept) -> dict[Stream, PackedBinding]:
+    """Per kind of map, over all steps."""
+    picture = kept.picture
+    maps, names = picture.maps, [word.text for word in picture.words]
+    if maps is None or not maps.records:
+        return {}
+    cases = {kind: Case(measure_binding(maps, kind), names, kept.slots, picture.settings) for kind in maps.streams}
+    return {kind: pack_binding(case) for kind, case in cases.items()}
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,11 +17,26 @@ from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 
 FORMAT = "mmdiff-adapter-1"
+IMAGE_ENCODER = "image_encoder."  # prefix of the tensors of an image encoder that comes with an adapter
 _SHOWN = 5  # names in an error message
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What an adapter's file holds."""
+
+    adapter: MMDiffAdapter
+    # The official release brings a CLIP image encoder of its own for the subjects' words: tensors of transformers'
+    # CLIPVisionModelWithProjection. Empty where the one image encoder serves all.
+    image_encoder: Mapping[str, Tensor] = field(default_factory=dict)
+
+
 def save_adapter(
-    adapter: MMDiffAdapter, path: Path | str, extra: Mapping[str, str] | None = None, dtype: torch.dtype | None = None
+    adapter: MMDiffAdapter,
+    path: Path | str,
+    extra: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+    image_encoder: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write every tensor and the configuration; a crash leaves the old file or the new one, never half of one.
 
@@ -29,10 +45,12 @@ def save_adapter(
         path: of the file; its folder is made if need be.
         extra: more metadata, e.g. how the adapter was trained. ``format`` and ``config`` are taken.
         dtype: precision of the file; None keeps the adapter's own.
+        image_encoder: see :class:`Checkpoint`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in adapter.state_dict().items()}
+    values = adapter.state_dict() | {IMAGE_ENCODER + name: x for name, x in (image_encoder or {}).items()}
+    tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in values.items()}
     metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -51,15 +69,25 @@ def load_adapter(path: Path | str, dtype: torch.dtype = torch.float32) -> MMDiff
         path: a file of :func:`save_adapter`.
         dtype: precision of the tensors in memory.
 
+    Returns:
+        The adapter alone; :func:`load_checkpoint` gives what comes with it, too.
+
     Raises:
         CheckpointError: no such file, not an adapter, or keys, shapes or numbers that do not fit its configuration.
     """
+    return load_checkpoint(path, dtype).adapter
+
+
+def load_checkpoint(path: Path | str, dtype: torch.dtype = torch.float32) -> Checkpoint:
+    """Everything in a file of :func:`save_adapter`. Args and errors as :func:`load_adapter`."""
     tensors, metadata = _read(Path(path))
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(f"{path} is not an MM-Diff adapter of this version (format {FORMAT})")
     adapter = MMDiffAdapter(AdapterConfig.from_json(metadata["config"]))
+    names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
+    encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}
     fill(adapter, tensors, str(path))
-    return adapter.to(dtype)
+    return Checkpoint(adapter.to(dtype), encoder)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -73,7 +101,12 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     Raises:
         CheckpointError: a key too many or too few, another shape, or numbers that are not finite.
     """
-    expected = module.state_dict()
+    check_names(module.state_dict(), tensors, source)
+    module.load_state_dict(dict(tensors))
+
+
+def check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare the keys and shapes of ``tensors`` with those that are ``expected``; errors as :func:`fill`."""
     shared = expected.keys() & tensors.keys()
     complaints = {
         "missing": expected.keys() - tensors.keys(),
@@ -83,20 +116,23 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     }
     told = [f"{len(names)} {what} ({_some(names)})" for what, names in complaints.items() if names]
     if told:
-        raise CheckpointError(f"the tensors in {source} do not fit the adapter: {'; '.join(told)}")
-    module.load_state_dict(dict(tensors))
+        raise CheckpointError(f"the tensors in {source} do not fit: {'; '.join(told)}")
 
 
 def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file."""
     if not path.is_file():
-        raise CheckpointError(f"there is no adapter file at {path}")
+        raise CheckpointError(
+            f'There is no adapter file at "{path}": give a .safetensors file, or the folder of the official release.'
+        )
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys() if with_tensors else ()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+        raise CheckpointError(
+            f'The adapter file "{path}" cannot be read: it is damaged or was cut off, so get it again. ({error})'
+        ) from error
 
 
 def _some(names: set[str]) -> str:

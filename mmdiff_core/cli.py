@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,11 +16,15 @@ from mmdiff_core.errors import MMDiffError
 
 COMMANDS = {
     "generate": "mmdiff_core.generate",
+    "models": "mmdiff_core.models",
+    "convert": "mmdiff_core.models",
     "toy": "mmdiff_core.toybox.cli",
     "sheet": "mmdiff_core.toybox.cli",
     "showcase": "mmdiff_core.showcase",
     "train": "mmdiff_core.training.cli",
     "export": "mmdiff_core.training.cli",
+    "evaluate": "mmdiff_core.evaluation.cli",
+    "train-referee": "mmdiff_core.evaluation.cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -29,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. What a person can put right ends in one sentence on stderr and code 2."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it tells on import what it does without
     chosen = build_parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
         return chosen.run(chosen) or 0

@@ -16,7 +16,17 @@ from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
 from mmdiff_core.encoders.text import FusedWords
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
-from mmdiff_core.types import Condition, ImageFeatures, PromptTokens, Subject, SubjectEmbeddings, TextStates
+from mmdiff_core.nn.config import FACE_WIDTH
+from mmdiff_core.types import (
+    ALL_PARTS,
+    Condition,
+    ImageFeatures,
+    Parts,
+    PromptTokens,
+    Subject,
+    SubjectEmbeddings,
+    TextStates,
+)
 
 
 def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject]) -> ImageFeatures:
@@ -29,6 +39,37 @@ def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject]) -> ImageFe
             pixels[0, s, p] = prepare(photo, encoder.size)
             present[0, s, p] = True
     return encode_pixels(encoder, pixels, present)
+
+
+def encode_people(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
+    """The same for the face variant: features, and the face embeddings (1, S, P, 512) that go with them."""
+    most = max(len(subject.faces) for subject in subjects)
+    crops = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
+    embeddings = torch.zeros(1, len(subjects), most, FACE_WIDTH)
+    present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
+    for s, subject in enumerate(subjects):
+        for p, face in enumerate(subject.faces):
+            crops[0, s, p] = prepare(face.crop, encoder.size)
+            embeddings[0, s, p] = torch.tensor(face.embedding)
+            present[0, s, p] = True
+    photos = torch.stack([prepare(subject.photos[0], encoder.size) for subject in subjects])[None]
+    features = encode_faces(encoder, photos, crops, present)
+    return features, embeddings.to(features.cls)
+
+
+def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: Tensor) -> ImageFeatures:
+    """Features for the face variant: one photo of a subject speaks for its word, its faces give the patches.
+
+    Args:
+        encoder: the image encoder, whose own tower for words sees the photos.
+        photos: (B, S, 3, h, w) in [0, 1].
+        crops: (B, S, P, 3, h, w) in [0, 1], aligned faces.
+        present: (B, S, P) bool.
+    """
+    cls = encoder.encode_words(photos.flatten(0, 1)).unflatten(0, present.shape[:2])  # (B, S, Dv)
+    patches = encoder.encode_patches(crops[present])  # (n, M, Dh)
+    present = present.to(cls.device)
+    return ImageFeatures(cls[:, :, None].expand(-1, -1, present.shape[2], -1), _scatter(patches, present), present)
 
 
 def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
@@ -81,6 +122,9 @@ def build_condition(
     *,
     size: tuple[int, int],
     negative: Sequence[PromptTokens] | None = None,
+    parts: Parts = ALL_PARTS,
+    binding: float = 0.0,
+    regions: Tensor | None = None,
 ) -> Condition:
     """Everything that conditions a denoising step, with keys and values of every layer computed.
 
@@ -94,7 +138,11 @@ def build_condition(
         size: (width, height) of the pictures in pixels.
         negative: the negative prompt per text encoder, for classifier-free guidance. It becomes a first half of the
             batch without any photo: plain text, no subject token present, strength 0.
+        parts: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
+        binding: how much each subject's image term is kept to where its word is seen, 0 to 1.
+        regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
     """
+    adapter = adapter if parts.see_photos else None
     text = encode_prompts(backbone, tokens, adapter, subjects)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
     strengths = torch.ones(words.shape) if strengths is None else strengths
@@ -104,6 +152,8 @@ def build_condition(
         words=words,
         strengths=strengths.to(text.states),
         guided=torch.ones(len(words), dtype=torch.bool, device=words.device),
+        binding=binding,
+        regions=None if regions is None else regions.to(words.device),
     )
     if negative is not None:
         condition = _with_unguided_half(condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter)))
@@ -111,18 +161,22 @@ def build_condition(
     if adapter is None:
         return condition
     return condition.with_layers(
-        adapter.condition_layers(weights, condition.text.states, condition.subjects, condition.strengths)
+        adapter.condition_layers(
+            weights, condition.text.states, condition.subjects, condition.strengths, parts.null_token
+        )
     )
 
 
 def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:
     """The batch [unguided, guided]; the first half knows no subject."""
-    return Condition(
+    return replace(
+        condition,
         text=_both_halves(unguided, condition.text),
         subjects=condition.subjects and _with_absent_half(condition.subjects),
         words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
         strengths=torch.cat([torch.zeros_like(condition.strengths), condition.strengths]),
         guided=torch.cat([torch.zeros_like(condition.guided), condition.guided]),
+        regions=None if condition.regions is None else torch.cat([condition.regions] * 2),
     )
 
 

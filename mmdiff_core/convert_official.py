@@ -11,18 +11,20 @@ image encoder that feeds the word fusion is a copy of its own. Its files are nam
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from mmdiff_core.checkpoint import fill
-from mmdiff_core.errors import CheckpointError
+from mmdiff_core.checkpoint import Checkpoint, check_names, fill
+from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.lora import Lora, PathDict
 
@@ -52,15 +54,15 @@ IMAGE_BRANCH = {"key_image": "to_k_lora_image", "value_image": "to_v_lora_image"
 FACTORS = {"peft.lora_A.default": "down", "peft.lora_B.default": "up"}
 
 
-@dataclass(frozen=True)
-class Converted:
-    """An official checkpoint in our parts."""
-
-    adapter: MMDiffAdapter
-    image_encoder: dict[str, Tensor]  # of transformers' CLIPVisionModelWithProjection; its CLS feeds the word fusion
+OFFICIAL_FILES = ("unet_adapter_weights.bin", "text_encoder_adapter_weights.bin", "custom_weights.bin")
 
 
-def read_official(folder: Path | str) -> dict[str, Tensor]:
+def is_official(folder: str | PathLike[str]) -> bool:
+    """Whether the folder looks like the official checkpoint, complete or not."""
+    return any((Path(folder) / name).exists() for name in OFFICIAL_FILES)
+
+
+def read_official(folder: str | PathLike[str]) -> dict[str, Tensor]:
     """The three official files as one flat table, each key after the name of its file and group.
 
     Only tensors are accepted: the files are pickles, and are read by torch's restricted unpickler.
@@ -69,11 +71,11 @@ def read_official(folder: Path | str) -> dict[str, Tensor]:
         CheckpointError: a file is missing or holds anything but tensors.
     """
     folder = Path(folder)
-    unet = _load(folder / "unet_adapter_weights.bin")
-    text = _load(folder / "text_encoder_adapter_weights.bin")
-    custom = _load(folder / "custom_weights.bin")
+    unet, text, custom = (_load(folder / name) for name in OFFICIAL_FILES)
     tensors = _prefixed("unet_adapter/", unet) | _prefixed("text_encoder_adapter/", text)
     for group, values in custom.items():
+        if not isinstance(values, dict):
+            raise CheckpointError(f'In the official file "{folder / OFFICIAL_FILES[2]}" the group {group} is no table.')
         tensors |= _prefixed(f"custom/{group}/", values)
     strangers = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if strangers:
@@ -86,7 +88,7 @@ def convert_official(
     cross_attention: Sequence[AttentionLayer],
     self_attention: Sequence[AttentionLayer],
     apply_second_text_lora: bool = False,
-) -> Converted:
+) -> Checkpoint:
     """Map every official tensor to its place in an adapter.
 
     Args:
@@ -107,10 +109,44 @@ def convert_official(
         config = _config(rest, cross_attention, self_attention, apply_second_text_lora)
     except KeyError as error:
         raise CheckpointError(f"the official checkpoint has no tensor {error}") from error
+    except SettingsError as error:
+        raise CheckpointError(f"the official checkpoint was made for another base model than this: {error}") from error
     adapter = MMDiffAdapter(config)
     ours = {official: name for name, official in official_names(adapter).items()}
     fill(adapter, {ours.get(name, name): x for name, x in rest.items()}, "the official checkpoint")
-    return Converted(adapter, image_encoder)
+    return Checkpoint(adapter, checked_image_encoder(image_encoder))
+
+
+def checked_image_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The official image encoder, every key and shape accounted for; the official code takes any mismatch silently.
+
+    Raises:
+        CheckpointError: it is not a whole CLIP vision model with projection.
+    """
+    tensors = {name: x for name, x in tensors.items() if not name.endswith(".position_ids")}  # 0, 1, 2, ...
+    try:
+        config = _vision_config(tensors)
+    except KeyError as error:
+        raise CheckpointError(f"the official image encoder (custom_weights.bin) has no tensor {error}") from error
+    with torch.device("meta"):
+        expected = CLIPVisionModelWithProjection(config).state_dict()
+    check_names(expected, tensors, "the official image encoder (custom_weights.bin)")
+    return tensors
+
+
+def _vision_config(tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
+    """The shape of a CLIP vision model, read off its tensors. The number of heads leaves no trace in them."""
+    patch = tensors["vision_model.embeddings.patch_embedding.weight"]  # (Dh, 3, side, side)
+    places = len(tensors["vision_model.embeddings.position_embedding.weight"]) - 1
+    return CLIPVisionConfig(
+        hidden_size=len(patch),
+        intermediate_size=len(tensors["vision_model.encoder.layers.0.mlp.fc1.weight"]),
+        projection_dim=len(tensors["visual_projection.weight"]),
+        num_hidden_layers=_count(tensors, r"vision_model\.encoder\.layers\.(\d+)\."),
+        num_attention_heads=1,
+        image_size=math.isqrt(places) * patch.shape[-1],
+        patch_size=patch.shape[-1],
+    )
 
 
 def official_order(layers: Iterable[AttentionLayer]) -> list[AttentionLayer]:
@@ -225,8 +261,14 @@ def _load(path: Path) -> dict:
     """One official file."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f'The official file "{path}" is missing: the folder must hold {", ".join(OFFICIAL_FILES)}.'
+        ) from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"the official file {path} is missing or not a plain table of tensors") from error
+        raise CheckpointError(
+            f'The official file "{path}" is not a plain table of tensors, or only a part of one: download it again.'
+        ) from error
     if not isinstance(values, dict):
         raise CheckpointError(f"the official file {path} should hold a table of tensors, not {type(values).__name__}")
     return values

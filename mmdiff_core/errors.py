@@ -23,3 +23,7 @@ class CheckpointError(MMDiffError):
 
 class ModelError(MMDiffError):
     """A model is missing or cannot be loaded; the message says how to get it."""
+
+
+class TrainingError(MMDiffError):
+    """A training run cannot go on; the message says where to look."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Mapping
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from mmdiff_core.errors import PhotoError
+from mmdiff_core.figures import overview_figure, rendered, steps_figure
 from mmdiff_core.heatmap import colour_of, overlay
 from mmdiff_core.types import Picture, Stream
 
@@ -47,16 +51,28 @@ def read_settings(path: str | PathLike[str]) -> dict[str, object]:
     """The settings inside a picture that this program made.
 
     Raises:
-        PhotoError: the picture has none.
+        PhotoError: the file is no picture, or one that carries no settings.
     """
-    with Image.open(path) as image:
-        text = image.info.get(SETTINGS_CHUNK)
-    if text is None:
-        raise PhotoError(f'The picture "{path}" was not made by this program: it carries no settings.')
-    return json.loads(text)
+    name = Path(path).name
+    try:
+        with Image.open(path) as image:
+            text = image.info.get(SETTINGS_CHUNK)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise PhotoError(f'"{name}" cannot be opened as a picture: choose a PNG that this program saved.') from error
+    try:
+        settings = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise PhotoError(
+            f'"{name}" carries no settings: choose a PNG as this program saved it, not a copy that another one made.'
+        )
+    return settings
 
 
-def write_picture(picture: Picture, folder: Path, stem: str, stream: Stream = "image") -> list[Path]:
+def write_picture(
+    picture: Picture, folder: Path, stem: str, stream: Stream = "image", colours: Sequence[str] | None = None
+) -> list[Path]:
     """Write ``<stem>.png``, an overlay per subject and, if there are maps, ``<stem>_maps.npz``.
 
     Args:
@@ -64,6 +80,7 @@ def write_picture(picture: Picture, folder: Path, stem: str, stream: Stream = "i
         folder: an existing folder; files of the same name are replaced.
         stem: start of every file's name.
         stream: the kind of map that the overlays show.
+        colours: one per subject, ``#RRGGBB``; by default those of the palette.
 
     Returns:
         The files, the picture first.
@@ -73,10 +90,45 @@ def write_picture(picture: Picture, folder: Path, stem: str, stream: Stream = "i
     if picture.maps is not None and picture.maps.records:
         for index, word in enumerate(picture.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
-            overlay(picture.image, picture.maps.at(index, stream), colour_of(index)).save(files[-1])
+            colour = colours[index] if colours else colour_of(index)
+            overlay(picture.image, picture.maps.at(index, stream), colour).save(files[-1])
         files.append(folder / f"{stem}_maps.npz")
         picture.maps.to_npz(files[-1])
     return files
+
+
+def archive(
+    picture: Picture,
+    previews: Sequence[Image.Image] = (),
+    stream: Stream = "image",
+    colours: Sequence[str] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> bytes:
+    """Everything about a picture in one zip.
+
+    That is what :func:`write_picture` writes, ``settings.json`` and, if there are maps, two figures, each as PDF and
+    PNG: ``figure`` with the maps over all steps and ``steps`` with how they came to be.
+
+    Args:
+        picture: a finished picture.
+        previews: one per step, for the figure of the steps.
+        stream: the kind of map that overlays and figures show.
+        colours: one per subject, ``#RRGGBB``; by default those of the palette.
+        notes: further text files, their contents by name.
+    """
+    buffer = io.BytesIO()
+    settings = json.dumps(picture.settings, indent=2, ensure_ascii=False) + "\n"
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed, tempfile.TemporaryDirectory() as folder:
+        for file in write_picture(picture, Path(folder), f"mm-diff-{picture.seed}", stream, colours):
+            packed.write(file, file.name)
+        for name, text in {"settings.json": settings, **(notes or {})}.items():
+            packed.writestr(name, text)
+        if picture.maps is not None and picture.maps.records:
+            figures = {"figure": overview_figure(picture, stream), "steps": steps_figure(picture, previews, stream)}
+            for name, figure in figures.items():
+                for kind in ("pdf", "png"):
+                    packed.writestr(f"{name}.{kind}", rendered(figure, kind))
+    return buffer.getvalue()
 
 
 def _slug(text: str) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.flags import add_model_flags, load_from_flags
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
-    from mmdiff_core.types import GenerateRequest, Step, Subject
+    from PIL import Image
+
+    from mmdiff_core.types import Box, GenerateRequest, Step, Subject
 
 EXAMPLE = """example:
   python -m mmdiff_core generate --prompt "a cat next to a robot on the beach" \\
@@ -35,6 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--prompt", required=True, help="the picture in words; it names every subject")
     add("--subject", action="append", default=[], metavar="NAME=PHOTO[,PHOTO...]", help="files or a folder; repeatable")
     add("--strength", action="append", default=[], metavar="NAME=NUMBER", help="weight of a subject's photos, 1")
+    add(
+        "--region", action="append", default=[], metavar="NAME=REGION", help="where a subject may be: left,top,right,"
+        "bottom in fractions of the picture, or a picture that is white there",
+    )  # fmt: skip
+    add("--binding", type=float, default=0.0, help="keep subjects apart by their words' maps, from 0 (off) to 1")
     add("--negative-prompt", default="", help="what to keep out of the picture")
     add("--seed", type=int, nargs="+", default=[0], help="one picture per seed")
     add("--pictures", type=int, metavar="N", help="N pictures with seeds counted up from the first")
@@ -46,21 +53,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--map", choices=("text", "image", "influence"), default="image", help="kind of map in the overlays")
     add("--no-maps", action="store_true", help="record no maps, which is a little faster")
     add("--per-head", action="store_true", help="keep the maps of every attention head")
-    add("--model", default="toybox", help="\"toybox\", a folder in diffusers' format, or a name in the hub's cache")
-    add("--adapter", type=Path, help="MM-Diff weights for the model")
-    add("--image-encoder", help="folder of a CLIP vision model, where the model has none of its own")
-    add("--device", help="cpu, cuda, ...; by default a GPU if there is one")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="precision, float32")
     add("--out", type=Path, default=Path("out"), help="folder for the results, out/")
+    add_model_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the pictures; each is written as soon as it is finished."""
+    from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.export import write_picture
 
     request = read_request(args)
-    personalizer = _load(args)
+    quiet_libraries()
+    personalizer = load_from_flags(args)
     _make_folder(args.out)
     written: list[dict[str, object]] = []
     for step in _with_progress(personalizer.generate(request)):
@@ -88,7 +93,8 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
     seeds = args.seed if args.pictures is None else range(args.seed[0], args.seed[0] + args.pictures)
     return GenerateRequest(
         prompt=args.prompt,
-        subjects=read_subjects(args.subject, args.strength),
+        subjects=read_subjects(args.subject, args.strength, args.region),
+        binding=args.binding,
         negative_prompt=args.negative_prompt,
         seeds=tuple(seeds),
         steps=args.steps,
@@ -100,15 +106,23 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
     )
 
 
-def read_subjects(subjects: Sequence[str], strengths: Sequence[str]) -> tuple[Subject, ...]:
-    """``cat=a.png,b.png`` and ``cat=0.8`` as subjects with loaded photos."""
+def read_subjects(
+    subjects: Sequence[str], strengths: Sequence[str], regions: Sequence[str] = ()
+) -> tuple[Subject, ...]:
+    """``cat=a.png,b.png``, ``cat=0.8`` and ``cat=0,0,0.5,1`` as subjects with loaded photos."""
     from mmdiff_core.encoders.photo import load_photo
     from mmdiff_core.types import Subject
 
     pairs = [_split(text, "--subject", "cat=a.png,b.png") for text in subjects]
     weights = read_strengths(strengths, [name for name, _ in pairs])
+    places = read_regions(regions, [name for name, _ in pairs])
     return tuple(
-        Subject(name, tuple(map(load_photo, _photo_files(name, paths))), weights.get(name, 1.0))
+        Subject(
+            name,
+            tuple(map(load_photo, _photo_files(name, paths))),
+            weights.get(name, 1.0),
+            region=places.get(name),
+        )
         for name, paths in pairs
     )
 
@@ -127,6 +141,23 @@ def read_strengths(strengths: Iterable[str], names: Sequence[str]) -> Mapping[st
     return weights
 
 
+def read_regions(regions: Iterable[str], names: Sequence[str]) -> Mapping[str, Box | Image.Image]:
+    """``cat=0,0,0.5,1`` or ``cat=mask.png`` by name."""
+    from mmdiff_core.encoders.photo import load_photo
+    from mmdiff_core.types import Box
+
+    places: dict[str, Box | Image.Image] = {}
+    for text in regions:
+        name, region = _split(text, "--region", "cat=0,0,0.5,1")
+        if name not in names:
+            raise SettingsError(f"--region {text} names no subject: there is {', '.join(names) or 'none'}.")
+        try:
+            places[name] = Box(*map(float, region.split(",")))
+        except (ValueError, TypeError):
+            places[name] = load_photo(region)
+    return places
+
+
 def _split(text: str, flag: str, example: str) -> tuple[str, str]:
     name, sign, rest = text.partition("=")
     if not sign or not name.strip() or not rest.strip():
@@ -143,21 +174,6 @@ def _photo_files(name: str, paths: str) -> list[Path]:
             raise PhotoError(f'The folder "{path}" for the subject "{name}" holds no picture.')
         files += inside
     return files
-
-
-def _load(args: argparse.Namespace) -> Personalizer:
-    import torch
-
-    from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.pipeline import Personalizer
-
-    quiet_libraries()
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f'The device "{device}" cannot be used here: leave --device out or say cpu.') from error
-    return Personalizer.load(args.model, args.adapter, args.image_encoder, device, getattr(torch, args.dtype))
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,14 +7,20 @@ from dataclasses import asdict, replace
 from os import PathLike
 
 import torch
+from diffusers import DiffusionPipeline
 
+from mmdiff_core.attach import Attachment, Conditions
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults
-from mmdiff_core.backbones.registry import load_backbone
+from mmdiff_core.backbones.loading import check_adapter
+from mmdiff_core.backbones.memory import Memory, merged_weights
+from mmdiff_core.backbones.registry import backbone_class, load_backbone
+from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
-from mmdiff_core.conditioning import build_condition, encode_photos
+from mmdiff_core.conditioning import build_condition, encode_people, encode_photos
+from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.planning import Plan, defaults_of, plan_request
+from mmdiff_core.planning import Plan, defaults_of, describe_region, plan_request
 from mmdiff_core.sampling import Sample, sample
 from mmdiff_core.types import Condition, GenerateRequest, Picture, Size, Step, SubjectEmbeddings
 
@@ -32,8 +38,7 @@ class Personalizer:
     def __init__(self, backbone: Backbone, adapter: MMDiffAdapter | None = None) -> None:
         self.backbone = backbone
         self.adapter = adapter
-        with torch.no_grad():
-            self._weights = {} if adapter is None else adapter.weights(backbone.unet)  # merged once per load
+        self._weights = {} if adapter is None else merged_weights(adapter, backbone.unet)  # once per load
 
     @classmethod
     def from_assets(cls, device: str | torch.device = "cpu") -> Personalizer:
@@ -52,14 +57,49 @@ class Personalizer:
         image_encoder: str | PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        memory: Memory = "none",
+        text_encoder_2_lora: bool = False,
     ) -> Personalizer:
         """The built-in model, or any Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
 
-        Raises:
-            ModelError: something is missing; the message says how to get it.
-            CheckpointError: the adapter does not fit the model.
+        The arguments and errors are those of ``backbones.registry.load_backbone``.
         """
-        return cls(*load_backbone(model, adapter, image_encoder, device, dtype))
+        return cls(*load_backbone(model, adapter, image_encoder, device, dtype, memory, text_encoder_2_lora))
+
+    @classmethod
+    def of_pipeline(
+        cls,
+        pipe: DiffusionPipeline,
+        adapter: str | PathLike[str],
+        image_encoder: str | PathLike[str] | None = None,
+        text_encoder_2_lora: bool = False,
+    ) -> Personalizer:
+        """Around the networks of a stock pipeline that is loaded already, wherever it is; they are shared, not copied.
+
+        Raises:
+            ModelError: the pipeline is neither Stable Diffusion's nor SDXL's, or an image encoder is missing.
+            CheckpointError: the adapter does not fit it.
+        """
+        kind = backbone_class(pipe)
+        return cls(*wrap_stock(kind, pipe, adapter, image_encoder, text_encoder_2_lora))
+
+    def attach(self, pipe: DiffusionPipeline) -> Attachment:
+        """Personalise a stock pipeline: text to image, image to image, inpainting or ControlNet.
+
+        Its networks may be this model's own or others of the same shape. See :class:`Attachment`.
+
+        Raises:
+            ModelError: there is no adapter, or the pipeline is of another kind.
+            CheckpointError: the adapter does not fit the pipeline's networks.
+        """
+        if self.adapter is None:
+            raise ModelError(f'The model "{self.backbone.name}" was loaded without an adapter: load one to attach.')
+        if getattr(self.backbone, "stock", None) is not backbone_class(pipe).stock:
+            raise ModelError(f"The adapter is for another kind of model than that of a {type(pipe).__name__}.")
+        check_adapter(self.adapter, pipe)
+        backbone, adapter = self.backbone.around(pipe), self.adapter
+        # Merged anew for every request, so that LoRAs that are loaded in between count.
+        return Attachment(pipe, lambda request: Personalizer(backbone, adapter).conditions(request))
 
     @property
     def sizes(self) -> Size:
@@ -83,14 +123,22 @@ class Personalizer:
         return self._steps(self.validate(request))
 
     @torch.no_grad()
-    def _steps(self, plan: Plan) -> Iterator[Step]:
+    def conditions(self, request: GenerateRequest) -> Conditions:
+        """What conditions a request's steps, before and after the photos join; errors as ``validate``."""
+        return self._conditions(self.validate(request))
+
+    def _conditions(self, plan: Plan) -> Conditions:
         subjects = self._embed(plan)
         personal = self._condition(plan, subjects)
-        plain = self._condition(plan, None) if plan.numbers.start_step else personal
+        return Conditions(plan, self._condition(plan, None) if plan.numbers.start_step else personal, personal)
+
+    @torch.no_grad()
+    def _steps(self, plan: Plan) -> Iterator[Step]:
+        conditions = self._conditions(plan)
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds
         for index, seed in enumerate(seeds):
-            for state in self._sample(plan, seed, plain, personal):
+            for state in self._sample(conditions, seed):
                 picture = self._picture(plan, seed, state) if state.step == state.steps else None
                 pictures += (picture,) if picture else ()
                 yield Step(
@@ -106,9 +154,16 @@ class Personalizer:
 
     def _embed(self, plan: Plan) -> SubjectEmbeddings | None:
         """photos -> features (CLS, patches) -> subject embeddings (text width, refined)"""
-        if self.adapter is None or self.backbone.image_encoder is None or not plan.subjects:
+        encoder = self.backbone.image_encoder
+        if self.adapter is None or encoder is None or not plan.subjects:
             return None
-        return self.adapter.embed(encode_photos(self.backbone.image_encoder, plan.subjects))
+        identity = None
+        with self.backbone.placement.using(encoder):
+            if self.adapter.config.source == "face":
+                features, identity = encode_people(encoder, plan.subjects)
+            else:
+                features = encode_photos(encoder, plan.subjects)
+        return self.adapter.embed(features, identity, plan.request.parts)
 
     def _condition(self, plan: Plan, subjects: SubjectEmbeddings | None) -> Condition:
         """prompt and subjects -> the one frozen record; without subjects the plain text and no image term"""
@@ -121,14 +176,18 @@ class Personalizer:
             torch.tensor([[subject.strength for subject in plan.subjects]]),
             size=(plan.numbers.width, plan.numbers.height),
             negative=plan.negative,
+            parts=plan.request.parts,
+            binding=plan.request.binding,
+            regions=plan.regions,
         )
 
-    def _sample(self, plan: Plan, seed: int, plain: Condition, personal: Condition) -> Iterator[Sample]:
+    def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:
         """One picture's denoising, with its maps if they are asked for and there is a subject to show"""
-        recording = plan.request.recording if plan.subjects else None
+        plan, recording = conditions.plan, conditions.plan.recording
         recorder = None if recording is None else Recorder(recording)
         maps = None if recording is None else AttentionMaps(plan.names)
-        return sample(self.backbone, plain, personal, replace(plan.numbers, seed=seed), recorder, maps)
+        numbers = replace(plan.numbers, seed=seed)
+        return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
 
     def _picture(self, plan: Plan, seed: int, state: Sample) -> Picture:
         """latents -> the finished picture with everything needed to make it again"""
@@ -137,7 +196,12 @@ class Personalizer:
 
     def _settings(self, plan: Plan, seed: int) -> dict[str, object]:
         subjects = [
-            {"name": subject.name, "strength": subject.strength, "photos": len(subject.photos)}
+            {
+                "name": subject.name,
+                "strength": subject.strength,
+                "photos": len(subject.photos),
+                **({} if subject.region is None else {"region": describe_region(subject.region)}),
+            }
             for subject in plan.subjects
         ]
         return {
@@ -145,5 +209,7 @@ class Personalizer:
             "prompt": plan.request.prompt,
             "negative_prompt": plan.request.negative_prompt,
             "subjects": subjects,
+            "parts": asdict(plan.request.parts),
+            "binding": plan.request.binding,
             **asdict(replace(plan.numbers, seed=seed)),
         }

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.sampling import SampleSettings
-from mmdiff_core.types import GenerateRequest, PromptTokens, Size, Subject, Word
+from mmdiff_core.types import Box, GenerateRequest, PromptTokens, Recording, Size, Subject, Word
 
 MOST_STEPS = 200
 MOST_GUIDANCE = 30
@@ -30,11 +37,17 @@ class Plan:
     tokens: tuple[PromptTokens, ...]  # one per text encoder
     negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the guided half runs
     numbers: SampleSettings  # of the first picture; the others differ in the seed
+    regions: Tensor | None = None  # (1, S, h, w) in [0, 1] at the size of the latents; None: no subject has one
 
     @property
     def names(self) -> tuple[str, ...]:
         """The subjects' words as they stand in the prompt."""
         return tuple(word.text for word in self.words)
+
+    @property
+    def recording(self) -> Recording | None:
+        """What to record; nothing without a subject to show, or where no photo enters."""
+        return self.request.recording if self.subjects and self.request.parts.see_photos else None
 
 
 def plan_request(request: GenerateRequest, backbone: Backbone, adapter: MMDiffAdapter | None) -> Plan:
@@ -53,7 +66,12 @@ def plan_request(request: GenerateRequest, backbone: Backbone, adapter: MMDiffAd
     subjects = tuple(_check_subject(subject) for subject in request.subjects)
     if subjects:
         _check_model(backbone, adapter)
-    return Plan(request, prompt, subjects, words, tokens, negative if numbers.guidance > 1 else None, numbers)
+    if adapter is not None and adapter.config.source == "face":
+        subjects = tuple(_check_faces(subject) for subject in subjects)
+    regions = read_regions(
+        subjects, (numbers.width // backbone.sizes.multiple, numbers.height // backbone.sizes.multiple)
+    )
+    return Plan(request, prompt, subjects, words, tokens, negative if numbers.guidance > 1 else None, numbers, regions)
 
 
 def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
@@ -76,6 +94,7 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     _check_range("The number of steps", steps, 1, MOST_STEPS)
     _check_range("The guidance", guidance, 0, MOST_GUIDANCE)
     _check_range("The start step", start_step, 0, steps)
+    _check_range("The binding", request.binding, 0, 1)
     for what, side in (("width", width), ("height", height)):
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
@@ -87,6 +106,59 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height)
 
 
+def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor | None:
+    """Where each subject may be, (1, S, h, w) in [0, 1]; None if nobody said.
+
+    Args:
+        subjects: with their regions.
+        size: (width, height) of the latents.
+
+    Raises:
+        SettingsError: a box is not inside the picture, or a region is empty.
+    """
+    if all(subject.region is None for subject in subjects):
+        return None
+    return torch.stack([_read_region(subject, size) for subject in subjects])[None]
+
+
+def _read_region(subject: Subject, size: tuple[int, int]) -> Tensor:
+    """One region (h, w): the share of every latent pixel that is inside."""
+    region = subject.region
+    if region is None:
+        return torch.ones(size[1], size[0])
+    if isinstance(region, Box):
+        inside = [_overlap(*edges, n) for edges, n in zip(_edges(subject.name, region), size, strict=True)]
+        covered = inside[1][:, None] * inside[0][None, :]
+    else:
+        mask = region.convert("L").resize(size, Image.Resampling.BOX)
+        covered = torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)
+    if covered.max() == 0:
+        raise SettingsError(f'The region of "{subject.name}" is empty: draw it, or leave it out.')
+    return covered
+
+
+def _edges(name: str, box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(left, right), (top, bottom) of a box that is good."""
+    across, down = (box.left, box.right), (box.top, box.bottom)
+    if not all(0 <= low < high <= 1 for low, high in (across, down)):
+        raise SettingsError(
+            f'The box of "{name}" must lie in the picture, left before right and top before bottom, all from 0 to 1, '
+            f"but is {describe_region(box)}."
+        )
+    return across, down
+
+
+def _overlap(low: float, high: float, count: int) -> Tensor:
+    """The share of each of ``count`` cells of [0, 1] that [low, high] covers."""
+    cells = torch.arange(count) / count
+    return (((cells + 1 / count).clamp(max=high) - cells.clamp(min=low)).clamp(min=0) * count).round(decimals=6)
+
+
+def describe_region(region: Box | Image.Image) -> list[float] | str:
+    """A region for a person and for a picture's settings."""
+    return [region.left, region.top, region.right, region.bottom] if isinstance(region, Box) else "mask"
+
+
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
     """Whether photos can be shown at all."""
     if adapter is None or backbone.image_encoder is None:
@@ -94,8 +166,6 @@ def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
         raise ModelError(
             f'The model "{backbone.name}" was loaded without an {part}, so it can show no photo: load one.'
         )
-    if adapter.config.source == "face":
-        raise ModelError("This adapter reads face embeddings, which photos are not turned into yet: load another one.")
 
 
 def _check_subject(subject: Subject) -> Subject:
@@ -105,6 +175,20 @@ def _check_subject(subject: Subject) -> Subject:
         raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
     names = (f'{number} of "{subject.name}"' for number in range(1, len(subject.photos) + 1))
     return replace(subject, photos=tuple(map(load_photo, subject.photos, names)))
+
+
+def _check_faces(subject: Subject) -> Subject:
+    """The subject with upright RGB faces."""
+    if not subject.faces:
+        raise PhotoError(
+            f'The subject "{subject.name}" has no face: this adapter reads face embeddings, so give Subject.faces, an '
+            "ArcFace embedding and an aligned crop each."
+        )
+    for face in subject.faces:
+        if len(face.embedding) != FACE_WIDTH or not all(map(math.isfinite, face.embedding)):
+            raise PhotoError(f'A face embedding of "{subject.name}" is not {FACE_WIDTH} finite numbers.')
+    faces = (replace(face, crop=load_photo(face.crop, f'A face of "{subject.name}"')) for face in subject.faces)
+    return replace(subject, faces=tuple(faces))
 
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:

@@ -59,7 +59,7 @@ def sample(
         latents: noise (1, c, h, w) to start from instead of the seed's.
     """
     scheduler = backbone.fresh_scheduler()
-    scheduler.set_timesteps(settings.steps, device=backbone.unet.device)
+    scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
     options = _step_options(scheduler, generator)
     if latents is None:

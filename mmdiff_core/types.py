@@ -30,12 +30,39 @@ STREAMS: tuple[Stream, ...] = ("text", "image", "influence")
 
 
 @dataclass(frozen=True)
+class Box:
+    """A part of a picture, in fractions of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face as adapters of the face variant read it."""
+
+    embedding: tuple[float, ...]  # 512 numbers of unit norm, by ArcFace
+    crop: Image.Image  # the aligned face
+
+
+@dataclass(frozen=True)
 class Subject:
-    """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term."""
+    """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term.
+
+    Adapters of the face variant, such as the official release, take the words' photo from the first of ``photos``
+    and the identity from all ``faces``, which other adapters leave alone.
+
+    A ``region``, a box or a mask that is white where the subject may be, keeps its image term inside; a mask is
+    stretched to the picture.
+    """
 
     name: str
     photos: tuple[Image.Image, ...]
     strength: float = 1.0
+    faces: tuple[Face, ...] = ()
+    region: Box | Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +74,34 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Which parts of the method are on. A part that the adapter was made without stays off.
+
+    ``refiner`` and ``null_token`` belong to the image branch and say nothing without it.
+    """
+
+    vision_text: bool = True  # photos fused into the subjects' words (section 3.2)
+    refiner: bool = True  # SE-Refiner; without it the subject tokens are its input s0
+    image_branch: bool = True  # image term of the cross-attention (section 3.3)
+    null_token: bool = True  # "no subject here" in the softmax of the image term
+
+    @property
+    def see_photos(self) -> bool:
+        """Whether a photo enters at all. If not, the LoRAs are off as well, and the picture is the base model's."""
+        return self.vision_text or self.image_branch
+
+
+ALL_PARTS = Parts()
+
+
+@dataclass(frozen=True)
 class GenerateRequest:
     """One validated request. ``None`` stands for the backbone's own default.
 
     ``start_step`` is the paper's delayed merging (section 3.4): that many first steps see the plain text only.
-    One picture is made per entry of ``seeds``.
+    One picture is made per entry of ``seeds``. ``parts`` switches parts of the method off, to see what each does.
+    ``binding``, from 0 (off) to 1, keeps each subject's image term where the picture attends to the subject's own
+    word; it helps weights that were trained without constraints to keep several subjects apart.
     """
 
     prompt: str
@@ -64,6 +114,8 @@ class GenerateRequest:
     width: int | None = None
     height: int | None = None
     recording: Recording | None = field(default_factory=Recording)
+    parts: Parts = ALL_PARTS
+    binding: float = 0.0
 
 
 # ---------------------------------------------------------------- what a person gets
@@ -163,6 +215,7 @@ class LayerCondition:
     key: Tensor | None = None
     value: Tensor | None = None
     output: Tensor | None = None  # (width, inner)
+    output_bias: Tensor | None = None  # (width,)
     text: KeyValue | None = None
     image: KeyValue | None = None  # strengths are already in the values; None: no image term
 
@@ -182,6 +235,8 @@ class Condition:
     guided: Tensor  # (B,) bool
     layers: Mapping[str, LayerCondition] = field(default_factory=dict)
     added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
+    binding: float = 0.0  # see GenerateRequest
+    regions: Tensor | None = None  # (B, S, h, w) in [0, 1] at the size of the latents: where each subject may be
 
     def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
         """The same condition with keys and values computed."""

@@ -9,9 +9,10 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from mmdiff_core.backbones.toybox import FOLDER
+from mmdiff_core.backbones.toybox import FOLDER, Toybox
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, load_vocabulary
 from mmdiff_core.types import GenerateRequest, Picture, Subject
 
 MEGABYTE = 1_000_000
@@ -41,6 +42,14 @@ def test_weights_are_small_and_nothing_is_pickled() -> None:
     assert sum(sizes) < 90 * MEGABYTE
     assert max(sizes) < 40 * MEGABYTE
     assert {path.suffix for path in files() if path.stat().st_size > MEGABYTE} == {".safetensors"}
+
+
+def test_the_weights_say_what_they_were_trained_on(personalizer: Personalizer) -> None:
+    backbone = personalizer.backbone
+    assert isinstance(backbone, Toybox)
+    assert backbone.vocabulary == load_vocabulary(FOLDER)
+    assert set(FIRST_WORLD.nouns) <= set(backbone.vocabulary.nouns)
+    assert set(FIRST_WORLD.places) <= set(backbone.vocabulary.places)
 
 
 def test_stock_pipeline_opens_the_folder_and_draws() -> None:

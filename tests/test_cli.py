@@ -35,7 +35,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _generate(model: Path, photos: Path, out: Path, *more: str, prompt: str = PROMPT) -> int:
     subjects = ["--subject", f"cat={photos / 'a.png'},{photos / 'b.png'}", "--subject", f"robot={photos / 'c.png'}"]
-    loaded = ["--model", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
+    loaded = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
     options = ["--steps", "2", "--prompt", prompt, "--out", str(out), *more]
     return cli.main(["generate", *loaded, *subjects, *options])
 
@@ -91,12 +91,21 @@ def test_number_of_pictures_and_no_maps(model: Path, photos: Path, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"1_seed4.png", "2_seed5.png", "settings.json"}
 
 
+def test_regions_and_binding(model: Path, photos: Path, tmp_path: Path) -> None:
+    Image.new("L", (20, 20), 255).save(tmp_path / "mask.png")
+    regions = ["--region", "cat=0,0,0.5,1", "--region", f"robot={tmp_path / 'mask.png'}"]
+    assert _generate(model, photos, tmp_path / "out", *regions, "--binding", "0.5") == 0
+    settings = read_settings(tmp_path / "out" / "1_seed0.png")
+    assert [subject["region"] for subject in settings["subjects"]] == [[0, 0, 0.5, 1], "mask"]
+    assert settings["binding"] == 0.5
+
+
 def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     for index in range(3):
         tiny.photo(index).save(tmp_path / "cats" / f"{index}.jpg")
     (tmp_path / "cats" / "notes.txt").write_text("not a photo")
-    arguments = ["--model", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
+    arguments = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
     subject = ["--subject", f"cat={tmp_path / 'cats'}", "--prompt", "a cat", "--steps", "1"]
     assert cli.main(["generate", *arguments, *subject, "--out", str(tmp_path)]) == 0
     assert read_settings(tmp_path / "1_seed0.png")["subjects"] == [{"name": "cat", "strength": 1.0, "photos": 3}]
@@ -111,11 +120,17 @@ def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
         (["--subject", "dog={photos}/a.png"], '"dog" is not in the prompt'),
         (["--strength", "dog=1"], "names no subject: there is cat, robot"),
         (["--strength", "cat=much"], '"much" is not a number'),
+        (["--region", "dog=0,0,1,1"], "names no subject: there is cat, robot"),
+        (["--region", "cat=0,0,2,1"], 'box of "cat" must lie in the picture'),
+        (["--region", "cat=none.png"], '"none.png" is not there'),
+        (["--binding", "2"], "binding must be from 0 to 1, but is 2"),
         (["--strength", "cat=7"], 'strength of "cat" must be from 0 to 3, but is 7'),
         (["--steps", "0"], "number of steps must be from 1"),
         (["--width", "33"], "multiple of 2"),
         (["--pictures", "0"], "--pictures must be at least 1"),
-        (["--model", "no/such-model"], "hf download no/such-model"),
+        (["--base", "no/such-model"], "python -m mmdiff_core models --download no/such-model"),
+        (["--memory", "offload"], "the device is the CPU"),
+        (["--text-encoder-2-lora"], "no LoRA for a second text encoder"),
         (["--adapter", "none.safetensors"], "none.safetensors"),
         (["--out", "{photos}/a.png"], "cannot be made"),
         (["--device", "abacus"], 'device "abacus" cannot be used'),
@@ -164,3 +179,49 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_starts_without_torch() -> None:
     code = "import sys; from mmdiff_core import cli; cli.build_parser('generate'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- which model
+
+
+def test_a_complete_model_and_a_base_are_two_flags(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["generate", "--prompt", "a cat", "--steps", "1", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    (tmp_path / "toybox").mkdir()
+    assert cli.main([*asked, "--model", str(tiny.save_toybox(tmp_path / "toybox"))]) == 0
+    assert read_settings(tmp_path / "out" / "1_seed0.png")["model"] == "toybox"
+    assert cli.main([*asked, "--model", str(model)]) == 2
+    assert "preview.json not found in it" in (told := capsys.readouterr().err)
+    assert "give it with --base" in told
+    assert cli.main([*asked, "--model", "no such thing"]) == 2
+    assert 'neither "toybox" nor a folder that training wrote' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*asked, "--model", str(model), "--base", str(model)])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_precision_is_a_flag(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert _generate(model, photos, tmp_path / "full") == 0
+    assert _generate(model, photos, tmp_path / "half", "--dtype", "bfloat16") == 0
+    full, half = (np.asarray(Image.open(tmp_path / name / "1_seed0.png"), dtype=int) for name in ("full", "half"))
+    assert np.abs(full - half).max() > 0
+    assert np.abs(full - half).mean() < 10
+
+
+def test_models_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", str(model.parent)]) == 0
+    told = capsys.readouterr().out
+    assert "use it with --model toybox" in told
+    assert f"use it with --base {model}" in told
+    assert "python -m mmdiff_core models --download stable-diffusion-v1-5/stable-diffusion-v1-5" in told
+    assert cli.main(["models", str(tmp_path / "nothing")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_nothing_is_downloaded_when_offline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert cli.main(["models", "--download", "somebody/something"]) == 2
+    assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err

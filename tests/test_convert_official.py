@@ -12,10 +12,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from mmdiff_core.backbones.loading import official_layers
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
-from mmdiff_core.checkpoint import load_adapter, save_adapter
+from mmdiff_core.checkpoint import Checkpoint, load_adapter, save_adapter
 from mmdiff_core.convert_official import (
-    Converted,
     convert_official,
     official_names,
     official_order,
@@ -24,7 +24,7 @@ from mmdiff_core.convert_official import (
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import AttentionLayer
-from tests.parity.recordings import FOLDER, below, configs, tensors
+from tests.parity.recordings import FOLDER, configs, tensors, write_release
 
 Layers = tuple[AttentionLayer, ...]
 
@@ -36,11 +36,11 @@ def layers() -> tuple[Layers, Layers]:
 
 
 @pytest.fixture(scope="module")
-def converted(layers: tuple[Layers, Layers]) -> Converted:
+def converted(layers: tuple[Layers, Layers]) -> Checkpoint:
     return convert_official(tensors("ckpt_A"), *layers)
 
 
-def test_every_tensor_has_its_place(converted: Converted) -> None:
+def test_every_tensor_has_its_place(converted: Checkpoint) -> None:
     recorded, state = tensors("ckpt_A"), converted.adapter.state_dict()
     names = official_names(converted.adapter)
     assert all(torch.equal(state[ours], recorded[official]) for ours, official in names.items())
@@ -49,7 +49,7 @@ def test_every_tensor_has_its_place(converted: Converted) -> None:
     assert len(names) + len(encoder) == len(recorded)
 
 
-def test_the_configuration_is_read_off(converted: Converted) -> None:
+def test_the_configuration_is_read_off(converted: Checkpoint) -> None:
     config = converted.adapter.config
     assert (config.cls_width, config.patch_width, config.width, config.tokens) == (56, 40, 256, 4)
     assert (config.rank, config.self_attention_rank, config.refiner_depth) == (64, 64, 4)
@@ -58,7 +58,7 @@ def test_the_configuration_is_read_off(converted: Converted) -> None:
 
 
 def test_the_second_text_lora_is_kept_and_applied_only_when_asked(
-    converted: Converted, layers: tuple[Layers, Layers], tmp_path: Path
+    converted: Checkpoint, layers: tuple[Layers, Layers], tmp_path: Path
 ) -> None:
     save_adapter(converted.adapter, tmp_path / "official.safetensors")
     adapter = load_adapter(tmp_path / "official.safetensors")
@@ -74,7 +74,7 @@ def test_the_second_text_lora_is_kept_and_applied_only_when_asked(
     assert adapter.state_dict().keys() == asked.state_dict().keys()
 
 
-def test_the_older_layout_of_the_text_lora(converted: Converted, layers: tuple[Layers, Layers]) -> None:
+def test_the_older_layout_of_the_text_lora(converted: Checkpoint, layers: tuple[Layers, Layers]) -> None:
     older = {
         re.sub(r"(q|k|v|out)_proj\.lora_linear_layer\.", r"to_\1_lora.", name): x
         for name, x in tensors("ckpt_A").items()
@@ -92,6 +92,9 @@ def test_the_older_layout_of_the_text_lora(converted: Converted, layers: tuple[L
         (lambda t: t.update({"unet_adapter/3.to_q_lora.up.weight": torch.zeros(1, 64)}), "1 of another shape"),
         (lambda t: t.pop("custom/obj_embeds_proj/fc.weight"), "obj_embeds_proj/fc.weight"),
         (lambda t: [t.pop(k) for k in list(t) if k.startswith("custom/image_encoder/")], "no image encoder"),
+        (lambda t: t.pop("custom/image_encoder/visual_projection.weight"), "image encoder .* has no tensor"),
+        (lambda t: t.pop("custom/image_encoder/vision_model.post_layernorm.bias"), "1 missing .*post_layernorm"),
+        (lambda t: t.update({"custom/image_encoder/x": torch.zeros(1)}), "image encoder .* 1 unknown .x."),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -103,17 +106,8 @@ def test_what_does_not_fit_is_named(
         convert_official(spoilt, *layers)
 
 
-def _write_official(folder: Path) -> None:
-    """The three files as the official code writes them."""
-    recorded = tensors("ckpt_A")
-    groups = {name.split("/")[1] for name in recorded if name.startswith("custom/")}
-    torch.save(below(recorded, "unet_adapter/"), folder / "unet_adapter_weights.bin")
-    torch.save(below(recorded, "text_encoder_adapter/"), folder / "text_encoder_adapter_weights.bin")
-    torch.save({g: below(recorded, f"custom/{g}/") for g in groups}, folder / "custom_weights.bin")
-
-
 def test_the_three_files_are_read(tmp_path: Path) -> None:
-    _write_official(tmp_path)
+    write_release(tmp_path)
     read = read_official(tmp_path)
     assert read.keys() == tensors("ckpt_A").keys()
     assert all(torch.equal(x, tensors("ckpt_A")[name]) for name, x in read.items())
@@ -124,7 +118,7 @@ class Strange:
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
-    _write_official(tmp_path)
+    write_release(tmp_path)
     torch.save({"0.to_q_lora.down.weight": Strange()}, tmp_path / "unet_adapter_weights.bin")
     with pytest.raises(CheckpointError, match="unet_adapter_weights"):
         read_official(tmp_path)
@@ -134,23 +128,30 @@ def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "unet_adapter_weights.bin").unlink()
     with pytest.raises(CheckpointError, match="missing"):
         read_official(tmp_path)
+    write_release(tmp_path)
+    whole = (tmp_path / "custom_weights.bin").read_bytes()
+    (tmp_path / "custom_weights.bin").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"custom_weights.bin. is not a plain table .* download it again"):
+        read_official(tmp_path)
+    torch.save({"image_encoder": torch.zeros(1)}, tmp_path / "custom_weights.bin")
+    with pytest.raises(CheckpointError, match="group image_encoder is no table"):
+        read_official(tmp_path)
+
+
+def test_position_ids_of_older_files_are_known(layers: tuple[Layers, Layers]) -> None:
+    """Older versions of transformers save them; they only count from 0."""
+    older = {**tensors("ckpt_A"), "custom/image_encoder/vision_model.embeddings.position_ids": torch.arange(17)[None]}
+    assert (
+        convert_official(older, *layers).image_encoder.keys()
+        == convert_official(tensors("ckpt_A"), *layers).image_encoder.keys()
+    )
 
 
 def test_the_keys_at_the_size_of_sdxl() -> None:
     """Every key and shape of the real checkpoint's adapter, as the official classes define them."""
     expected = json.loads((FOLDER / "official_keys_sdxl_base.json").read_text())
+    cross, self_ = official_layers()
     with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            sample_size=128,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            block_out_channels=(320, 640, 1280),
-            transformer_layers_per_block=(1, 2, 10),
-            attention_head_dim=(5, 10, 20),
-            cross_attention_dim=2048,
-            use_linear_projection=True,
-        )
-        cross, self_ = cross_attention_layers(unet), self_attention_layers(unet)
         adapter = MMDiffAdapter(
             AdapterConfig(
                 cross_attention=cross,

@@ -18,7 +18,7 @@ from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.sampling import Sample, sample
-from mmdiff_core.types import Condition, GenerateRequest, Picture, Recording, Step, Subject
+from mmdiff_core.types import Condition, GenerateRequest, Parts, Picture, Recording, Step, Subject
 from tests import tiny
 
 REQUEST = GenerateRequest(
@@ -302,6 +302,44 @@ def test_only_guidance_above_one_runs_the_unguided_half(personalizer: Personaliz
     assert batches == [rows] * 4
 
 
+# ---------------------------------------------------------------- parts of the method
+
+PARTS_OFF = ("vision_text", "refiner", "image_branch", "null_token")
+
+
+@pytest.mark.parametrize("part", PARTS_OFF)
+def test_every_part_of_the_method_counts(personalizer: Personalizer, part: str) -> None:
+    whole = _pictures(personalizer, REQUEST)[0]
+    without = _pictures(personalizer, replace(REQUEST, parts=Parts(**{part: False})))[0]
+    assert _difference(whole, without) > 0
+    assert without.settings["parts"] == {name: name != part for name in PARTS_OFF}
+
+
+def test_without_any_part_it_is_the_base_model(personalizer: Personalizer) -> None:
+    nothing = Parts(vision_text=False, refiner=False, image_branch=False, null_token=False)
+    base = Personalizer(personalizer.backbone)
+    expected = _pictures(base, replace(REQUEST, subjects=()))[0]
+    for start_step in (0, 2):
+        picture = _pictures(personalizer, replace(REQUEST, parts=nothing, start_step=start_step))[0]
+        assert np.array_equal(np.asarray(picture.image), np.asarray(expected.image))
+        assert picture.maps is None
+
+
+@torch.no_grad()
+def test_what_a_part_leaves_out(personalizer: Personalizer) -> None:
+    features = encode_photos(personalizer.backbone.image_encoder, REQUEST.subjects)
+    whole = personalizer.adapter.embed(features)
+    assert personalizer.adapter.embed(features, parts=Parts(vision_text=False)).words == ()
+    assert personalizer.adapter.embed(features, parts=Parts(image_branch=False)).tokens.shape[1] == 0
+    unrefined = personalizer.adapter.embed(features, parts=Parts(refiner=False)).tokens
+    assert unrefined.shape == whole.tokens.shape
+    assert not torch.allclose(unrefined, whole.tokens, atol=1e-3)
+    plain = replace(REQUEST, parts=Parts(null_token=False))
+    maps = _run(personalizer, plain)[-1].maps
+    sums = maps.at("cat", "image", step=3) + maps.at("robot", "image", step=3)
+    assert np.allclose(sums, 1, atol=2e-3)  # nobody else to look at
+
+
 # ---------------------------------------------------------------- messages
 
 
@@ -331,11 +369,11 @@ def test_a_bad_request_is_refused_before_any_work(
         personalizer.generate(replace(REQUEST, **changes))
 
 
-def test_a_face_adapter_is_refused(personalizer: Personalizer) -> None:
+def test_a_face_adapter_wants_faces(personalizer: Personalizer) -> None:
     assert personalizer.adapter is not None
     face = copy.deepcopy(personalizer.adapter)
     face.config = replace(face.config, source="face")
-    with pytest.raises(ModelError, match="face embeddings"):
+    with pytest.raises(PhotoError, match="face embeddings"):
         Personalizer(personalizer.backbone, face).validate(REQUEST)
 
 

@@ -35,6 +35,7 @@ from mmdiff_core.backbones.stable_diffusion_xl import load_stable_diffusion_xl
 from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, save_vocabulary
 from mmdiff_core.types import Subject
 
 WORDS = (
@@ -201,7 +202,7 @@ def save_model(kind: str, folder: Path, **changes) -> Path:
 
 
 def save_toybox(folder: Path) -> Path:
-    """Write a tiny stand-in of ``assets/toybox``: a flow model with an adapter and a preview."""
+    """Write a tiny stand-in of ``assets/toybox``: a flow model with an adapter, a preview and a vocabulary."""
     pipe = stable_diffusion(
         DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0)
     )
@@ -209,6 +210,7 @@ def save_toybox(folder: Path) -> Path:
     save_adapter(adapter_for(pipe), folder / "adapter.safetensors", {})
     preview = {"matrix": [[0.2, 0, 0], [0, 0.2, 0], [0, 0, 0.2], [0.1, 0.1, 0.1]], "bias": [0.5, 0.5, 0.5]}
     (folder / "preview.json").write_text(json.dumps(preview))
+    save_vocabulary(FIRST_WORLD, folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Who is in the picture, and what it shows: the subjects' cards and the prompt."""
+"""Who is in the picture, and what it shows: the subjects' cards, the prompt, and its words as chips."""
 
 from __future__ import annotations
 
@@ -12,37 +12,53 @@ from gradio.components import Component
 
 from demo.examples import Filling, ToyBox
 from demo.form import SLOTS, Form, Settings, SubjectForm
-from demo.panels import QUIET, SPEAKING
+from demo.panels import QUIET
+from demo.panels.numbers import within
 from demo.panels.subject import SubjectCard, Update
-from demo.photos import sift
-from demo.sentence import reading
+from demo.photos import still_here
+from demo.sentence import add_word, chips, count_word
+from demo.texts import text
+from demo.theme import static
+from mmdiff_core.heatmap import colour_of
 
 Values = Mapping[Component, Any]
 SHOWN_AT_FIRST = 2
 
 
 class ComposePanel:
-    """Up to four cards and the prompt that names them."""
+    """Up to four cards and the prompt that names them.
 
-    def __init__(self, toys: ToyBox, note: str = "") -> None:
+    Args:
+        toys: the die.
+        note: what the model knows, in a sentence; empty where that is the wide world.
+        side: pixels a side of what the model's image encoder takes.
+    """
+
+    def __init__(self, toys: ToyBox, note: str = "", side: int = 224) -> None:
         self.toys = toys
         self.note = note
-        self.cards = [SubjectCard(slot) for slot in range(SLOTS)]
+        self.cards = [SubjectCard(slot, side) for slot in range(SLOTS)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
-        self.count = gr.State(SHOWN_AT_FIRST)
+        self.count = gr.Number(SHOWN_AT_FIRST, precision=0, visible="hidden")  # the browser keeps it; no state is
         with gr.Row(elem_classes="section-head"):
-            gr.HTML(_SUBJECTS_HEAD, elem_classes="section", apply_default_css=False)
+            gr.HTML(text("subjects_head"), elem_classes="section", apply_default_css=False)
             self.add = gr.Button(
-                "Add a subject", size="sm", min_width=0, scale=0, elem_id="add-subject", elem_classes="quiet add"
+                text("add_subject"), size="sm", min_width=0, scale=0, elem_id="add-subject", elem_classes="quiet add"
             )
         with gr.Row(elem_classes="cards"):
             for card in self.cards:
                 card.render(visible=card.slot < SHOWN_AT_FIRST)
-        gr.HTML(_prompt_head(self.note), elem_classes="section", apply_default_css=False)
+        self._render_prompt()
+
+    def _render_prompt(self) -> None:
+        with gr.Column(elem_classes="prompt-head"):
+            gr.HTML(text("prompt_head"), elem_classes="section", apply_default_css=False)
+            if self.note:
+                gr.HTML(_details(self.note), elem_classes="section", apply_default_css=False)
         self.prompt = gr.Textbox(
-            label="Prompt",
+            label=text("prompt"),
             show_label=False,
             container=False,
             placeholder="a cat next to a robot on the beach",
@@ -50,30 +66,33 @@ class ComposePanel:
             max_lines=6,
             elem_id="prompt",
         )
-        self.reading = gr.HTML(reading(Form("", ())), elem_id="reading", apply_default_css=False)
+        with gr.Column(elem_classes="chips-area"):
+            self.chips = gr.HTML(
+                "",
+                cards=SHOWN_AT_FIRST,
+                colours=[colour_of(slot) for slot in range(SLOTS)],
+                js_on_load=static("chips.js"),
+                elem_id="chips",
+                apply_default_css=False,
+            )
+            gr.HTML(text("chips_help"), elem_id="chips-help", apply_default_css=False)
 
     def listen(self) -> None:
-        """Tie cards, die and prompt to each other."""
+        """Tie cards, die, chips and prompt to each other."""
         self.add.click(self._add, self.count, [self.count, self.add, *self._columns()], **QUIET)
         for card in self.cards:
-            card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self._everything(), **QUIET)
+            card.listen()
+            card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self.targets(), **QUIET)
             card.die.click(
                 partial(self._roll, card),
-                {card.name, self.prompt},
-                [*card.fields, self.prompt],
+                {card.name, card.strength, self.prompt},
+                [*card.targets, self.prompt],
                 queue=False,
                 show_progress_on=card.photos,
                 api_visibility="private",
             )
-            card.photos.upload(sift, card.photos, card.photos, **SPEAKING)
-        gr.on(
-            [self.prompt.change, *(part.change for card in self.cards for part in (card.name, card.photos))],
-            self._read_aloud,
-            {self.count, *self.fields},
-            self.reading,
-            trigger_mode="always_last",
-            **QUIET,
-        )
+        self.chips.assign(self._assign, {self.count, *self.fields}, self.targets(), **QUIET)
+        self.chips.write(self._write, self.prompt, self.prompt, **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
@@ -84,24 +103,45 @@ class ComposePanel:
         """The fields as they stand, without blank and hidden cards."""
         subjects = [card.read(values) for card in self.cards[: values[self.count]]]
         kept = tuple(subject for subject in subjects if not subject.blank)
-        return Form((values[self.prompt] or "").strip(), kept, settings or Settings())
+        aside = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.aside)
+        return Form((values[self.prompt] or "").strip(), kept, settings or Settings(), aside)
 
     def fill(self, filling: Filling) -> Update:
         """Replace everything by an example."""
-        count = max(len(filling.subjects), SHOWN_AT_FIRST)
-        update = self._shown(count) | {self.prompt: filling.prompt}
+        forms = [(subject.name, subject.photos) for subject in filling.subjects]
+        update = self._shown(max(len(forms), SHOWN_AT_FIRST)) | {self.prompt: filling.prompt}
         for card in self.cards:
-            given = filling.subjects[card.slot] if card.slot < len(filling.subjects) else None
-            update |= card.fill(given.name, given.photos) if given else card.fill("", None)
+            update |= card.fill(*forms[card.slot]) if card.slot < len(forms) else card.fill("", None)
+        return update
+
+    def restore(self, record: Mapping[str, Any]) -> Update:
+        """Put prompt, subjects and strengths of a record into the fields; what is absent or no good stays out.
+
+        A subject's ``photos`` are paths that the browser remembers, or a number, which leaves the card's photos alone.
+        """
+        update: Update = {self.prompt: record["prompt"]} if isinstance(record.get("prompt"), str) else {}
+        subjects = record.get("subjects")
+        if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:SLOTS]):
+            update |= self._shown(max(len(subjects[:SLOTS]), 1))
+            for card in self.cards:
+                update |= _restored(card, subjects[card.slot] if card.slot < len(subjects) else {"photos": []})
+        for slot, strength in (record.get("strengths") or {}).items():
+            if within(self.cards[slot].strength, strength):
+                update[self.cards[slot].strength] = strength
         return update
 
     def targets(self) -> list[Component]:
-        """What :meth:`fill` writes to."""
-        return self._everything()
+        """What :meth:`fill` and :meth:`restore` write to."""
+        seen = [card.seen for card in self.cards]
+        return [*self.fields, *seen, self.add, *self._columns()]
 
     def galleries(self) -> list[Component]:
         """Where photos appear."""
         return [card.photos for card in self.cards]
+
+    def drawn_chips(self, form: Form, count: int) -> gr.HTML:
+        """The prompt's words, and how many cards there are to hand them to."""
+        return gr.HTML(chips(form), cards=count)
 
     # ------------------------------------------------------------ events
 
@@ -115,17 +155,30 @@ class ComposePanel:
         update = self._shown(max(len(left), 1))
         for card in self.cards:
             form = left[card.slot] if card.slot < len(left) else SubjectForm(card.slot, "", ())
-            update |= card.fill(form.name, form.photos, form.strength)
+            update |= card.fill(form.name, form.photos, form.strength, form.aside)
         return update
 
     def _roll(self, card: SubjectCard, values: Values) -> Update:
         """A toy never seen in training. Writes a prompt only where there is none."""
         toy = self.toys.roll(values[card.name] or "")
         prompt = values[self.prompt] or self.toys.prompt_for(toy.name)
-        return {card.name: toy.name, card.photos: list(toy.photos), self.prompt: prompt}
+        filled = card.fill(toy.name, toy.photos, values[card.strength])
+        return filled | {self.prompt: prompt}
 
-    def _read_aloud(self, values: Values) -> str:
-        return reading(self.read(values))
+    def _assign(self, event: gr.EventData, values: Values) -> Update:
+        """Hand a word to a subject (``slot``), to a new one, or (no slot) to nobody. A word is not shared."""
+        word, slot, count = str(event.word), event.slot, values[self.count]
+        update: Update = self._shown(min(count + 1, SLOTS)) if slot == count else {}
+        names = {card.slot: (values[card.name] or "").strip() for card in self.cards[:count]}
+        owners = [i for i, name in names.items() if name.lower() == word.lower() and i != slot]
+        spare = count_word(values[self.prompt] or "", word) - (slot is not None)
+        for owner in owners[max(spare, 0) :] if slot is not None else owners[-1:]:
+            update |= {self.cards[owner].name: ""}
+        return update if slot is None else update | {self.cards[int(slot)].name: word}
+
+    def _write(self, event: gr.EventData, prompt: str | None) -> str:
+        """Write the name of a subject into the prompt that lacks it."""
+        return add_word(prompt or "", str(event.name))
 
     def _shown(self, count: int) -> Update:
         update: Update = {self.count: count, self.add: gr.update(visible=count < SLOTS)}
@@ -136,16 +189,16 @@ class ComposePanel:
     def _columns(self) -> Sequence[Any]:
         return [card.column for card in self.cards]
 
-    def _everything(self) -> list[Component]:
-        return [*self.fields, self.add, *self._columns()]
+
+def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
+    """A card as a record tells; see :meth:`ComposePanel.restore`."""
+    name, strength, photos = str(subject.get("name", "")), subject.get("strength"), subject.get("photos")
+    strength = strength if within(card.strength, strength) else 1.0
+    if not isinstance(photos, list):
+        return {card.name: name, card.strength: strength}
+    kept, aside = still_here([path for path in photos if isinstance(path, str)])
+    return card.fill(name, kept, strength, aside)
 
 
-_SUBJECTS_HEAD = """<h2>Subjects</h2>
-<p>Drop photos of each and give it the word that stands for it. No photo at hand? Take a new toy.</p>"""
-_PROMPT_HEAD = """<h2>Prompt</h2>
-<p>Describe the picture and name every subject in it. <span class="keys">Ctrl + Enter generates.</span></p>"""
-
-
-def _prompt_head(note: str) -> str:
-    details = f"<details><summary>What the built-in model knows</summary>{escape(note)}</details>"
-    return _PROMPT_HEAD + (details if note else "")
+def _details(note: str) -> str:
+    return f"<details><summary>{text('knows')}</summary>{escape(note)}</details>"

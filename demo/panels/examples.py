@@ -10,6 +10,7 @@ from demo.examples import EXAMPLES, Example
 from demo.files import data_url
 from demo.panels.compose import ComposePanel
 from demo.panels.subject import Update
+from demo.texts import text
 
 _ON_LOAD = """
 element.addEventListener("click", (event) => {
@@ -30,7 +31,7 @@ class ExamplePanel:
         """Make the component inside the current layout."""
         cards = "".join(_card(number, example) for number, example in enumerate(self.examples))
         self.row = gr.HTML(
-            f'<h2>Start with an example</h2><div class="examples" role="group" aria-label="Examples">{cards}</div>',
+            f'<h2>{text("examples")}</h2><div class="examples">{cards}</div>',
             js_on_load=_ON_LOAD,
             apply_default_css=False,
             elem_id="examples",

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from demo.files import cached
+from demo.keep import Shelf, kind_of, restorable, stream_of
+from demo.panels import SPEAKING
+from demo.spoken import spoken
+from demo.texts import text
+from demo.theme import static
 from demo.viewer import viewer, waiting
+from mmdiff_core.export import read_settings
+
+if TYPE_CHECKING:
+    from demo.panels.form import FormPanel
 
 Update = dict[Any, Any]
 
@@ -17,8 +27,8 @@ class ActionPanel:
     def render(self) -> None:
         """Make the components inside the current layout."""
         with gr.Column(elem_id="actions"):
-            self.generate = gr.Button("Generate", variant="primary", size="lg", elem_id="generate")
-            self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, elem_id="stop")
+            self.generate = gr.Button(text("generate"), variant="primary", size="lg", elem_id="generate")
+            self.stop = gr.Button(text("stop"), variant="stop", size="lg", visible=False, elem_id="stop")
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
@@ -26,12 +36,32 @@ class ActionPanel:
 
 
 class ResultPanel:
-    """The viewer, and a line for what Gradio itself has to say: the place in the queue."""
+    """The viewer, this session's pictures, what is made of them, and Gradio's line about the place in the queue."""
 
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
+        self.shelf = gr.State(Shelf())
         self.viewer = viewer()
+        self.parcel = gr.HTML(
+            None, html_template="", js_on_load=static("parcel.js"), elem_id="parcel", apply_default_css=False
+        )
+        self.open = gr.UploadButton(
+            text("open_picture"),  # type: ignore[arg-type]
+            file_types=[".png"],
+            size="sm",
+            elem_id="open-picture",
+            elem_classes="quiet",
+        )
+
+    def listen(self, form: FormPanel) -> None:
+        """What the viewer asks the server for, and what goes back into the fields."""
+        self.form = form
+        wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
+        self.viewer.pack(self._pack, self.shelf, self.parcel, **wish)
+        self.viewer.animate(self._animate, self.shelf, self.parcel, **wish)
+        self.viewer.advise(self._advise, None, form.targets(), **SPEAKING)
+        self.open.upload(self._restore, self.open, form.targets(), **SPEAKING)
 
     def starting(self) -> Update:
         """Between the click and the first step."""
@@ -40,3 +70,35 @@ class ResultPanel:
     def idle(self) -> Update:
         """Nothing runs; finished pictures stay."""
         return {self.viewer: gr.HTML(live=None)}
+
+    def _pack(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+        """One zip of the picture that the viewer names."""
+        with spoken():
+            kept = shelf.get(event.name)
+            return cached(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+
+    def _animate(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+        """The steps of the picture that the viewer names."""
+        with spoken():
+            kept, kind = shelf.get(event.name), kind_of(event.kind)
+            return cached(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+
+    def _advise(self, event: gr.EventData) -> Update:
+        """Put advice into the fields; the person presses Generate."""
+        change = event.change if isinstance(event.change, dict) else {}
+        strengths = change.get("strengths")
+        if isinstance(strengths, dict):  # the page's keys are text
+            cards = {str(card.slot): card.slot for card in self.form.compose.cards}
+            change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
+        return self.form.restore({key: change[key] for key in ("start_step", "strengths") if key in change})
+
+    def _restore(self, file: str) -> Update:
+        """Prompt, names, strengths and settings of a saved picture."""
+        with spoken():
+            settings = restorable(read_settings(file))
+        gr.Info(
+            "Prompt, names, strengths and settings are as they were. Photos are not inside a picture: "
+            "the cards keep those they have; drop the others again.",
+            duration=12,
+        )
+        return self.form.restore(settings)

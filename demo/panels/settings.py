@@ -1,19 +1,30 @@
-"""How the picture is made: number, seed, steps, guidance, delay, size, what to avoid."""
+"""How the picture is made, in groups: quality, binding, size, seeds, and the model that is loaded."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
 
+from demo.faults import MOST_GUIDANCE, MOST_STEPS
 from demo.form import MOST_PICTURES, MOST_SEED, Settings
 from demo.panels import QUIET
+from demo.panels.numbers import dial, is_number, within
+from demo.texts import text
+from mmdiff_core.types import ALL_PARTS, Parts
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
+
+Update = dict[Component, Any]
+PARTS = tuple(asdict(ALL_PARTS))
+PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 
 
 def random_seed() -> int:
@@ -27,71 +38,94 @@ class SettingsPanel:
     def __init__(self, personalizer: Personalizer) -> None:
         self.defaults = personalizer.defaults
         self.sizes = personalizer.sizes
+        self.about = about_model(personalizer)
 
     def render(self) -> None:
         """Make the components inside the current layout."""
-        with gr.Accordion("Settings", open=False, elem_id="settings"):
-            with gr.Row():
-                self.pictures = gr.Slider(1, MOST_PICTURES, value=1, step=1, label="Pictures", elem_id="pictures")
-                self.steps = gr.Slider(1, 100, value=self.defaults.steps, step=1, label="Steps", elem_id="steps")
-            self._render_seed()
-            with gr.Row():
-                self.guidance = gr.Slider(
-                    1,
-                    15,
-                    value=self.defaults.guidance,
-                    step=0.1,
-                    label="Guidance",
-                    info="How strictly the prompt is followed.",
-                    elem_id="guidance",
-                )
-                self.start_step = gr.Slider(
-                    0,
-                    50,
-                    value=self.defaults.start_step,
-                    step=1,
-                    label="Delay",
-                    info="Steps of plain text before the photos join.",
-                    elem_id="start-step",
-                )
+        self.last_seed = gr.State(None)
+        with gr.Accordion(text("settings"), open=False, elem_id="settings"):
+            self._render_seeds()
+            self._render_quality()
+            self._render_binding()
             self._render_size()
+            with gr.Column(elem_classes="group"):
+                gr.HTML(text("group_model"), apply_default_css=False)
+                gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
+
+    def _render_seeds(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_seeds"), apply_default_css=False)
+            with gr.Row(elem_classes="seed-row"):
+                self.seed = gr.Number(label=text("seed"), value=0, step=1, min_width=120, elem_id="seed")
+                self.dice = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="dice")
+                self.reuse = gr.Button(
+                    text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
+                )
+            self.fresh = gr.Checkbox(label=text("fresh_seed"), value=True, elem_id="fresh-seed")
+            self.pictures = dial(text("pictures"), 1, 1, MOST_PICTURES, 1, "pictures", info=text("pictures_info"))
+
+    def _render_quality(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_quality"), apply_default_css=False)
+            with gr.Row(elem_classes="presets"):
+                self.presets = {
+                    key: gr.Button(text(key), size="md", min_width=90, elem_id=key.replace("_", "-")) for key in PRESETS
+                }
+            with gr.Row():
+                usual = self.defaults
+                self.steps = dial(text("steps"), usual.steps, 1, MOST_STEPS, 1, "steps", info=text("steps_info"))
+                self.guidance = dial(
+                    text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
+                )
             self.negative_prompt = gr.Textbox(
-                label="Avoid",
+                label=text("avoid"),
                 placeholder="blurry, dark",
-                info="Negative prompt: what the picture should not show.",
+                info=text("avoid_info"),
                 max_lines=3,
                 elem_id="negative-prompt",
             )
 
-    def _render_seed(self) -> None:
-        with gr.Row(elem_classes="seed-row"):
-            self.seed = gr.Number(
-                label="Seed", value=0, precision=0, minimum=0, maximum=MOST_SEED, min_width=120, elem_id="seed"
+    def _render_binding(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_binding"), apply_default_css=False)
+            self.start_step = dial(
+                text("delay"), self.defaults.start_step, 0, MOST_STEPS // 2, 1, "start-step", info=text("delay_info")
             )
-            self.dice = gr.Button("Random", size="md", min_width=90, scale=0, elem_id="dice")
-            self.fresh = gr.Checkbox(label="New seed each time", value=True, min_width=160, elem_id="fresh-seed")
+            self.parts = gr.CheckboxGroup(
+                [(text(f"part_{name}"), name) for name in PARTS],
+                value=list(PARTS),
+                label=text("parts"),
+                info=text("parts_info"),
+                elem_id="parts",
+            )
 
     def _render_size(self) -> None:
         """Hidden where the model makes only one size."""
         sizes, (width, height) = self.sizes, self.sizes.default
-        limits: dict[str, Any] = {"minimum": sizes.smallest, "maximum": sizes.largest, "step": sizes.multiple}
-        with gr.Row(visible=sizes.smallest < sizes.largest):
-            self.width = gr.Slider(value=width, label="Width", elem_id="width", **limits)
-            self.height = gr.Slider(value=height, label="Height", elem_id="height", **limits)
+        limits = (sizes.smallest, sizes.largest, sizes.multiple)
+        with gr.Column(visible=sizes.smallest < sizes.largest, elem_classes="group"):
+            gr.HTML(text("group_size"), apply_default_css=False)
+            with gr.Row():
+                self.width = dial(text("width"), width, *limits, "width")
+                self.height = dial(text("height"), height, *limits, "height")
 
     def listen(self) -> None:
-        """The die beside the seed; rolling it keeps the number until it is rolled again."""
+        """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
         self.dice.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
+        self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.input(lambda: False, None, self.fresh, **QUIET)
+        for key, button in self.presets.items():
+            button.click(partial(self._preset, PRESETS[key]), None, [self.steps, self.start_step], **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
         """Every component that holds what the person gave."""
         numbers = (self.pictures, self.steps, self.seed, self.fresh, self.guidance, self.start_step)
-        return (*numbers, self.width, self.height, self.negative_prompt)
+        return (*numbers, self.width, self.height, self.negative_prompt, self.parts)
 
     def read(self, values: Mapping[Component, Any]) -> Settings:
         """The settings as they stand."""
+        chosen = values[self.parts] or ()
         return Settings(
             seed=values[self.seed],
             pictures=values[self.pictures],
@@ -101,4 +135,48 @@ class SettingsPanel:
             width=values[self.width],
             height=values[self.height],
             negative_prompt=(values[self.negative_prompt] or "").strip(),
+            parts=Parts(**{name: name in chosen for name in PARTS}),
         )
+
+    def restore(self, record: Mapping[str, Any]) -> Update:
+        """Put the settings of a record into the fields; what is absent or out of range leaves its field alone."""
+        update: Update = {}
+        for name, field in self._numbers().items():
+            if within(field, record.get(name)):
+                update[field] = record[name]
+        seed = record.get("seed")
+        if is_number(seed) and 0 <= seed <= MOST_SEED:
+            update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
+        if isinstance(record.get("negative_prompt"), str):
+            update[self.negative_prompt] = record["negative_prompt"]
+        parts = record.get("parts")
+        if isinstance(parts, dict):
+            update[self.parts] = [name for name in PARTS if parts.get(name, True)]
+        return update
+
+    def ran(self, seed: int) -> Update:
+        """A run starts with this seed: it can be had again."""
+        return {self.last_seed: seed, self.reuse: gr.update(interactive=True)}
+
+    def _numbers(self) -> dict[str, Component]:
+        return {
+            "pictures": self.pictures,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "start_step": self.start_step,
+            "width": self.width,
+            "height": self.height,
+        }
+
+    def _preset(self, share: float) -> tuple[int, int]:
+        """Steps and delay in the model's own proportion."""
+        return max(1, round(self.defaults.steps * share)), round(self.defaults.start_step * share)
+
+
+def about_model(personalizer: Personalizer) -> str:
+    """What is loaded, in one line."""
+    backbone, sizes = personalizer.backbone, personalizer.sizes
+    width, height = sizes.default
+    fixed = sizes.smallest == sizes.largest
+    range_of = "" if fixed else f", {sizes.smallest} to {sizes.largest} a side in steps of {sizes.multiple}"
+    return f"{backbone.name} · {width} × {height} pixels{range_of} · {personalizer.defaults.steps} steps by default"

@@ -1,4 +1,4 @@
-"""A subject's card: name, photos, strength, a die."""
+"""A subject's card: name, photos and how the model sees them, strength, a die."""
 
 from __future__ import annotations
 
@@ -7,79 +7,116 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from PIL import Image
 
+from demo.faults import MOST_STRENGTH
 from demo.form import SubjectForm
-from mmdiff_core.heatmap import colour_of
+from demo.panels import QUIET, SPEAKING
+from demo.panels.numbers import dial
+from demo.photos import Given, Photos, prepared, sift
+from demo.texts import text
 
 Update = dict[Component, Any]
 
 
 class SubjectCard:
-    """One of the fixed cards; hidden cards keep their values."""
+    """One of the fixed cards; hidden cards keep their values.
 
-    def __init__(self, slot: int, most_strength: float = 2.0) -> None:
+    Args:
+        slot: its place, from 0; it decides the colour.
+        side: pixels a side of what the model's image encoder takes.
+    """
+
+    def __init__(self, slot: int, side: int = 224) -> None:
         self.slot = slot
-        self.most_strength = most_strength
+        self.side = side
 
     def render(self, visible: bool) -> None:
         """Make the components inside the current layout."""
         number = self.slot + 1
+        self.aside = gr.State(())
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
-                gr.HTML(
-                    f'<h3 style="--subject:{colour_of(self.slot)}"><i></i>Subject {number}</h3>', elem_classes="grow"
-                )
-                self.die = gr.Button(
-                    "New toy", size="sm", min_width=0, elem_id=f"die-{number}", elem_classes="quiet die"
-                )
-                self.remove = gr.Button(
-                    "Remove", size="sm", min_width=0, elem_id=f"remove-{number}", elem_classes="quiet"
-                )
-            self.photos = gr.Gallery(
-                label=f"Photos of subject {number}",
-                show_label=False,
-                type="filepath",
-                file_types=["image"],
-                sources=["upload", "webcam", "clipboard"],
-                interactive=True,
-                columns=3,
-                height=150,
-                object_fit="cover",
-                format="png",
-                allow_preview=False,
-                buttons=[],
-                elem_id=f"photos-{number}",
-                elem_classes="photos",
-            )
+                gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
+                self.die = _quiet_button("new_toy", f"die-{number}", "quiet die")
+                self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
+            self.photos = _gallery(number)
+            self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
             self.name = gr.Textbox(
-                label="Name in the prompt",
+                label=text("name"),
                 placeholder="cat" if self.slot % 2 == 0 else "robot",
                 max_lines=1,
                 elem_id=f"name-{number}",
             )
-            self.strength = gr.Slider(
-                0, self.most_strength, value=1.0, step=0.05, label="Strength", elem_id=f"strength-{number}"
-            )
+            self.strength = dial(text("strength"), 1.0, 0, MOST_STRENGTH, 0.05, f"strength-{number}")
+
+    def listen(self) -> None:
+        """Photos are sifted when they come, and shown prepared."""
+        self.photos.upload(self._sift, self.photos, [self.photos, self.seen, self.aside], **SPEAKING)
+        self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+
+    @property
+    def targets(self) -> tuple[Component, ...]:
+        """What :meth:`fill` writes to."""
+        return (*self.fields, self.seen)
 
     @property
     def fields(self) -> tuple[Component, ...]:
-        """The components that hold what the person gave, in the order of :meth:`content`."""
-        return (self.name, self.photos, self.strength)
+        """The components that hold what the person gave."""
+        return (self.name, self.photos, self.strength, self.aside)
 
     def read(self, values: Mapping[Component, Any]) -> SubjectForm:
         """The card as it stands; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
-        return SubjectForm(self.slot, (values[self.name] or "").strip(), photos, values[self.strength])
+        name = (values[self.name] or "").strip()
+        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]))
 
-    def fill(self, name: str, photos: Sequence[Image.Image | str] | None, strength: float = 1.0) -> Update:
+    def fill(
+        self,
+        name: str,
+        photos: Photos | None,
+        strength: float | None = 1.0,
+        aside: Sequence[str] = (),
+    ) -> Update:
         """Put a subject into the card."""
-        return {self.name: name, self.photos: list(photos) if photos else None, self.strength: strength}
+        given = list(photos) if photos else None
+        seen = self._prepared(photos or ())
+        return {self.name: name, self.photos: given, self.seen: seen, self.strength: strength, self.aside: tuple(aside)}
 
     def show(self, visible: bool) -> Update:
         """Show or hide the card."""
         return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
 
+    def _sift(self, photos: Given) -> tuple[Photos, str, tuple[str, ...]]:
+        kept, aside = sift(photos)
+        return kept, self._prepared(kept), aside
 
-def _head(slot: int) -> str:
-    return f'<h3 style="--subject:{colour_of(slot)}"><i></i>Subject {slot + 1}</h3>'
+    def _kept(self, photos: Given) -> str:
+        return self._prepared([path for path, _ in photos or ()])
+
+    def _prepared(self, photos: Photos) -> str:
+        shown = prepared(photos, self.side)
+        return f'<p class="seen-strip"><span>{text("seen")}</span>{shown}</p>' if shown else ""
+
+
+def _quiet_button(key: str, elem_id: str, classes: str) -> gr.Button:
+    return gr.Button(text(key), size="sm", min_width=0, elem_id=elem_id, elem_classes=classes)
+
+
+def _gallery(number: int) -> gr.Gallery:
+    return gr.Gallery(
+        label=text(f"photos_{number}"),
+        show_label=False,
+        type="filepath",
+        file_types=["image"],
+        sources=["upload", "webcam", "clipboard"],
+        interactive=True,
+        columns=3,
+        height=150,
+        object_fit="cover",
+        format="png",
+        allow_preview=False,
+        buttons=[],
+        elem_id=f"photos-{number}",
+        elem_classes="photos",
+    )

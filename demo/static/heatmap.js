@@ -1,21 +1,68 @@
-// Heatmaps in the browser: pure functions, nothing kept.
+// Arithmetic on maps of attention: pure functions, nothing kept.
 //
-// A packed map is {h, w, lo, hi, data}: h*w bytes in base64, byte 0 stands for lo and byte 255 for hi.
 // A map is {h, w, values}: Float32Array of h*w attention weights, row by row.
+// A packed group holds the maps of all layers of one size at K steps for S subjects: {h, w, layers, steps, data,
+// ranges}; data is K*S*h*w bytes in base64, ranges K*S pairs of float32: what bytes 0 and 255 of a map stand for.
 
-function unpackMap(packed) {
-  const bytes = Uint8Array.from(atob(packed.data), (letter) => letter.charCodeAt(0));
-  const scale = (packed.hi - packed.lo) / 255;
-  return { h: packed.h, w: packed.w, values: Float32Array.from(bytes, (byte) => packed.lo + byte * scale) };
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-/** The mean of packed maps of one size; null where there is none. */
-function averageMaps(packed) {
-  const maps = packed.filter(Boolean).map(unpackMap);
-  if (!maps.length) return null;
-  const values = new Float32Array(maps[0].values.length);
-  for (const map of maps) map.values.forEach((value, i) => (values[i] += value / maps.length));
-  return { h: maps[0].h, w: maps[0].w, values };
+/** {h, w, layers, steps, bytes, ranges, subjects} */
+function unpackGroup(packed) {
+  const bytes = bytesOf(packed.data);
+  const ranges = new Float32Array(bytesOf(packed.ranges).buffer);
+  return { ...packed, bytes, ranges, subjects: ranges.length / 2 / packed.steps.length };
+}
+
+/** The mean of one subject's maps of an unpacked group at the steps wanted; null where it has none of them. */
+function meanOfGroup(group, subject, isWanted) {
+  const { h, w, bytes, ranges, subjects } = group;
+  const places = group.steps.map((step, k) => (isWanted(step) ? k * subjects + subject : -1)).filter((at) => at >= 0);
+  if (!places.length) return null;
+  const values = new Float32Array(h * w);
+  for (const at of places) {
+    const [lo, hi] = [ranges[2 * at], ranges[2 * at + 1]];
+    const scale = (hi - lo) / 255;
+    for (let i = 0; i < h * w; i += 1) values[i] += (lo + bytes[at * h * w + i] * scale) / places.length;
+  }
+  return { h, w, values };
+}
+
+/** Where a row or column of n pixels reads m pixels: [lower, upper, weight of the upper], as bilinear scaling does. */
+function samplesOf(n, m) {
+  return Array.from({ length: n }, (_, i) => {
+    const at = Math.min(m - 1, Math.max(0, ((i + 0.5) * m) / n - 0.5));
+    const low = Math.floor(at);
+    return [low, Math.min(m - 1, low + 1), at - low];
+  });
+}
+
+/** Bilinear, to another size. */
+function resized(map, h, w) {
+  if (map.h === h && map.w === w) return map;
+  const values = new Float32Array(h * w);
+  const columns = samplesOf(w, map.w);
+  samplesOf(h, map.h).forEach(([top, bottom, down], y) => {
+    columns.forEach(([left, right, across], x) => {
+      const upper = map.values[top * map.w + left] * (1 - across) + map.values[top * map.w + right] * across;
+      const lower = map.values[bottom * map.w + left] * (1 - across) + map.values[bottom * map.w + right] * across;
+      values[y * w + x] = upper * (1 - down) + lower * down;
+    });
+  });
+  return { h, w, values };
+}
+
+/** The mean of maps [{map, weight}], each brought to the size of the finest; null where there is none. */
+function weightedMean(parts) {
+  if (!parts.length) return null;
+  const { h, w } = parts.map(({ map }) => map).reduce((a, b) => (b.h * b.w > a.h * a.w ? b : a));
+  const total = parts.reduce((sum, { weight }) => sum + weight, 0);
+  const values = new Float32Array(h * w);
+  for (const { map, weight } of parts) {
+    resized(map, h, w).values.forEach((value, i) => (values[i] += (value * weight) / total));
+  }
+  return { h, w, values };
 }
 
 /** From the lowest value to the 99th percentile, as the command line's overlays; `flat`: the map points nowhere. */
@@ -25,40 +72,11 @@ function rangeOf(map) {
   return { lo, hi, flat: hi - lo <= 0.02 * Math.abs(hi) };
 }
 
-function rgbOf(hex) {
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-}
-
-/** A canvas of h x w pixels in the subject's colour, more opaque where the attention is higher. */
-function tintedCanvas(map, hex) {
-  const canvas = document.createElement("canvas");
-  canvas.width = map.w;
-  canvas.height = map.h;
+/** The map scaled to 0 .. 1 within its range; a flat map is 0. */
+function scaledMap(map) {
   const { lo, hi, flat } = rangeOf(map);
-  const [red, green, blue] = rgbOf(hex);
-  const pixels = new ImageData(map.w, map.h);
-  map.values.forEach((value, i) => {
-    const strength = flat ? 0 : Math.min(1, (value - lo) / (hi - lo));
-    pixels.data.set([red, green, blue, 255 * Math.pow(strength, 1.3)], 4 * i);
-  });
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-/** Draws the layers [{map, colour}] over a dimmed picture; the canvas is transparent where nothing attends. */
-function paintOverlay(canvas, layers, opacity) {
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!layers.length) return;
-  context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
-  context.globalAlpha = 0.45 * opacity;
-  context.fillStyle = "#10131a";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.globalAlpha = opacity;
-  for (const { map, colour } of layers) {
-    context.drawImage(tintedCanvas(map, colour), 0, 0, canvas.width, canvas.height);
-  }
+  const values = map.values.map((value) => (flat ? 0 : Math.min(1, Math.max(0, (value - lo) / (hi - lo)))));
+  return { h: map.h, w: map.w, values };
 }
 
 /** The map's value at a point given in fractions of the picture's width and height. */
@@ -66,4 +84,8 @@ function valueAt(map, x, y) {
   const column = Math.min(map.w - 1, Math.max(0, Math.floor(x * map.w)));
   const row = Math.min(map.h - 1, Math.max(0, Math.floor(y * map.h)));
   return map.values[row * map.w + column];
+}
+
+function rgbOf(hex) {
+  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }

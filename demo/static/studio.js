@@ -1,11 +1,14 @@
-// Once per page: Ctrl+Enter (Cmd+Enter) generates; on a narrow screen the result is brought into sight.
+// Once per page: Ctrl+Enter (Cmd+Enter) generates; on a narrow screen the result is brought into sight; the place in
+// the queue is said in words.
 () => {
+  const shown = (node) => Boolean(node?.offsetParent);
+
   document.addEventListener(
     "keydown",
     (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
       const button = document.querySelector("#generate");
-      if (!button || button.disabled) return;
+      if (!shown(button) || button.disabled) return;
       event.preventDefault();
       event.stopPropagation();
       document.activeElement?.blur?.(); // a field hands over its value when it is left
@@ -13,9 +16,23 @@
     },
     true,
   );
-  document.addEventListener("click", (event) => {
-    if (!event.target.closest("#generate")) return;
-    const result = document.querySelector("#result");
-    if (result && window.innerWidth < 900) setTimeout(() => result.scrollIntoView({ behavior: "smooth" }), 300);
-  });
+
+  // Gradio counts the waiting ones as "queue: 2/3 |"; the one whose picture is being made is before all of them.
+  function sayPlace() {
+    const line = document.querySelector("#ahead .ahead");
+    const found = /(\d+)\s*\/\s*\d+/.exec(document.querySelector("#queue .progress-text")?.textContent ?? "");
+    const { aheadOne = "", aheadMany = "" } = document.querySelector("#spoken [data-nobody]")?.dataset ?? {};
+    const text = found ? (found[1] === "1" ? aheadOne : aheadMany.replace("{n}", found[1])) : "";
+    if (line && line.textContent !== text) line.textContent = text;
+  }
+  new MutationObserver(sayPlace).observe(document.body, { childList: true, subtree: true, characterData: true });
+
+  // A narrow screen follows a run that has begun to the result; a fault keeps it where it is.
+  new MutationObserver(() => {
+    const [stop, result] = [document.querySelector("#stop"), document.querySelector("#result")];
+    const running = shown(stop);
+    if (running && !document.body.dataset.running && window.innerWidth < 900) result?.scrollIntoView({ behavior: "smooth" });
+    if (running) document.body.dataset.running = "yes";
+    else delete document.body.dataset.running;
+  }).observe(document.body, { childList: true, subtree: true });
 }

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.attention_maps import Recorder
+from mmdiff_core.backbones.memory import Placement
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, TextEncoder
 from mmdiff_core.types import Condition, PromptTokens, Size, TextStates
@@ -44,6 +47,16 @@ class Backbone(ABC):
     scheduler: SchedulerMixin  # a template: every picture gets a fresh one
     sizes: Size
     defaults: Defaults
+    placement: Placement  # where the parts are while they wait
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed, wherever the weights wait."""
+        return self.placement.device
+
+    @abstractmethod
+    def around(self, pipe: DiffusionPipeline) -> Self:
+        """The same model with the networks, the scheduler and the device of a stock pipeline of its kind."""
 
     @abstractmethod
     def fresh_scheduler(self) -> SchedulerMixin:

@@ -2,42 +2,93 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
 
 import diffusers
 import torch
 import transformers
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
-from mmdiff_core.backbones.processors import cross_attention_layers
-from mmdiff_core.checkpoint import load_adapter
+from mmdiff_core.backbones.hub import (
+    CLIP,
+    check_complete,
+    find_folder,
+    first_line,
+    how_to_get,
+    problems_of_weights,
+    variant_of,
+)
+from mmdiff_core.backbones.memory import (
+    Memory,
+    Placement,
+    choose_memory,
+    footprint,
+    free_memory,
+    save_decoder_memory,
+)
+from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
+from mmdiff_core.checkpoint import Checkpoint, check_names, load_checkpoint
+from mmdiff_core.convert_official import convert_official, is_official, read_official
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
-from mmdiff_core.errors import CheckpointError, ModelError
-from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
+from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
 
-Pipeline = TypeVar("Pipeline", bound=DiffusionPipeline)
+# The shape of SDXL base 1.0, which the official checkpoint was made for.
+SDXL_UNET = {
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+}
 
 
-def open_pipeline(kind: type[Pipeline], source: str | PathLike[str], dtype: torch.dtype) -> Pipeline:
-    """A stock pipeline from a folder or from the hub's cache; nothing is downloaded.
+def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dtype: torch.dtype) -> DiffusionPipeline:
+    """A stock pipeline on the CPU, from a folder or from the hub's cache; nothing is downloaded.
 
     Raises:
-        ModelError: there is no such model here, or it is of another kind.
+        ModelError: there is no such model here, it is not complete, or it is of another kind.
     """
+    folder = find_folder(source)
+    found = kind_of(folder)
+    if found != kind.__name__:
+        raise ModelError(f'The model "{source}" is a {found}, but a {kind.__name__} is needed.')
+    check_complete(folder, source)
+    unused = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in _index(folder) else {}
     try:
-        pipe = DiffusionPipeline.from_pretrained(source, local_files_only=True, dtype=dtype)
-    except (OSError, ValueError, ImportError, AttributeError) as error:
-        raise missing_model(source, error) from error
-    if not isinstance(pipe, kind):
-        raise ModelError(f'The model "{source}" is a {type(pipe).__name__}, but a {kind.__name__} is needed.')
+        pipe = DiffusionPipeline.from_pretrained(
+            folder, local_files_only=True, dtype=dtype, variant=variant_of(folder), **unused
+        )
+    except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
+        raise ModelError(
+            f'The model "{source}" cannot be opened: a file in "{folder}" is damaged or of another kind. Get the model '
+            f"again. ({first_line(error)})"
+        ) from error
+    pipe.register_to_config(_name_or_path=str(source))
     if pipe.vae.config.force_upcast and dtype != torch.float32:
         pipe.vae.to(torch.float32)
     return pipe
+
+
+def kind_of(folder: Path) -> str:
+    """The class named in a stock model's ``model_index.json``."""
+    return str(_index(folder).get("_class_name"))
+
+
+def _index(folder: Path) -> dict[str, object]:
+    try:
+        return json.loads((folder / "model_index.json").read_text())
+    except ValueError as error:
+        raise ModelError(f'The file "{folder / "model_index.json"}" is damaged: get the model again.') from error
 
 
 def quiet_libraries() -> None:
@@ -48,51 +99,91 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
-def missing_model(source: str | PathLike[str], error: BaseException) -> ModelError:
-    """The error for a model that is not on this machine."""
-    return ModelError(
-        f"The model \"{source}\" cannot be opened: it must be a folder in diffusers' format or be in the hub's "
-        f'cache. Fetch it with "hf download {source}", or give the path of a folder. ({_first_line(error)})'
-    )
+# ---------------------------------------------------------------- the image encoder
 
 
 def find_image_encoder(
-    source: str | PathLike[str] | None,
-    pipe: DiffusionPipeline,
-    adapter: MMDiffAdapter | None,
-    device: str | torch.device,
-    dtype: torch.dtype,
+    source: str | PathLike[str] | None, pipe: DiffusionPipeline, checkpoint: Checkpoint | None, dtype: torch.dtype
 ) -> ImageEncoder | None:
-    """The image encoder in the folder ``source``, else the pipeline's own, else None.
+    """The image encoder in ``source``, else the pipeline's own, else CLIP ViT-L/14 where the hub's cache has it.
+
+    Args:
+        source: a folder or a hub name.
+        pipe: a stock pipeline, which may bring one.
+        checkpoint: the adapter that needs it; without one there is no need, and no search in the cache.
+        dtype: its precision.
 
     Raises:
         ModelError: ``source`` is not a CLIP vision model, or not the one that the adapter was trained with.
     """
-    if source is None:
-        model = getattr(pipe, "image_encoder", None)
+    model = getattr(pipe, "image_encoder", None)
+    if source is not None:
+        model, mean, std = _open_image_encoder(source, dtype)
+    elif model is not None:
         extractor = getattr(pipe, "feature_extractor", None)
         mean, std = (extractor.image_mean, extractor.image_std) if extractor else (CLIP_MEAN, CLIP_STD)
+    elif checkpoint is not None:
+        model, mean, std = _open_image_encoder(CLIP, dtype)
     else:
-        try:
-            model = CLIPVisionModelWithProjection.from_pretrained(source, local_files_only=True, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f'The image encoder "{source}" cannot be opened: give the folder of a CLIP vision model, or fetch one '
-                f'with "hf download openai/clip-vit-large-patch14". ({_first_line(error)})'
-            ) from error
-        mean, std = _statistics(Path(source) / "preprocessor_config.json")
-    if model is None:
         return None
-    keep_cls = False
-    if adapter is not None:
-        keep_cls = adapter.config.patches_with_cls
-        needed = (adapter.config.cls_width, adapter.config.patch_width)
-        if needed != (model.config.projection_dim, model.config.hidden_size):
-            raise ModelError(
-                f"The adapter needs an image encoder with a projection of {needed[0]} and a width of {needed[1]}, but "
-                f"this one has {model.config.projection_dim} and {model.config.hidden_size}. Give the right one."
-            )
-    return ImageEncoder(model, mean, std, keep_cls).to(device).eval().requires_grad_(False)
+    if checkpoint is None:
+        return _frozen(ImageEncoder(model, mean, std))
+    check_image_encoder(checkpoint.adapter, model)
+    words = _own_image_encoder(checkpoint, model)
+    return _frozen(ImageEncoder(model, mean, std, checkpoint.adapter.config.patches_with_cls, words))
+
+
+def _frozen(encoder: ImageEncoder) -> ImageEncoder:
+    return encoder.eval().requires_grad_(False)
+
+
+def _open_image_encoder(
+    source: str | PathLike[str], dtype: torch.dtype
+) -> tuple[CLIPVisionModelWithProjection, tuple[float, ...], tuple[float, ...]]:
+    """A CLIP vision model with its mean and deviation."""
+    try:
+        folder = find_folder(source, "config.json")
+    except ModelError as error:
+        raise ModelError(
+            f'The image encoder "{source}" is not here: name the folder of a CLIP vision model with --image-encoder; '
+            f'for "{CLIP}", {how_to_get(CLIP)}'
+        ) from error
+    problem = next(problems_of_weights(folder), None)
+    if problem is not None:
+        raise ModelError(f'The image encoder "{source}" is incomplete: {problem}. Get it again.')
+    try:
+        model = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, dtype=dtype)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f'The image encoder "{source}" cannot be opened: it is not a CLIP vision model. ({first_line(error)})'
+        ) from error
+    return model, *_statistics(folder / "preprocessor_config.json")
+
+
+def _own_image_encoder(
+    checkpoint: Checkpoint, model: CLIPVisionModelWithProjection
+) -> CLIPVisionModelWithProjection | None:
+    """The official checkpoint's own copy of the image encoder, which only the subjects' words come from."""
+    if not checkpoint.image_encoder:
+        return None
+    own = copy.deepcopy(model)
+    check_names(own.state_dict(), checkpoint.image_encoder, "the image encoder of the official checkpoint")
+    own.load_state_dict(dict(checkpoint.image_encoder))
+    return own
+
+
+def check_image_encoder(adapter: MMDiffAdapter, model: CLIPVisionModelWithProjection) -> None:
+    """Whether an adapter can read what an image encoder sees.
+
+    Raises:
+        ModelError: their widths differ.
+    """
+    needed = (adapter.config.cls_width, adapter.config.patch_width)
+    if needed != (model.config.projection_dim, model.config.hidden_size):
+        raise ModelError(
+            f"The adapter needs an image encoder with a projection of {needed[0]} and a width of {needed[1]}, but "
+            f"this one has {model.config.projection_dim} and {model.config.hidden_size}. Give the right one."
+        )
 
 
 def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -103,17 +194,77 @@ def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(values["image_mean"]), tuple(values["image_std"])
 
 
+# ---------------------------------------------------------------- the adapter
+
+
 def load_matching_adapter(
-    source: str | PathLike[str] | None, pipe: DiffusionPipeline, device: str | torch.device, dtype: torch.dtype
-) -> MMDiffAdapter | None:
-    """The adapter in a file, checked against the model that it is for; None without a file.
+    source: str | PathLike[str] | None,
+    pipe: DiffusionPipeline,
+    device: torch.device,
+    dtype: torch.dtype,
+    text_encoder_2_lora: bool = False,
+) -> Checkpoint | None:
+    """The adapter in a file or in the official checkpoint's folder, checked against the model; None without a source.
+
+    Args:
+        source: the file or folder.
+        pipe: the model that it is for.
+        device, dtype: where the adapter works, and in what precision.
+        text_encoder_2_lora: apply the official LoRA of the second text encoder, which the release never does.
 
     Raises:
-        CheckpointError: the file is not an adapter, or was made for another model.
+        CheckpointError: it is not an adapter, or was made for another model.
+        SettingsError: there is no such LoRA in it.
     """
     if source is None:
         return None
-    adapter = load_adapter(Path(source))
+    if is_official(source):
+        layers = cross_attention_layers(pipe.unet), self_attention_layers(pipe.unet)
+        checkpoint = convert_official(read_official(source), *layers)
+    else:
+        checkpoint = load_checkpoint(Path(source))
+    if text_encoder_2_lora:
+        apply_second_text_lora(checkpoint.adapter)
+    check_adapter(checkpoint.adapter, pipe, source)
+    checkpoint.adapter.to(device, dtype).eval().requires_grad_(False)
+    return checkpoint
+
+
+def official_layers(
+    base: str | PathLike[str] | None = None,
+) -> tuple[tuple[AttentionLayer, ...], tuple[AttentionLayer, ...]]:
+    """Cross- and self-attention layers of the UNet that the official checkpoint is for; no weights are read.
+
+    Args:
+        base: folder or hub name of a model; by default the layers of SDXL base 1.0, without having it.
+
+    Raises:
+        ModelError: the base is not here.
+    """
+    config = SDXL_UNET if base is None else UNet2DConditionModel.load_config(find_folder(base) / "unet")
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    return cross_attention_layers(unet), self_attention_layers(unet)
+
+
+def apply_second_text_lora(adapter: MMDiffAdapter) -> None:
+    """Switch the LoRA of the second text encoder on, which an official checkpoint carries but the release drops.
+
+    Raises:
+        SettingsError: the adapter has none.
+    """
+    towers = adapter.config.text_towers
+    if len(towers) < 2 or towers[1].rank == 0:
+        raise SettingsError("The adapter has no LoRA for a second text encoder: leave --text-encoder-2-lora out.")
+    adapter.config = replace(adapter.config, text_towers=(towers[0], replace(towers[1], lora_active=True)))
+
+
+def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str | PathLike[str] = "adapter") -> None:
+    """Whether an adapter was made for a pipeline's networks.
+
+    Raises:
+        CheckpointError: it was not; the message says which part differs.
+    """
     towers = [encoder for encoder in (pipe.text_encoder, getattr(pipe, "text_encoder_2", None)) if encoder is not None]
     fits = {
         "cross-attention layers": adapter.config.cross_attention == cross_attention_layers(pipe.unet),
@@ -123,9 +274,28 @@ def load_matching_adapter(
         if not fit:
             raise CheckpointError(
                 f'The adapter "{source}" was made for another model: its {part} differ from those of '
-                f'"{pipe.config._name_or_path}". Load it with the base model that it was trained on.'
+                f'"{name_of(pipe)}". Load it with the base model that it was trained on.'
             )
-    return adapter.to(device, dtype).eval().requires_grad_(False)
+
+
+def name_of(pipe: DiffusionPipeline) -> str:
+    """Where a pipeline was opened, or its class."""
+    return pipe.config.get("_name_or_path") or type(pipe).__name__
+
+
+# ---------------------------------------------------------------- the device
+
+
+def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, memory: Memory) -> Placement:
+    """Bring the parts of a model to the device, or to where its memory mode has them wait."""
+    towers = (pipe.text_encoder, getattr(pipe, "text_encoder_2", None))
+    modules = [part for part in (pipe.unet, *towers, pipe.vae, encoder) if isinstance(part, nn.Module)]
+    width, height = native_sizes(pipe).default
+    needs = footprint(modules, pipe.vae, width * height)
+    mode = choose_memory(memory, device, free_memory(device), needs)
+    if mode != "none":
+        save_decoder_memory(pipe.vae)
+    return Placement.of(modules, device, mode)
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
@@ -133,7 +303,3 @@ def native_sizes(pipe: DiffusionPipeline) -> Size:
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
     side = pipe.unet.config.sample_size * scale
     return Size(default=(side, side), smallest=side // 2, largest=2 * side, multiple=scale)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,6 +10,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
+from mmdiff_core.backbones.memory import device_of
+
 FIT_PICTURES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
 FIT_SIDE = 16  # latent pixels a side of a fitted picture
@@ -45,7 +47,7 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
     """
     if pictures is None:
         pictures = random_colours(FIT_SIDE * 2 ** (len(vae.config.block_out_channels) - 1))
-    scaled = (pictures * 2 - 1).to(vae.device, vae.dtype)
+    scaled = (pictures * 2 - 1).to(device_of(vae), vae.dtype)
     latents = torch.cat([vae.encode(chunk).latent_dist.mode() for chunk in scaled.split(8)]) * vae.config.scaling_factor
     seen = F.interpolate(pictures, latents.shape[-2:], mode="area").movedim(1, -1).flatten(0, 2).float().cpu()
     known = latents.movedim(1, -1).flatten(0, 2).float().cpu()  # (n h w, c)

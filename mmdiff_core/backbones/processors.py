@@ -13,13 +13,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdiff_core.errors import ModelError
-from mmdiff_core.nn.attention import Watch, attend, merge_heads, multimodal_attention, split_heads
+from mmdiff_core.nn.attention import (
+    Gate,
+    Watch,
+    attend,
+    merge_heads,
+    multimodal_attention,
+    region_gates,
+    split_heads,
+    word_gates,
+)
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.types import Condition, KeyValue, LayerCondition, LayerMaps, Recording
 
@@ -37,12 +47,28 @@ class Recorder(Protocol):
         """Take one layer's maps."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Forward(Protocol):
     """What one forward of the UNet is conditioned on, and who listens."""
 
+    @property
+    def condition(self) -> Condition:
+        """What to show, and where."""
+
+    @property
+    def sizes(self) -> LayerSizes:
+        """(h, w) by layer path, of :func:`layer_sizes`."""
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Takes the maps."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A :class:`Forward` whose condition is known beforehand."""
+
     condition: Condition
-    sizes: LayerSizes  # (h, w) by layer path, of :func:`layer_sizes`
+    sizes: LayerSizes
     recorder: Recorder | None = None
 
 
@@ -60,7 +86,7 @@ class ConditionedAttention:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        mmdiff: Call | None = None,
+        mmdiff: Forward | None = None,
     ) -> Tensor:
         """Args: hidden_states (B, L, width), encoder_hidden_states (B, T, D). Returns (B, L, width)."""
         layer = None if mmdiff is None else mmdiff.condition.layers.get(self.path)
@@ -72,14 +98,30 @@ class ConditionedAttention:
         if layer.text is None:
             output = attend(query, _self_key_value(attn, hidden_states, layer))
         else:
+            self._check(query, layer.text, mmdiff)
             output = self._cross(query, layer, layer.text, mmdiff)
         projection, dropout = attn.to_out
-        return dropout(_linear(merge_heads(output), layer.output, cast(nn.Linear, projection)))  # (B, L, width)
+        merged = merge_heads(output)
+        return dropout(_linear(merged, layer.output, cast(nn.Linear, projection), layer.output_bias))  # (B, L, width)
 
-    def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Call) -> Tensor:
+    def _check(self, query: Tensor, text: KeyValue, call: Forward) -> None:
+        """Whether the hidden states are those that the condition was made for. Args: query (B, H, L, d)."""
+        rows, size = len(text.key), call.sizes.get(self.path)
+        if len(query) != rows:
+            raise ModelError(
+                f"The condition is for {rows} row(s) and the UNet was called with {len(query)}: make one picture a "
+                "call, with the guidance of the request."
+            )
+        if size is not None and size[0] * size[1] != query.shape[2]:
+            raise ModelError(
+                "The picture has another size than the condition: give the request the width and height of the picture."
+            )
+
+    def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Forward) -> Tensor:
         """Multimodal attention, recorded if somebody listens. Args: query (B, H, L, d). Returns the same shape."""
         watch = None if call.recorder is None else _watch(call.condition, call.recorder.wants)
-        attended = multimodal_attention(query, text, layer.image, watch)
+        gate = None if layer.image is None else _gate(query, text, call.condition, call.sizes.get(self.path))
+        attended = multimodal_attention(query, text, layer.image, watch, gate)
         if call.recorder is not None and attended.maps is not None:
             size = call.sizes[self.path]
             streams = {stream: x.unflatten(-1, size) for stream, x in attended.maps.items()}
@@ -161,9 +203,22 @@ def _self_key_value(attn: Attention, hidden_states: Tensor, layer: LayerConditio
     return KeyValue(key, value)
 
 
-def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear) -> Tensor:
-    """The frozen layer with the merged weight in the place of its own, if there is one."""
-    return frozen(x) if merged is None else F.linear(x, merged, frozen.bias)
+def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear, bias: Tensor | None = None) -> Tensor:
+    """The merged weight, or the frozen layer itself, whose weights may wait on another device until it is called."""
+    return frozen(x) if merged is None else F.linear(x, merged, bias)
+
+
+def _gate(query: Tensor, text: KeyValue, condition: Condition, size: tuple[int, int] | None) -> Gate | None:
+    """Where each subject may be in a layer of a size (h, w); None where all may be everywhere."""
+    if condition.subjects is None or (condition.binding == 0 and condition.regions is None):
+        return None
+    gates = torch.ones(*condition.words.shape, query.shape[2], device=query.device)  # (B, S, L)
+    if condition.binding > 0:
+        gates = gates * word_gates(query, text, condition.words, condition.binding)
+    if condition.regions is not None:
+        assert size is not None  # every layer of a UNet has one
+        gates = gates * region_gates(condition.regions, size)
+    return Gate(gates, condition.subjects.owners)
 
 
 def _watch(condition: Condition, recording: Recording) -> Watch:

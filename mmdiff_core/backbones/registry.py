@@ -1,22 +1,56 @@
-"""From the name or the folder of a model to the class that runs it."""
+"""From the name or the folder of a model to the class that runs it, and what there is to choose from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
+from typing import Literal
 
 import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.loading import missing_model
-from mmdiff_core.backbones.stable_diffusion import load_stable_diffusion
-from mmdiff_core.backbones.stable_diffusion_xl import load_stable_diffusion_xl
-from mmdiff_core.backbones.toybox import is_toybox, load_toybox
-from mmdiff_core.errors import ModelError
+from mmdiff_core.backbones.hub import (
+    CLIP,
+    HUB_MODELS,
+    INDEX,
+    cached_models,
+    download_command,
+    find_folder,
+    problems,
+    problems_of_weights,
+    size_on_disk,
+)
+from mmdiff_core.backbones.loading import kind_of
+from mmdiff_core.backbones.memory import Memory
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
+from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
+from mmdiff_core.backbones.toybox import FOLDER, NEEDED, is_toybox, load_toybox
+from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 
 TOYBOX = "toybox"
+KINDS: dict[str, type[StableDiffusion]] = {kind.stock.__name__: kind for kind in (StableDiffusion, StableDiffusionXL)}
+UNKNOWN = "unknown"
+TITLES = {"StableDiffusionPipeline": "Stable Diffusion", "StableDiffusionXLPipeline": "Stable Diffusion XL"}
+
+Where = Literal["built-in", "folder", "hub cache", "hub"]
+
+
+@dataclass(frozen=True)
+class AvailableModel:
+    """One line of a menu of models."""
+
+    key: str  # what ``load_backbone``, ``--model`` and ``--base`` take
+    title: str
+    where: Where  # "hub": not on this machine
+    present: bool  # whether it can be loaded now
+    complete: bool  # whether it brings its own adapter, so that it is a ``--model`` and not a ``--base``
+    size: int | None = None  # bytes on disk; None if nothing is there
+    missing: str = ""  # what is wrong with it, if it is not present
+    how_to_get: str = ""  # what to type for it, if it is not present
 
 
 def load_backbone(
@@ -25,32 +59,111 @@ def load_backbone(
     image_encoder: str | PathLike[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    memory: Memory = "none",
+    text_encoder_2_lora: bool = False,
 ) -> tuple[Backbone, MMDiffAdapter | None]:
     """The built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.
 
-    A folder that training wrote brings its own adapter and preview, as the built-in one does.
+    A folder that training wrote brings its own adapter and preview, as the built-in one does; it is small, and always
+    runs in float32. The other arguments are those of ``stable_diffusion.load_stock``.
 
     Raises:
         ModelError: something is missing or of a kind that is not known; the message says what to do.
         CheckpointError: the adapter does not fit the model.
+        SettingsError: the memory mode or a flag does not suit the model.
     """
-    if model == TOYBOX:
-        return load_toybox(device=device, adapter=adapter)
-    if is_toybox(model):
-        return load_toybox(model, device, adapter)
-    loaders: dict[str, Callable[..., tuple[Backbone, MMDiffAdapter | None]]] = {
-        "StableDiffusionPipeline": load_stable_diffusion,
-        "StableDiffusionXLPipeline": load_stable_diffusion_xl,
-    }
-    kind = _kind_of(model)
-    if kind not in loaders:
-        raise ModelError(f'The model "{model}" is a {kind}; only {" and ".join(loaders)} can be used.')
-    return loaders[kind](model, adapter, image_encoder, device, dtype)
+    if model == TOYBOX or is_toybox(model):
+        if text_encoder_2_lora:
+            raise SettingsError("This model has one text encoder: leave --text-encoder-2-lora out.")
+        return load_toybox(FOLDER if model == TOYBOX else model, device, adapter)
+    kind = kind_of(find_folder(model))
+    if kind not in KINDS:
+        raise ModelError(f'The model "{model}" is a {kind}; only {" and ".join(KINDS)} can be used.')
+    return load_stock(
+        KINDS[kind], model, adapter, image_encoder, device, dtype,
+        memory=memory, text_encoder_2_lora=text_encoder_2_lora,
+    )  # fmt: skip
 
 
-def _kind_of(model: str | PathLike[str]) -> str:
-    """The class named in a stock model's ``model_index.json``."""
+def backbone_class(pipe: DiffusionPipeline) -> type[StableDiffusion]:
+    """The class that runs a stock pipeline's networks, whatever the pipeline does with them.
+
+    Raises:
+        ModelError: they are neither Stable Diffusion's nor SDXL's.
+    """
+    if not all(hasattr(pipe, part) for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")):
+        raise ModelError(f"A {type(pipe).__name__} has no UNet with a text encoder, so MM-Diff cannot work in it.")
+    return StableDiffusionXL if hasattr(pipe, "text_encoder_2") else StableDiffusion
+
+
+def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[AvailableModel, ...]:
+    """What can be loaded: the built-in model, the folders, the hub's cache, and what the hub has for us.
+
+    Args:
+        folders: each is a model or holds models one level deeper.
+    """
+    cached = tuple(_cached())
+    names = {model.key for model in cached}
+    absent = (
+        AvailableModel(m.name, f"{m.title}, {m.size}", "hub", False, False, None, "", download_command(m.name))
+        for m in HUB_MODELS
+        if m.name not in names and m.name != CLIP
+    )
+    return (_built_in(), *_in_folders(folders), *cached, *absent)
+
+
+def image_encoder_state() -> AvailableModel:
+    """Whether the CLIP image encoder that Stable Diffusion's adapters look for is in the hub's cache."""
+    title = next(f"{model.title}, {model.size}" for model in HUB_MODELS if model.name == CLIP)
     try:
-        return str(DiffusionPipeline.load_config(model, local_files_only=True)["_class_name"])
-    except (OSError, ValueError) as error:
-        raise missing_model(model, error) from error
+        folder = find_folder(CLIP, "config.json")
+    except ModelError:
+        return AvailableModel(CLIP, title, "hub", False, False, None, "", download_command(CLIP))
+    problem = next(problems_of_weights(folder), "")
+    return AvailableModel(
+        CLIP, title, "hub cache", not problem, False, size_on_disk(folder), problem,
+        download_command(CLIP) if problem else "",
+    )  # fmt: skip
+
+
+def _built_in() -> AvailableModel:
+    missing = [name for name in NEEDED if not (FOLDER / name).is_file()]
+    cure = 'get the complete repository, with its "assets" folder' if missing else ""
+    told = f"{', '.join(missing)} not found" if missing else ""
+    size = size_on_disk(FOLDER) if FOLDER.is_dir() else None
+    return AvailableModel(TOYBOX, "Toybox, rendered toys", "built-in", not missing, True, size, told, cure)
+
+
+def _in_folders(folders: Sequence[str | PathLike[str]]) -> Iterator[AvailableModel]:
+    for folder in map(Path, folders):
+        inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        for path in (folder, *inside):
+            if (path / INDEX).is_file():
+                yield _on_disk(str(path), path, "folder", "copy the folder again")
+
+
+def _cached() -> Iterator[AvailableModel]:
+    for name in cached_models():
+        try:
+            folder = find_folder(name)
+        except ModelError:
+            continue  # a repository of something else
+        model = _on_disk(name, folder, "hub cache", download_command(name))
+        if model.title in (*TITLES.values(), UNKNOWN):
+            yield model
+
+
+def _on_disk(key: str, folder: Path, where: Where, cure: str) -> AvailableModel:
+    """A model whose folder is here, whole or not."""
+    try:
+        kind = kind_of(folder)
+    except ModelError as error:
+        return AvailableModel(key, UNKNOWN, where, False, False, size_on_disk(folder), str(error), cure)
+    problem = next(problems(folder), "")
+    if kind not in KINDS:
+        problem, cure = f"a {kind} cannot be used", "choose another model"
+    complete = is_toybox(folder)
+    title = "Toybox, trained here" if complete else TITLES.get(kind, kind)
+    return AvailableModel(
+        key, title, where, not problem, complete, size_on_disk(folder), problem, cure if problem else ""
+    )

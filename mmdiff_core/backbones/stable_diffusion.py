@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
-from diffusers import SchedulerMixin, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults, TextDeltas
-from mmdiff_core.backbones.loading import find_image_encoder, load_matching_adapter, native_sizes, open_pipeline
+from mmdiff_core.backbones.loading import (
+    find_image_encoder,
+    load_matching_adapter,
+    name_of,
+    native_sizes,
+    open_pipeline,
+    place,
+)
+from mmdiff_core.backbones.memory import Memory, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
 from mmdiff_core.backbones.processors import Call, install, layer_sizes
+from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
+from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.types import Condition, PromptTokens, TextStates
 
@@ -29,6 +39,32 @@ class StableDiffusion(Backbone):
     latent_preview: LatentPreview
 
     reads_penultimate: ClassVar[bool] = False
+    stock: ClassVar[type[DiffusionPipeline]] = StableDiffusionPipeline
+    stock_defaults: ClassVar[Defaults] = Defaults(steps=30, guidance=7.5)
+
+    @classmethod
+    def parts_of(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
+        """The fields that a stock pipeline fills.
+
+        Raises:
+            ModelError: its UNet is one of those that take the guidance as an input.
+        """
+        if pipe.unet.config.time_cond_proj_dim is not None:
+            raise ModelError(
+                "This UNet was distilled to take the guidance as an input, which MM-Diff does not know: use the plain "
+                "model with a few-step LoRA."
+            )
+        return {
+            "unet": pipe.unet,
+            "vae": pipe.vae,
+            "tokenizers": (pipe.tokenizer,),
+            "text_encoders": (pipe.text_encoder,),
+            "scheduler": pipe.scheduler,
+            "sizes": native_sizes(pipe),
+        }
+
+    def around(self, pipe: DiffusionPipeline) -> Self:
+        return replace(self, **self.parts_of(pipe), placement=Placement(pipe._execution_device))
 
     def fresh_scheduler(self) -> SchedulerMixin:
         return type(self.scheduler).from_config(self.scheduler.config)
@@ -37,12 +73,13 @@ class StableDiffusion(Backbone):
         self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
     ) -> TextStates:
         parts = zip(self.text_encoders, tokens, fused, deltas, strict=True)
-        return join_states(
-            [
-                encode_text(encoder, ids, words, deltas=delta, penultimate=self.reads_penultimate)
-                for encoder, ids, words, delta in parts
-            ]
-        )
+        with self.placement.using(*self.text_encoders):
+            return join_states(
+                [
+                    encode_text(encoder, ids, words, deltas=delta, penultimate=self.reads_penultimate)
+                    for encoder, ids, words, delta in parts
+                ]
+            )
 
     def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
         return self.encode_text(tokens, [None] * len(tokens), deltas)
@@ -54,63 +91,111 @@ class StableDiffusion(Backbone):
         scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
         shape = (1, self.unet.config.in_channels, height // scale, width // scale)
         drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        return drawn.to(self.unet.device, self.unet.dtype)
+        return drawn.to(self.device, self.unet.dtype)
 
     def predict_noise(
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
         call = Call(condition, layer_sizes(self.unet, *latents.shape[-2:]), recorder)
-        return self.unet(
-            latents,
-            timestep,
-            encoder_hidden_states=condition.text.states,
-            added_cond_kwargs=dict(condition.added),
-            cross_attention_kwargs={"mmdiff": call},
-        ).sample
+        with self.placement.using(self.unet):
+            return self.unet(
+                latents,
+                timestep,
+                encoder_hidden_states=condition.text.states,
+                added_cond_kwargs=dict(condition.added),
+                cross_attention_kwargs={"mmdiff": call},
+            ).sample
 
     def decode(self, latents: Tensor) -> list[Image.Image]:
         unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        return to_pictures(self.vae.decode(unscaled).sample / 2 + 0.5)
+        with self.placement.using(self.vae):
+            return to_pictures(self.vae.decode(unscaled).sample / 2 + 0.5)
 
     def preview(self, latents: Tensor) -> Image.Image:
         return self.latent_preview(latents)
 
 
-def load_stable_diffusion(
+B = TypeVar("B", bound=StableDiffusion)
+
+
+def load_stock(
+    kind: type[B],
     source: str | PathLike[str],
     adapter: str | PathLike[str] | None = None,
     image_encoder: str | PathLike[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     preview: LatentPreview | None = None,
-) -> tuple[StableDiffusion, MMDiffAdapter | None]:
-    """Load a stock Stable Diffusion folder or cached hub model, and an adapter for it.
+    memory: Memory = "none",
+    text_encoder_2_lora: bool = False,
+) -> tuple[B, MMDiffAdapter | None]:
+    """Load a stock folder or cached hub model of a kind, and an adapter for it.
 
     Args:
+        kind: the class that runs it.
         source: folder in diffusers' format, or the name of a model that is in the hub's cache.
-        adapter: the adapter's file; without it the model is the stock one and knows no subjects.
+        adapter: the adapter's file, or the folder of the official checkpoint; without it the model is the stock one
+            and knows no subjects.
         image_encoder: folder of a CLIP vision model with projection; by default the one in ``source``.
         device, dtype: where and in what precision to run. The autoencoder stays in float32 if it asks for it.
         preview: the map from latents to colour where one is known; fitted otherwise.
+        memory: what to do where the device is small.
+        text_encoder_2_lora: apply the official LoRA of the second text encoder, which the release never does.
 
     Raises:
         ModelError: something is missing; the message says how to get it.
         CheckpointError: the adapter does not fit the model.
+        SettingsError: the memory mode does not suit the device.
     """
-    pipe = open_pipeline(StableDiffusionPipeline, source, dtype)
-    pipe.to(device)
+    pipe = open_pipeline(kind.stock, source, dtype)
     install(pipe.unet)
-    weights = load_matching_adapter(adapter, pipe, device, dtype)
-    backbone = StableDiffusion(
-        name=str(source),
-        unet=pipe.unet,
-        vae=pipe.vae,
-        tokenizers=(pipe.tokenizer,),
-        text_encoders=(pipe.text_encoder,),
-        image_encoder=find_image_encoder(image_encoder, pipe, weights, device, dtype),
-        scheduler=pipe.scheduler,
-        sizes=native_sizes(pipe),
-        defaults=Defaults(steps=30, guidance=7.5),
-        latent_preview=preview or fit_preview(pipe.vae),
+    loaded = load_matching_adapter(adapter, pipe, torch.device(device), dtype, text_encoder_2_lora)
+    encoder = find_image_encoder(image_encoder, pipe, loaded, dtype)
+    preview = preview or fit_preview(pipe.vae)
+    placement = place(pipe, encoder, torch.device(device), memory)
+    backbone = _backbone(kind, str(source), pipe, encoder, placement, preview)
+    return backbone, None if loaded is None else loaded.adapter
+
+
+def wrap_stock(
+    kind: type[B],
+    pipe: DiffusionPipeline,
+    adapter: str | PathLike[str],
+    image_encoder: str | PathLike[str] | None = None,
+    text_encoder_2_lora: bool = False,
+) -> tuple[B, MMDiffAdapter]:
+    """The same for a pipeline that is open already, wherever its networks are. Args and errors as there."""
+    device, dtype = pipe._execution_device, pipe.unet.dtype
+    loaded = load_matching_adapter(adapter, pipe, device, dtype, text_encoder_2_lora)
+    assert loaded is not None  # a file was given
+    install(pipe.unet)
+    encoder = find_image_encoder(image_encoder, pipe, loaded, dtype)
+    placement = Placement(device)
+    if encoder is not None:
+        encoder.to(device)
+    with placement.using(pipe.vae):
+        preview = fit_preview(pipe.vae)
+    return _backbone(kind, name_of(pipe), pipe, encoder, placement, preview), loaded.adapter
+
+
+def _backbone(
+    kind: type[B],
+    name: str,
+    pipe: DiffusionPipeline,
+    encoder: ImageEncoder | None,
+    placement: Placement,
+    preview: LatentPreview,
+) -> B:
+    return kind(
+        name=name,
+        image_encoder=encoder,
+        defaults=kind.stock_defaults,
+        placement=placement,
+        latent_preview=preview,
+        **kind.parts_of(pipe),
     )
-    return backbone, weights
+
+
+def load_stable_diffusion(source: str | PathLike[str], *args: Any, **options: Any) -> tuple[StableDiffusion, Any]:
+    """:func:`load_stock` of a Stable Diffusion 1.x."""
+    return load_stock(StableDiffusion, source, *args, **options)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import DiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Defaults, TextDeltas
-from mmdiff_core.backbones.loading import find_image_encoder, load_matching_adapter, native_sizes, open_pipeline
-from mmdiff_core.backbones.preview import fit_preview
-from mmdiff_core.backbones.processors import install
-from mmdiff_core.backbones.stable_diffusion import StableDiffusion
-from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
 from mmdiff_core.types import PromptTokens, TextStates
 
 
@@ -30,6 +26,16 @@ class StableDiffusionXL(StableDiffusion):
     zero_blank_negative: bool = True
 
     reads_penultimate: ClassVar[bool] = True
+    stock: ClassVar[type[DiffusionPipeline]] = StableDiffusionXLPipeline
+    stock_defaults: ClassVar[Defaults] = Defaults(steps=30, guidance=5.0)
+
+    @classmethod
+    def parts_of(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
+        return super().parts_of(pipe) | {
+            "tokenizers": (pipe.tokenizer, pipe.tokenizer_2),
+            "text_encoders": (pipe.text_encoder, pipe.text_encoder_2),
+            "zero_blank_negative": pipe.config.force_zeros_for_empty_prompt,
+        }
 
     def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
         text = super().encode_negative(tokens, deltas)
@@ -50,29 +56,6 @@ class StableDiffusionXL(StableDiffusion):
         return {"text_embeds": text.pooled, "time_ids": ids.expand(len(text.pooled), -1)}
 
 
-def load_stable_diffusion_xl(
-    source: str | PathLike[str],
-    adapter: str | PathLike[str] | None = None,
-    image_encoder: str | PathLike[str] | None = None,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> tuple[StableDiffusionXL, MMDiffAdapter | None]:
-    """Load a stock SDXL folder or cached hub model, and an adapter for it; see ``load_stable_diffusion``."""
-    pipe = open_pipeline(StableDiffusionXLPipeline, source, dtype)
-    pipe.to(device)
-    install(pipe.unet)
-    weights = load_matching_adapter(adapter, pipe, device, dtype)
-    backbone = StableDiffusionXL(
-        name=str(source),
-        unet=pipe.unet,
-        vae=pipe.vae,
-        tokenizers=(pipe.tokenizer, pipe.tokenizer_2),
-        text_encoders=(pipe.text_encoder, pipe.text_encoder_2),
-        image_encoder=find_image_encoder(image_encoder, pipe, weights, device, dtype),
-        scheduler=pipe.scheduler,
-        sizes=native_sizes(pipe),
-        defaults=Defaults(steps=30, guidance=5.0),
-        latent_preview=fit_preview(pipe.vae),
-        zero_blank_negative=pipe.config.force_zeros_for_empty_prompt,
-    )
-    return backbone, weights
+def load_stable_diffusion_xl(source: str | PathLike[str], *args: Any, **options: Any) -> tuple[StableDiffusionXL, Any]:
+    """:func:`~mmdiff_core.backbones.stable_diffusion.load_stock` of an SDXL."""
+    return load_stock(StableDiffusionXL, source, *args, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 
@@ -14,10 +14,18 @@ from mmdiff_core.backbones.preview import LatentPreview
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion
 from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.toybox.vocabulary import Vocabulary, load_vocabulary
 
 FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
 DEFAULTS = Defaults(steps=20, guidance=3.0)
 NEEDED = ("model_index.json", "adapter.safetensors", "preview.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Toybox(StableDiffusion):
+    """A model of the rendered world, which tells what of that world its weights were trained on."""
+
+    vocabulary: Vocabulary
 
 
 def is_toybox(folder: str | PathLike[str]) -> bool:
@@ -29,14 +37,15 @@ def load_toybox(
     folder: str | PathLike[str] = FOLDER,
     device: str | torch.device = "cpu",
     adapter: str | PathLike[str] | None = None,
-) -> tuple[StableDiffusion, MMDiffAdapter]:
+) -> tuple[Toybox, MMDiffAdapter]:
     """The built-in model and its adapter, in float32.
 
     The folder opens with plain ``StableDiffusionPipeline.from_pretrained``; beside the stock parts it holds
-    ``adapter.safetensors`` and ``preview.json`` (``matrix`` c x 3, ``bias`` 3). ``adapter`` is another file to use.
+    ``adapter.safetensors``, ``preview.json`` (``matrix`` c x 3, ``bias`` 3) and ``vocabulary.json``. ``adapter`` is
+    another file to use.
 
     Raises:
-        ModelError: the folder or a part of it is missing.
+        ModelError: the folder or a part of it is missing, or its vocabulary cannot be read.
     """
     folder = Path(folder)
     missing = [name for name in NEEDED if not (folder / name).is_file()]
@@ -45,9 +54,11 @@ def load_toybox(
             f'The built-in model is incomplete: {", ".join(missing)} not found in "{folder}". Get the complete '
             'repository, with its "assets" folder, or train the model with "python -m mmdiff_core train".'
         )
+    vocabulary = load_vocabulary(folder)
     values = json.loads((folder / "preview.json").read_text())
     preview = LatentPreview(torch.tensor(values["matrix"]), torch.tensor(values["bias"]))
     weights = adapter or folder / "adapter.safetensors"
     backbone, loaded = load_stable_diffusion(folder, weights, device=device, preview=preview)
     assert loaded is not None  # a file was given
-    return replace(backbone, name="toybox", defaults=DEFAULTS), loaded
+    parts = {field.name: getattr(backbone, field.name) for field in fields(backbone)}
+    return Toybox(**{**parts, "name": "toybox", "defaults": DEFAULTS, "vocabulary": vocabulary}), loaded

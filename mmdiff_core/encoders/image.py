@@ -20,6 +20,7 @@ class ImageEncoder(nn.Module):
         model: the vision tower with its projection.
         mean, std: the model's own normalisation of [0, 1] pixels.
         keep_cls: leave the CLS token among the patches, as the official release does.
+        words: another tower of the same shape that gives the CLS, as in the official release; by default ``model``.
     """
 
     mean: Tensor
@@ -31,9 +32,11 @@ class ImageEncoder(nn.Module):
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
         keep_cls: bool = False,
+        words: CLIPVisionModelWithProjection | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.words = words
         self.keep_cls = keep_cls
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -52,10 +55,22 @@ class ImageEncoder(nn.Module):
         Returns:
             The projected CLS (n, Dv) and the penultimate tokens (n, M, Dh).
         """
-        pixels = self.normalise(pixels)
-        output = self.model(pixel_values=pixels, output_hidden_states=True)
-        patches = output.hidden_states[-2]  # (n, 1 + M, Dh)
-        return output.image_embeds, patches if self.keep_cls else patches[:, 1:]
+        if self.words is not None:
+            return self.encode_words(pixels), self.encode_patches(pixels)
+        output = self.model(pixel_values=self.normalise(pixels), output_hidden_states=True)
+        return output.image_embeds, self._patches(output.hidden_states)
+
+    def encode_words(self, pixels: Tensor) -> Tensor:
+        """The projected CLS (n, Dv) alone; args as :meth:`encode`."""
+        return (self.words or self.model)(pixel_values=self.normalise(pixels)).image_embeds
+
+    def encode_patches(self, pixels: Tensor) -> Tensor:
+        """The penultimate tokens (n, M, Dh) alone; args as :meth:`encode`."""
+        output = self.model(pixel_values=self.normalise(pixels), output_hidden_states=True)
+        return self._patches(output.hidden_states)
+
+    def _patches(self, hidden_states: Sequence[Tensor]) -> Tensor:
+        return hidden_states[-2] if self.keep_cls else hidden_states[-2][:, 1:]  # (n, [1 +] M, Dh)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """[0, 1] pixels (n, 3, h, w) -> what the model was trained on (n, 3, size, size)."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from mmdiff_core.backbones.memory import device_of
 from mmdiff_core.types import PromptTokens, TextStates
 
 TextEncoder: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
@@ -49,7 +50,7 @@ def encode_text(
         States (B, T, W), and for an encoder with a projection the pooled vector (B, Dp) at the end-of-text token.
     """
     model: Any = getattr(encoder, "text_model", encoder)  # CLIPTextModel has no inner model
-    ids = tokens.ids.to(encoder.device)
+    ids = tokens.ids.to(device_of(encoder))
     words = model.embeddings.token_embedding(ids)  #            (B, T, W)
     if fused is not None:
         words = fuse_words(words, tokens.words.to(ids.device), fused)
@@ -80,9 +81,8 @@ def _self_attention(attention: Any, states: Tensor, path: str, deltas: Mapping[s
     """Causal self-attention of (B, T, W)."""
 
     def project(x: Tensor, name: str) -> Tensor:
-        linear, delta = getattr(attention, name), deltas.get(f"{path}.{name}")
-        weight = linear.weight if delta is None else linear.weight + delta.to(linear.weight.dtype)
-        return F.linear(x, weight, linear.bias)
+        projected, delta = getattr(attention, name)(x), deltas.get(f"{path}.{name}")
+        return projected if delta is None else projected + F.linear(x, delta.to(x.dtype))
 
     def heads(x: Tensor) -> Tensor:  # (B, T, W) -> (B, H, T, W/H)
         return x.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -14,7 +15,7 @@ from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights, cond
 from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.nn.projectors import TokenProjector
 from mmdiff_core.nn.refiner import SubjectRefiner
-from mmdiff_core.types import ImageFeatures, LayerCondition, SubjectEmbeddings
+from mmdiff_core.types import ALL_PARTS, ImageFeatures, LayerCondition, Parts, SubjectEmbeddings
 
 __all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
 
@@ -44,12 +45,15 @@ class MMDiffAdapter(nn.Module):
 
     # ------------------------------------------------------------ subjects
 
-    def embed(self, features: ImageFeatures, identity: Tensor | None = None) -> SubjectEmbeddings:
+    def embed(
+        self, features: ImageFeatures, identity: Tensor | None = None, parts: Parts = ALL_PARTS
+    ) -> SubjectEmbeddings:
         """Photos of a batch as word vectors and refined subject tokens (section 3.2).
 
         Args:
             features: of S subjects with P photos each.
             identity: (B, S, P, 512) face embeddings, which the face variant projects in the place of the CLS.
+            parts: which of them to use.
 
         Returns:
             Word vectors, from the mean CLS of a subject's photos (none without word fusion), and K = S*P*N tokens,
@@ -58,12 +62,14 @@ class MMDiffAdapter(nn.Module):
         Raises:
             ValueError: the face variant without ``identity``.
         """
-        words = () if self.subject_projector is None else self.subject_projector(mean_cls(features))
-        if self.token_projector is None:
+        words: tuple[Tensor, ...] = ()
+        if self.subject_projector is not None and parts.vision_text:
+            words = self.subject_projector(mean_cls(features))
+        if self.token_projector is None or not parts.image_branch:
             return _no_tokens(words, features, self.config.width)
         present = features.present
         tokens = self.token_projector(self._source(features, identity)[present])  # (n, N, D): padding costs nothing
-        if self.refiner is not None:
+        if self.refiner is not None and parts.refiner:
             tokens = self.refiner(tokens, features.patches[present])
         padded = tokens.new_zeros(*present.shape, *tokens.shape[1:])
         tokens = padded.index_put(present.nonzero(as_tuple=True), tokens)  # (B, S, P, N, D)
@@ -106,6 +112,7 @@ class MMDiffAdapter(nn.Module):
         text_states: Tensor,
         subjects: SubjectEmbeddings | None,
         strengths: Tensor,
+        null_token: bool = True,
     ) -> dict[str, LayerCondition]:
         """Keys and values of a request for every layer, computed once for all denoising steps.
 
@@ -114,8 +121,11 @@ class MMDiffAdapter(nn.Module):
             text_states: (B, T, D).
             subjects: None leaves the image term out.
             strengths: (B, S) lambda of each subject; zero in rows that must not see a photo.
+            null_token: False leaves the null token out, where the adapter has one.
         """
         cross = {layer.path for layer in self.config.cross_attention}
+        if not null_token:
+            weights = {path: replace(layer, null_key=None) for path, layer in weights.items()}
         return {
             path: condition_layer(layer, path in cross, text_states, subjects, strengths)
             for path, layer in weights.items()

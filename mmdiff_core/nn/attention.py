@@ -11,13 +11,15 @@ in the values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmdiff_core.types import KeyValue, Recording, Stream
+
+SHARPNESS = 8
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,29 @@ class Watch:
     present: Tensor  # (B, K) bool, image tokens that stand for a photo
     guided: Tensor  # (B,) bool, rows to record; the others' maps are zero
     recording: Recording
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where in a layer each subject may be. Subjects compete for a pixel by their gates, and the widest gate there
+    is what is left of the image term; so one subject alone is simply weighted, and of two only the one inside counts.
+    """
+
+    gates: Tensor  # (B, S, L) in [0, 1], float32
+    owners: Tensor  # (K,) subject of each image token
+
+    @property
+    def total(self) -> Tensor:
+        """What is left of the image term, (B, 1, L, 1)."""
+        return self.gates.amax(1)[:, None, :, None]
+
+    def close(self, image: KeyValue) -> KeyValue:
+        """The image stream with the gates in its bias, (B, 1, L, tokens); a null token stays as it is."""
+        bias = self.gates.log().movedim(1, -1)[..., self.owners]  # (B, L, K), -inf where closed
+        bias = F.pad(bias, (0, image.key.shape[2] - bias.shape[-1]))[:, None]  # (B, 1, L, tokens)
+        bias = bias if image.bias is None else bias + image.bias.float()
+        nobody = torch.isinf(bias).all(-1, keepdim=True)  # a softmax needs a token; `total` or the values are 0
+        return replace(image, bias=bias.masked_fill(nobody, 0).to(image.key.dtype))
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,9 @@ def attend(query: Tensor, stream: KeyValue) -> Tensor:
     return F.scaled_dot_product_attention(query, stream.key, stream.value, attn_mask=stream.bias)
 
 
-def multimodal_attention(query: Tensor, text: KeyValue, image: KeyValue | None, watch: Watch | None) -> Attended:
+def multimodal_attention(
+    query: Tensor, text: KeyValue, image: KeyValue | None, watch: Watch | None, gate: Gate | None = None
+) -> Attended:
     """Text attention plus subject attention (eq. 4 of the paper, lambda inside the image values).
 
     Args:
@@ -62,16 +89,20 @@ def multimodal_attention(query: Tensor, text: KeyValue, image: KeyValue | None, 
         text: keys and values of T text tokens.
         image: keys and values of K subject tokens and, after them, perhaps of a null token; None: no image term.
         watch: what to record; None leaves the fused kernels alone. The output is the same either way.
+        gate: where each subject may be; None: everywhere.
     """
     output = attend(query, text)
     if image is not None:
-        output = output + attend(query, image)
-    maps = None if watch is None else attention_maps(query, text, image, output, watch)
+        if gate is not None:
+            image = gate.close(image)
+        part = attend(query, image)
+        output = output + (part if gate is None else part * gate.total.to(part.dtype))
+    maps = None if watch is None else attention_maps(query, text, image, output, watch, gate)
     return Attended(output, maps)
 
 
 def attention_maps(
-    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, watch: Watch
+    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, watch: Watch, gate: Gate | None = None
 ) -> dict[Stream, Tensor]:
     """The maps that ``watch`` asks for, in float32 even under autocast; they carry gradients.
 
@@ -86,6 +117,7 @@ def attention_maps(
             maps["text"] = word_maps(query, text, watch.words)
         if "image" in recording.streams or "influence" in recording.streams:
             softmax = image_softmax(query, image, watch.owners.shape[0])  # (B, H, L, K)
+            softmax = softmax if gate is None else softmax * gate.total
             owned = token_owners(watch)  # (B, S, K)
             if "image" in recording.streams:
                 maps["image"] = (softmax @ owned[:, None].transpose(-1, -2)).movedim(-1, 1)  # (B, S, H, L)
@@ -101,6 +133,29 @@ def word_maps(query: Tensor, text: KeyValue, words: Tensor) -> Tensor:
     columns = words.clamp(min=0)[:, None, None, :].expand(*scores.shape[:-1], -1)  # (B, H, L, S)
     chosen = (scores.gather(-1, columns) - scores.logsumexp(-1, keepdim=True)).exp()
     return (chosen * (words >= 0)[:, None, None, :]).movedim(-1, 1)
+
+
+def word_gates(query: Tensor, text: KeyValue, words: Tensor, binding: float) -> Tensor:
+    """Gates (B, S, L) from the text maps of the subjects' own words, sharpened; 1 for a subject without a word.
+
+    A word's map relative to its peak, times how it stands beside the strongest other subject's at that pixel, to the
+    power ``SHARPNESS``. Computed from this layer's query alone, so that nothing is carried from step to step.
+
+    Args:
+        query: (B, H, L, d).
+        text: keys of the prompt.
+        words: (B, S).
+        binding: from 0, all gates open, to 1.
+    """
+    maps = word_maps(query, text, words).mean(2)  # (B, S, L)
+    maps = maps / maps.amax(-1, keepdim=True).clamp(min=1e-8)
+    sharp = maps * (maps / maps.amax(1, keepdim=True).clamp(min=1e-8)) ** SHARPNESS
+    return torch.where((words >= 0)[..., None], 1 - binding + binding * sharp, 1.0)
+
+
+def region_gates(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Gates (B, S, L) of a layer of a size (h, w) from regions (B, S, H, W): the share of a pixel that is inside."""
+    return F.adaptive_avg_pool2d(regions.float(), size).flatten(2)
 
 
 def image_softmax(query: Tensor, image: KeyValue | None, tokens: int) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmdiff_core.nn.attention import split_heads
 from mmdiff_core.nn.config import AttentionLayer
-from mmdiff_core.nn.lora import Lora
+from mmdiff_core.nn.lora import Lora, loaded_weight
 from mmdiff_core.types import KeyValue, LayerCondition, SubjectEmbeddings
 
 
@@ -37,6 +37,13 @@ class LayerWeights:
     key_image: Tensor | None = None  # (inner, context)
     value_image: Tensor | None = None  # (inner, context)
     null_key: Tensor | None = None  # (inner,)
+    output_bias: Tensor | None = None  # (width,) the frozen layer's own
+
+    def to(self, device: torch.device) -> LayerWeights:
+        """The same weights on a device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
+        return replace(self, **moved)
 
 
 class LayerLoras(nn.Module):
@@ -62,16 +69,17 @@ class LayerLoras(nn.Module):
             attention: the layer that this one belongs to.
             scale: multiplies every LoRA.
         """
-        key, value = attention.to_k.weight, attention.to_v.weight
+        key, value = loaded_weight(attention.to_k), loaded_weight(attention.to_v)
         return LayerWeights(
             heads=self.heads,
-            query=self.query.add_to(attention.to_q.weight, scale),
+            query=self.query.add_to(loaded_weight(attention.to_q), scale),
             key=self.key.add_to(key, scale),
             value=self.value.add_to(value, scale),
-            output=self.output.add_to(attention.to_out[0].weight, scale),
+            output=self.output.add_to(loaded_weight(attention.to_out[0]), scale),
             key_image=None if self.key_image is None else self.key_image.add_to(key, scale),
             value_image=None if self.value_image is None else self.value_image.add_to(value, scale),
             null_key=self.null_key,
+            output_bias=attention.to_out[0].bias,
         )
 
 
@@ -110,11 +118,13 @@ def condition_layer(
     weights: LayerWeights, is_cross: bool, states: Tensor, subjects: SubjectEmbeddings | None, strengths: Tensor
 ) -> LayerCondition:
     """Everything of a request that one layer needs. Args as in :func:`image_key_value`; states (B, T, D)."""
+    weights = weights.to(states.device)  # they may wait elsewhere
     if not is_cross:
-        return LayerCondition(weights.query, weights.key, weights.value, weights.output)
+        return LayerCondition(weights.query, weights.key, weights.value, weights.output, weights.output_bias)
     return LayerCondition(
         query=weights.query,
         output=weights.output,
+        output_bias=weights.output_bias,
         text=text_key_value(weights, states),
         image=None if subjects is None else image_key_value(weights, subjects, strengths),
     )

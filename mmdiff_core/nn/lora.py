@@ -46,7 +46,18 @@ class Lora(nn.Module):
 
     def add_to(self, weight: Tensor, scale: float = 1.0) -> Tensor:
         """``W + scale * dW`` in W's precision; gradients reach both."""
-        return (weight + scale * self.delta()).to(weight.dtype)
+        return (weight + scale * self.delta().to(weight.device)).to(weight.dtype)
+
+
+def loaded_weight(linear: nn.Linear) -> Tensor:
+    """W of a frozen layer, with the LoRAs that somebody loaded on top of it by peft, such as those for few steps."""
+    if not isinstance(linear, lora.LoraLayer):
+        return linear.weight
+    weight = linear.get_base_layer().weight
+    if linear.merged or linear.disable_adapters:
+        return weight
+    loaded = [name for name in linear.active_adapters if name in linear.lora_A]
+    return weight + sum(linear.get_delta_weight(name) for name in loaded).to(weight.dtype) if loaded else weight
 
 
 class PathDict(nn.Module, Generic[M]):

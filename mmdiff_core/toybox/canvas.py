@@ -71,8 +71,11 @@ class Canvas:
         if window is None:
             return
         target, x, y = window
-        far = torch.sqrt(((x - at[0]) / rx).square() + ((y - at[1]) / ry).square()[:, None])
-        cover = self._edge((1 - far) * min(rx, ry), soft) * opacity
+        far = (((x - at[0]) / rx).square() + ((y - at[1]) / ry).square()[:, None]).sqrt_()
+        steep = min(rx, ry) / soft
+        cover = far.mul_(-steep).add_(steep + 0.5).clamp_(0, 1)
+        if opacity != 1:
+            cover *= opacity
         if below is not None:
             cover = cover * self._edge(below - y)[:, None]
         self._blend(target, self._colour(colour), cover)
@@ -84,10 +87,19 @@ class Canvas:
             return
         target, x, y = window
         across, down = self._edge(size[0] - (x - at[0]).abs()), self._edge(size[1] - (y - at[1]).abs())
-        self._blend(target, self._colour(colour), down[:, None] * across * opacity)
+        if opacity != 1:
+            down *= opacity
+        self._blend(target, self._colour(colour), down[:, None] * across)
 
     def triangle(
-        self, left: RGB, right: RGB, tip: tuple[float, float], half: float, high: float, top: float = 0.0
+        self,
+        left: RGB,
+        right: RGB,
+        tip: tuple[float, float],
+        half: float,
+        high: float,
+        top: float = 0.0,
+        opacity: float = 1.0,
     ) -> None:
         """A peak with its tip (``top`` wide) up, lit differently on its two sides."""
         middle = tip[1] + high / 2
@@ -99,7 +111,7 @@ class Canvas:
         away = x - tip[0]
         cover = self._edge(top + (half - top) * down - away.abs()) * self._edge(high / 2 - (y - middle).abs())[:, None]
         side = self._edge(away, 2 * self.pixel)
-        self._blend(target, torch.lerp(self._colour(left), self._colour(right), side), cover)
+        self._blend(target, torch.lerp(self._colour(left), self._colour(right), side), cover * opacity)
 
     def grid(
         self, colour: RGB, at: tuple[float, float], size: tuple[float, float], counts: tuple[int, int], fill: float
@@ -116,9 +128,21 @@ class Canvas:
             masks.append(self._edge(fill * pitch / 2 - inside.abs()))
         self._blend(target, self._colour(colour), masks[1][:, None] * masks[0])
 
+    def chequers(self, colour: RGB, top: float, vanishing: float, pitch: float) -> None:
+        """Every other tile of a floor below ``top`` whose lines meet at the height ``vanishing``, above it.
+
+        Tiles are ``pitch`` wide where the floor is one unit below the vanishing point.
+        """
+        first = self._row(top)
+        depth = (self.y[first:, None] - vanishing).clamp_min(self.pixel)
+        across, along = self.x / depth / pitch, 0.42 / depth / pitch
+        odd = torch.sin(math.pi * across) * torch.sin(math.pi * along)
+        sharp = (depth * pitch / self.pixel).clamp_min(1.0) * 0.8  # an edge is about a pixel wide
+        self._blend(self.image[:, first:], self._colour(colour), (odd * sharp + 0.5).clamp(0, 1))
+
     def _edge(self, inside: Tensor, soft: float | None = None) -> Tensor:
         """0 to 1 across an edge that is ``soft`` wide, ``inside`` being the distance into the shape."""
-        return (inside / (soft or self.pixel) + 0.5).clamp(0, 1)
+        return (inside / (soft or self.pixel)).add_(0.5).clamp_(0, 1)
 
     def _blend(self, target: Tensor, colour: Tensor, cover: Tensor) -> None:
         target.lerp_(colour.expand_as(target), cover.expand_as(target))

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from mmdiff_core.toybox.colours import COLOURS
 from mmdiff_core.toybox.scene import Caption
+from mmdiff_core.toybox.styles import PHOTO
 from mmdiff_core.toybox.toys import KINDS, Accessory, Toy
 
 Arrangement = Literal["beside", "left", "right", "front", "behind", "between"]
@@ -30,6 +31,18 @@ NOUN_WORDS: dict[str, tuple[str, ...]] = {
     "car": ("car", "toy car"),
     "boat": ("boat", "sailboat", "ship"),
     "rocket": ("rocket", "spaceship"),
+    "owl": ("owl",),
+    "duck": ("duck", "duckling", "rubber duck"),
+    "lion": ("lion",),
+    "giraffe": ("giraffe",),
+    "unicorn": ("unicorn",),
+    "turtle": ("turtle", "tortoise"),
+    "fish": ("fish", "goldfish"),
+    "octopus": ("octopus",),
+    "snail": ("snail",),
+    "train": ("train", "locomotive", "steam train"),
+    "airplane": ("airplane", "plane", "aeroplane"),
+    "teapot": ("teapot", "tea pot"),
 }
 
 PLACE_WORDS: dict[str, tuple[str, ...]] = {
@@ -54,10 +67,39 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
     ),
     "bedroom": ("in the bedroom", "in a bedroom", "in a room", "on the rug", "in the nursery", "at home"),
     "space": ("in space", "on the moon", "in outer space", "among the stars", "on another planet"),
+    "kitchen": ("in the kitchen", "in a kitchen", "on the kitchen floor", "in a tiled kitchen"),
+    "under water": (
+        *("under water", "underwater", "under the sea", "at the bottom of the sea", "in the ocean", "on a coral reef"),
+    ),
+    "stage": ("on the stage", "on a stage", "in the theatre", "in a theater", "in the spotlight", "in the circus"),
+    "sunset": ("at sunset", "in the sunset", "by a lake at sunset", "in the evening light", "at dusk", "at sundown"),
+    "volcano": ("at the volcano", "on a volcano", "near a volcano", "on hot lava", "by a river of lava"),
+    "autumn": ("in autumn", "in the fall", "among autumn leaves", "in an autumn park", "on the fallen leaves"),
 }
 
 _FRAMES = ("{toys} {place}", "a photo of {toys} {place}", "a picture of {toys} {place}", "{place}, {toys}", "{toys}")
 _FRAME_WEIGHTS = (66, 16, 6, 8, 4)
+
+# What a style is called before and after what the picture shows.
+STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "watercolour": (
+        ("a watercolour of", "a watercolor of", "a watercolour painting of", "a painting of", "an aquarelle of"),
+        ("as a watercolour", "in watercolour", "as a watercolor painting", "painted in watercolours"),
+    ),
+    "pencil sketch": (
+        ("a pencil sketch of", "a sketch of", "a pencil drawing of", "a drawing of"),
+        ("as a pencil sketch", "as a pencil drawing", "drawn in pencil", "sketched in pencil"),
+    ),
+    "pixel art": (
+        ("pixel art of", "a pixel art picture of", "an 8-bit picture of", "a pixelated picture of"),
+        ("as pixel art", "in pixel art", "in pixel art style", "as a pixel game"),
+    ),
+}
+_STYLED_FRAMES = (
+    *("{before} {toys} {place}", "{toys} {place} {after}", "{toys} {place}, {after}", "{before} {toys}"),
+    *("{after}, {toys} {place}", "{toys} {after}"),
+)
+_STYLED_WEIGHTS = (58, 18, 10, 5, 5, 4)
 
 _RELATIONS: dict[Arrangement, tuple[str, ...]] = {
     "beside": ("{0} next to {1}", "{0} and {1}", "{0} beside {1}", "{0} with {1}", "{0} standing next to {1}"),
@@ -93,12 +135,13 @@ def write_caption(
     wearing: Sequence[Accessory | None],
     place: str,
     arrangement: Arrangement,
+    style: str = PHOTO,
 ) -> Caption:
-    """Caption of one to three toys in a place; see Caption for what its fields promise."""
+    """Caption of one to three toys in a place and a style; see Caption for what its fields promise."""
     nouns = {toy.noun: _word(rng, toy.noun) for toy in toys}  # one word per noun: see the module's docstring
     names = tuple(nouns[toy.noun] for toy in toys)
     wording = Wording(
-        rng.choices(_FRAMES, _FRAME_WEIGHTS)[0],
+        _frame(rng, style),
         _relation(rng, len(toys), arrangement),
         rng.choice(PLACE_WORDS[place]),
     )
@@ -112,6 +155,15 @@ def write_caption(
 def random_colour(rng: random.Random) -> str:
     """Colour of something to wear."""
     return rng.choice([name for name in COLOURS if name not in ("brown", "grey")])
+
+
+def _frame(rng: random.Random, style: str) -> str:
+    """What is put around toys and place: a photo is seldom called one, any other style always by its name."""
+    if style == PHOTO:
+        return rng.choices(_FRAMES, _FRAME_WEIGHTS)[0]
+    before, after = STYLE_WORDS[style]
+    frame = rng.choices(_STYLED_FRAMES, _STYLED_WEIGHTS)[0]
+    return frame.replace("{before}", rng.choice(before)).replace("{after}", rng.choice(after))
 
 
 def _word(rng: random.Random, noun: str) -> str:

@@ -47,6 +47,7 @@ FIXED: dict[str, tuple[RGB, float]] = {
 _QUIET = ("brown", "black", "white", "grey")  # chosen half as often as the vivid ones
 _APART = 0.5  # least distance between two colours of one identity, in RGB
 _JITTER = 0.045
+NEVER = 9.0  # a level that no wave and no dot reaches
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Waves:
 
     frequencies: tuple[RGB, RGB, RGB] = ((0.0, 0.0, 0.0),) * 3
     phases: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    level: float = 9.0
+    level: float = NEVER
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Look:
     colours: tuple[RGB, RGB, RGB]
     pattern: Pattern
     waves: Waves
-    dot_size: float = 9.0
+    dot_size: float = NEVER
     gloss: float = 0.4
 
     def paint(self, role: str) -> tuple[RGB, float]:
@@ -87,7 +88,7 @@ def draw_look(rng: random.Random) -> Look:
     accent = _choose(rng, [n for n in names if min(_distance(n, main), _distance(n, second)) > _APART])
     pattern = rng.choice(PATTERNS)
     r, g, b = (jitter(COLOURS[name], rng) for name in (main, second, accent))
-    dot_size = math.cos(math.radians(rng.uniform(17, 23))) if pattern == "dots" else 9.0
+    dot_size = math.cos(math.radians(rng.uniform(17, 23))) if pattern == "dots" else NEVER
     return Look((main, second, accent), (r, g, b), pattern, _waves(pattern, rng), dot_size, rng.uniform(0.2, 0.6))
 
 

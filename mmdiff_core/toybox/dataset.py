@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from mmdiff_core.errors import SettingsError
 from mmdiff_core.toybox.captions import arrangement_of, random_colour, write_caption
 from mmdiff_core.toybox.layout import compose, half_width
 from mmdiff_core.toybox.places import PLACES as _PLACES
 from mmdiff_core.toybox.renderer import Rendered, render
 from mmdiff_core.toybox.scene import Caption, PlacedToy, Scene
-from mmdiff_core.toybox.toys import ACCESSORIES, NOUNS, Accessory, Toy, make_toy
+from mmdiff_core.toybox.styles import PHOTO, STYLES
+from mmdiff_core.toybox.toys import NOUNS, Accessory, Toy, make_toy
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 __all__ = [
     "HELD_OUT",
     "NOUNS",
     "PLACES",
+    "STYLES",
     "UNSEEN_PAIRS",
+    "UNSEEN_STYLED",
     "Caption",
     "PlacedToy",
     "Rendered",
@@ -30,41 +36,91 @@ __all__ = [
     "random_scene",
     "reference_scene",
     "render",
+    "scene_of",
     "toy_photos",
 ]
 
 PLACES = tuple(_PLACES)
 HELD_OUT = 900_000  # identities with this seed and up are never trained on
 _HELD_OUT_COUNT = 100_000
-UNSEEN_PAIRS = frozenset({("penguin", "desert"), ("elephant", "snow"), ("boat", "bedroom"), ("frog", "city at night")})
+
+# Never in a training scene: these pairs of noun and place in any style, and these triples of noun, place and style.
+UNSEEN_PAIRS = frozenset(
+    {
+        *(("penguin", "desert"), ("elephant", "snow"), ("boat", "bedroom"), ("frog", "city at night")),
+        *(("owl", "under water"), ("giraffe", "space"), ("train", "forest"), ("teapot", "volcano")),
+        *(("cat", "stage"), ("robot", "kitchen"), ("dinosaur", "sunset"), ("car", "autumn")),
+    }
+)
+UNSEEN_STYLED = frozenset(
+    {
+        *(("dog", "beach", "watercolour"), ("rocket", "space", "watercolour"), ("turtle", "meadow", "watercolour")),
+        *(
+            ("rabbit", "meadow", "pencil sketch"),
+            ("lion", "desert", "pencil sketch"),
+            ("duck", "sunset", "pencil sketch"),
+        ),
+        *(("bear", "snow", "pixel art"), ("airplane", "autumn", "pixel art"), ("fish", "under water", "pixel art")),
+    }
+)
 
 Identities = Literal["train", "held_out"]
 
 _COUNT_WEIGHTS = {1: 42, 2: 48, 3: 10}
 _SAME_NOUN = 0.10  # of the pictures of two
 _WEARING = 0.15  # of the toys that can
+_PHOTOS = 0.4  # of the pictures, where there are other styles
 
 
-def random_scene(rng: random.Random, subjects: int | None = None, identities: Identities = "train") -> Scene:
-    """A scene of one to three toys (drawn when ``subjects`` is None) in a place, with its caption.
+def random_scene(
+    rng: random.Random,
+    subjects: int | None = None,
+    identities: Identities = "train",
+    vocabulary: Vocabulary = WHOLE_WORLD,
+) -> Scene:
+    """A scene of one to three toys (drawn when ``subjects`` is None) in a place and a style, with its caption.
 
-    Training scenes have training identities and none of ``UNSEEN_PAIRS`` (noun, place); held-out scenes have unseen
-    identities in any place.
+    Training scenes have training identities, none of ``UNSEEN_PAIRS`` (noun, place) and none of ``UNSEEN_STYLED``
+    (noun, place, style); held-out scenes have unseen identities in any place and style. Raises SettingsError where the
+    vocabulary has too few nouns for that.
     """
     count = subjects or rng.choices(tuple(_COUNT_WEIGHTS), tuple(_COUNT_WEIGHTS.values()))[0]
-    place = rng.choice(PLACES)
-    toys = [make_toy(noun, _identity(rng, identities)) for noun in _nouns(rng, count, place, identities)]
-    wearing = [_wearing(rng, toy) for toy in toys]
-    arrangement = arrangement_of(rng, count)
-    caption = write_caption(rng, toys, wearing, place, arrangement)
-    return Scene(compose(rng, toys, wearing, arrangement), place, rng.getrandbits(31), rng.uniform(6, 16), caption)
+    place = rng.choice(vocabulary.places)
+    style = _style(rng, vocabulary)
+    nouns = [noun for noun in vocabulary.nouns if identities == "held_out" or not unseen(noun, place, style)]
+    if len(nouns) < (subjects or 1):
+        raise SettingsError(
+            f"A picture of {subjects or 1} toys ({place}, {style}) was asked for, but the vocabulary has "
+            f"{len(nouns)} nouns for it: give it more."
+        )
+    count = min(count, len(nouns))
+    toys = [make_toy(noun, _identity(rng, identities)) for noun in _drawn(rng, nouns, count)]
+    return scene_of(rng, toys, place, style, vocabulary)
 
 
-def reference_scene(rng: random.Random, toy: Toy, apart_from: Scene | None = None) -> Scene:
+def scene_of(
+    rng: random.Random, toys: Sequence[Toy], place: str, style: str = PHOTO, vocabulary: Vocabulary = WHOLE_WORLD
+) -> Scene:
+    """A scene of these toys: what they wear, where they stand and its caption are drawn at random."""
+    wearing = [_wearing(rng, toy, vocabulary) for toy in toys]
+    arrangement = arrangement_of(rng, len(toys))
+    caption = write_caption(rng, toys, wearing, place, arrangement, style)
+    placed = compose(rng, toys, wearing, arrangement)
+    return Scene(placed, place, rng.getrandbits(31), rng.uniform(6, 16), caption, style)
+
+
+def unseen(noun: str, place: str, style: str) -> bool:
+    """Whether a noun in a place and a style is never in a training scene."""
+    return (noun, place) in UNSEEN_PAIRS or (noun, place, style) in UNSEEN_STYLED
+
+
+def reference_scene(
+    rng: random.Random, toy: Toy, apart_from: Scene | None = None, vocabulary: Vocabulary = WHOLE_WORLD
+) -> Scene:
     """A "photo" of the same toy alone: another view, place, light, crop and scale than in ``apart_from``."""
-    taken = {(toy.noun, place) for _, place in UNSEEN_PAIRS} & UNSEEN_PAIRS
-    banned = {place for _, place in taken} | ({apart_from.place} if apart_from else set())
-    place = rng.choice([p for p in PLACES if p not in banned])
+    free = [p for p in vocabulary.places if not unseen(toy.noun, p, PHOTO)]
+    elsewhere = [p for p in free if apart_from is None or p != apart_from.place]
+    place = rng.choice(elsewhere or free or vocabulary.places)
     yaw = rng.uniform(-65, 65)
     for placed in apart_from.toys if apart_from else ():
         if placed.toy == toy and abs(placed.yaw - yaw) < 25:
@@ -81,10 +137,13 @@ def reference_scene(rng: random.Random, toy: Toy, apart_from: Scene | None = Non
 
 
 def toy_photos(noun: str, seed: int, views: int = 4, size: int = 256) -> list[Image.Image]:
-    """Photos (size, size) of one toy from several sides, each in another place; raises SettingsError on a bad noun."""
+    """Photos (size, size) of one toy from several sides, each in another place; raises SettingsError on a bad noun.
+
+    The places are those that all weights know.
+    """
     toy = make_toy(noun, seed)
     rng = random.Random(f"photos:{noun}:{seed}")
-    places = rng.sample(PLACES, len(PLACES))
+    places = rng.sample(FIRST_WORLD.places, len(FIRST_WORLD.places))
     scenes = []
     for i in range(views):
         yaw = (-50 + 100 * i / (views - 1) if views > 1 else 20) + rng.uniform(-6, 6)
@@ -105,15 +164,24 @@ def _identity(rng: random.Random, identities: Identities) -> int:
     return rng.randrange(HELD_OUT) if identities == "train" else HELD_OUT + rng.randrange(_HELD_OUT_COUNT)
 
 
-def _nouns(rng: random.Random, count: int, place: str, identities: Identities) -> list[str]:
+def _style(rng: random.Random, vocabulary: Vocabulary) -> str:
+    """Photos most often, the other styles equally often."""
+    others = [style for style in vocabulary.styles if style != PHOTO]
+    if len(vocabulary.styles) == 1:  # nothing is drawn, so that scenes from before there were styles stay the same
+        return vocabulary.styles[0]
+    if PHOTO in vocabulary.styles and rng.random() < _PHOTOS:
+        return PHOTO
+    return rng.choice(others)
+
+
+def _drawn(rng: random.Random, nouns: Sequence[str], count: int) -> list[str]:
     """Different nouns, or now and then two of the same."""
-    choice = [noun for noun in NOUNS if identities == "held_out" or (noun, place) not in UNSEEN_PAIRS]
     if count == 2 and rng.random() < _SAME_NOUN:
-        return [rng.choice(choice)] * 2
-    return rng.sample(choice, count)
+        return [rng.choice(nouns)] * 2
+    return rng.sample(nouns, count)
 
 
-def _wearing(rng: random.Random, toy: Toy) -> Accessory | None:
-    if not toy.can_wear or rng.random() >= _WEARING:
+def _wearing(rng: random.Random, toy: Toy, vocabulary: Vocabulary) -> Accessory | None:
+    if not toy.can_wear or not vocabulary.accessories or rng.random() >= _WEARING:
         return None
-    return Accessory(rng.choice(ACCESSORIES), random_colour(rng))
+    return Accessory(rng.choice(vocabulary.accessories), random_colour(rng))

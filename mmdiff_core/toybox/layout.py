@@ -94,8 +94,8 @@ def _columns(rng: random.Random, widths: Sequence[float]) -> tuple[list[float], 
 
 def _top(spot: _Spot) -> float:
     """Height of a toy with what it wears on its head, in its own units."""
-    hat = 0.16 if spot.wearing is not None and spot.wearing.kind == "hat" else 0.0
-    return spot.toy.figure.height + hat
+    worn = 0.16 if spot.wearing is not None and spot.wearing.kind in ("hat", "crown") else 0.0
+    return spot.toy.figure.height + worn
 
 
 def _foot(rng: random.Random, spot: _Spot, y: float) -> float:

@@ -18,6 +18,7 @@ from mmdiff_core.toybox.scene import Scene
 from mmdiff_core.toybox.shading import Surface, shade, soft_shadow
 from mmdiff_core.toybox.shapes import MISS, Shape, Triple, hit, normal
 from mmdiff_core.toybox.sprites import Device, Rays, Sprites, cast, sprites_of
+from mmdiff_core.toybox.styles import restyle
 
 SUPERSAMPLING = 2
 _CHUNK_PIXELS = 4 * 128 * 128  # pictures are rendered this many pixels at a time, which keeps the work in the cache
@@ -34,7 +35,8 @@ class Rendered(NamedTuple):
 def render(scenes: Sequence[Scene], size: int | tuple[int, int], device: Device = "cpu") -> Rendered:
     """Draw scenes at ``size`` (side, or (height, width)) pixels; S is the greatest number of toys in any of them.
 
-    A mask holds the pixels of which at least half shows the toy; one that two toys share equally is the first toy's.
+    A mask holds the pixels of which at least half shows the toy, whatever the style makes of them; one that two toys
+    share equally is the first toy's.
     A scene's picture does not depend on the others.
     """
     height, width = (size, size) if isinstance(size, int) else size
@@ -45,6 +47,7 @@ def render(scenes: Sequence[Scene], size: int | tuple[int, int], device: Device 
     for start in range(0, len(scenes), step):
         chunk = slice(start, start + step)
         _render_chunk(scenes[chunk], images[chunk], masks[chunk])
+        restyle(images[chunk], [scene.style for scene in scenes[chunk]], [scene.place_seed for scene in scenes[chunk]])
     return Rendered(images, masks)
 
 

@@ -38,10 +38,11 @@ class Caption:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture. ``tilt``: degrees by which the camera looks down."""
+    """One picture. ``tilt``: degrees by which the camera looks down; ``style``: one of ``styles.STYLES``."""
 
     toys: tuple[PlacedToy, ...]
     place: str
     place_seed: int
     tilt: float
     caption: Caption
+    style: str = "photo"

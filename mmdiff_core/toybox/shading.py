@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmdiff_core.toybox.colours import RGB
+from mmdiff_core.toybox.colours import NEVER, RGB
 from mmdiff_core.toybox.scene import PlacedToy
 
 _WRAP = 0.45  # how far light reaches around a toy
@@ -67,15 +67,19 @@ def shade(surface: Surface) -> Tensor:
 
 def _painted(surface: Surface) -> Tensor:
     """Colour of the parts with the identities' patterns on them."""
-    where = surface.patterned.nonzero().squeeze(1)
-    pattern = surface.patterns.index_select(1, surface.toy[where])
-    second = _waves(pattern, surface.point.index_select(1, where)) | _dots(
-        pattern, surface.local.index_select(1, where)
-    )
+    waved = _points_of(surface, surface.patterns[12] < NEVER)
+    dotted = _points_of(surface, surface.patterns[13] < NEVER)
     colour = surface.colour.clone()
-    spot = where[second]
-    colour[:, spot] = pattern[14:17, second]
+    for where, covers, space in ((waved, _waves, surface.point), (dotted, _dots, surface.local)):
+        pattern = surface.patterns.index_select(1, surface.toy[where])
+        second = covers(pattern, space.index_select(1, where))
+        colour[:, where[second]] = pattern[14:17, second]
     return colour
+
+
+def _points_of(surface: Surface, toys: Tensor) -> Tensor:
+    """Indices of the points of patterned parts of some toys (T,) bool."""
+    return (surface.patterned & toys[surface.toy]).nonzero().squeeze(1)
 
 
 def _waves(pattern: Tensor, point: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toybox import animals, things
+from mmdiff_core.toybox import animals, creatures, things
 from mmdiff_core.toybox.colours import COLOURS, RGB, Look, Waves, draw_look
 from mmdiff_core.toybox.parts import UPRIGHT, Anchor, Builder, Figure, Part, axes_of
 from mmdiff_core.toybox.shapes import Shape
 
-ACCESSORIES = ("hat", "scarf")
+ACCESSORIES = ("hat", "scarf", "crown", "bow")
 
 
 class Kind(NamedTuple):
@@ -42,6 +43,18 @@ KINDS: dict[str, Kind] = {
     "car": Kind(things.car, 65, "roof", "wheels"),
     "boat": Kind(things.boat, 75, "sail", "rim"),
     "rocket": Kind(things.rocket, 22, "fins", "nose"),
+    "owl": Kind(creatures.owl, 0, "wings", "face"),
+    "duck": Kind(creatures.duck, 48, "wings", "beak"),
+    "lion": Kind(creatures.lion, 0, "belly", "mane"),
+    "giraffe": Kind(creatures.giraffe, 52, "mane", "hooves"),
+    "unicorn": Kind(creatures.unicorn, 56, "mane", "horn"),
+    "turtle": Kind(creatures.turtle, 55, "head", "rim"),
+    "fish": Kind(creatures.fish, 72, "fins", "lips"),
+    "octopus": Kind(creatures.octopus, 0, "arms", "tips"),
+    "snail": Kind(creatures.snail, 68, "head", "spiral"),
+    "train": Kind(things.train, 60, "cab", "wheels"),
+    "airplane": Kind(things.airplane, 42, "wings", "nose"),
+    "teapot": Kind(things.teapot, 0, "lid", "handle"),
 }
 NOUNS = tuple(KINDS)
 
@@ -107,11 +120,15 @@ def part_table(parts: tuple[Part, ...]) -> Tensor:
 
 
 def dress(figure: Figure, accessory: Accessory) -> tuple[Part, ...]:
-    """Parts of a hat on the crown or a scarf round the neck of a figure that has them."""
+    """Parts of what a figure wears on its crown or round its neck; raises SettingsError where it cannot."""
     colour = COLOURS[accessory.colour]
     if figure.crown is None or figure.neck is None:
         raise SettingsError(f"This toy has no place for a {accessory.kind}.")
-    return _hat(figure.crown, colour) if accessory.kind == "hat" else _scarf(figure.neck, colour)
+    if accessory.kind == "hat":
+        return _hat(figure.crown, colour)
+    if accessory.kind == "crown":
+        return _crown(figure.crown, colour)
+    return _scarf(figure.neck, colour) if accessory.kind == "scarf" else _bow(figure.neck, colour)
 
 
 def _hat(crown: Anchor, colour: RGB) -> tuple[Part, ...]:
@@ -121,6 +138,30 @@ def _hat(crown: Anchor, colour: RGB) -> tuple[Part, ...]:
     top = (Shape.CYLINDER, (x, y + 0.115, z), (r * 0.82, 0.115, r * 0.82))
     ribbon = (Shape.CYLINDER, (x, y + 0.045, z), (r * 0.86, 0.024, r * 0.86))
     return tuple(_plain(*solid, c) for solid, c in ((brim, colour), (top, colour), (ribbon, band)))
+
+
+def _crown(crown: Anchor, colour: RGB) -> tuple[Part, ...]:
+    """A band with five points, a ball on each."""
+    (x, y, z), r = crown
+    r *= 0.92
+    band = _plain(Shape.CYLINDER, (x, y + 0.055, z), (r, 0.06, r), colour)
+    around = [math.radians(72 * i) for i in range(5)]
+    rim = [(x + 0.82 * r * math.sin(turn), z + 0.82 * r * math.cos(turn)) for turn in around]
+    points = [_plain(Shape.CONE, (a, y + 0.165, c), (r * 0.36, 0.075, r * 0.36), colour) for a, c in rim]
+    balls = [_plain(Shape.BALL, (a, y + 0.245, c), (0.03, 0.03, 0.03), (0.97, 0.95, 0.90)) for a, c in rim]
+    return band, *points, *balls
+
+
+def _bow(neck: Anchor, colour: RGB) -> tuple[Part, ...]:
+    """A bow tie at the throat: two wings and a knot."""
+    (x, y, z), r = neck
+    front = z + r * 1.12 + 0.02
+    wings = []
+    for side in (-1, 1):
+        axes = axes_of((0.0, 0.0, 90.0 * side))
+        middle = (x + side * 0.095, y - 0.02, front)
+        wings.append(Part(Shape.CONE, middle, (0.105, 0.095, 0.06), axes, 0.12, colour, 0.15, False))
+    return *wings, _plain(Shape.BALL, (x, y - 0.02, front + 0.01), (0.042, 0.05, 0.05), colour)
 
 
 def _scarf(neck: Anchor, colour: RGB) -> tuple[Part, ...]:

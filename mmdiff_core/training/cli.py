@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from mmdiff_core.errors import SettingsError
@@ -25,6 +26,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--start", type=Path, help="a model folder to go on from, such as assets/toybox")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--minutes", type=float, help="stop each stage, saved, after that much time")
+    parser.add_argument(
+        "--within", type=float, help="finish each stage in so many minutes, its rate run down by then; 0: all its steps"
+    )
+    parser.add_argument("--pool", type=int, help="scenes in the pool, instead of the recipe's; 0 renders each anew")
     parser.add_argument("--steps", type=int, help="steps of each stage, instead of the recipe's")
     parser.add_argument("--batch", type=int, help="batch of each stage, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which samples are drawn")
@@ -49,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe not in RECIPES:
         raise SettingsError(f'There is no recipe "{args.recipe}". Choose among {", ".join(RECIPES)}.')
     recipe = RECIPES[args.recipe]
-    changes = {name: value for name in ("steps", "batch") if (value := getattr(args, name)) is not None}
+    changes = {name: value for name in ("steps", "batch", "within") if (value := getattr(args, name)) is not None}
     for stage in recipe.stages:
         recipe = recipe.with_stage(stage, **changes)
+    if args.pool is not None:
+        recipe = replace(recipe, pool=args.pool)
     options = RunOptions(
         folder=args.out,
         stages=tuple(args.stages) or all_stages(recipe),

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from mmdiff_core.toybox.dataset import random_scene
+from mmdiff_core.toybox.vocabulary import WHOLE_WORLD
 from mmdiff_core.training.recipes import Recipe, Shapes
 
 CAPTIONS_FOR_VOCABULARY = 20_000
@@ -51,10 +52,10 @@ def create_pipeline(recipe: Recipe) -> StableDiffusionPipeline:
 
 
 def captions(seed: int, count: int) -> Iterable[str]:
-    """Captions as people and the training write them."""
+    """Captions as people and the training write them, of the whole world, so that any recipe may go on from a model."""
     rng = random.Random(seed)
     for _ in range(count):
-        caption = random_scene(rng).caption
+        caption = random_scene(rng, vocabulary=WHOLE_WORLD).caption
         yield caption.text
         yield caption.detailed
 

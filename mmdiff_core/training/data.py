@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from mmdiff_core.toybox.dataset import Caption, random_scene, reference_scene, render, to_bytes
+from mmdiff_core.toybox.dataset import Caption, Scene, random_scene, reference_scene, render, to_bytes
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import Recipe
 
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 SUBJECTS = 3  # at most in one picture
 MASK_SIZE = 32  # masks are kept as coverage of this many squares a side
-SHARD = 500
-REFRESH_EVERY = 500  # draws between two looks for new shards
+SHARD = 250
+REFRESH_EVERY = 100  # draws between two looks for new shards
 
 Identities = Literal["train", "held_out"]
 
@@ -79,7 +79,7 @@ class Stream:
     """Renders every sample anew; needs no files and never repeats.
 
     Args:
-        recipe: sizes and the number of photos per subject.
+        recipe: sizes, the number of photos per subject, and the world.
         seed: two streams of the same seed are the same.
         identities: ``held_out`` toys are never trained on.
     """
@@ -90,10 +90,10 @@ class Stream:
 
     def samples(self, count: int) -> Samples:
         """Pictures of one to three subjects with reference photos of each."""
-        scenes = [random_scene(self.rng, identities=self.identities) for _ in range(count)]
+        scenes = [self._scene() for _ in range(count)]
         photos = self.recipe.photos
         views = [
-            [reference_scene(self.rng, placed.toy, scene) for _ in range(photos)]
+            [reference_scene(self.rng, placed.toy, scene, self.recipe.world) for _ in range(photos)]
             for scene in scenes
             for placed in scene.toys
         ]
@@ -114,15 +114,18 @@ class Stream:
 
     def pictures(self, count: int) -> Tensor:
         """uint8 (count, 3, H, W)."""
-        scenes = [random_scene(self.rng, identities=self.identities) for _ in range(count)]
+        scenes = [self._scene() for _ in range(count)]
         return to_bytes(render(scenes, self.recipe.size, self.device).images)
 
     def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
         """Two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and a description of each first photo."""
-        toys = [random_scene(self.rng, subjects=1, identities=self.identities).toys[0].toy for _ in range(count)]
-        views = [reference_scene(self.rng, toy) for toy in toys for _ in range(2)]
+        toys = [self._scene(1).toys[0].toy for _ in range(count)]
+        views = [reference_scene(self.rng, toy, vocabulary=self.recipe.world) for toy in toys for _ in range(2)]
         seen = render(views, self.recipe.reference, self.device).images
         return to_bytes(seen).unflatten(0, (count, 2)), [view.caption.detailed for view in views[::2]]
+
+    def _scene(self, subjects: int | None = None) -> Scene:
+        return random_scene(self.rng, subjects, self.identities, self.recipe.world)
 
 
 class Pool:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
@@ -71,19 +72,22 @@ class Trainer:
         minutes: float | None = None,
     ) -> None:
         self.stage, self.folder = stage, folder
+        self.began, self.share_before = time.monotonic(), 0.0
         self.save_every_s, self.sheet_every = save_every_s, sheet_every
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision(device))
+        torch.backends.cudnn.benchmark = True  # every batch has the same shapes
         settings = stage.settings
         self.parameters = stage.trained()
         optimizer = torch.optim.AdamW(
             self.parameters, settings.rate, betas=(0.9, 0.99), weight_decay=settings.decay, fused=True
         )
         # Not prepared: accelerate would step it once per process, while our steps count batches.
-        self.schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup, settings.steps)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
         self.ema = EMAModel(self.parameters, decay=settings.ema, use_ema_warmup=True, power=3 / 4, foreach=True)
+        self.norm = torch.zeros(())  # of the newest gradient
         self.step = self._resume()
 
     def run(self) -> bool:
@@ -97,17 +101,18 @@ class Trainer:
             dynamic_ncols=True,
             disable=not self.accelerator.is_main_process,
         )
-        saved = logged = time.monotonic()
-        batches_s = 0.0
-        with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar:
-            while self.step < self.stage.settings.steps and not self._any(interrupted() or self._late()):
+        began = saved = logged = time.monotonic()
+        first, waited_s = self.step, 0.0
+        batches = _batches(self.stage.batch, ahead=self.accelerator.device.type == "cuda")
+        with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar, closing(batches):
+            while not self._any(interrupted() or self._late() or self._share(self.step) >= 1):
                 started = time.monotonic()
-                batch = self.stage.batch()
-                batches_s += time.monotonic() - started
+                batch = next(batches)
+                waited_s += time.monotonic() - started
                 terms = self._train(batch)
                 bar.update()
-                if time.monotonic() - logged > 2.0 or self.step == self.stage.settings.steps:
-                    bar.set_postfix({name: f"{value:.4f}" for name, value in self._log(terms, batches_s).items()})
+                if time.monotonic() - logged > 2.0 or self._share(self.step) >= 1:
+                    bar.set_postfix({name: f"{value:.4f}" for name, value in self._log(terms, waited_s).items()})
                     logged = time.monotonic()
                 if self.step % self.sheet_every == 0:
                     self._sheet()
@@ -115,9 +120,19 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        done = self.step >= self.stage.settings.steps
+        done = self._any(self._share(self.step) >= 1)
         logger.info("%s %s at step %d", self.stage.name, "finished" if done else "interrupted, saved", self.step)
+        self._tell_speed(self.step - first, time.monotonic() - began, waited_s)
         return done
+
+    def _tell_speed(self, steps: int, seconds: float, waited_s: float) -> None:
+        """Samples a second of all processes, sheets and saving included, and what waiting for batches cost."""
+        samples = steps * self.stage.settings.batch * self.accelerator.num_processes
+        speed, waiting = samples / max(seconds, 1e-9), 100 * waited_s / max(seconds, 1e-9)
+        logger.info(
+            "%s: %d samples in %.0f s, %.1f a second; %.0f %% of the time went into batches",
+            self.stage.name, samples, seconds, speed, waiting,
+        )  # fmt: skip
 
     def finish(self) -> Mapping[str, float]:
         """Put the averaged weights in place and let the stage measure and store them."""
@@ -129,18 +144,24 @@ class Trainer:
         loss = torch.stack(list(terms.values())).sum()
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.stage.settings.clip)
-        if norm is not None and not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient of stage {self.stage.name} is {norm} at step {self.step}")
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.ema.step(self.parameters)
         self.step += 1
+        # Scaled half precision overflows now and then and skips that step by itself; its loss tells when it is serious.
+        self.norm = loss.detach() if norm is None or self.accelerator.scaler is not None else norm
         return {"loss": loss.detach(), **{name: value.detach() for name, value in terms.items()}}
 
-    def _log(self, terms: Mapping[str, Tensor], batches_s: float) -> dict[str, float]:
+    def _check_finite(self) -> None:
+        """Before anything is told or kept, and not at every step: reading the number waits for the GPU."""
+        if not torch.isfinite(self.norm):
+            raise FloatingPointError(f"the gradient of stage {self.stage.name} is {self.norm} at step {self.step}")
+
+    def _log(self, terms: Mapping[str, Tensor], waited_s: float) -> dict[str, float]:
+        self._check_finite()
         values = {name: float(value) for name, value in terms.items()}
-        line = {"step": self.step, "time": time.time(), "batches_s": round(batches_s, 2), **values}
+        line = {"step": self.step, "time": time.time(), "batches_s": round(waited_s, 2), **values}
         if self.accelerator.is_main_process:
             with (self.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
@@ -157,6 +178,23 @@ class Trainer:
         finally:
             self.ema.restore(self.parameters)
 
+    def _share(self, step: int) -> float:
+        """How much of the stage is done, 0 to 1 and above: by its steps, or by the clock where that is ahead."""
+        share = step / self.stage.settings.steps
+        if not self.stage.settings.within:
+            return share
+        by_clock = (time.monotonic() - self.began) / (60 * self.stage.settings.within)
+        return max(share, self.share_before + (1 - self.share_before) * by_clock)
+
+    def _rate(self, step: int) -> float:
+        """The share of the learning rate: a linear warm-up, then a cosine down to nothing."""
+        warmup = self.stage.settings.warmup
+        if step < warmup:
+            return step / warmup
+        start = warmup / self.stage.settings.steps
+        share = (self._share(step) - start) / max(1 - start, 1e-9)
+        return 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
@@ -168,10 +206,12 @@ class Trainer:
         return bool(votes > 0)
 
     def _save(self) -> None:
+        self._check_finite()
         if not self.accelerator.is_main_process:
             return
         state = {
             "step": self.step,
+            "share": self._share(self.step),
             "parameters": [parameter.detach() for parameter in self.parameters],
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -192,7 +232,21 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.share_before = state["share"]
         return int(state["step"])
+
+
+def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:
+    """Batches without end; ``ahead`` makes the next one while the GPU is busy with this one."""
+    if not ahead:
+        while True:
+            yield make()
+    with ThreadPoolExecutor(1) as executor:
+        coming = executor.submit(make)
+        while True:
+            batch = coming.result()
+            coming = executor.submit(make)
+            yield batch
 
 
 @contextmanager

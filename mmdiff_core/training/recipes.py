@@ -3,7 +3,7 @@
 recipe      picture  latent    UNet                 for
 rehearsal      32    8x8x4     16-32                every stage in under three minutes on two cores; a test
 cpu            96    24x24x4   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
-gpu           256    32x32x8   128-256-384          one H200-class card; sized for 25 minutes, not yet run there
+gpu           256    32x32x8   96-192-288           one H200-class card; sized for 25 minutes, not yet run there
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 STAGES = ("autoencoder", "encoders", "base", "adapter", "joint", "decoder")
 
@@ -46,7 +48,10 @@ class Shapes:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures."""
+    """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures.
+
+    ``within`` finishes the stage in so many minutes at the latest, its rate run down by then; 0 takes all the steps.
+    """
 
     steps: int
     batch: int
@@ -56,6 +61,7 @@ class StageSettings:
     ema: float = 0.999
     crop: int = 0
     clip: float = 1.0
+    within: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,10 @@ class ConditionMix:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete training run. ``pool`` scenes are rendered once and used again; 0 renders every sample anew."""
+    """A complete training run.
+
+    ``pool`` scenes, drawn from ``world``, are rendered once and used again; 0 renders every sample anew.
+    """
 
     name: str
     size: int
@@ -91,6 +100,7 @@ class Recipe:
     shapes: Shapes = field(default_factory=Shapes)
     losses: LossWeights = field(default_factory=LossWeights)
     mix: ConditionMix = field(default_factory=ConditionMix)
+    world: Vocabulary = WHOLE_WORLD
     seed: int = 0
     save_every_s: float = 60.0
     sheet_every: int = 1000
@@ -140,6 +150,7 @@ _REHEARSAL = Recipe(
         "joint": StageSettings(steps=10, batch=16, rate=1e-3, warmup=5, ema=0.9),
         "decoder": StageSettings(steps=10, batch=16, rate=1e-3, warmup=5, ema=0.9),
     },
+    world=FIRST_WORLD,
     sheet_every=15,
 )
 
@@ -155,6 +166,7 @@ _CPU = Recipe(
         "joint": StageSettings(steps=30_000, batch=24, rate=6e-4),
         "decoder": StageSettings(steps=4_000, batch=8, rate=4e-4, ema=0.995),
     },
+    world=FIRST_WORLD,
     sheet_every=500,
 )
 
@@ -165,25 +177,23 @@ _GPU = Recipe(
     photos=2,
     pool=48_000,
     shapes=Shapes(
-        vae_channels=(64, 128, 192, 192),
+        vae_channels=(32, 64, 128, 160),
         latent_channels=8,
-        unet_channels=(128, 256, 384),
-        unet_attention=(True, True, False),
-        unet_layers=2,
-        norm_groups=32,
-        text_width=384,
-        text_layers=6,
-        image_width=384,
-        image_layers=8,
+        unet_channels=(96, 192, 288),
+        unet_attention=(False, True, True),
+        head_width=32,
+        text_width=256,
+        vocabulary=3000,
+        image_width=256,
+        image_layers=5,
         patch=14,
-        projection=256,
-        rank=64,
+        projection=192,
     ),
     stages={
-        "autoencoder": StageSettings(steps=3_500, batch=64, rate=5e-4, warmup=300, crop=128),
-        "encoders": StageSettings(steps=2_000, batch=512, rate=5e-4, warmup=300, decay=0.05),
-        "base": StageSettings(steps=5_000, batch=256, rate=4e-4, warmup=500, ema=0.9995),
-        "adapter": StageSettings(steps=3_500, batch=256, rate=4e-4, warmup=300, ema=0.9995),
+        "autoencoder": StageSettings(steps=3_500, batch=64, rate=5e-4, warmup=300, crop=128, within=4),
+        "encoders": StageSettings(steps=2_000, batch=512, rate=5e-4, warmup=300, decay=0.05, within=3),
+        "base": StageSettings(steps=6_000, batch=512, rate=6e-4, warmup=300, within=10),
+        "adapter": StageSettings(steps=4_000, batch=512, rate=6e-4, warmup=200, within=6),
     },
     sheet_every=2000,
 )

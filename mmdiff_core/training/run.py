@@ -2,7 +2,8 @@
 
 runs/NAME/
     recipe.json            the resolved configuration
-    model/                 a stock Stable Diffusion folder, the adapter and the preview; every stage writes its part
+    model/                 a stock Stable Diffusion folder, the adapter, the preview and the vocabulary; every stage
+                           writes its part
     pool/                  rendered samples, if the recipe keeps any
     autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
 """
@@ -11,9 +12,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -23,8 +29,9 @@ from mmdiff_core.backbones.processors import cross_attention_layers
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.checkpoint import save_adapter
-from mmdiff_core.errors import ModelError, SettingsError
+from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
+from mmdiff_core.toybox.vocabulary import save_vocabulary
 from mmdiff_core.training.create import create_pipeline
 from mmdiff_core.training.data import Pool, Source, Stream
 from mmdiff_core.training.loop import Stage, Trainer
@@ -36,6 +43,8 @@ from mmdiff_core.training.stages.encoders import EncodersStage
 logger = logging.getLogger(__name__)
 
 POOL = "pool"
+FIRST_SHARDS = 8  # before a stage starts beside the rendering of the others
+_WHOLE_POOL = ("base", "adapter", "joint")  # stages that want every sample; the others look at few
 LARGEST_FILE = "30MB"
 
 
@@ -47,7 +56,7 @@ class RunOptions:
     stages: tuple[str, ...]
     device: str = "cpu"
     start: Path | None = None  # a model folder to go on from, such as the shipped weights
-    minutes: float | None = None  # for each stage
+    minutes: float | None = None  # stop each stage, saved, after that much time
     seed: int = 0  # of the order in which samples are drawn
     workers: int = 1  # processes that render the pool
 
@@ -68,16 +77,60 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
         options.folder.mkdir(parents=True, exist_ok=True)
         recipe.write(options.folder)
         _prepare_model(recipe, options)
+        save_vocabulary(recipe.world, options.folder / "model")
     results: dict[str, Mapping[str, float]] = {}
-    for name in options.stages:
-        if name == POOL:
-            _pool(recipe, options).fill(options.workers)
-        elif (result := _train_stage(name, recipe, options)) is None:
-            break
-        else:
+    with filling_beside(recipe, options) as filled:
+        for name in options.stages:
+            if name == POOL:
+                continue
+            if name in _WHOLE_POOL:
+                filled()
+            if (result := _train_stage(name, recipe, options)) is None:
+                break
             results[name] = result
+        else:
+            filled()
     _processes(options).destroy_process_group()
     return results
+
+
+@contextmanager
+def filling_beside(recipe: Recipe, options: RunOptions) -> Iterator[Callable[[], None]]:
+    """Fill the pool, if that is asked for, beside the first stages where a GPU does their work, else at once.
+
+    Yields what waits until the pool is full.
+
+    Raises:
+        TrainingError: the pool could not be filled.
+    """
+    if POOL not in options.stages:
+        yield lambda: None
+        return
+    if options.device == "cpu" or options.stages == (POOL,):
+        _pool(recipe, options).fill(options.workers)
+        yield lambda: None
+        return
+    process = get_context("spawn").Process(target=_fill, args=(recipe, options))
+    process.start()
+
+    def filled() -> None:
+        process.join()
+        if process.exitcode:
+            raise TrainingError(f"Rendering the pool failed with exit code {process.exitcode}: see the lines above.")
+
+    try:
+        while len(list((options.folder / POOL).glob("*.safetensors"))) < FIRST_SHARDS and process.is_alive():
+            time.sleep(0.5)
+        yield filled
+    finally:
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, signal.SIGINT)  # it finishes the shards at hand
+        process.join()
+
+
+def _fill(recipe: Recipe, options: RunOptions) -> None:
+    with suppress(KeyboardInterrupt):
+        _pool(recipe, options).fill(options.workers)
 
 
 def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str, float] | None:

@@ -25,7 +25,8 @@ def cancelled(model: StandIn, page: Page, since: int) -> bool:
 
 def fill_example(page: Page, number: int = 0) -> None:
     page.locator(".example").nth(number).click()
-    expect(page.locator("#reading mark").first).to_be_visible()
+    expect(page.locator("#chips .word[data-slot]").first).to_be_visible()
+    expect(page.locator("#seen-1 img")).to_have_count(3)
 
 
 def generate(page: Page) -> None:
@@ -42,9 +43,21 @@ def stop(page: Page) -> None:
     expect(page.locator("#generate")).to_be_visible()
 
 
+def open_settings(page: Page) -> None:
+    page.locator("#settings button").first.click()
+    expect(page.locator("#seed input")).to_be_visible()
+
+
+def hand_over(page: Page, word: str, choice: str) -> None:
+    """Click a word of the prompt and choose in its menu."""
+    page.locator("#chips .word").get_by_text(word, exact=True).first.click()
+    page.locator(".word-menu").get_by_text(choice, exact=True).click()
+    expect(page.locator(".word-menu")).to_have_count(0)
+
+
 def set_pictures(page: Page, count: int) -> None:
     """Open the settings and ask for so many pictures."""
-    page.locator("#settings button").first.click()
+    open_settings(page)
     number = page.locator("#pictures input[type=number]")
     expect(number).to_be_visible()
     number.fill(str(count))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Event
 
 import torch
@@ -136,9 +136,16 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         "model": "stand-in",
         "prompt": plan.request.prompt,
         "negative_prompt": plan.request.negative_prompt,
+        "subjects": [
+            {"name": subject.name, "strength": subject.strength, "photos": len(subject.photos)}
+            for subject in plan.request.subjects
+        ],
+        "parts": asdict(plan.request.parts),
+        "binding": plan.request.binding,
         "seed": seed,
         "steps": plan.steps,
         "guidance": plan.request.guidance or 3.0,
+        "start_step": plan.start_step,
         "width": plan.size[0],
         "height": plan.size[1],
     }

@@ -7,12 +7,16 @@ import pytest
 from demo import examples
 from demo.examples import EXAMPLES, Example, ToyBox
 from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.toybox.captions import PLACE_WORDS
 from mmdiff_core.toybox.dataset import HELD_OUT, NOUNS
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.prompt)
 def test_examples_name_toys_that_were_never_trained_on(example: Example) -> None:
     find_words(example.prompt, [noun for noun, _ in example.toys])
+    assert any(words in example.prompt for words in PLACE_WORDS[example.place])
+    assert example.style == "photo" or example.style in example.prompt
     assert all(noun in NOUNS and seed >= HELD_OUT for noun, seed in example.toys)
 
 
@@ -49,4 +53,29 @@ def test_the_die_keeps_the_name_that_was_typed() -> None:
 def test_a_suggested_prompt_names_the_toy() -> None:
     prompt = ToyBox(random.Random(0)).prompt_for("elephant")
     assert prompt.startswith("an elephant ")
-    assert examples.vocabulary().count(",") >= len(NOUNS) - 1
+
+
+def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "toy_photos", lambda noun, seed, views, size: [])
+    known = Vocabulary(("owl", "train"), ("sunset", "stage"), ("photo", "pixel art"))
+    box = ToyBox(random.Random(0), known)
+    assert {box.roll().name for _ in range(30)} == {"owl", "train"}
+    assert box.roll("kitten").name in known.nouns
+    assert {box.prompt_for("owl") for _ in range(30)} == {"an owl at sunset", "an owl on the stage"}
+    assert [example.prompt for example in examples.examples_for(known)] == ["pixel art of a train at sunset"]
+    note = examples.vocabulary_note(known)
+    assert all(word in note for word in ("owl", "train", "at sunset", "on the stage", "pixel art"))
+    assert "cat" not in note
+
+
+def test_examples_of_the_first_weights_and_of_all() -> None:
+    assert len(examples.examples_for(FIRST_WORLD)) == 3
+    assert examples.examples_for(WHOLE_WORLD) == EXAMPLES
+
+
+def test_a_model_of_the_wide_world_is_offered_everything() -> None:
+    known = examples.known_to(object())
+    assert known is None
+    assert examples.vocabulary_note(known) == ""
+    assert examples.examples_for(known) == EXAMPLES
+    assert ToyBox(known=known).known == WHOLE_WORLD

@@ -1,31 +1,61 @@
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
-import gradio as gr
+import numpy as np
 import pytest
 from PIL import Image
 
-from demo.photos import sift
+from demo import photos
+from demo.photos import prepared, sift, still_here
 
 
-def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) -> None:
     empty = tmp_path / "nothing.jpg"
     empty.touch()
     scan = tmp_path / "scan.tiff"
     Image.new("CMYK", (20, 20)).save(scan)
-    said: list[str] = []
-    monkeypatch.setattr(gr, "Warning", lambda message, **_: said.append(message))
 
-    kept = sift([(photo, None), (str(empty), None), (str(scan), None)])
+    kept, aside = sift([(photo, None), (str(empty), None), (str(scan), None)])
 
     assert kept[0] == photo
     assert isinstance(kept[1], Image.Image)  # a browser shows no TIFF
     assert kept[1].mode == "RGB"
     assert len(kept) == 2
-    assert len(said) == 1
-    assert "nothing.jpg" in said[0]
+    (sentence,) = aside
+    assert "nothing.jpg" in sentence
 
 
 def test_an_empty_gallery_stays_empty() -> None:
-    assert sift(None) == []
+    assert sift(None) == ([], ())
+    assert prepared((), 224) == ""
+
+
+def test_the_model_sees_squares_with_grey_for_what_is_transparent(tmp_path: Path) -> None:
+    cut_out = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
+    cut_out.paste((255, 0, 0, 255), (0, 0, 40, 40))
+    cut_out.save(tmp_path / "cut.png")
+    html = prepared([str(tmp_path / "cut.png")], side=64)
+    (data,) = re.findall(r"base64,([^\"]+)", html)
+    seen = np.asarray(Image.open(BytesIO(b64decode(data))), dtype=int)
+    assert seen.shape == (64, 64, 3)
+    for at, colour in {(32, 12): (255, 0, 0), (32, 52): (127, 127, 127), (4, 32): (0, 0, 0)}.items():
+        assert np.abs(seen[at] - colour).max() < 16  # it is a JPEG
+
+
+def test_only_uploaded_photos_come_back(photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    Image.new("RGB", (20, 20)).save(uploads / "mine.png")
+    (uploads / "torn.png").write_bytes(b"no picture")
+    monkeypatch.setattr(photos, "get_upload_folder", lambda: str(uploads))
+
+    asked = [str(uploads / "mine.png"), str(uploads / "torn.png"), str(uploads / "gone.png"), photo]
+    kept, aside = still_here([*asked, str(uploads / ".." / Path(photo).name)])
+
+    assert kept == [str(uploads / "mine.png")]
+    assert aside == ("4 photos are no longer on the server: drop them again.",)
+    assert still_here(kept) == (kept, ())

@@ -1,13 +1,28 @@
 from __future__ import annotations
 
+import json
+import re
+from html import unescape
+
+import pytest
+
 from demo.form import Form, SubjectForm
-from demo.sentence import pieces, reading
+from demo.sentence import add_word, chips, count_word, found_subjects, pieces
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.heatmap import colour_of
 
 
 def _form(prompt: str, *names: str) -> Form:
     return Form(prompt, tuple(SubjectForm(i, name, ("x.png",)) for i, name in enumerate(names)))
+
+
+def _drawn(form: Form) -> list[dict[str, str]]:
+    """The chips as the browser reads them: attributes, and the label under "text"."""
+    buttons = re.findall(r"<button ([^>]*)>([^<]*)</button>", chips(form))
+    return [
+        {key: unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', head)} | {"text": unescape(label)}
+        for head, label in buttons
+    ]
 
 
 def test_pieces_give_the_prompt_back() -> None:
@@ -20,31 +35,60 @@ def test_pieces_give_the_prompt_back() -> None:
     ]
 
 
-def test_words_carry_the_colour_of_their_card() -> None:
-    form = Form("a cat", (SubjectForm(3, "cat", ("x.png",)),))
-    assert f'<mark style="--subject:{colour_of(3)}">cat</mark>' in reading(form)
+def test_every_word_is_a_chip_and_marks_between_them_are_not() -> None:
+    form = _form("a cat, a robot and don't-know!", "cat")
+    assert [chip["text"] for chip in _drawn(form)] == ["a", "cat", "a", "robot", "and", "don't-know"]
+    assert re.sub(r"<[^>]*>", "", unescape(chips(form))) == form.prompt
 
 
-def test_what_is_amiss_is_said_beside_the_words_that_were_found() -> None:
-    html = reading(_form("a cat on the beach", "cat", "robot"))
-    assert ">cat</mark>" in html
-    assert "Subject 2, “robot”, is not in the prompt yet." in html
-    assert "Subject 1" not in html
+def test_a_chip_carries_the_colour_of_its_card_and_plain_ones_none() -> None:
+    form = Form("a black cat", (SubjectForm(3, "black cat", ("x.png",)),))
+    plain, owned = _drawn(form)
+    assert (owned["text"], owned["data-slot"], owned["style"]) == ("black cat", "3", f"--subject:{colour_of(3)}")
+    assert "data-slot" not in plain
+    assert "style" not in plain
 
 
-def test_a_card_without_name_or_photo_is_named() -> None:
-    form = Form("a cat", (SubjectForm(0, "", ("x.png",)), SubjectForm(1, "cat", ())))
-    html = reading(form)
-    assert "Subject 1 needs a name." in html
-    assert "Subject 2, “cat”, needs a photo." in html
+def test_a_word_beside_a_subject_can_join_it() -> None:
+    joins = {
+        chip["text"]: json.loads(chip["data-join"])
+        for chip in _drawn(_form("one black cat, white", "cat"))
+        if "data-join" in chip
+    }
+    assert joins == {"one": [], "black": [[0, "black cat"]], "white": []}  # a comma is between
+
+
+def test_a_name_that_the_prompt_lacks_is_a_dashed_chip() -> None:
+    form = _form("a cat on the beach", "cat", "robot")
+    assert [chip["data-add"] for chip in _drawn(form) if "data-add" in chip] == ["robot"]
+    assert found_subjects(form) == {0}
+
+
+def test_two_subjects_of_one_name_share_no_word() -> None:
+    form = _form("a cat", "cat", "cat")
+    assert found_subjects(form) == {0}
+    assert sum(chip["text"] == "cat" for chip in _drawn(form)) == 2  # one found, one dashed
 
 
 def test_nothing_typed_becomes_markup() -> None:
-    html = reading(_form("a <b>cat</b> & <script>", "<b>cat</b>", "<i>"))
-    assert "<b>" not in html
-    assert "<script>" not in html
-    assert "<i>" not in html
+    html = chips(_form('a <b>cat</b> & "quoted" <script>', "<b>cat</b>", '"><i>'))
+    assert not re.search(r"<(?!/?(?:button|p)\b)", html)
+    assert {chip["data-add"] for chip in _drawn(_form("a cat", '"><i>')) if "data-add" in chip} == {'"><i>'}
 
 
-def test_an_empty_prompt_is_no_fault() -> None:
-    assert "lacking" not in reading(Form("", ()))
+def test_an_empty_prompt_has_no_chips() -> None:
+    assert chips(_form("", "cat")) == ""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "longer"),
+    [("a cat on the beach.", "robot", "a cat on the beach and a robot"), ("snow, ", "owl", "snow and an owl")],
+)
+def test_a_name_is_written_at_the_end(prompt: str, name: str, longer: str) -> None:
+    assert add_word(prompt, name) == longer
+    assert count_word(longer, name) == 1
+
+
+def test_words_are_counted_whole() -> None:
+    assert count_word("a cat, a Cat and a caterpillar", "cat") == 2
+    assert count_word("a cat", "") == 0

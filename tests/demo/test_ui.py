@@ -10,10 +10,13 @@ import pytest
 from demo.examples import EXAMPLES, ToyBox
 from demo.form import SLOTS
 from demo.handlers import Generation
+from demo.keep import Shelf
 from demo.panels.compose import ComposePanel
+from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import SettingsPanel
 from demo.ui import build_ui, launch_options
+from mmdiff_core.errors import PromptError
 from tests.demo.stand_in import StandIn
 
 Values = dict[Any, Any]
@@ -22,20 +25,23 @@ Values = dict[Any, Any]
 @pytest.fixture
 def generation() -> Generation:
     model = StandIn()
-    compose, settings, actions, result = ComposePanel(ToyBox()), SettingsPanel(model), ActionPanel(), ResultPanel()
+    form = FormPanel(model, ComposePanel(ToyBox()), SettingsPanel(model))
+    actions, result = ActionPanel(), ResultPanel()
     with gr.Blocks():
-        for panel in (compose, settings, actions, result):
+        for panel in (form, actions, result):
             panel.render()
-    return Generation(model, compose, settings, actions, result)
+        form.render_faults()
+    return Generation(model, form, actions, result)
 
 
 @pytest.fixture
 def values(generation: Generation, photo: str) -> Values:
     """Two subjects in the first two cards."""
-    fields = {*generation.compose.fields, *generation.settings.fields}
-    values: Values = {field: field.value for field in fields}
-    compose = generation.compose
-    values |= {compose.count: 3, compose.prompt: " a cat and a robot ", generation.settings.seed: 4}
+    compose = generation.form.compose
+    values: Values = {field: field.value for field in generation.form.fields}
+    values |= {compose.count: 3, compose.prompt: " a cat and a robot ", generation.form.settings.seed: 4}
+    values[generation.form.settings.fresh] = False
+    values[generation.result.shelf] = Shelf()
     for card, name in zip(compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}
     for card in compose.cards[2:]:
@@ -44,18 +50,18 @@ def values(generation: Generation, photo: str) -> Values:
 
 
 def test_blank_cards_do_not_count(generation: Generation, values: Values) -> None:
-    form = generation.compose.read(values)
+    form = generation.form.read(values)
     assert form.prompt == "a cat and a robot"
     assert [(subject.slot, subject.name) for subject in form.subjects] == [(0, "cat"), (1, "robot")]
 
 
 def test_hidden_cards_do_not_count(generation: Generation, values: Values) -> None:
-    form = generation.compose.read(values | {generation.compose.count: 1})
+    form = generation.form.read(values | {generation.form.compose.count: 1})
     assert [subject.name for subject in form.subjects] == ["cat"]
 
 
 def test_removing_a_card_moves_the_others_up(generation: Generation, values: Values, photo: str) -> None:
-    compose = generation.compose
+    compose = generation.form.compose
     update = compose._remove(0, values | {compose.cards[1].strength: 0.5})
     first, second = compose.cards[:2]
     assert (update[first.name], update[first.photos], update[first.strength]) == ("robot", [photo], 0.5)
@@ -65,13 +71,13 @@ def test_removing_a_card_moves_the_others_up(generation: Generation, values: Val
 
 
 def test_no_more_cards_than_there_are(generation: Generation) -> None:
-    update = generation.compose._add(SLOTS)
-    assert update[generation.compose.count] == SLOTS
-    assert update[generation.compose.add]["visible"] is False
+    update = generation.form.compose._add(SLOTS)
+    assert update[generation.form.compose.count] == SLOTS
+    assert update[generation.form.compose.add]["visible"] is False
 
 
 def test_an_example_fills_the_page(generation: Generation) -> None:
-    compose = generation.compose
+    compose = generation.form.compose
     update = compose.fill(EXAMPLES[0].filling())
     assert update[compose.prompt] == EXAMPLES[0].prompt
     assert [update[card.name] for card in compose.cards] == ["cat", "robot", "", ""]
@@ -79,27 +85,122 @@ def test_an_example_fills_the_page(generation: Generation) -> None:
 
 
 def test_the_die_writes_a_prompt_only_where_there_is_none(generation: Generation) -> None:
-    compose, card = generation.compose, generation.compose.cards[0]
-    update = compose._roll(card, {card.name: "cat", compose.prompt: "my own cat"})
-    assert update[compose.prompt] == "my own cat"
-    assert "cat" in compose._roll(card, {card.name: "cat", compose.prompt: ""})[compose.prompt]
+    compose, card = generation.form.compose, generation.form.compose.cards[0]
+    update = compose._roll(card, {card.name: "cat", card.strength: 0.5, compose.prompt: "my own cat"})
+    assert (update[compose.prompt], update[card.strength]) == ("my own cat", 0.5)
+    assert "cat" in compose._roll(card, {card.name: "cat", card.strength: 1, compose.prompt: ""})[compose.prompt]
 
 
-def test_a_fault_is_said_before_anything_runs(generation: Generation, values: Values) -> None:
-    with pytest.raises(gr.Error, match='"robot" is not in the prompt') as raised:
-        generation.check(values | {generation.compose.prompt: "a cat"})
-    assert raised.value.print_exception is False
+def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Generation, values: Values) -> None:
+    checking = generation.check(values | {generation.form.compose.prompt: "a cat"})
+    told = next(checking)[generation.form.faults]
+    assert told["asked"]
+    assert told["faults"] == [
+        {"place": "name-2", "text": "“robot” is not in the prompt yet.", "level": "lacking"},
+    ]
+    with pytest.raises(gr.Error, match="robot") as raised:
+        next(checking)
+    assert raised.value.visible is False  # the page says it already
     assert generation.personalizer.log == []
 
 
+def test_what_only_the_model_finds_is_said_as_well(
+    generation: Generation, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PromptError("The subject comes too late in the prompt.")
+
+    monkeypatch.setattr(generation.personalizer, "validate", refuse)
+    told = next(generation.check(values))[generation.form.faults]
+    assert told["faults"] == [
+        {"place": "prompt", "text": "The subject comes too late in the prompt.", "level": "wrong"}
+    ]
+
+
 def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: Generation, values: Values) -> None:
-    fresh, seed = generation.settings.fresh, generation.settings.seed
-    assert seed in generation.check(values | {fresh: True})
-    assert seed not in generation.check(values | {fresh: False})
+    settings = generation.form.settings
+    (kept,) = generation.check(values)
+    assert (kept[settings.seed], kept[settings.last_seed]) == (4, 4)
+    drawn = {next(generation.check(values | {settings.fresh: True}))[settings.seed] for _ in range(5)}
+    assert len(drawn) > 1
+
+
+# ---------------------------------------------------------------- chips
+
+
+def _event(**data: object) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def test_a_word_goes_to_one_subject_and_from_another(generation: Generation, values: Values) -> None:
+    compose = generation.form.compose
+    first, second, third, fourth = compose.cards
+    update = compose._assign(_event(word="Robot", slot=0), values)
+    assert (update[first.name], update[second.name]) == ("Robot", "")
+    assert compose._assign(_event(word="cat", slot=None), values) == {first.name: ""}
+    update = compose._assign(_event(word="and", slot=3), values)
+    assert (update[compose.count], update[fourth.name]) == (4, "and")
+    assert third.name not in update
+
+
+def test_a_word_that_stands_twice_has_room_for_two(generation: Generation, values: Values) -> None:
+    compose = generation.form.compose
+    first, second, *_ = compose.cards
+    update = compose._assign(_event(word="cat", slot=1), values | {compose.prompt: "a cat and a cat"})
+    assert update == {second.name: "cat"}
+    update = compose._assign(_event(word="cat", slot=1), values)
+    assert update == {first.name: "", second.name: "cat"}
+
+
+def test_a_dashed_chip_writes_its_name_into_the_prompt(generation: Generation) -> None:
+    assert generation.form.compose._write(_event(name="owl"), "a cat") == "a cat and an owl"
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Values) -> None:
+    form, settings = generation.form, generation.form.settings
+    compose = form.compose
+    record = {
+        "prompt": "a robot",
+        "subjects": [{"name": "robot", "strength": 0.5, "photos": 3}],
+        "seed": 77,
+        "steps": 9,
+        "guidance": 99,  # no good: stays out
+        "parts": {"refiner": False},
+        "model": "unknown to the form",
+    }
+    update = form.restore(record)
+    first, second, *_ = compose.cards
+    assert (update[compose.prompt], update[compose.count]) == ("a robot", 1)
+    assert (update[first.name], update[first.strength]) == ("robot", 0.5)
+    assert first.photos not in update  # a picture does not hold its photos
+    assert (update[second.name], update[second.photos]) == ("", None)
+    assert (update[settings.seed], update[settings.fresh], update[settings.steps]) == (77, False, 9)
+    assert settings.guidance not in update
+    assert update[settings.parts] == ["vision_text", "image_branch", "null_token"]
+    assert set(update) <= set(form.targets())
+    read = form.read(values | {field: value for field, value in update.items() if field in values})
+    assert read.request().parts.refiner is False
+
+
+def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:
+    form = generation.form
+    assert form.restore({"start_step": 3})[form.settings.start_step] == 3
+    assert len(form.restore({"start_step": 3})) == 2  # the number of cards is named and left alone
+    assert form.restore({"strengths": {1: 0.7}})[form.compose.cards[1].strength] == 0.7
+    assert form.restore({}) == {form.compose.count: gr.skip()}
+
+
+def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation) -> None:
+    settings = generation.form.settings
+    assert settings._preset(1.0) == (settings.defaults.steps, settings.defaults.start_step)
+    assert settings._preset(2.0) == (12, 2)
 
 
 def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -> None:
-    run = generation.run(values | {generation.settings.pictures: 2})
+    run = generation.run(values | {generation.form.settings.pictures: 2})
     assert "photos" in next(run).props["live"]["progress"]["text"]
     assert generation.personalizer.log == []  # Stop is heard from here on
     next(run)
@@ -108,7 +209,7 @@ def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -
 
 
 def test_a_run_ends_with_every_picture(generation: Generation, values: Values) -> None:
-    updates = list(generation.run(values | {generation.settings.pictures: 2}))
+    updates = list(generation.run(values | {generation.form.settings.pictures: 2}))
     assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
     assert generation.personalizer.log[-1] == "finished"
 

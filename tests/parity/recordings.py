@@ -74,3 +74,12 @@ def assert_same(ours: Tensor, recorded: Tensor, tolerance: float = TOLERANCE) ->
     """Fails with the figure if the outputs are further apart than the tolerance."""
     found = difference(ours, recorded)
     assert found <= tolerance, f"{found:.2e} apart"
+
+
+def write_release(folder: Path) -> None:
+    """The recorded checkpoint as the three files that the official code writes."""
+    recorded = tensors("ckpt_A")
+    groups = {name.split("/")[1] for name in recorded if name.startswith("custom/")}
+    torch.save(below(recorded, "unet_adapter/"), folder / "unet_adapter_weights.bin")
+    torch.save(below(recorded, "text_encoder_adapter/"), folder / "text_encoder_adapter_weights.bin")
+    torch.save({g: below(recorded, f"custom/{g}/") for g in groups}, folder / "custom_weights.bin")

@@ -17,6 +17,10 @@ from tests.parity.recordings import assert_same, below, configs, tensors
 
 @pytest.fixture(scope="module")
 def encoders() -> tuple[TextEncoder, TextEncoder]:
+    return base_encoders()
+
+
+def base_encoders() -> tuple[TextEncoder, TextEncoder]:
     """The recorded frozen text encoders of SDXL's shape."""
     kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
     return tuple(_encoder(name, kind) for name, kind in kinds.items())

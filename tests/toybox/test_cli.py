@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import re
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 
 from mmdiff_core.cli import main
-from mmdiff_core.toybox import NOUNS, toy_photos
+from mmdiff_core.toybox import random_scene, render, sheets, toy_photos
+from mmdiff_core.toybox.dataset import to_bytes
+from mmdiff_core.toybox.vocabulary import Vocabulary
 
 
 def command(*words: str) -> list[Path]:
@@ -34,11 +37,29 @@ def test_toy_writes_different_views_of_one_toy(tmp_path: Path) -> None:
     assert all(np.array_equal(photo, np.asarray(other)) for photo, other in zip(photos, again, strict=True))
 
 
-def test_sheet_has_every_noun_and_the_places(tmp_path: Path) -> None:
+def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Vocabulary(("cat", "owl"), ("beach", "kitchen", "stage"), ("photo", "pixel art"), ("hat",))
+    monkeypatch.setattr(sheets, "WHOLE_WORLD", small)
     written = command("sheet", "--size", "16", "--out", str(tmp_path))
-    assert {path.name for path in written} == {f"noun_{noun}.png" for noun in NOUNS} | {"places.png", "scenes.png"}
-    assert Image.open(tmp_path / "noun_cat.png").size == (8 * 16, 3 * 16)
-    assert np.asarray(Image.open(tmp_path / "places.png")).std() > 10
+    names = {"noun_cat", "noun_owl", "places", "styles", "accessories", "scenes"}
+    assert {path.stem for path in written} == names
+    for path in written:
+        assert np.asarray(Image.open(path)).std() > 10
+    rows = {name: [row.texts for row in rows] for name, rows in sheets.world_sheets(random.Random(0))}
+    assert rows["places"] == [("beach",), ("kitchen",), ("stage",)]
+    assert rows["styles"] == [("photo",), ("pixel art",)]
+    assert rows["accessories"] == [("hat",)]
+
+
+def test_a_sheet_shows_its_pictures_under_their_labels() -> None:
+    scenes = tuple(random_scene(random.Random(seed), 1) for seed in (1, 2))
+    sheet = np.asarray(sheets.contact_sheet([sheets.Row(("two scenes",), scenes)], 32))
+    pictures = to_bytes(render(scenes, 32).images).permute(0, 2, 3, 1).numpy()
+    band = sheet.shape[0] - 32 - (sheet.shape[1] // 2 - 32)
+    assert band > 8
+    assert (sheet[:band] < 128).any()  # letters
+    pitch = sheet.shape[1] // 2
+    assert all(np.array_equal(sheet[band : band + 32, i * pitch : i * pitch + 32], pictures[i]) for i in range(2))
 
 
 @pytest.mark.parametrize(

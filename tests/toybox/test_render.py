@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmdiff_core.errors import SettingsError
 from mmdiff_core.toybox import NOUNS, PLACES, Caption, PlacedToy, Scene, make_toy, random_scene, render
 from mmdiff_core.toybox.canvas import Canvas
 from mmdiff_core.toybox.colours import RGB
@@ -15,7 +16,7 @@ from mmdiff_core.toybox.places import PLACES as PLACE_TABLE
 from mmdiff_core.toybox.places import backdrop
 from mmdiff_core.toybox.shading import soft_shadow
 from mmdiff_core.toybox.shapes import BOX_ROUNDING, MISS, Shape, Triple, hit, normal
-from mmdiff_core.toybox.toys import Accessory
+from mmdiff_core.toybox.toys import ACCESSORIES, Accessory
 
 NO_CAPTION = Caption("", (), "")
 
@@ -152,6 +153,23 @@ def test_wearing_a_hat_adds_to_the_top() -> None:
     a, b = render([bare, hatted], 64).masks[:, 0]
     assert int(b.any(1).int().argmax()) < int(a.any(1).int().argmax())
     assert not (a & ~b).any()
+
+
+@pytest.mark.parametrize("kind", ACCESSORIES)
+def test_an_accessory_shows_on_every_toy_that_can_wear_it(kind: str) -> None:
+    for noun in NOUNS:
+        bare = alone(noun, height=0.5, yaw=0.0)
+        if not bare.toys[0].toy.can_wear:
+            continue
+        dressed = replace(bare, toys=(replace(bare.toys[0], wearing=Accessory(kind, "red")),))
+        before, after = render([bare, dressed], 64).images
+        changed = (before - after).abs().amax(0) > 0.05
+        assert int(changed.sum()) > 8, noun
+
+
+def test_a_toy_without_a_head_wears_nothing() -> None:
+    with pytest.raises(SettingsError, match="no place for a bow"):
+        make_toy("teapot", 1).parts(Accessory("bow", "red"))
 
 
 def test_pictures_are_in_range_and_places_differ() -> None:

@@ -12,10 +12,11 @@ import torch
 
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.toybox import HELD_OUT, NOUNS, PLACES, Scene, random_scene, reference_scene, render
-from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS
+from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
 from mmdiff_core.toybox.colours import COLOURS, PATTERNS
-from mmdiff_core.toybox.dataset import UNSEEN_PAIRS
+from mmdiff_core.toybox.dataset import UNSEEN_PAIRS, UNSEEN_STYLED
 from mmdiff_core.toybox.layout import half_width
+from mmdiff_core.toybox.styles import PHOTO, STYLES
 from mmdiff_core.toybox.toys import make_toy
 
 
@@ -31,11 +32,13 @@ def occurrence(text: str, name: str, nth: int) -> int:
     return found[nth].start()
 
 
-def test_the_world_has_twelve_nouns_and_eight_places() -> None:
-    assert len(set(NOUNS)) == 12
-    assert len(set(PLACES)) == 8
+def test_the_world_is_as_large_as_it_should_be_and_has_words_for_everything() -> None:
+    assert len(set(NOUNS)) == len(NOUNS) >= 22
+    assert len(set(PLACES)) == len(PLACES) >= 12
+    assert len(set(STYLES)) == len(STYLES) >= 4
     assert set(NOUN_WORDS) == set(NOUNS)
     assert set(PLACE_WORDS) == set(PLACES)
+    assert {PHOTO, *STYLE_WORDS} == set(STYLES)
 
 
 def test_a_seed_is_one_identity_and_another_seed_another() -> None:
@@ -102,11 +105,20 @@ def test_detailed_captions_say_the_colours_and_short_ones_do_not() -> None:
             main, second, _ = placed.toy.look.names
             assert main in scene.caption.detailed
             assert second in scene.caption.detailed
-        assert {colour for colour in COLOURS if re.search(rf"\b{colour}\b", scene.caption.text)} == worn
+        text = scene.caption.text
+        for phrase in PLACE_WORDS[scene.place]:  # "on a green hill" is no toy's colour
+            text = text.replace(phrase, "")
+        assert {colour for colour in COLOURS if re.search(rf"\b{colour}\b", text)} == worn
 
 
-def test_place_words_name_one_place_only_and_no_toy() -> None:
+def test_nouns_have_words_of_their_own() -> None:
+    words = [word for synonyms in NOUN_WORDS.values() for word in synonyms]
+    assert len(set(words)) == len(words)
+
+
+def test_place_and_style_words_name_one_thing_only_and_no_toy() -> None:
     words = [phrase for phrases in PLACE_WORDS.values() for phrase in phrases]
+    words += [phrase for before, after in STYLE_WORDS.values() for phrase in (*before, *after)]
     assert len(set(words)) == len(words)
     nouns = {word for synonyms in NOUN_WORDS.values() for word in synonyms}
     assert not [(w, n) for w in words for n in nouns if re.search(rf"\b{n}\b", w)]
@@ -182,9 +194,49 @@ def test_held_out_toys_and_pairs_are_never_trained_on() -> None:
         assert all(placed.toy.seed < HELD_OUT for placed in scene.toys)
         shown = [scene, *(reference_scene(rng, placed.toy, scene) for placed in scene.toys)]
         assert not {(p.toy.noun, s.place) for s in shown for p in s.toys} & UNSEEN_PAIRS
-    unseen = scenes(300, 9, identities="held_out")
+        assert not {(p.toy.noun, s.place, s.style) for s in shown for p in s.toys} & UNSEEN_STYLED
+    unseen = scenes(900, 9, identities="held_out")
     assert all(placed.toy.seed >= HELD_OUT for scene in unseen for placed in scene.toys)
     assert {(p.toy.noun, s.place) for s in unseen for p in s.toys} & UNSEEN_PAIRS
+    assert {(p.toy.noun, s.place, s.style) for s in unseen for p in s.toys} & UNSEEN_STYLED
+
+
+def test_training_meets_every_noun_place_and_style_of_what_it_never_meets_together() -> None:
+    """Otherwise what is unseen would be unknown."""
+    seen = [(p.toy.noun, s.place, s.style) for s in scenes(2500, 11) for p in s.toys]
+    pairs = {(noun, place) for noun, place, _ in seen}
+    for noun, place in UNSEEN_PAIRS:
+        assert noun in NOUNS
+        assert place in PLACES
+        assert len({p for n, p in pairs if n == noun}) > len(PLACES) / 2
+        assert len({n for n, p in pairs if p == place}) > len(NOUNS) / 2
+    styled = {(noun, style) for noun, _, style in seen}
+    for noun, place, style in UNSEEN_STYLED:
+        assert (noun, place) in pairs
+        assert (noun, style) in styled
+        assert style != PHOTO
+
+
+def test_pictures_of_every_style_are_drawn_and_their_captions_say_so() -> None:
+    drawn = scenes(600, 12)
+    share = {style: sum(s.style == style for s in drawn) / len(drawn) for style in STYLES}
+    assert 0.3 < share[PHOTO] < 0.5
+    assert min(share.values()) > 0.12
+    for scene in drawn:
+        for text in (scene.caption.text, scene.caption.detailed):
+            named = {
+                style
+                for style, (before, after) in STYLE_WORDS.items()
+                for words in (*before, *after)
+                if re.search(rf"(^|\s){re.escape(words)}(,|\s|$)", text)
+            }
+            assert named == ({scene.style} - {PHOTO}), text
+
+
+def test_reference_photos_are_photos() -> None:
+    rng = random.Random(13)
+    for scene in scenes(60, 13):
+        assert reference_scene(rng, scene.toys[0].toy, scene).style == PHOTO
 
 
 def test_toys_fit_the_width() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,16 @@ import torch
 from diffusers import AutoencoderKL
 
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.toybox.dataset import HELD_OUT, random_scene
+from mmdiff_core.errors import TrainingError
+from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
+from mmdiff_core.toybox.colours import COLOURS
+from mmdiff_core.toybox.dataset import HELD_OUT, Rendered, Scene, random_scene, render
+from mmdiff_core.toybox.toys import ACCESSORIES
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training import data
-from mmdiff_core.training.create import create_autoencoder
+from mmdiff_core.training.create import captions, create_autoencoder, create_tokenizer
 from mmdiff_core.training.recipes import RECIPES
+from mmdiff_core.training.run import POOL, RunOptions, filling_beside
 
 RECIPE = replace(RECIPES["rehearsal"], pool=24)
 
@@ -24,10 +32,21 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "SHARD", 8)
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rendered")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "SHARD", 8)
+        data.Pool(folder, RECIPE).fill()
+    return folder
+
+
 @pytest.fixture
-def pool(tmp_path: Path, small_shards: None) -> data.Pool:
+def pool(tmp_path: Path, rendered: Path, small_shards: None) -> data.Pool:
+    """A pool of one's own."""
+    shutil.copytree(rendered, tmp_path / "pool")
     pool = data.Pool(tmp_path / "pool", RECIPE)
-    pool.fill()
+    pool.refresh()
     return pool
 
 
@@ -98,6 +117,44 @@ def test_photo_pairs_show_one_toy_twice(pool: data.Pool) -> None:
     assert not torch.equal(photos[:, 0], photos[:, 1])
 
 
+@pytest.mark.parametrize("world", [FIRST_WORLD, WHOLE_WORLD])
+def test_stream_draws_from_the_world_of_its_recipe(
+    world: Vocabulary, small_shards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Scene] = []
+
+    def noting(scenes: list[Scene], size: int, device: str) -> Rendered:
+        drawn.extend(scenes)
+        return render(scenes, 8, device)
+
+    monkeypatch.setattr(data, "render", noting)
+    stream = data.Stream(replace(RECIPE, world=world), seed=9)
+    stream.samples(40)
+    stream.pictures(150)
+    stream.photo_pairs(10)
+    assert {scene.place for scene in drawn} == set(world.places)
+    assert {scene.style for scene in drawn} == set(world.styles)
+    assert {placed.toy.noun for scene in drawn for placed in scene.toys} == set(world.nouns)
+
+
+def test_recipes_name_their_worlds(tmp_path: Path) -> None:
+    worlds = {name: recipe.world for name, recipe in RECIPES.items()}
+    assert worlds["cpu"] == worlds["rehearsal"] == FIRST_WORLD
+    assert worlds["gpu"] == WHOLE_WORLD
+    RECIPES["gpu"].write(tmp_path)
+    assert json.loads((tmp_path / "recipe.json").read_text())["world"]["places"] == list(WHOLE_WORLD.places)
+
+
+def test_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
+    shapes = RECIPES["gpu"].shapes
+    tokenizer = create_tokenizer(shapes, captions(0, 4000))
+    nouns = [word for words in NOUN_WORDS.values() for word in words]
+    styles = [phrase for pair in STYLE_WORDS.values() for phrases in pair for phrase in phrases]
+    places = [phrase for phrases in PLACE_WORDS.values() for phrase in phrases]
+    words = {word for text in (*nouns, *styles, *places, *COLOURS, *ACCESSORIES) for word in text.split()}
+    assert not [word for word in words if word.isalpha() and len(tokenizer.tokenize(word)) > 1]
+
+
 def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="pool"):
         data.Pool(tmp_path / "none", RECIPE).refresh()
@@ -107,3 +164,18 @@ def test_training_never_sees_a_held_out_identity() -> None:
     rng = random.Random(0)
     assert all(placed.toy.seed < HELD_OUT for _ in range(300) for placed in random_scene(rng).toys)
     assert all(p.toy.seed >= HELD_OUT for _ in range(50) for p in random_scene(rng, identities="held_out").toys)
+
+
+def test_a_pool_fills_beside_the_stages_of_a_gpu(tmp_path: Path) -> None:
+    options = RunOptions(tmp_path, (POOL, "base"), device="cuda", workers=2)  # rendering touches no GPU
+    with filling_beside(RECIPE, options) as filled:
+        filled()
+        pool = data.Pool(tmp_path / POOL, RECIPE)
+        pool.refresh()
+        assert len(pool.samples(4).captions) == 4
+
+
+def test_a_pool_that_cannot_be_filled_is_named(tmp_path: Path) -> None:
+    options = RunOptions(tmp_path, (POOL, "base"), device="cuda")
+    with filling_beside(replace(RECIPE, size=0), options) as filled, pytest.raises(TrainingError, match="the pool"):
+        filled()

@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ from mmdiff_core.training.recipes import ConditionMix, LossWeights, StageSetting
 from mmdiff_core.types import GenerateRequest, ImageFeatures, PromptTokens, Recording, Stream, Subject
 
 SHEET_PICTURES = 8
+TEXTS_KEPT = 2**18
 ONE_PHOTO = 0.7  # share of the subjects that show one photo; the others show all
 
 
@@ -111,7 +113,7 @@ class FlowMatching(nn.Module):
 
 
 class DiffusionStage:
-    """Trains the UNet (base), the adapter, or both and the text encoder (joint) of a model folder."""
+    """Trains the UNet and the text encoder (base), the adapter, or all three (joint) of a model folder."""
 
     def __init__(
         self, name: str, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, source: Source,
@@ -121,9 +123,10 @@ class DiffusionStage:
         self.backbone, self.adapter = backbone, adapter
         self.source, self.held_out = source, held_out.samples(SHEET_PICTURES)
         self.rng = random.Random(seed)
+        self._read = lru_cache(TEXTS_KEPT)(self._tokenize)  # a pool says the same again, and reading costs 0.5 ms
         self.network = FlowMatching(backbone, adapter, losses, photos=name != "base")
         parts: Mapping[str, tuple[nn.Module, ...]] = {
-            "base": (backbone.unet,),
+            "base": (backbone.unet, backbone.text_encoders[0]),  # the contrast taught it toys, not relations or styles
             "adapter": (adapter,),
             "joint": (backbone.unet, backbone.text_encoders[0], adapter),
         }
@@ -169,19 +172,17 @@ class DiffusionStage:
         """The row's prompt: with photos the plain one, without them a description, the plain one or nothing."""
         caption = samples.captions[row]
         if photos[row].any():
-            return self._named(caption.text, caption.names)
+            return self._read(caption.text, caption.names)
         if self.rng.random() < self.mix.empty / (self.mix.empty + self.mix.described):
-            return self._unnamed("")
+            return self._read("")
         # Without a photo a toy of that noun may look any way, or the way that the words say.
-        return self._unnamed(self.rng.choice((caption.detailed, caption.detailed, caption.text)))
+        return self._read(self.rng.choice((caption.detailed, caption.detailed, caption.text)))
 
-    def _named(self, text: str, names: tuple[str, ...]) -> PromptTokens:
-        tokens = tokenize(self.backbone.tokenizers[0], *find_words(text, names))
+    def _tokenize(self, text: str, names: tuple[str, ...] = ()) -> PromptTokens:
+        """The words of the subjects named; -1 for those that are not."""
+        found = find_words(text, names) if names else (text, ())
+        tokens = tokenize(self.backbone.tokenizers[0], *found)
         return replace(tokens, words=F.pad(tokens.words, (0, SUBJECTS - len(names)), value=-1))
-
-    def _unnamed(self, text: str) -> PromptTokens:
-        tokens = tokenize(self.backbone.tokenizers[0], text)
-        return replace(tokens, words=torch.full((1, SUBJECTS), -1))
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
@@ -216,7 +217,6 @@ class DiffusionStage:
         self.network.eval()
         if self.name != "adapter":
             self.backbone.unet.save_pretrained(self.folder / "unet")
-        if self.name == "joint":
             self.backbone.text_encoders[0].save_pretrained(self.folder / "text_encoder")
         if self.name != "base":
             save_adapter(self.adapter, self.folder / "adapter.safetensors")

@@ -1,0 +1,45 @@
+"""What a person was at, kept in their own browser: words and numbers for good, photos as long as the tab is open.
+
+The browser keeps of a photo only the name of the uploaded file; the server holds the file for a day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from demo.form import SLOTS
+from demo.theme import static
+from mmdiff_core.types import ALL_PARTS
+
+LOADING = static("draft_load.js")
+
+_PARTS = tuple(vars(ALL_PARTS))
+
+
+def saving(names: Sequence[str]) -> str:
+    """JavaScript that keeps the inputs of an event under these names."""
+    return static("draft_save.js").replace("NAMES", json.dumps(list(names)))
+
+
+def record(kept: object) -> dict[str, Any]:
+    """What the browser kept, in the layout of a picture's settings; {} where it kept nothing that can be read."""
+    if not isinstance(kept, dict):
+        return {}
+    found = {key: value for key, value in kept.items() if "-" not in key and value is not None}
+    if isinstance(found.get("parts"), list):
+        found["parts"] = {name: name in found["parts"] for name in _PARTS}
+    count = kept.get("count")
+    if isinstance(count, int) and 1 <= count <= SLOTS:
+        found["subjects"] = [_subject(kept, number) for number in range(1, count + 1)]
+    return found
+
+
+def _subject(kept: Mapping[str, Any], number: int) -> dict[str, Any]:
+    strength, photos = kept.get(f"strength-{number}"), kept.get(f"photos-{number}")
+    return {
+        "name": str(kept.get(f"name-{number}") or ""),
+        "strength": strength if isinstance(strength, int | float) else 1.0,
+        "photos": photos if isinstance(photos, list) else [],
+    }

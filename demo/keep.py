@@ -1,0 +1,109 @@
+"""This session's finished pictures, for what is made of them on demand: one zip, or an animated file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from demo.reproduce import python_source, shell_command
+from mmdiff_core.animation import Kind, animated, growth_frames
+from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.export import archive
+from mmdiff_core.heatmap import colour_of
+from mmdiff_core.types import STREAMS, Picture, Stream
+
+MOST_PICTURES = 16  # as many as the viewer's shelf holds
+MOST_BYTES = 256 * 2**20  # of maps; those of a large model weigh a hundred megabytes a picture
+KINDS: tuple[Kind, ...] = ("webp", "gif")
+RESTORED = ("prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished picture, its previews, one per step, and its subjects' cards and photos' file names."""
+
+    picture: Picture
+    previews: tuple[Image.Image, ...]
+    slots: tuple[int, ...]
+    photos: tuple[tuple[str, ...], ...]
+
+    @property
+    def colours(self) -> list[str]:
+        """One per subject, that of its card."""
+        return [colour_of(slot) for slot in self.slots]
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the maps."""
+        records = self.picture.maps.records if self.picture.maps else ()
+        return sum(maps.nbytes for record in records for maps in record.streams.values())
+
+    def zipped(self, stream: Stream) -> bytes:
+        """Everything about the picture in one zip, and how to make it again."""
+        settings = self.picture.settings
+        notes = {"reproduce.py": python_source(settings, self.photos)}
+        command = shell_command(settings, self.photos)
+        notes |= {"reproduce.sh": command + "\n"} if command else {}
+        return archive(self.picture, self.previews, stream, self.colours, notes)
+
+    def animation(self, stream: Stream, kind: Kind) -> bytes:
+        """The picture coming to be."""
+        return animated(growth_frames(self.picture, self.previews, stream, self.colours), kind)
+
+
+class Shelf:
+    """The newest pictures of one session, by the names that the viewer knows them by."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Kept] = {}
+
+    def add(self, name: str, kept: Kept) -> None:
+        """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
+        self._kept[name] = kept
+        while len(self._kept) > 1 and (
+            len(self._kept) > MOST_PICTURES or sum(kept.weight for kept in self._kept.values()) > MOST_BYTES
+        ):
+            del self._kept[next(iter(self._kept))]
+
+    def get(self, name: object) -> Kept:
+        """A picture.
+
+        Raises:
+            PhotoError: it has left the shelf, or was never on it.
+        """
+        if not isinstance(name, str) or name not in self._kept:
+            raise PhotoError("This picture's maps are no longer kept here: generate it again with the same seed.")
+        return self._kept[name]
+
+
+def stream_of(wish: object) -> Stream:
+    """The kind of map that a page asked for."""
+    for stream in STREAMS:
+        if stream == wish:
+            return stream
+    raise SettingsError(f"The kind of heatmap must be one of {', '.join(STREAMS)}.")
+
+
+def kind_of(wish: object) -> Kind:
+    """The kind of animated file that a page asked for."""
+    for kind in KINDS:
+        if kind == wish:
+            return kind
+    raise SettingsError(f"The kind of file must be one of {', '.join(KINDS)}.")
+
+
+def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the settings inside a picture goes back into the fields.
+
+    Photos are numbers there; a path that somebody wrote in is left out.
+    """
+    record = {name: settings[name] for name in RESTORED if name in settings}
+    subjects = settings.get("subjects")
+    if isinstance(subjects, Sequence) and all(isinstance(subject, Mapping) for subject in subjects):
+        record["subjects"] = [
+            {"name": subject.get("name", ""), "strength": subject.get("strength"), "photos": 0} for subject in subjects
+        ]
+    return record

@@ -1,0 +1,111 @@
+"""Maps of attention on their way to the browser: 8 bits a pixel, in base64.
+
+Letters as in ``mmdiff_core.types``; K is the number of steps that a kind of map was recorded at.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import torch
+
+from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.types import Stream
+
+
+class PackedMap(TypedDict):
+    """A map of attention: h * w bytes in base64; byte 0 stands for ``lo`` and byte 255 for ``hi``."""
+
+    h: int
+    w: int
+    lo: float
+    hi: float
+    data: str
+
+
+class PackedGroup(TypedDict):
+    """The maps of all layers of one size, averaged over the layers.
+
+    ``data`` holds K * S * h * w bytes in base64, ``ranges`` K * S pairs of little-endian float32: what bytes 0 and
+    255 of the map stand for. ``steps`` are the K steps, counted from 0.
+    """
+
+    h: int
+    w: int
+    layers: int
+    steps: list[int]
+    data: str
+    ranges: str
+
+
+class PackedMaps(TypedDict):
+    """All maps of a picture: per kind, one group per size, the finest first. ``steps`` counts the picture's steps."""
+
+    steps: int
+    streams: dict[Stream, list[PackedGroup]]
+
+
+StepPack = dict[Stream, list[PackedMap]]  # per kind of map, one per subject
+
+
+def pack_map(values: np.ndarray) -> PackedMap:
+    """(h, w) float -> 8 bits a pixel between its own lowest and highest value."""
+    data, ranges = _to_bytes(values[None, None])
+    lo, hi = map(float, ranges[0, 0])
+    return {"h": values.shape[0], "w": values.shape[1], "lo": lo, "hi": hi, "data": _base64(data)}
+
+
+def pack_step(maps: AttentionMaps, step: int) -> StepPack:
+    """The maps of one step (counted from 0), averaged over layers; kinds that the step has not are left out."""
+    recorded = {stream for record in maps.records if record.step == step for stream in record.streams}
+    subjects = range(len(maps.subjects))
+    return {
+        stream: [pack_map(maps.at(i, stream, step)) for i in subjects] for stream in maps.streams if stream in recorded
+    }
+
+
+def pack_maps(maps: AttentionMaps, newest: bool = False) -> PackedMaps:
+    """Every step's maps, or the newest step's alone, which then counts as the only one."""
+    steps = maps.steps[-1:] if newest else maps.steps
+    records = [record for record in maps.records if record.step in steps]
+    sizes = sorted({record.size for record in records}, key=lambda size: -size[0] * size[1])
+    streams: dict[Stream, list[PackedGroup]] = {}
+    for stream in maps.streams:
+        having = [record for record in records if stream in record.streams]
+        groups = ([record for record in having if record.size == size] for size in sizes)
+        if having:
+            streams[stream] = [_pack_group(group, stream, steps) for group in groups if group]
+    return {"steps": len(steps), "streams": streams}
+
+
+def _pack_group(records: Sequence[StepMaps], stream: Stream, steps: Sequence[int]) -> PackedGroup:
+    """Records of one size; heads kept apart are averaged."""
+    by_step: dict[int, list[torch.Tensor]] = {}
+    for record in records:
+        values = record.streams[stream].float()
+        by_step.setdefault(record.step, []).append(values if values.ndim == 3 else values.mean(1))
+    maps = torch.stack([torch.stack(layers).mean(0) for layers in by_step.values()]).numpy()  # (K, S, h, w)
+    data, ranges = _to_bytes(maps)
+    return {
+        "h": maps.shape[2],
+        "w": maps.shape[3],
+        "layers": len({record.layer for record in records}),
+        "steps": [steps.index(step) for step in by_step],
+        "data": _base64(data),
+        "ranges": _base64(ranges.astype("<f4")),
+    }
+
+
+def _to_bytes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(K, S, h, w) float -> the same as uint8, and the range of each map (K, S, 2)."""
+    lo, hi = maps.min((2, 3)), maps.max((2, 3))
+    scale = np.divide(255, hi - lo, out=np.zeros_like(hi), where=hi > lo)
+    scaled = (maps - lo[..., None, None]) * scale[..., None, None]
+    return scaled.round().astype(np.uint8), np.stack([lo, hi], axis=-1)
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.tobytes()).decode()

@@ -1,0 +1,129 @@
+// The prompt's words: a menu hands a word to a subject. Gradio gives `element`, `props`, `watch` and `trigger`.
+//
+// A chip is button.word with data-word, data-slot where a subject owns it, and data-join, pairs of a slot and the longer
+// name that the neighbouring subject would have with this word. A dashed chip, data-add, writes a name into the prompt.
+
+const ground = element.parentElement; // holds the menu, which stays while the chips are drawn anew
+let menu = null;
+let returning = null; // the word that gets the focus back when the chips are drawn anew
+
+const spoken = (key) => document.querySelector("#spoken [data-nobody]")?.dataset[key] ?? "";
+const chipsHere = () => [...element.querySelectorAll("button.word")];
+const nameOf = (slot) => document.querySelector(`#name-${slot + 1} :is(input, textarea)`)?.value.trim() ?? "";
+const colours = props.colours;
+
+/** One chip is in the tab order; arrows reach the others. */
+function rove(chosen) {
+  for (const chip of chipsHere()) chip.tabIndex = chip === chosen ? 0 : -1;
+}
+
+function dress() {
+  const chips = chipsHere();
+  for (const chip of chips) {
+    const { word, slot, add } = chip.dataset;
+    const owner = slot === undefined ? spoken("plainWord") : `${spoken("subject")} ${Number(slot) + 1}`;
+    chip.setAttribute("aria-label", add ? `${add}: ${spoken("addToPrompt")}` : `${word}, ${owner}`);
+    if (add) chip.title = spoken("addToPrompt");
+  }
+  const back = returning === null ? null : chips.find((chip) => chip.dataset.word === returning);
+  rove(back ?? menu?.chip ?? chips[0]);
+  back?.focus({ preventScroll: true });
+  returning = null;
+}
+
+// ------------------------------------------------------------------ the menu
+
+function choicesOf(chip) {
+  const { word, slot } = chip.dataset;
+  const owner = slot === undefined ? null : Number(slot);
+  const joins = JSON.parse(chip.dataset.join ?? "[]").map(([to, name]) => ({ slot: to, word: name, label: name }));
+  const cards = Array.from({ length: props.cards }, (_, to) => to).filter((to) => to !== owner);
+  const choices = cards.map((to) => ({ slot: to, word, label: `${spoken("subject")} ${to + 1}`, was: nameOf(to) }));
+  if (props.cards < colours.length) choices.push({ slot: props.cards, word, label: spoken("newSubject") });
+  if (owner !== null) choices.push({ slot: null, word, label: spoken("nobody") });
+  return [...joins, ...choices];
+}
+
+function itemFor(choice) {
+  const item = document.createElement("button");
+  Object.assign(item, { type: "button", tabIndex: -1 });
+  item.setAttribute("role", "menuitem");
+  if (choice.slot !== null) item.style.setProperty("--subject", colours[choice.slot]);
+  const made = (tag, textContent) => Object.assign(document.createElement(tag), { textContent });
+  item.append(made("i", ""), made("span", choice.label));
+  if (choice.was) item.append(made("small", choice.was));
+  item.addEventListener("click", () => {
+    returning = choice.word;
+    close();
+    trigger("assign", { word: choice.word, slot: choice.slot });
+  });
+  return item;
+}
+
+function openMenu(chip) {
+  close();
+  menu = document.createElement("div");
+  menu.className = "word-menu";
+  menu.setAttribute("role", "menu");
+  menu.setAttribute("aria-label", chip.dataset.word);
+  menu.append(...choicesOf(chip).map(itemFor));
+  Object.assign(menu, { chip, place: chipsHere().indexOf(chip) });
+  ground.append(menu);
+  const [box, frame] = [chip.getBoundingClientRect(), ground.getBoundingClientRect()];
+  menu.style.left = `${Math.min(box.left - frame.left, Math.max(0, frame.width - menu.offsetWidth))}px`;
+  menu.style.top = `${box.bottom - frame.top + 4}px`;
+  chip.setAttribute("aria-expanded", "true");
+  menu.firstElementChild.focus();
+}
+
+function close(focus = false) {
+  if (!menu) return;
+  const { chip } = menu;
+  menu.remove();
+  menu = null;
+  chip.removeAttribute("aria-expanded");
+  if (focus) chip.focus();
+}
+
+function step(nodes, by) {
+  const at = nodes.indexOf(document.activeElement);
+  const next = nodes[(at + by + nodes.length) % nodes.length];
+  if (nodes[0]?.matches(".word")) rove(next);
+  next?.focus();
+}
+
+// ------------------------------------------------------------------ what the person does
+
+element.addEventListener("click", (event) => {
+  const chip = event.target.closest("button.word");
+  if (!chip) return;
+  if (chip.dataset.add) return trigger("write", { name: chip.dataset.add });
+  if (menu?.chip === chip) return close(true);
+  rove(chip);
+  openMenu(chip);
+});
+
+ground.addEventListener("keydown", (event) => {
+  const inMenu = Boolean(menu?.contains(event.target));
+  const nodes = inMenu ? [...menu.children] : chipsHere();
+  const [back, forth] = inMenu ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
+  if (event.key === "Escape") close(true);
+  else if (event.key === "Tab") close();
+  else if (event.key === back) step(nodes, -1);
+  else if (event.key === forth) step(nodes, 1);
+  else if (event.key === "ArrowDown" && event.target.matches(".word[data-word]")) openMenu(event.target);
+  else return;
+  if (event.key !== "Tab") event.preventDefault();
+});
+
+document.addEventListener("pointerdown", (event) => {
+  if (menu && !menu.contains(event.target) && !event.target.closest("button.word")) close();
+});
+
+watch("value", () => {
+  const chip = menu && chipsHere()[menu.place];
+  if (chip?.dataset.word === menu?.chip.dataset.word && menu) menu.chip = chip;
+  else close();
+  dress();
+});
+dress();

@@ -1,0 +1,118 @@
+// The heatmap's controls: what they show, and what the person does with them.
+
+const percent = (part, digits = 0) => `${(100 * part).toFixed(digits)} %`;
+
+function look() {
+  return {
+    opacity: find(".opacity").value / 100,
+    threshold: find(".threshold").value / 100,
+    palette: find(".palettes input:checked").value,
+    outline: find(".outline").checked,
+  };
+}
+
+function drawSentence(shown) {
+  const words = shown.sentence.map(({ text, subject }) => {
+    if (subject === null) return document.createTextNode(text);
+    const mark = make("mark", { "data-subject": subject }, text);
+    mark.style.setProperty("--subject", shown.subjects[subject].colour);
+    return mark;
+  });
+  find(".sentence").replaceChildren(...words);
+}
+
+function drawSubjects(shown) {
+  const toggles = shown.subjects.map(({ name, colour }, i) => {
+    const toggle = make("button", { type: "button", class: "chip", "data-subject": i }, name);
+    toggle.setAttribute("aria-pressed", String(!view.hidden.has(i)));
+    toggle.style.setProperty("--subject", colour);
+    return toggle;
+  });
+  if (toggles.length > 1) toggles.push(make("button", { type: "button", class: "chip all" }, allLabel(shown)));
+  find(".subjects").replaceChildren(...toggles);
+}
+
+const allLabel = (shown) => (shown.subjects.some((_, i) => view.hidden.has(i)) ? "Show all" : "Hide all");
+
+function drawSizes(shown) {
+  const groups = groupsOf(shown, kindOf(shown));
+  const names = groups.map((group) => [sizeName(group), `${sizeName(group)} (${layerCount(group)})`]);
+  const options = [["", "All, averaged"], ...names].map(([value, text]) => make("option", { value }, text));
+  find(".sizes").replaceChildren(...options);
+  find(".sizes").value = sizeOf(shown) ?? "";
+}
+
+const layerCount = ({ layers }) => (layers === 1 ? "1 layer" : `${layers} layers`);
+
+function drawControls(shown) {
+  const kind = kindOf(shown);
+  for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === kind;
+  find(".kind-help").textContent = KINDS[kind];
+  const slider = find(".step");
+  slider.max = shown.maps.steps;
+  slider.disabled = find(".play").disabled = isLive();
+  slider.value = view.step = isLive() ? 0 : Math.min(view.step, shown.maps.steps);
+  const text = view.step ? `${view.step} of ${shown.maps.steps}` : "all, averaged";
+  find(".step-text").textContent = isLive() ? "newest" : text;
+  slider.setAttribute("aria-valuetext", text);
+  const { opacity, threshold } = look();
+  find(".opacity-text").textContent = percent(opacity);
+  find(".threshold-text").textContent = threshold ? percent(threshold) : "none";
+  find(".outline-help").textContent = `at ${percent(outlineLevel({ threshold }))} of each map's range`;
+  drawSizes(shown);
+}
+
+/** For every map that is seen: its colours and the values that they stand for. */
+function drawScales(layers, { palette }) {
+  const scales = layers.map(({ name, colour, map }) => {
+    const { lo, hi } = rangeOf(map);
+    const bar = make("span", { class: "bar" });
+    bar.style.background = paletteGradient(palette, colour);
+    return make("span", { class: "scale" }, make("b", {}, name), percent(lo), bar, percent(hi));
+  });
+  find(".scales").replaceChildren(...scales);
+}
+
+function readoutText(shown, layers) {
+  if (view.peek) return "The picture alone, as long as you hold it.";
+  const wanted = shown.subjects.some((_, i) => !view.hidden.has(i));
+  if (wanted && !layers.length) return "No such map at this step: the photos join later.";
+  const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
+  if (flat.length) return `The map of ${flat.join(" and ")} is even all over: it points nowhere.`;
+  if (view.pointer) {
+    const { x, y } = view.pointer;
+    return "Here: " + layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
+  }
+  return layers.length ? "Point at the heatmap, or touch it, to read values; hold it to see the picture under it." : "";
+}
+
+function toggleSubject(subject) {
+  view.solo = null;
+  if (!view.hidden.delete(subject)) view.hidden.add(subject);
+}
+
+function toggleAll() {
+  const some = view.hidden.size > 0;
+  view.hidden = new Set(some ? [] : shot().subjects.keys());
+}
+
+element.addEventListener("input", (event) => {
+  if (event.target.matches(".kinds input")) view.kind = event.target.value;
+  if (event.target.matches(".sizes")) view.size = event.target.value;
+  if (event.target.matches(".step")) {
+    stopPlaying();
+    view.step = Number(event.target.value);
+  }
+  if (event.target.matches(".layouts input")) return draw();
+  drawMaps();
+});
+
+// Pointing at a word or a chip shows that subject alone for as long.
+for (const [kind, leaves] of [["pointerover", false], ["pointerout", true]]) {
+  element.addEventListener(kind, (event) => {
+    const target = event.target.closest("mark[data-subject], .chip[data-subject]");
+    if (!target || event.pointerType === "touch") return;
+    view.solo = leaves ? null : Number(target.dataset.subject);
+    drawOverlay();
+  });
+}

@@ -1,0 +1,19 @@
+// A saved picture that is dropped anywhere but on a drop area goes to "Open a saved picture".
+
+const takesFiles = (target) => Boolean(target.closest?.(".photos, .block:has(input[type=file]), [contenteditable]"));
+const bringsFiles = (event) => event.dataTransfer?.types.includes("Files");
+
+document.addEventListener("dragover", (event) => {
+  if (bringsFiles(event) && !takesFiles(event.target)) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  if (!bringsFiles(event) || takesFiles(event.target)) return;
+  event.preventDefault(); // else the browser leaves the page for the picture
+  const opener = document.querySelector("#open-picture")?.previousElementSibling; // Gradio's input of the button
+  const pictures = [...event.dataTransfer.files].filter(({ type }) => type === "image/png");
+  if (!opener?.matches("input[type=file]") || !pictures.length) return;
+  const carried = new DataTransfer();
+  carried.items.add(pictures[0]);
+  opener.files = carried.files;
+  opener.dispatchEvent(new Event("change", { bubbles: true }));
+});

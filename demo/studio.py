@@ -1,0 +1,58 @@
+"""The Studio tab: subjects, prompt and settings on the left, the result on the right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from demo.examples import ToyBox, examples_for, known_to, vocabulary_note
+from demo.handlers import Generation
+from demo.panels.compose import ComposePanel
+from demo.panels.examples import ExamplePanel
+from demo.panels.form import FormPanel
+from demo.panels.result import ActionPanel, ResultPanel
+from demo.panels.settings import SettingsPanel
+from demo.texts import text
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
+
+
+class StudioTab:
+    """What people keep open."""
+
+    title = text("studio")
+
+    def __init__(self, personalizer: Personalizer) -> None:
+        known = known_to(personalizer.backbone)
+        encoder = getattr(personalizer.backbone, "image_encoder", None)
+        side = USUAL_SIDE if encoder is None else encoder.size
+        compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side)
+        self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
+        self.examples = ExamplePanel(compose, examples_for(known))
+        self.actions = ActionPanel()
+        self.result = ResultPanel()
+        self.generation = Generation(personalizer, self.form, self.actions, self.result)
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        with gr.Row(elem_id="studio"):
+            with gr.Column(elem_id="left", min_width=320):
+                self.examples.render()
+                self.form.render()
+                with gr.Column(elem_id="reach"):
+                    self.form.render_faults()
+                    self.actions.render()
+            with gr.Column(elem_id="right", min_width=320):
+                gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
+                self.result.render()
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie the panels to each other."""
+        self.examples.listen()
+        self.form.listen(page)
+        self.result.listen(self.form)
+        self.generation.listen()

@@ -1,0 +1,48 @@
+"""The labels of the page in several languages. The browser chooses by its own setting; English stands in."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+import gradio as gr
+from gradio.i18n import I18nData
+
+from demo.form import SLOTS
+from demo.theme import static
+from mmdiff_core.heatmap import colour_of
+
+# A browser set to Chinese asks for zh-CN, zh-TW, ... and falls back on zh.
+LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
+
+# Gradio translates a text as a whole, once: markup around labels is put together per language, here.
+_MARKUP = {
+    "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
+    "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
+    "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
+    "chips_help": '<p class="hint">{chips_help_text}</p>',
+    **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
+    **{
+        f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'
+        for slot in range(SLOTS)
+    },
+}
+# What our scripts say; they read it from the page.
+_SPOKEN = ("subject", "nobody", "new_subject", "plain_word", "add_to_prompt", "range", "ahead_one", "ahead_many")
+
+
+def text(key: str) -> I18nData:
+    """A label, in the language of whoever looks at it."""
+    return I18nData(key)
+
+
+def languages() -> gr.I18n:
+    """Every label in every language, for ``Blocks.launch``."""
+    return gr.I18n(**{locale: _table(file) for locale, file in LANGUAGES.items()})
+
+
+def _table(language: str) -> dict[str, str]:
+    labels: dict[str, str] = json.loads(static(f"texts.{language}.json"))
+    spoken = "".join(f' data-{name.replace("_", "-")}="{escape(labels[name])}"' for name in _SPOKEN)
+    markup = {key: template.format_map(labels) for key, template in _MARKUP.items()}
+    return labels | markup | {"spoken": f"<span hidden{spoken}></span>"}

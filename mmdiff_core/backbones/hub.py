@@ -1,0 +1,204 @@
+"""Where a model's folder is, whether it is all there, and how to get it.
+
+Opening a model never downloads anything; ``python -m mmdiff_core models --download NAME`` does, with a progress bar.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from diffusers import DiffusionPipeline
+from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from mmdiff_core.errors import ModelError
+
+INDEX = "model_index.json"
+CLIP = "openai/clip-vit-large-patch14"
+WEIGHTS = (".safetensors", ".bin")
+# What a part's folder must hold, one of each line, by the kind of its class.
+TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
+SCHEDULER_FILES = (("scheduler_config.json",),)
+PROCESSOR_FILES = (("preprocessor_config.json",),)
+UNUSED = ("safety_checker",)  # parts that are never opened
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model that the project is made for."""
+
+    name: str
+    title: str
+    size: str  # of the download
+
+
+HUB_MODELS = (
+    HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", "about 2.7 GB in half precision"),
+    HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", "about 7 GB in half precision"),
+    HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
+)
+
+
+def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
+    """The folder itself, or where the hub's cache keeps the model of that name; nothing is downloaded.
+
+    Args:
+        source: a folder, or a hub name.
+        marker: a file that a complete folder has.
+
+    Raises:
+        ModelError: it is nowhere, or is not that kind of folder; the message says how to get it.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return _cached(str(source), marker)
+    if not (folder / marker).is_file():
+        raise ModelError(
+            f'The folder "{source}" has no {marker}, so it is no model in diffusers\' format or only a part of one: '
+            "give the folder that holds that file, or get the model again."
+        )
+    return folder
+
+
+def _cached(name: str, marker: str) -> Path:
+    """The snapshot of a hub model in the cache."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ModelError(f'The model "{name}" is not here: there is no such folder.') from error
+    found = try_to_load_from_cache(name, marker, cache_dir=constants.HF_HUB_CACHE)
+    if not isinstance(found, str):
+        raise ModelError(f'The model "{name}" is not here: there is no such folder, and {how_to_get(name)}')
+    return Path(found).parent
+
+
+def how_to_get(name: str) -> str:
+    """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
+    size = next((f" ({model.size})" for model in HUB_MODELS if model.name == name), "")
+    offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
+    return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
+
+
+def download_command(name: str) -> str:
+    """What to type to fetch a hub model."""
+    return f"python -m mmdiff_core models --download {name}"
+
+
+def download(name: str) -> Path:
+    """Fetch the files of a hub model that are needed, under a progress bar, in half precision where it is offered.
+
+    What is there already is not fetched again, and a broken download goes on where it stopped.
+
+    Raises:
+        ModelError: there is no such model, no network, or no permission.
+    """
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(
+            f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
+        )
+    try:
+        if name == CLIP:
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
+        return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise ModelError(
+            f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
+            f"for an account. ({first_line(error)})"
+        ) from error
+
+
+def check_complete(folder: Path, source: str | PathLike[str]) -> None:
+    """Whether every part of a pipeline's folder is there, without opening one.
+
+    Raises:
+        ModelError: a file is missing or was cut off; the message names the first one and says what to do.
+    """
+    problem = next(problems(folder), None)
+    if problem is not None:
+        cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
+        raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """What is wrong with the files of a pipeline's folder, a few words each."""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+    except ValueError:
+        yield f'the file "{folder / INDEX}" is damaged'
+        return
+    for part, entry in index.items():
+        if isinstance(entry, list) and entry[0] is not None and part not in UNUSED:
+            yield from _problems_of_part(folder / part, str(entry[1]))
+
+
+def _problems_of_part(part: Path, kind: str) -> Iterator[str]:
+    """The same of one part. Args: part (its folder), kind (the name of its class)."""
+    needed: Sequence[Sequence[str]] = (("config.json",),)
+    for word, files in (("Tokenizer", TOKENIZER_FILES), ("Scheduler", SCHEDULER_FILES), ("Processor", PROCESSOR_FILES)):
+        needed = files if word in kind or (word == "Processor" and "Extractor" in kind) else needed
+    for names in needed:
+        if not any((part / name).is_file() for name in names):
+            yield f'the file "{part / names[0]}" is missing'
+    if needed[0] == ("config.json",):
+        yield from problems_of_weights(part)
+
+
+def problems_of_weights(part: Path) -> Iterator[str]:
+    """What is wrong with the weights in a folder: none, a shard too few, or a file that was cut off."""
+    files = [path for path in sorted(part.glob("*")) if path.suffix in WEIGHTS]
+    whole = [path for path in files if path.is_file()]
+    if not whole:
+        yield f'the weights in the folder "{part}" are missing'
+    for index in part.glob("*.index*.json"):
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+        yield from (f'the file "{part / name}" is missing' for name in sorted(shards) if not (part / name).is_file())
+    yield from (f'the file "{path}" was cut off' for path in whole if path.suffix == WEIGHTS[0] and is_cut_off(path))
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a safetensors file is shorter than its own header says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(8), "little")
+        if size < 8 + start:
+            return True
+        try:
+            header = json.loads(file.read(start))
+        except ValueError:
+            return True
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return size < 8 + start + max(ends, default=0)
+
+
+def variant_of(folder: Path) -> str | None:
+    """The variant in a pipeline's folder that has no plain UNet weights, such as ``fp16``."""
+    names = [path.name for path in (folder / "unet").glob("diffusion_pytorch_model*") if path.is_file()]
+    plain = [name for name in names if name.split(".")[1] in ("safetensors", "bin") or "-of-" in name.split(".")[0]]
+    variants = sorted({name.split(".")[1].split("-")[0] for name in names} - {"safetensors", "bin"})
+    return None if plain or not variants else variants[0]
+
+
+def cached_models() -> Iterator[str]:
+    """Names of the models in the hub's cache."""
+    try:
+        cache = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return
+    yield from sorted(repo.repo_id for repo in cache.repos if repo.repo_type == "model")
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files of a folder, each counted once however many links lead to it."""
+    files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
+    return sum(os.stat(file).st_size for file in files)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the rest of its message."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

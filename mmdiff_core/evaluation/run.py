@@ -1,0 +1,125 @@
+"""A whole evaluation in a folder: resumable, so that a stop costs one prompt.
+
+REPORT/
+    toybox.json, toybox.md    the figures
+    sheets/one.png ...        contact sheets of the first prompts
+    rows.jsonl                what was measured of every picture; a later start goes on behind its last prompt
+    settings.json             of what they are; a start with other settings begins anew
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mmdiff_core.backbones.toybox import FOLDER, load_toybox
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.contact import sheet, strip
+from mmdiff_core.evaluation.referee import FILE, load_referee
+from mmdiff_core.evaluation.report import COUNTS, write_report
+from mmdiff_core.evaluation.suite import FIRST_SEED, MODEL, PROMPTS, SEEDS, Case, Row, Suite, draw_cases
+from mmdiff_core.pipeline import Personalizer
+
+SHOWN = 8  # prompts on a contact sheet
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What to evaluate, and how much of it."""
+
+    folder: Path
+    model: Path = FOLDER
+    referee: Path = FILE
+    prompts: Mapping[int, int] = field(default_factory=lambda: PROMPTS)  # by the number of subjects
+    seeds: tuple[int, ...] = SEEDS
+    seed: int = FIRST_SEED
+    device: str = "cpu"
+
+
+def evaluate(options: SuiteOptions) -> dict[str, Any]:
+    """Run what is still to be done and write the report; returns what ``toybox.json`` holds.
+
+    Raises:
+        SettingsError: the first identity is one that training may have seen.
+        ModelError, CheckpointError: the model or the referee is missing or broken.
+    """
+    if options.seed < FIRST_SEED:
+        raise SettingsError(
+            f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on, choose a higher one."
+        )
+    backbone, adapter = load_toybox(options.model, options.device)
+    referee = load_referee(options.referee, options.device)
+    referee.config.check_knows(backbone.vocabulary)
+    cases = draw_cases(backbone.vocabulary, options.prompts, options.seed)
+    done = _begin(options)
+    suite = Suite(Personalizer(backbone, adapter), referee, options.seeds, options.seed)
+    _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
+    rows = _read_rows(options.folder)
+    _write_sheets(options.folder)
+    return write_report(rows, options.folder, _about(options))
+
+
+def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> None:
+    per_case = len(options.seeds)
+    with tqdm(total=len(cases) * per_case, desc="toybox suite", unit="picture", dynamic_ncols=True) as bar:
+        for case in cases:
+            bar.set_postfix_str(case.scene.caption.text[:40])
+            outcome = suite.outcome(case)
+            if case.number < SHOWN:
+                strip(outcome).save(options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
+            with (options.folder / "rows.jsonl").open("a") as file:
+                file.write(json.dumps([asdict(shown.row) for shown in outcome.shown]) + "\n")
+            bar.update(per_case)
+
+
+def _begin(options: SuiteOptions) -> set[tuple[int, int]]:
+    """The prompts that an earlier start with the same settings has finished; a folder of other settings is emptied."""
+    settings = json.dumps({**_about(options), "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
+    kept = options.folder / "settings.json"
+    if not kept.exists() or kept.read_text() != settings:
+        (options.folder / "rows.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(options.folder / "sheets", ignore_errors=True)
+    (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
+    kept.write_text(settings)
+    return {(row.count, row.number) for row in _read_rows(options.folder) if row.kind == MODEL}
+
+
+def _read_rows(folder: Path) -> list[Row]:
+    """Rows of the finished prompts; a line that a kill cut short is taken out."""
+    path = folder / "rows.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    if lines and not lines[-1].endswith("\n"):
+        lines = lines[:-1]
+        path.write_text("".join(lines))
+    return [Row(**values) for line in lines for values in json.loads(line)]
+
+
+def _write_sheets(folder: Path) -> None:
+    for name in COUNTS.values():
+        strips = [path for k in range(SHOWN) if (path := folder / "sheets" / f"{name}_{k}.png").exists()]
+        if strips:
+            sheet(strips).save(folder / "sheets" / f"{name}.png")
+
+
+def _about(options: SuiteOptions) -> dict[str, object]:
+    return {
+        "model": fingerprint(options.model),
+        "referee": fingerprint(options.referee),
+        "first identity": options.seed,
+        "pictures per prompt": len(options.seeds),
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """The first twelve digits of a hash over all weights in a folder, or over one file."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,48 @@
+"""axe-core over the page, where the machine has it: name its axe.min.js in the variable AXE_CORE."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.page import PHONE, Open, fill_example, generate, open_settings
+
+AXE = Path(os.environ.get("AXE_CORE", "nowhere"))
+# Gradio's own: its footer's icon, and the upload buttons of a gallery.
+GRADIO_S = {"image-redundant-alt", "label-content-name-mismatch", "nested-interactive", "aria-prohibited-attr"}
+
+pytestmark = pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install axe-core, AXE_CORE=.../axe.min.js")
+
+
+def _violations(page: Page) -> list[list[str]]:
+    """Rule and first element of every violation that is ours."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "async () => (await axe.run()).violations.map(({ id, nodes }) => [id, nodes[0].html.slice(0, 200)])"
+    )
+    return [violation for violation in found if violation[0] not in GRADIO_S]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[str, object]) -> None:
+    page = open_page(theme, **options)
+    assert _violations(page) == []
+    fill_example(page)
+    page.locator("#name-2 input").fill("owl")
+    expect(page.locator("#chips .unplaced")).to_be_visible()
+    page.locator("#generate").click()
+    expect(page.locator("#faults .todo")).to_be_visible()
+    page.locator("#chips .word", has_text="beach").click()
+    expect(page.locator(".word-menu")).to_be_visible()
+    assert _violations(page) == []
+    page.keyboard.press("Escape")
+    page.locator("#name-2 input").fill("robot")
+    expect(page.locator(".fault")).to_have_count(0)
+    generate(page)
+    open_settings(page)
+    page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
+    assert _violations(page) == []

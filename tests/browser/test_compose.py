@@ -1,0 +1,256 @@
+"""Subjects, prompt, chips, settings and faults as a person meets them, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.page import PHONE, Open, fill_example, generate, hand_over, open_settings
+from tests.demo.stand_in import StandIn
+
+
+def _owned(page: Page) -> list[tuple[str, str]]:
+    """The words that subjects own, with the subject's slot."""
+    chips = page.locator("#chips .word[data-slot]:not([data-add])")
+    return chips.evaluate_all("chips => chips.map(chip => [chip.textContent, chip.dataset.slot])")
+
+
+# ------------------------------------------------------------------ chips
+
+
+def test_a_click_hands_a_word_over_and_typing_keeps_step(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    assert _owned(page) == [["cat", "0"], ["robot", "1"]]
+    hand_over(page, "beach", "Subject 2")
+    expect(page.locator("#name-2 input")).to_have_value("beach")
+    expect(page.locator("#chips .word[data-slot='1']")).to_have_text("beach")
+    hand_over(page, "beach", "No subject")
+    expect(page.locator("#name-2 input")).to_have_value("")
+    expect(page.locator("#name-2 .fault")).to_contain_text("Give this subject a name")
+    page.locator("#name-2 input").fill("robot")
+    expect(page.locator("#chips .word[data-slot='1']")).to_have_text("robot")
+    expect(page.locator(".fault")).to_have_count(0)
+    page.locator("#prompt textarea").fill("a robot beside a black cat")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["robot", "cat"])
+    hand_over(page, "black", "black cat")  # the neighbour takes it in
+    expect(page.locator("#name-1 input")).to_have_value("black cat")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["robot", "black cat"])
+
+
+def test_a_word_can_have_a_new_card(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    hand_over(page, "beach", "A new subject")
+    expect(page.locator("#name-3 input")).to_have_value("beach")
+    expect(page.locator("#seen-3 .fault")).to_have_text("“beach” has no photo yet: drop one, or take a new toy.")
+
+
+def test_a_subject_without_a_word_shows_and_its_dashed_chip_writes_it(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    page.locator("#name-2 input").fill("owl")
+    expect(page.locator("#name-2 .fault")).to_have_text("“owl” is not in the prompt yet.")
+    page.locator("#chips .unplaced", has_text="owl").click()
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach and an owl")
+    expect(page.locator("#chips .word[data-slot='1']")).to_have_text("owl")
+    expect(page.locator(".fault")).to_have_count(0)
+
+
+def test_chips_work_by_keyboard(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    page.locator("#chips .word").first.focus()
+    page.keyboard.press("ArrowRight")
+    chip = page.locator("#chips .word", has_text="cat")
+    expect(chip).to_be_focused()
+    expect(chip).to_have_attribute("aria-label", "cat, Subject 1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".word-menu [role=menuitem]").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(chip).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowUp")  # from the first to the last
+    page.keyboard.press("Enter")
+    expect(page.locator("#name-1 input")).to_have_value("")
+    expect(chip).not_to_have_attribute("data-slot", "0")
+    expect(chip).to_be_focused()
+
+
+# ------------------------------------------------------------------ faults
+
+
+def test_a_fault_stands_beside_its_field_until_it_is_mended(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    started = len(model.log)
+    page.locator("#generate").click()
+    line = page.locator("#faults .todo")
+    expect(line).to_contain_text("There is no subject yet")
+    expect(page.locator("#seen-1 .fault")).to_contain_text("There is no subject yet")
+    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+    expect(page.locator("#prompt textarea")).to_have_attribute("aria-invalid", "true")
+
+    fill_example(page)
+    expect(line).to_be_hidden()
+    page.locator("#prompt textarea").fill("a cat <3 the beach")
+    expect(page.locator("#name-2 .fault")).to_have_text("“robot” is not in the prompt yet.")
+    expect(line).to_be_hidden()  # not before somebody asks
+    page.locator("#generate").click()
+    expect(line).to_have_text("Subject 2: “robot” is not in the prompt yet.")
+    expect(page.locator("#name-2 input")).to_be_focused()
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#prompt textarea")).to_have_value("a cat <3 the beach")
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(3)
+    expect(page.locator("[data-testid=toast-body]")).to_have_count(0)
+    assert len(model.log) == started
+
+    page.locator("#prompt textarea").fill("a cat and a robot")
+    expect(line).to_be_hidden()
+    expect(page.locator(".fault")).to_have_count(0)
+    generate(page)
+
+
+def test_numbers_out_of_range_are_said_and_hold_generate_back(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    fill_example(page)
+    open_settings(page)
+    started = len(model.log)
+    steps = page.locator("#steps input[type=number]")
+    steps.fill("500")
+    expect(page.locator("#steps .fault")).to_have_text("Give a number from 1 to 100.")
+    page.locator("#generate").click()
+    expect(page.locator("#faults .todo")).to_have_text("Steps: Give a number from 1 to 100.")
+    expect(steps).to_be_focused()
+    steps.fill("")
+    expect(page.locator("#steps .fault")).to_have_text("Give a number from 1 to 100.")
+    steps.fill("4")
+    expect(page.locator(".fault")).to_have_count(0)
+    delay = page.locator("#start-step input[type=number]")
+    delay.fill("5")
+    expect(page.locator("#start-step .fault")).to_contain_text("from 0 to 4, the number of steps; it is 5")
+    page.locator("#seed input").fill("-3")
+    expect(page.locator("#seed .fault")).to_contain_text("it is -3")
+    assert len(model.log) == started
+    delay.fill("1")
+    page.locator("#seed input").fill("3")
+    expect(page.locator(".fault")).to_have_count(0)
+    generate(page)
+    expect(page.locator("#result .facts")).to_contain_text("Seed 3 · 4 steps")
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_stay(open_page: Open, photo: str, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"no picture")
+    page = open_page()
+    page.locator("#photos-1 input[type=file]").first.set_input_files([photo, str(torn)])
+    expect(page.locator("#seen-1 .fault.note")).to_contain_text("torn.png")
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(1)
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    page.locator("#name-1 input").fill("blob")
+    page.locator("#prompt textarea").fill("a blob in the snow")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text("blob")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#result .keep")).to_be_visible()
+
+
+# ------------------------------------------------------------------ settings
+
+
+def test_a_preset_a_part_switched_off_and_the_last_seed_again(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    open_settings(page)
+    expect(page.locator("#reuse")).to_be_disabled()
+    page.locator("#few-steps").click()
+    expect(page.locator("#steps input[type=number]")).to_have_value("3")
+    page.locator("#parts").get_by_label("SE-Refiner").uncheck()
+    generate(page)
+    facts = page.locator("#result .facts")
+    expect(facts).to_contain_text("3 steps")
+    seed = re.search(r"Seed (\d+)", facts.text_content() or "").group(1)  # type: ignore[union-attr]
+    page.locator("#dice").click()
+    expect(page.locator("#seed input")).not_to_have_value(seed)
+    page.locator("#reuse").click()
+    expect(page.locator("#seed input")).to_have_value(seed)
+    expect(page.locator("#fresh-seed input")).not_to_be_checked()
+
+
+# ------------------------------------------------------------------ what stays
+
+
+def _photos_are_kept(page: Page, name: str, count: int) -> None:
+    """Wait until the browser has taken them in."""
+    page.wait_for_function(
+        "([name, count]) => JSON.parse(sessionStorage.getItem('mmdiff-studio') ?? '{}')[name]?.length === count",
+        arg=[name, count],
+    )
+
+
+def test_a_reload_loses_nothing(open_page: Open, photo: str) -> None:
+    page = open_page()
+    fill_example(page)
+    page.locator("#photos-1 input[type=file]").first.set_input_files(photo)
+    expect(page.locator("#seen-1 img")).to_have_count(4)
+    page.locator("#prompt textarea").fill("a robot and a cat in the snow")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["robot", "cat"])
+    open_settings(page)
+    page.locator("#few-steps").click()
+    expect(page.locator("#steps input[type=number]")).to_have_value("3")
+    _photos_are_kept(page, "photos-1", 4)
+    page.wait_for_function("() => JSON.parse(localStorage.getItem('mmdiff-studio')).steps === 3")
+
+    page.reload()
+    expect(page.locator("#prompt textarea")).to_have_value("a robot and a cat in the snow")
+    expect(page.locator("#name-2 input")).to_have_value("robot")
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(4)
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["robot", "cat"])
+    open_settings(page)
+    expect(page.locator("#steps input[type=number]")).to_have_value("3")
+    generate(page)
+
+
+def test_photos_that_the_server_lost_are_told(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    _photos_are_kept(page, "photos-1", 3)
+    page.evaluate(
+        """() => {
+          const kept = JSON.parse(sessionStorage.getItem("mmdiff-studio"));
+          kept["photos-1"][0] = "/etc/hostname";
+          sessionStorage.setItem("mmdiff-studio", JSON.stringify(kept));
+        }"""
+    )
+    page.reload()
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(2)
+    expect(page.locator("#seen-1 .fault")).to_have_text("1 photo is no longer on the server: drop them again.")
+
+
+# ------------------------------------------------------------------ languages, phone
+
+
+@pytest.mark.parametrize(
+    ("locale", "button", "menu"),
+    [("de-DE", "Erzeugen", "Kein Motiv"), ("es-MX", "Generar", "Ningún sujeto"), ("zh-CN", "生成", "不属于任何主体")],
+)
+def test_the_page_speaks_the_browser_s_language(open_page: Open, locale: str, button: str, menu: str) -> None:
+    page = open_page(locale=locale)
+    expect(page.locator("#generate")).to_have_text(button)
+    fill_example(page)
+    page.locator("#chips .word", has_text="cat").click()
+    expect(page.locator(".word-menu")).to_contain_text(menu)
+    assert "__i18n__" not in page.locator("body").inner_text()
+
+
+def test_words_are_handed_over_on_a_phone(open_page: Open) -> None:
+    page = open_page("dark", **PHONE)
+    fill_example(page)
+    hand_over(page, "beach", "Subject 1")
+    expect(page.locator("#name-1 input")).to_have_value("beach")
+    small = page.locator("#chips .word").evaluate_all(
+        "chips => chips.filter(chip => chip.offsetHeight < 40 || chip.offsetWidth < 24).map(chip => chip.textContent)"
+    )
+    assert small == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,0 +1,242 @@
+"""Looking into a finished picture, and keeping it, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from demo.keep import Kept
+from mmdiff_core.export import png_info
+from mmdiff_core.types import GenerateRequest, Subject
+from tests.browser.page import PHONE, Open, fill_example, generate, overlay, set_range
+from tests.demo.stand_in import StandIn
+
+
+@pytest.fixture
+def inspected(open_page: Open) -> Page:
+    """A page with a finished picture of a cat and a robot."""
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    return page
+
+
+def test_every_control_changes_the_heatmap_without_the_server(inspected: Page) -> None:
+    page, requests = inspected, []
+    page.locator("#result .look > summary").click()
+    page.on("request", lambda request: requests.append(request.url))
+    seen = [overlay(page)]
+    set_range(page, "#result .threshold", 60)
+    expect(page.locator("#result .threshold-text")).to_have_text("60 %")
+    seen.append(overlay(page))
+    page.locator("#result .outline").check()
+    expect(page.locator("#result .outline-help")).to_contain_text("60 %")
+    seen.append(overlay(page))
+    for palette in ("Viridis", "Inferno"):
+        page.locator("#result .palettes label", has_text=palette).click()
+        seen.append(overlay(page))
+    page.locator("#result .sizes").select_option("32 × 32")
+    page.locator("#result .layouts label", has_text="On top").click()
+    expect(page.locator("#result .bare-box")).to_be_hidden()
+    assert len(set(seen)) == len(seen)
+    assert requests == []
+
+
+def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
+    """The browser's mean over steps against the one in Python, at the middle of a pixel of the cat's map."""
+    page = inspected
+    seed = int(page.locator("#result .facts").text_content().split()[1])
+    subjects = tuple(Subject(name, (Image.new("RGB", (8, 8)),)) for name in ("cat", "robot"))
+    *_, last = StandIn().generate(GenerateRequest("a cat next to a robot", subjects, seeds=(seed,)))
+    expected = last.picture.maps.at("cat", "image")
+    page.locator("#result .frame").scroll_into_view_if_needed()
+    box = page.locator("#result .frame").bounding_box()
+    row, column = 20, 9
+    spot = {
+        "x": (column + 0.5) / expected.shape[1] * box["width"],
+        "y": (row + 0.5) / expected.shape[0] * box["height"],
+    }
+    page.locator("#result .frame").hover(position=spot)
+    read = page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0]
+    assert float(read) == pytest.approx(100 * expected[row, column], abs=0.3)
+
+
+def test_a_frame_of_the_film_is_a_step(inspected: Page) -> None:
+    page = inspected
+    films = page.locator("#result .film")
+    expect(films).to_have_count(6)
+    average = overlay(page)
+    films.nth(3).click()
+    expect(page.locator("#result .step-text")).to_have_text("4 of 6")
+    expect(page.locator("#result .badge")).to_have_text("Preview at step 4")
+    assert overlay(page) != average
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#result .step-text")).to_have_text("5 of 6")
+    expect(films.nth(4)).to_be_focused()
+
+
+def test_play_runs_to_the_last_step(inspected: Page) -> None:
+    page = inspected
+    play = page.locator("#result .play")
+    play.click()
+    expect(page.locator("#result .step-text")).to_have_text("6 of 6")
+    expect(play).to_have_attribute("aria-label", "Play the steps")
+    play.click()  # from the beginning again
+    expect(page.locator("#result .step-text")).to_have_text("6 of 6")
+
+
+def test_binding_says_what_it_means(inspected: Page) -> None:
+    page = inspected
+    binding = page.locator("#result .binding")
+    expect(binding.locator(".advice-text")).to_contain_text("No leak")
+    expect(binding.locator("tbody tr")).to_have_count(2)
+    own = binding.locator("td.own").all_text_contents()
+    assert all(int(share.removesuffix(" %")) > 40 for share in own)
+    assert binding.locator("td.own").first.get_attribute("title").startswith("The part of the row subject's attention")
+    binding.locator(".how > summary").click()
+    expect(binding.locator("dt")).to_have_count(5)
+
+
+def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    advice = {"text": "Try a delay of 2.", "change": {"start_step": 2, "strengths": {"1": 0.8}}}
+    monkeypatch.setattr("demo.advice.advise", lambda _: advice)
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.locator("#result .apply").click()
+    expect(page.locator("#result .apply")).to_be_disabled()
+    expect(page.locator("#strength-2 input[type=number]")).to_have_value("0.8")
+    expect(page.locator("#strength-1 input[type=number]")).to_have_value("1")
+    page.locator("#settings button").first.click()
+    expect(page.locator("#start-step input[type=number]")).to_have_value("2")
+
+
+def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
+    page = inspected
+    with page.expect_download() as download:
+        page.locator("#result .animate[data-kind=webp]").click()
+    download.value.save_as(tmp_path / "steps.webp")
+    with Image.open(tmp_path / "steps.webp") as moving:
+        assert moving.n_frames == 7
+    with page.expect_download() as download:
+        page.locator("#result .pack").click()
+    expect(page.locator("#result .pack")).to_be_enabled()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        assert {"settings.json", "figure.pdf", "reproduce.py"} <= set(packed.namelist())
+        assert json.loads(packed.read("settings.json"))["prompt"] == "a cat next to a robot on the beach"
+
+
+def test_two_people_do_not_get_each_other_s_pictures(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that asks for a name of another session is refused."""
+    names: list[str] = []
+    zipped = Kept.zipped
+    monkeypatch.setattr(Kept, "zipped", lambda kept, stream: names.append(stream) or zipped(kept, stream))
+    one, two = open_page(), open_page()
+    for page in (one, two):
+        fill_example(page)
+        generate(page)
+    with one.expect_request(lambda request: "queue/join" in request.url and "-0" in (request.post_data or "")) as sent:
+        one.locator("#result .pack").click()
+    foreign = json.loads(sent.value.post_data)["event_data"]["name"]
+    two.route(
+        "**/queue/join**",
+        lambda route: route.continue_(post_data=json.dumps(_renamed(json.loads(route.request.post_data), foreign))),
+    )
+    two.locator("#result .pack").click()
+    expect(two.locator("[data-testid=toast-body]")).to_contain_text("no longer kept here")
+    assert len(names) == 1
+
+
+def _renamed(body: dict, name: str) -> dict:
+    if body.get("event_data"):
+        body["event_data"]["name"] = name
+    return body
+
+
+def test_code_is_copied(inspected: Page) -> None:
+    page = inspected
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#result .copy[data-copy=shell]").click()
+    expect(page.locator("#result .announce")).to_contain_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("python -m mmdiff_core generate")
+
+
+def _saved(path: Path) -> Path:
+    settings = {
+        "model": "toybox",
+        "prompt": "a fox under water",
+        "negative_prompt": "dark",
+        "subjects": [{"name": "fox", "strength": 0.7, "photos": 2}],
+        "seed": 41,
+        "steps": 9,
+        "guidance": 4.5,
+        "start_step": 3,
+        "width": 256,
+        "height": 256,
+    }
+    Image.new("RGB", (16, 16)).save(path, pnginfo=png_info(settings))
+    return path
+
+
+def _expect_restored(page: Page) -> None:
+    expect(page.locator("#prompt textarea")).to_have_value("a fox under water")
+    expect(page.locator("#name-1 input")).to_have_value("fox")
+    expect(page.locator("#strength-1 input[type=number]")).to_have_value("0.7")
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    page.locator("#settings button").first.click()
+    expect(page.locator("#seed input").first).to_have_value("41")
+    expect(page.locator("#steps input[type=number]")).to_have_value("9")
+
+
+def test_a_saved_picture_restores_what_made_it(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#open-picture").click()
+    chooser.value.set_files(_saved(tmp_path / "fox.png"))
+    _expect_restored(page)
+
+
+def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    _drop(page, "#result", _saved(tmp_path / "fox.png"))
+    _expect_restored(page)
+
+
+def _drop(page: Page, selector: str, path: Path) -> None:
+    carried = page.evaluate_handle(
+        """(bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "fox.png", { type: "image/png" }));
+          return data;
+        }""",
+        list(path.read_bytes()),
+    )
+    page.locator(selector).dispatch_event("drop", {"dataTransfer": carried})
+
+
+def test_a_phone_shows_all_of_it_in_its_width(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    fill_example(page)
+    generate(page)
+    page.locator("#result .look > summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for selector in (".play", ".chip", ".pack", ".kinds label"):
+        assert page.locator(f"#result {selector}").first.bounding_box()["height"] >= 44
+
+
+def test_a_new_run_shows_the_clearest_kind_there_is(open_page: Open, model: StandIn) -> None:
+    """Before the photos join there is the word's map alone."""
+    page = open_page()
+    fill_example(page)
+    with model.held(picture=1, step=2):
+        page.locator("#generate").click()
+        expect(page.locator("#result .step-line")).to_contain_text("step 1 of 6")
+        expect(page.locator("#result .kinds input:checked")).to_have_value("text")
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .kinds input:checked")).to_have_value("image")

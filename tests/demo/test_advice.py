@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo.advice import Case, advise, pack_binding
+from mmdiff_core.binding import measure
+
+
+def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Case:
+    subjects = [{"name": name, "strength": settings.pop(name, 1.0)} for name in ("cat", "robot")]
+    record = {"subjects": subjects, "steps": 20, "start_step": 0} | settings
+    return Case(measure(np.array([one, two])), ("cat", "robot"), (0, 3), record)
+
+
+APART = ([[9, 0, 0, 0]] * 4, [[0, 0, 0, 9]] * 4)
+# Eight of the robot's 24 lie on the cat, a third, more than the quarter of the picture that the cat takes.
+LEAKING = ([[9, 0, 0, 0]] * 4, [[2, 0, 0, 4]] * 4)
+
+
+def test_well_bound_subjects_need_nothing() -> None:
+    advice = advise(_case(*APART))
+    assert advice["text"].startswith("No leak: 100 % of cat’s attention and 100 % of robot’s attention lie")
+    assert advice["change"] is None
+
+
+def test_a_leak_first_asks_for_a_later_start() -> None:
+    advice = advise(_case(*LEAKING))
+    assert "The look of robot may leak into cat: 33 % of its attention lies there." in advice["text"]
+    assert advice["change"] == {"start_step": 2}
+
+
+@pytest.mark.parametrize(("strength", "change"), [(1.0, {"strengths": {"3": 0.8}}), (0.6, None)])
+def test_then_for_a_weaker_subject_and_at_last_for_another_seed(strength: float, change: object) -> None:
+    advice = advise(_case(*LEAKING, start_step=6, robot=strength))
+    assert advice["change"] == change
+    assert ("seed" in advice["text"]) == (change is None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"start_step": 5}, {"start_step": 2}),
+        ({"robot": 1.5}, {"strengths": {"3": 1.7}}),
+        ({"robot": 2.0}, None),
+    ],
+)
+def test_a_subject_without_a_place_joins_sooner_or_stronger(settings: dict[str, Any], change: object) -> None:
+    advice = advise(_case([[9, 9, 9, 0]] * 4, [[4, 5, 9, 0]] * 4, **settings))
+    assert "No part of the picture belongs to robot" in advice["text"]
+    assert advice["change"] == change
+
+
+def test_two_at_one_spot_are_told_apart_by_words() -> None:
+    advice = advise(_case([[9, 1, 0, 0]] * 4, [[8, 2, 0, 0]] * 4))
+    assert "cat and robot peak at the same spot" in advice["text"]
+
+
+def test_an_even_map_says_nothing() -> None:
+    assert "there is nothing to measure" in advise(_case(APART[0], [[1, 1, 1, 1]] * 4))["text"]
+
+
+def test_numbers_go_to_the_page_as_plain_lists() -> None:
+    packed = pack_binding(_case(*LEAKING))
+    assert packed["shares"] == [[1.0, 0.0], [0.3333, 0.6667]]
+    assert packed["coverage"] == [0.25, 0.25]
+    assert packed["elsewhere"] == [0.0, 0.0]

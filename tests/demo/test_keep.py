@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from demo import keep
+from demo.keep import Kept, Shelf, kind_of, restorable, stream_of
+from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.types import GenerateRequest, Subject
+from tests.demo.stand_in import StandIn
+
+
+@pytest.fixture(scope="module")
+def kept() -> Kept:
+    subjects = tuple(Subject(name, (Image.new("RGB", (8, 8)),)) for name in ("cat", "robot"))
+    steps = list(StandIn().generate(GenerateRequest("a cat and a robot", subjects, steps=3)))
+    return Kept(steps[-1].picture, tuple(step.preview for step in steps), (2, 0), (("a.png",), ("b.png",)))
+
+
+def test_the_zip_holds_picture_maps_and_how_to_make_it_again(kept: Kept) -> None:
+    with zipfile.ZipFile(io.BytesIO(kept.zipped("text"))) as packed:
+        names = set(packed.namelist())
+        assert packed.read("reproduce.sh").startswith(b"python -m mmdiff_core generate")
+    assert {"mm-diff-0.png", "mm-diff-0_maps.npz", "settings.json", "figure.pdf", "reproduce.py"} <= names
+
+
+def test_the_animation_has_a_frame_a_step_and_the_picture(kept: Kept) -> None:
+    with Image.open(io.BytesIO(kept.animation("image", "webp"))) as moving:
+        assert (moving.format, moving.n_frames) == ("WEBP", 4)
+
+
+def test_the_shelf_forgets_the_oldest(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf()
+    for number in range(keep.MOST_PICTURES + 1):
+        shelf.add(str(number), kept)
+    assert shelf.get("1") is kept
+    with pytest.raises(PhotoError, match="no longer kept"):
+        shelf.get("0")
+    monkeypatch.setattr(keep, "MOST_BYTES", 2 * kept.weight)
+    shelf.add("new", kept)
+    assert shelf.get(str(keep.MOST_PICTURES)) is kept
+    with pytest.raises(PhotoError):
+        shelf.get("1")
+
+
+def test_a_picture_without_maps_weighs_nothing(kept: Kept) -> None:
+    assert kept.weight > 0
+    assert replace(kept, picture=replace(kept.picture, maps=None)).weight == 0
+
+
+@pytest.mark.parametrize("wish", ["/etc/passwd", None, 3, ["image"]])
+def test_what_a_page_asks_for_is_one_of_few_words(wish: object) -> None:
+    with pytest.raises(SettingsError, match="one of"):
+        stream_of(wish)
+    with pytest.raises(SettingsError, match="one of"):
+        kind_of(wish)
+    with pytest.raises(PhotoError):
+        Shelf().get(wish)
+
+
+def test_a_forged_picture_brings_no_path() -> None:
+    record = restorable(
+        {"prompt": "a cat", "strengths": {0: 9}, "subjects": [{"name": "cat", "photos": ["/etc/hosts"]}]}
+    )
+    assert record == {"prompt": "a cat", "subjects": [{"name": "cat", "strength": None, "photos": 0}]}
+    assert restorable({"subjects": "cat"}) == {}

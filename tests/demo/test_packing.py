@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import torch
+
+from demo.packing import PackedGroup, pack_map, pack_maps, pack_step
+from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def _maps() -> AttentionMaps:
+    """Two steps, the first without an image map; two fine layers and a coarse one, the latter with its heads apart."""
+    records = []
+    for step in (0, 1):
+        for layer, shape in (("a", (2, 4, 6)), ("b", (2, 4, 6)), ("c", (2, 3, 2, 3))):
+            kinds = ("text", "image") if step else ("text",)
+            streams = {kind: torch.rand(shape, generator=GENERATOR).half() for kind in kinds}
+            records.append(StepMaps(step, layer, shape[-2:], streams))
+    return AttentionMaps(("cat", "robot"), tuple(records))
+
+
+def _unpacked(group: PackedGroup) -> np.ndarray:
+    """(K, S, h, w), as heatmap.js reads it."""
+    shape = (len(group["steps"]), -1, group["h"], group["w"])
+    data = np.frombuffer(base64.b64decode(group["data"]), np.uint8).reshape(shape)
+    lo, hi = np.moveaxis(np.frombuffer(base64.b64decode(group["ranges"]), "<f4").reshape(*data.shape[:2], 2), -1, 0)
+    return lo[..., None, None] + data * ((hi - lo) / 255)[..., None, None]
+
+
+def test_a_packed_map_keeps_its_values_to_a_255th_of_its_range() -> None:
+    values = np.random.default_rng(0).uniform(0.1, 0.9, (5, 7)).astype(np.float32)
+    packed = pack_map(values)
+    data = np.frombuffer(base64.b64decode(packed["data"]), np.uint8).reshape(packed["h"], packed["w"])
+    again = packed["lo"] + data * (packed["hi"] - packed["lo"]) / 255
+    assert np.abs(again - values).max() <= (packed["hi"] - packed["lo"]) / 255
+
+
+def test_a_flat_map_can_be_packed() -> None:
+    packed = pack_map(np.ones((2, 3), np.float32))
+    assert (packed["lo"], packed["hi"]) == (1, 1)
+    assert base64.b64decode(packed["data"]) == bytes(6)
+
+
+def test_layers_of_one_size_are_one_group() -> None:
+    maps = _maps()
+    fine, coarse = pack_maps(maps)["streams"]["text"]
+    assert [(fine[key], coarse[key]) for key in ("h", "w", "layers")] == [(4, 2), (6, 3), (2, 1)]
+    of_a, of_b = (np.stack([maps.at(i, "text", 1, layer) for i in range(2)]) for layer in "ab")
+    np.testing.assert_allclose(_unpacked(fine)[1], (of_a + of_b) / 2, atol=1 / 255)
+    np.testing.assert_allclose(_unpacked(coarse)[0, 1], maps.at("robot", "text", 0, "c"), atol=1 / 255)
+
+
+def test_a_delayed_step_has_no_image_map() -> None:
+    maps = _maps()
+    packed = pack_maps(maps)
+    assert packed["steps"] == 2
+    assert [group["steps"] for group in packed["streams"]["image"]] == [[1], [1]]
+    assert set(pack_step(maps, 0)) == {"text"}
+    assert len(pack_step(maps, 1)["image"]) == 2
+
+
+def test_the_newest_step_alone_counts_as_the_first() -> None:
+    packed = pack_maps(_maps(), newest=True)
+    assert packed["steps"] == 1
+    assert [group["steps"] for group in packed["streams"]["text"]] == [[0], [0]]
+
+
+def test_nothing_recorded_packs_to_nothing() -> None:
+    assert pack_maps(AttentionMaps(("cat",))) == {"steps": 0, "streams": {}}

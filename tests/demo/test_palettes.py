@@ -1,0 +1,22 @@
+"""The browser's colour maps against matplotlib's."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+
+from demo.theme import static
+
+
+@pytest.mark.parametrize("name", ["viridis", "inferno"])
+def test_straight_lines_between_few_colours_are_close_enough(name: str) -> None:
+    colours = re.search(rf'{name}:\s*"([^"]+)"', static("palettes.js"))
+    assert colours is not None
+    table = np.array([list(bytes.fromhex(colour)) for colour in colours[1].split()])
+    at = np.linspace(0, 1, 256)
+    ours = np.stack([np.interp(at, np.linspace(0, 1, len(table)), channel) for channel in table.T], axis=1)
+    theirs = 255 * matplotlib.colormaps[name](at)[:, :3]
+    assert np.abs(ours - theirs).max() < 8  # of 255

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from demo import ui
+from demo.texts import LANGUAGES, languages
+from demo.theme import STATIC
+from tests.demo.stand_in import StandIn
+
+FILES = sorted(set(LANGUAGES.values()))
+ENGLISH = json.loads((STATIC / "texts.en.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_every_language_has_every_label_with_the_same_gaps(language: str) -> None:
+    labels = json.loads((STATIC / f"texts.{language}.json").read_text(encoding="utf-8"))
+    assert list(labels) == list(ENGLISH)
+    for key, label in labels.items():
+        assert label.strip() == label != ""
+        assert sorted(re.findall(r"{\w+}", label)) == sorted(re.findall(r"{\w+}", ENGLISH[key])), key
+
+
+def test_languages_differ() -> None:
+    tables = languages().translations
+    assert tables["zh"] == tables["zh-CN"]
+    assert len({tables[language]["generate"] for language in ("en", "de", "es", "zh")}) == 4
+
+
+def test_every_label_of_the_page_is_known_and_every_known_one_is_used() -> None:
+    page = json.dumps(ui.build_ui(StandIn()).get_config_file(), default=str)  # type: ignore[arg-type]
+    used = set(re.findall(r"""translation_metadata[\\"', ]+key[\\"']+: ?[\\"']+([\w.]+)""", page))
+    tables = languages().translations["en"]
+    assert used
+    assert used <= set(tables)
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(ui.__file__).parent.rglob("*.py"))
+    families = {key for key in ENGLISH if key.startswith(("part_", "photos_")) or "." in key}
+    assert [key for key in ENGLISH if not re.search(rf"[\"'{{]{re.escape(key)}[\"'}}]", code)] == sorted(
+        families, key=list(ENGLISH).index
+    )

@@ -1,0 +1,18 @@
+"""A referee so small that it is trained and asked in a second."""
+
+from __future__ import annotations
+
+from mmdiff_core.evaluation.referee import RefereeConfig
+from mmdiff_core.toybox.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(("cat", "dog", "robot"), ("beach", "snow"), ("photo",), ())
+CONFIG = RefereeConfig(
+    nouns=VOCABULARY.nouns,
+    places=VOCABULARY.places,
+    styles=VOCABULARY.styles,
+    size=32,
+    photo_size=32,
+    widths=(8, 8, 8, 8),
+    features=8,
+    embedding=8,
+)

@@ -1,0 +1,68 @@
+"""The referee that ships: small enough, and right about renders, among them some on which it must say "swapped"."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from mmdiff_core.evaluation.judge import judge, photo_verdict
+from mmdiff_core.evaluation.metrics import look_similarity, swapped
+from mmdiff_core.evaluation.referee import FILE, Referee, load_referee
+from mmdiff_core.toybox.colours import Look, draw_look
+from mmdiff_core.toybox.dataset import HELD_OUT, make_toy, reference_scene, render, scene_of
+from mmdiff_core.toybox.parts import Builder
+from mmdiff_core.toybox.toys import KINDS, Toy
+from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
+
+PAIRS = 16
+
+
+@pytest.fixture(scope="module")
+def referee() -> Referee:
+    return load_referee()
+
+
+def test_it_is_small_and_knows_the_whole_world(referee: Referee) -> None:
+    assert FILE.stat().st_size <= 12e6
+    assert sum(parameter.numel() for parameter in referee.parameters()) <= 6e6
+    referee.config.check_knows(WHOLE_WORLD)
+
+
+def painted(noun: str, seed: int, look: Look) -> Toy:
+    """The toy of a noun and seed in the colours and pattern of another."""
+    rng = random.Random(f"toy:{noun}:{seed}")
+    draw_look(rng)  # its own
+    builder = Builder(look)
+    KINDS[noun].build(builder, rng)
+    return Toy(noun, seed, look, builder.finish(KINDS[noun].heading))
+
+
+def swaps(referee: Referee, exchanged: bool) -> list[bool]:
+    """Verdicts about pictures of two toys, as they are or each in the other's paint."""
+    found: list[bool] = []
+    for number in range(PAIRS):
+        rng = random.Random(f"exchange:{number}")
+        nouns = rng.sample(FIRST_WORLD.nouns, 2)
+        toys = [make_toy(noun, HELD_OUT + 70_000 + number) for noun in nouns]
+        looks = [toy.look for toy in toys]
+        shown = [painted(t.noun, t.seed, look) for t, look in zip(toys, looks[:: -1 if exchanged else 1], strict=True)]
+        scene = scene_of(rng, shown, rng.choice(WHOLE_WORLD.places), vocabulary=WHOLE_WORLD)
+        photos = [photo_verdict(referee, render([reference_scene(rng, t)], 96).images, t.noun).look for t in toys]
+        verdict = judge(referee, render([scene], 96).images, [nouns])[0]
+        if all(verdict.found):
+            found += swapped(look_similarity(verdict.look, [torch.cat(parts) for parts in zip(*photos, strict=True)]))
+    assert len(found) >= 1.5 * PAIRS
+    return found
+
+
+def test_exchanged_looks_are_called_swapped_and_others_are_not(referee: Referee) -> None:
+    wrong, right = swaps(referee, exchanged=True), swaps(referee, exchanged=False)
+    assert sum(wrong) >= 0.85 * len(wrong)
+    assert sum(right) <= 0.15 * len(right)
+
+
+def test_painting_a_toy_in_its_own_look_is_the_toy() -> None:
+    toy = make_toy("cat", HELD_OUT)
+    assert painted("cat", HELD_OUT, toy.look) == toy
