@@ -11,8 +11,8 @@ from mmdiff_core.toybox.captions import Arrangement
 from mmdiff_core.toybox.scene import PlacedToy
 from mmdiff_core.toybox.toys import Accessory, Toy
 
-_HEIGHTS = {1: (0.52, 0.70), 2: (0.42, 0.56), 3: (0.34, 0.44)}  # of a toy, as a fraction of the picture's height
-_ROOM = {1: 0.82, 2: 0.96, 3: 0.98}  # of the picture's width that toys may fill
+_HEIGHTS = {1: (0.56, 0.74), 2: (0.48, 0.62), 3: (0.36, 0.46)}  # of a toy, as a fraction of the picture's height
+_ROOM = {1: 0.88, 2: 0.98, 3: 0.98}  # of the picture's width that toys may fill
 _STEP_BACK = 0.10  # how much higher the foot of a toy behind another is
 _SMALLER_BEHIND = 0.85
 
@@ -41,7 +41,7 @@ def compose(
     back = {"front": 1, "behind": 0}.get(arrangement)
     spots = []
     for i, toy in enumerate(toys):
-        yaw, behind = rng.uniform(-50, 50), i == back
+        yaw, behind = rng.uniform(-40, 40), i == back
         height = shared * rng.uniform(0.92, 1.08) * _evened(toy, yaw) * (_SMALLER_BEHIND if behind else 1)
         spots.append(_Spot(toy, wearing[i], yaw, min(height, high * 1.08 / toy.figure.height), behind))
     order = _order(rng, len(toys), arrangement)

@@ -16,7 +16,7 @@ from mmdiff_core.toybox.parts import Builder
 from mmdiff_core.toybox.toys import KINDS, Toy
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
-PAIRS = 16
+PAIRS = 96  # so many that the shares below are known to about three in a hundred
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def swaps(referee: Referee, exchanged: bool) -> list[bool]:
 
 def test_exchanged_looks_are_called_swapped_and_others_are_not(referee: Referee) -> None:
     wrong, right = swaps(referee, exchanged=True), swaps(referee, exchanged=False)
-    assert sum(wrong) >= 0.85 * len(wrong)
-    assert sum(right) <= 0.15 * len(right)
+    assert sum(wrong) >= 0.80 * len(wrong)  # measured 0.87
+    assert sum(right) <= 0.12 * len(right)  # measured 0.08
 
 
 def test_painting_a_toy_in_its_own_look_is_the_toy() -> None:
