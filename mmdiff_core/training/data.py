@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -67,11 +67,18 @@ class Samples:
         )
 
 
+class Pictures(NamedTuple):
+    """Pictures alone, with where their subjects are."""
+
+    images: Tensor  # uint8 (B, 3, H, W)
+    subjects: Tensor  # uint8 (B, MASK_SIZE, MASK_SIZE), 255 = covered by any subject
+
+
 class Source(Protocol):
     """Where a stage gets its data."""
 
     def samples(self, count: int) -> Samples: ...
-    def pictures(self, count: int) -> Tensor: ...
+    def pictures(self, count: int) -> Pictures: ...
     def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]: ...
 
 
@@ -112,10 +119,10 @@ class Stream:
             descriptions=tuple(tuple(next(said) for _ in scene.toys) for scene in scenes),
         )
 
-    def pictures(self, count: int) -> Tensor:
-        """uint8 (count, 3, H, W)."""
-        scenes = [self._scene() for _ in range(count)]
-        return to_bytes(render(scenes, self.recipe.size, self.device).images)
+    def pictures(self, count: int) -> Pictures:
+        """Pictures of one to three subjects."""
+        drawn = render([self._scene() for _ in range(count)], self.recipe.size, self.device)
+        return Pictures(to_bytes(drawn.images), _coverage(drawn.masks).amax(1))
 
     def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
         """Two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and a description of each first photo."""
@@ -200,11 +207,11 @@ class Pool:
         pairs = zip(shards, sizes, strict=True)
         return join([shard.take(self.rng.choices(range(len(shard.captions)), k=size)) for shard, size in pairs])
 
-    def pictures(self, count: int) -> Tensor:
-        """uint8 (count, 3, H, W)."""
-        pictures = self.samples(count).pictures
-        assert pictures is not None  # of a pool that was not encoded
-        return pictures
+    def pictures(self, count: int) -> Pictures:
+        """Pictures of one to three subjects."""
+        drawn = self.samples(count)
+        assert drawn.pictures is not None  # of a pool that was not encoded
+        return Pictures(drawn.pictures, drawn.masks.amax(1))
 
     def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
         """Two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and a description of each first photo."""

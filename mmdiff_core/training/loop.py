@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from mmdiff_core.training.optimizer import MuonAdamW
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import StageSettings
 
@@ -45,6 +46,10 @@ class Stage(Protocol):
         ...
 
     def trained(self) -> list[nn.Parameter]: ...
+    def matrices(self) -> list[nn.Parameter]:
+        """Those that Muon takes where the settings ask for it."""
+        ...
+
     def batch(self) -> Any: ...
     def sheet(self) -> Image.Image: ...
     def finish(self) -> Mapping[str, float]: ...
@@ -80,9 +85,8 @@ class Trainer:
         torch.backends.cudnn.benchmark = True  # every batch has the same shapes
         settings = stage.settings
         self.parameters = stage.trained()
-        optimizer = torch.optim.AdamW(
-            self.parameters, settings.rate, betas=(0.9, 0.99), weight_decay=settings.decay, fused=True
-        )
+        matrices = stage.matrices() if settings.muon else []
+        optimizer = MuonAdamW(self.parameters, matrices, settings.rate, settings.decay)
         # Not prepared: accelerate would step it once per process, while our steps count batches.
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)

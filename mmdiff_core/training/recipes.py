@@ -2,7 +2,7 @@
 
 recipe      picture  latent    UNet                 for
 rehearsal      32    8x8x4     16-32                every stage in under three minutes on two cores; a test
-cpu            96    24x24x4   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
+cpu            96    24x24x8   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
 gpu           256    32x32x8   96-192-288           one H200-class card; sized for 25 minutes, not yet run there
 """
 
@@ -50,6 +50,7 @@ class Shapes:
 class StageSettings:
     """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures.
 
+    ``muon`` takes that optimiser for the hidden matrices (``optimizer.py``).
     ``within`` finishes the stage in so many minutes at the latest, its rate run down by then; 0 takes all the steps.
     """
 
@@ -62,6 +63,7 @@ class StageSettings:
     crop: int = 0
     clip: float = 1.0
     within: float = 0.0
+    muon: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class LossWeights:
     image_constraint: float = 0.03
     kl: float = 1e-6
     edges: float = 0.5
+    subject_detail: float = 3.0  # what a subject's pixel counts in the autoencoder: faces are small
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ _CPU = Recipe(
     reference=64,
     photos=2,
     pool=40_000,
+    shapes=Shapes(latent_channels=8),
     stages={
         "autoencoder": StageSettings(steps=1_600, batch=16, rate=1e-3, warmup=100, ema=0.995, crop=64),
         "encoders": StageSettings(steps=1_000, batch=64, rate=1e-3, warmup=100, decay=0.05, ema=0.99),

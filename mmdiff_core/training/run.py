@@ -39,6 +39,7 @@ from mmdiff_core.training.recipes import STAGES, Recipe
 from mmdiff_core.training.stages.autoencoder import AutoencoderStage
 from mmdiff_core.training.stages.diffusion import DiffusionStage
 from mmdiff_core.training.stages.encoders import EncodersStage
+from mmdiff_core.training.widen import widen_autoencoder, widen_unet
 
 logger = logging.getLogger(__name__)
 
@@ -202,17 +203,33 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
         if not (options.start / "model_index.json").exists():
             raise ModelError(f'"{options.start}" is not a model folder: it has no model_index.json.')
         shutil.copytree(options.start, model)
-        # What ships is in shards; beside a whole file, which training writes, they would be read in its place.
-        unet = load_toybox(model)[0].unet
-        shutil.rmtree(model / "unet")
-        unet.save_pretrained(model / "unet")
+        _take_up(model, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)
     adapter = create_adapter(recipe, pipeline.unet)
     save_adapter(adapter, model / "adapter.safetensors")
-    channels = recipe.shapes.latent_channels
-    (model / "preview.json").write_text(json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
+    _blank_preview(model, recipe.shapes.latent_channels)
     pipeline.save_pretrained(model)
+
+
+def _take_up(model: Path, channels: int) -> None:
+    """Make a copied model ready to be trained, with as many latent channels as the recipe has.
+
+    What ships is in shards; beside a whole file, which training writes, they would be read in its place.
+    """
+    backbone, _ = load_toybox(model)
+    unet, vae = backbone.unet, backbone.vae
+    if vae.config.latent_channels < channels:
+        unet, vae = widen_unet(unet, channels), widen_autoencoder(vae, channels)
+        vae.save_pretrained(model / "vae")
+        _blank_preview(model, channels)
+    shutil.rmtree(model / "unet")
+    unet.save_pretrained(model / "unet")
+
+
+def _blank_preview(model: Path, channels: int) -> None:
+    """Until an autoencoder is finished there is nothing to fit one on."""
+    (model / "preview.json").write_text(json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
 
 
 def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:

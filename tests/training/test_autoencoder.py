@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from diffusers import AutoencoderKL
 
@@ -55,5 +56,7 @@ def test_preview_is_the_least_squares_fit() -> None:
 def test_edge_loss_sees_blur_that_keeps_the_mean() -> None:
     sharp = torch.zeros(1, 3, 8, 8)
     sharp[..., ::2] = 1
-    assert edge_loss(sharp, sharp) == 0
-    assert edge_loss(torch.full_like(sharp, 0.5), sharp) > 0.9
+    evenly = torch.ones(1, 1, 8, 8)
+    assert edge_loss(sharp - sharp, evenly) == 0
+    assert edge_loss(0.5 - sharp, evenly) > 0.9
+    assert edge_loss(0.5 - sharp, 3 * evenly) == pytest.approx(3 * float(edge_loss(0.5 - sharp, evenly)))

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,34 +18,47 @@ from torch import Tensor, nn
 from mmdiff_core.backbones.preview import fit_preview
 from mmdiff_core.sheets import grid, to_pixels
 from mmdiff_core.training.data import Source
+from mmdiff_core.training.optimizer import hidden_matrices
 from mmdiff_core.training.recipes import LossWeights, StageSettings
 
 HELD_OUT_PICTURES = 64
 
 
+class Crops(NamedTuple):
+    """Square parts of pictures."""
+
+    pixels: Tensor  # (B, 3, c, c) in [0, 1]
+    subjects: Tensor  # (B, 1, c, c) in [0, 1], where a subject is
+
+
 class Reconstruction(nn.Module):
-    """Loss terms of an autoencoder on pictures (B, 3, H, W) in [0, 1]."""
+    """Loss terms of an autoencoder on crops; a subject's pixel counts for several of the background's."""
 
     def __init__(self, vae: AutoencoderKL, weights: LossWeights) -> None:
         super().__init__()
         self.vae, self.weights = vae, weights
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        target = pictures * 2 - 1
+    def forward(self, crops: Crops) -> dict[str, Tensor]:
+        target = crops.pixels * 2 - 1
         posterior = self.vae.encode(target).latent_dist
-        output = self.vae.decode(posterior.sample()).sample.float()
+        error = self.vae.decode(posterior.sample()).sample.float() - target
+        weight = 1 + (self.weights.subject_detail - 1) * crops.subjects
+        weight = weight / weight.mean()
         return {
-            "l1": F.l1_loss(output, target),
-            "l2": F.mse_loss(output, target),
-            "edges": self.weights.edges * edge_loss(output, target),
+            "l1": (weight * error.abs()).mean(),
+            "l2": (weight * error.square()).mean(),
+            "edges": self.weights.edges * edge_loss(error, weight),
             "kl": self.weights.kl * posterior.kl().mean(),
         }
 
 
-def edge_loss(output: Tensor, target: Tensor) -> Tensor:
-    """L1 between horizontal and vertical differences: outlines count as much as areas."""
-    across = (output.diff(dim=-1) - target.diff(dim=-1)).abs().mean()
-    down = (output.diff(dim=-2) - target.diff(dim=-2)).abs().mean()
+def edge_loss(error: Tensor, weight: Tensor) -> Tensor:
+    """L1 of the error (B, C, H, W) of horizontal and vertical differences: outlines count as much as areas.
+
+    ``weight`` (B, 1, H, W) is that of each pixel.
+    """
+    across = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
+    down = (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
     return across + down
 
 
@@ -59,24 +73,30 @@ class AutoencoderStage:
         losses: LossWeights,
     ) -> None:  # fmt: skip
         self.name, self.folder, self.vae, self.source, self.settings = name, folder, vae, source, settings
-        self.network = Reconstruction(vae.train(), losses)
+        self.network = Reconstruction(vae.train().to(memory_format=torch.channels_last), losses)
         vae.requires_grad_(name == "autoencoder")
         vae.decoder.requires_grad_(True)
         vae.post_quant_conv.requires_grad_(True)
         self.rng = random.Random(0)
-        self.held_out = to_pixels(held_out.pictures(HELD_OUT_PICTURES))
+        self.held_out = to_pixels(held_out.pictures(HELD_OUT_PICTURES).images)
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
 
-    def batch(self) -> Tensor:
-        """(B, 3, c, c) crops, several of each picture: rendering costs more than cropping."""
+    def matrices(self) -> list[nn.Parameter]:
+        return hidden_matrices(self.vae)
+
+    def batch(self) -> Crops:
+        """A crop of each picture, or the whole of it."""
         side = self.settings.crop
-        whole = to_pixels(self.source.pictures(self.settings.batch))
-        if not side or side >= whole.shape[-1]:
-            return whole.to(self.vae.device)
-        crops = [self._crop(picture, side) for picture in whole]
-        return torch.stack(crops).to(self.vae.device)
+        drawn = self.source.pictures(self.settings.batch)
+        pixels = to_pixels(drawn.images)
+        subjects = F.interpolate(drawn.subjects[:, None].float() / 255, pixels.shape[-2:])
+        both = torch.cat([pixels, subjects], 1)  # (B, 4, H, W): cropped alike
+        if side and side < both.shape[-1]:
+            both = torch.stack([self._crop(picture, side) for picture in both])
+        both = both.to(self.vae.device, memory_format=torch.channels_last)
+        return Crops(both[:, :3], both[:, 3:])
 
     def _crop(self, picture: Tensor, side: int) -> Tensor:
         top, left = (self.rng.randint(0, extent - side) for extent in picture.shape[-2:])
