@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
+    "ablate": "mmdiff_core.evaluation.ablation.cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130
