@@ -215,13 +215,14 @@ class Suite:
         for kind, stream, pictures in made:
             for picture in pictures:
                 assert picture.maps is not None
-                yield self._shown(case, kind, picture.seed, picture.image, _maps(picture.maps, stream), known)
+                yield self.shown(case, kind, picture.seed, picture.image, heatmaps(picture.maps, stream), known)
 
-    def _shown(
+    def shown(
         self, case: Case, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
         known: Sequence[Verdict],
     ) -> Shown:  # fmt: skip
-        verdict = judge(self.referee, _pixels(image)[None], [case.nouns])[0]
+        """One picture, judged. ``maps`` are its subjects' heatmaps, ``known`` what the referee says of their photos."""
+        verdict = judge(self.referee, pixels_of(image)[None], [case.nouns])[0]
         return Shown(self._row(case, kind, seed, verdict, known, maps, verdict.regions), image, maps, verdict.regions)
 
     def _row(
@@ -271,7 +272,7 @@ def _likeness(verdict: Verdict, known: Sequence[Verdict]) -> list[float]:
     return [round(float(x) * found, 4) for x, found in zip(near, verdict.found, strict=True)]
 
 
-def _maps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
+def heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
     """Every subject's heatmap, averaged over steps and layers as the app shows it."""
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 
@@ -283,5 +284,6 @@ def _probabilities(referee: Referee, pictures: Tensor, nouns: Sequence[str]) -> 
     return tuple(likely[1 + referee.config.nouns.index(noun)].numpy() for noun in nouns)
 
 
-def _pixels(image: Image.Image) -> Tensor:
+def pixels_of(image: Image.Image) -> Tensor:
+    """(3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(image.convert("RGB"))).movedim(-1, 0).float() / 255

@@ -293,13 +293,18 @@ def test_another_budget_or_base_is_refused_and_loses_nothing(table: dict[str, di
     assert (options.folder / "ablation.json").read_bytes() == before
 
 
-def test_minutes_become_steps_that_all_share(options: AblationOptions, tmp_path: Path) -> None:
+def test_minutes_become_steps_that_all_share(
+    options: AblationOptions, base: tuple[Toybox, MMDiffAdapter], tmp_path: Path
+) -> None:
     (tmp_path / "pool").symlink_to(options.folder / "pool")
-    table = ablate(replace(options, folder=tmp_path, variants=choose([FULL]), steps=None, minutes=0.001))
-    assert table["about"]["asked"] == "0.001 minutes"
-    assert table["about"]["steps"] >= 1
-    state = torch.load(tmp_path / "variants" / FULL / "training" / "state.pt", weights_only=True)
-    assert state["step"] == table["about"]["steps"]
+    timed = replace(options, folder=tmp_path, steps=None, minutes=0.5)
+    backbone, like = base
+    recipe = run_module._begin(timed, backbone, like.config)
+    kept = json.loads((tmp_path / "settings.json").read_text())
+    assert kept["asked"] == "0.5 minutes"
+    assert kept["steps"] == recipe.stages[STAGE].steps > 1
+    again = run_module._begin(replace(timed, minutes=None), backbone, like.config)
+    assert again == recipe
 
 
 def test_variants_generate_like_any_adapter(
