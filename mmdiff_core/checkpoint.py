@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,12 +62,17 @@ def save_adapter(
         Path(aside).unlink(missing_ok=True)
 
 
-def load_adapter(path: Path | str, dtype: torch.dtype = torch.float32) -> MMDiffAdapter:
+def load_adapter(
+    path: Path | str,
+    dtype: torch.dtype = torch.float32,
+    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
+) -> MMDiffAdapter:
     """Rebuild an adapter from its file alone, on the CPU.
 
     Args:
         path: a file of :func:`save_adapter`.
         dtype: precision of the tensors in memory.
+        make: what the tensors are filled into, for adapters of another class.
 
     Returns:
         The adapter alone; :func:`load_checkpoint` gives what comes with it, too.
@@ -75,15 +80,19 @@ def load_adapter(path: Path | str, dtype: torch.dtype = torch.float32) -> MMDiff
     Raises:
         CheckpointError: no such file, not an adapter, or keys, shapes or numbers that do not fit its configuration.
     """
-    return load_checkpoint(path, dtype).adapter
+    return load_checkpoint(path, dtype, make).adapter
 
 
-def load_checkpoint(path: Path | str, dtype: torch.dtype = torch.float32) -> Checkpoint:
+def load_checkpoint(
+    path: Path | str,
+    dtype: torch.dtype = torch.float32,
+    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
+) -> Checkpoint:
     """Everything in a file of :func:`save_adapter`. Args and errors as :func:`load_adapter`."""
     tensors, metadata = _read(Path(path))
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(f"{path} is not an MM-Diff adapter of this version (format {FORMAT})")
-    adapter = MMDiffAdapter(AdapterConfig.from_json(metadata["config"]))
+    adapter = make(AdapterConfig.from_json(metadata["config"]))
     names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
     encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}
     fill(adapter, tensors, str(path))

@@ -25,6 +25,8 @@ COMMANDS = {
     "export": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
+    "ablate": "mmdiff_core.evaluation.ablation.cli",
+    "limits": "mmdiff_core.evaluation.limits.cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

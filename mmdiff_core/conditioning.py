@@ -14,7 +14,7 @@ from torch import Tensor
 from mmdiff_core.backbones.base import Backbone, TextDeltas
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
-from mmdiff_core.encoders.text import FusedWords
+from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import (
@@ -99,13 +99,19 @@ def encode_prompts(
 ) -> TextStates:
     """Encode a batch of prompts, with the subjects' photos fused into their words if there are ``subjects``.
 
-    The adapter's LoRA on the text encoders, if it has any, is on with and without subjects.
+    They join before the text encoder or, where the adapter says so, behind it. The adapter's LoRA on the text encoders,
+    if it has any, is on with and without subjects.
     """
     encoders = range(len(backbone.text_encoders))
-    fused: list[FusedWords | None] = [None for _ in encoders]
-    if adapter is not None and subjects is not None and subjects.words:
-        fused = [FusedWords(adapter.word_fusions[i], subjects.words[i]) for i in encoders]
-    return backbone.encode_text(tokens, fused, _text_deltas(backbone, adapter))
+    plain: list[FusedWords | None] = [None for _ in encoders]
+    deltas = _text_deltas(backbone, adapter)
+    if adapter is None or subjects is None or not subjects.words:
+        return backbone.encode_text(tokens, plain, deltas)
+    fused = [FusedWords(adapter.word_fusions[i], subjects.words[i]) for i in encoders]
+    if not adapter.config.fuse_after:
+        return backbone.encode_text(tokens, fused, deltas)
+    text = backbone.encode_text(tokens, plain, deltas)
+    return replace(text, states=fuse_words(text.states, tokens[0].words.to(text.states.device), fused[0]))
 
 
 def _text_deltas(backbone: Backbone, adapter: MMDiffAdapter | None) -> list[TextDeltas]:

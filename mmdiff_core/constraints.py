@@ -7,12 +7,15 @@ FastComposer's balanced L1 (its equation 4): attention outside the subject's mas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmdiff_core.types import LayerMaps, Stream
+
+LayerChoice = Literal["all", "coarse", "fine"]
 
 
 def attention_constraint(maps: Sequence[LayerMaps], stream: Stream, masks: Tensor, present: Tensor) -> Tensor:
@@ -35,6 +38,14 @@ def attention_constraint(maps: Sequence[LayerMaps], stream: Stream, masks: Tenso
     if not present.any():
         return masks.new_zeros(())
     return torch.stack([_one_layer(layer, stream, masks, present) for layer in maps]).mean()
+
+
+def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[LayerMaps]:
+    """The layers that a constraint acts on: all, those of the finest resolution alone, or all the others."""
+    if which == "all":
+        return maps
+    finest = max((layer.size[0] * layer.size[1] for layer in maps), default=0)
+    return [layer for layer in maps if (layer.size[0] * layer.size[1] == finest) == (which == "fine")]
 
 
 def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,25 @@ _LINES = 5
 _TITLES = {MODEL: "model", UPPER: "render", LOWER: "no photos"}
 
 
-def strip(outcome: Outcome) -> Image.Image:
-    """One case: its photos, then for every picture the picture, its heatmaps and the referee's regions."""
-    names = outcome.case.nouns
+def verdict(row: Row) -> list[str]:
+    """What the referee said of a picture, as the lines below it."""
+    return [
+        f"{_TITLES[row.kind]} {row.seed}",
+        f"identity {_told(row.identity)}, present {_told([row.present])}",
+        f"place {_told([row.place])}, style {_told([row.style])}",
+        f"peak {_told(row.peak)}",
+        f"swapped {_told(row.swapped)}" if row.count > 1 else "",
+    ]
+
+
+def strip(outcome: Outcome, say: Callable[[Row], list[str]] = verdict) -> Image.Image:
+    """One case: its photos, then for every picture the picture, its heatmaps and the referee's regions.
+
+    Args:
+        outcome: of the suite.
+        say: up to five short lines to write below a picture.
+    """
+    names = outcome.case.scene.caption.names
     cells = [
         _cell(photo, [f"photo: {noun}"])
         for noun, own in zip(names, outcome.photos, strict=True)
@@ -31,7 +47,7 @@ def strip(outcome: Outcome) -> Image.Image:
     for shown in order:
         if shown.row.kind == LOWER and shown.row.seed != order[-1].row.seed:
             continue
-        cells.append(_cell(shown.image, _verdict(shown.row)))
+        cells.append(_cell(shown.image, say(shown.row)))
         if shown.row.kind == MODEL:
             cells.append(_cell(_overlaid(shown.image, shown.heatmaps), ["heatmaps"]))
         cells.append(_cell(_outlined(shown.image, shown.regions), ["regions"]))
@@ -43,16 +59,6 @@ def strip(outcome: Outcome) -> Image.Image:
 def sheet(strips: Sequence[Path]) -> Image.Image:
     """Strips below one another."""
     return tile([[Image.open(path)] for path in strips])
-
-
-def _verdict(row: Row) -> list[str]:
-    return [
-        f"{_TITLES[row.kind]} {row.seed}",
-        f"identity {_told(row.identity)}, present {_told([row.present])}",
-        f"place {_told([row.place])}, style {_told([row.style])}",
-        f"peak {_told(row.peak)}",
-        f"swapped {_told(row.swapped)}" if row.count > 1 else "",
-    ]
 
 
 def _told(answers: Sequence[bool]) -> str:

@@ -26,6 +26,8 @@ from mmdiff_core.evaluation.referee import FILE, load_referee
 from mmdiff_core.evaluation.report import COUNTS, write_report
 from mmdiff_core.evaluation.suite import FIRST_SEED, MODEL, PROMPTS, SEEDS, Case, Row, Suite, draw_cases
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.types import Stream
 
 SHOWN = 8  # prompts on a contact sheet
 
@@ -41,6 +43,8 @@ class SuiteOptions:
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
     device: str = "cpu"
+    stream: Stream = "image"  # the heatmaps that are measured
+    bounds: bool = True  # real renders and the base model, too
 
 
 def evaluate(options: SuiteOptions) -> dict[str, Any]:
@@ -50,20 +54,28 @@ def evaluate(options: SuiteOptions) -> dict[str, Any]:
         SettingsError: the first identity is one that training may have seen.
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
+    backbone, adapter = load_toybox(options.model, options.device)
+    return evaluate_model(Personalizer(backbone, adapter), backbone.vocabulary, options)
+
+
+def evaluate_model(
+    personalizer: Personalizer, vocabulary: Vocabulary, options: SuiteOptions, about: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The same of a model that is loaded already; ``about`` tells what sets it apart from that in the options."""
     if options.seed < FIRST_SEED:
         raise SettingsError(
             f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on, choose a higher one."
         )
-    backbone, adapter = load_toybox(options.model, options.device)
     referee = load_referee(options.referee, options.device)
-    referee.config.check_knows(backbone.vocabulary)
-    cases = draw_cases(backbone.vocabulary, options.prompts, options.seed)
-    done = _begin(options)
-    suite = Suite(Personalizer(backbone, adapter), referee, options.seeds, options.seed)
+    referee.config.check_knows(vocabulary)
+    cases = draw_cases(vocabulary, options.prompts, options.seed)
+    told = {**_about(options), **(about or {})}
+    done = _begin(options, told)
+    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds)
     _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
-    rows = _read_rows(options.folder)
+    rows = read_rows(options.folder)
     _write_sheets(options.folder)
-    return write_report(rows, options.folder, _about(options))
+    return write_report(rows, options.folder, told)
 
 
 def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> None:
@@ -79,19 +91,19 @@ def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> No
             bar.update(per_case)
 
 
-def _begin(options: SuiteOptions) -> set[tuple[int, int]]:
+def _begin(options: SuiteOptions, about: Mapping[str, object]) -> set[tuple[int, int]]:
     """The prompts that an earlier start with the same settings has finished; a folder of other settings is emptied."""
-    settings = json.dumps({**_about(options), "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
+    settings = json.dumps({**about, "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
     kept = options.folder / "settings.json"
     if not kept.exists() or kept.read_text() != settings:
         (options.folder / "rows.jsonl").unlink(missing_ok=True)
         shutil.rmtree(options.folder / "sheets", ignore_errors=True)
     (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
     kept.write_text(settings)
-    return {(row.count, row.number) for row in _read_rows(options.folder) if row.kind == MODEL}
+    return {(row.count, row.number) for row in read_rows(options.folder) if row.kind == MODEL}
 
 
-def _read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path) -> list[Row]:
     """Rows of the finished prompts; a line that a kill cut short is taken out."""
     path = folder / "rows.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []

@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -86,6 +87,9 @@ class Row:
     style: bool
     peak: list[bool]
     curves: list[list[float]]  # IoU at every threshold
+    likeness: list[float] = field(
+        default_factory=list
+    )  # cosine of the region's identity with the photos'; 0: not found
 
 
 class Shown(NamedTuple):
@@ -161,25 +165,29 @@ class Suite:
         seeds: a picture of each case is made per seed.
         seed: of the suite; the rivals in the line-ups follow from it.
         stream: the heatmaps that are measured.
+        bounds: whether to judge the real render and the base model's picture of every prompt, too.
     """
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        stream: Stream = "image",
+        stream: Stream = "image", bounds: bool = True,
     ) -> None:  # fmt: skip
         self.personalizer, self.referee, self.seeds, self.seed, self.stream = personalizer, referee, seeds, seed, stream
+        self.bounds = bounds
         self.size = personalizer.sizes.default
         self._rivals: dict[str, Tensor] = {}
 
-    def outcome(self, case: Case) -> Outcome:
-        """The pictures of one case, judged."""
-        photos = [self._render(views) for views in case.views]
+    def outcome(self, case: Case, photos: Sequence[Tensor] | None = None) -> Outcome:
+        """The pictures of one case, judged. ``photos``, (P, 3, H, W) in [0, 1] of each toy, replace its views."""
+        photos = [self.render(views) for views in case.views] if photos is None else photos
         known = [photo_verdict(self.referee, own, noun) for own, noun in zip(photos, case.nouns, strict=True)]
         images = tuple(tuple(map(to_image, own)) for own in photos)
-        shown = (self._upper(case, known), *self._made(case, known, images))
+        upper = (self._upper(case, known),) if self.bounds else ()
+        shown = (*upper, *self._made(case, known, images))
         return Outcome(case, images, shown)
 
-    def _render(self, scenes: Sequence[Scene]) -> Tensor:
+    def render(self, scenes: Sequence[Scene]) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] of the model's own size."""
         width, height = self.size
         return render(scenes, (height, width)).images
 
@@ -200,20 +208,21 @@ class Suite:
         )
         *_, last = self.personalizer.generate(request)
         assert last.result is not None  # of the last step
-        made: tuple[tuple[str, Stream, Iterable[Picture]], ...] = (
-            (MODEL, self.stream, last.result),
-            (LOWER, "text", base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1]))),
-        )
+        made: list[tuple[str, Stream, Iterable[Picture]]] = [(MODEL, self.stream, last.result)]
+        if self.bounds:
+            base = base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1]))
+            made.append((LOWER, "text", base))
         for kind, stream, pictures in made:
             for picture in pictures:
                 assert picture.maps is not None
-                yield self._shown(case, kind, picture.seed, picture.image, _maps(picture.maps, stream), known)
+                yield self.shown(case, kind, picture.seed, picture.image, heatmaps(picture.maps, stream), known)
 
-    def _shown(
+    def shown(
         self, case: Case, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
         known: Sequence[Verdict],
     ) -> Shown:  # fmt: skip
-        verdict = judge(self.referee, _pixels(image)[None], [case.nouns])[0]
+        """One picture, judged. ``maps`` are its subjects' heatmaps, ``known`` what the referee says of their photos."""
+        verdict = judge(self.referee, pixels_of(image)[None], [case.nouns])[0]
         return Shown(self._row(case, kind, seed, verdict, known, maps, verdict.regions), image, maps, verdict.regions)
 
     def _row(
@@ -231,6 +240,7 @@ class Suite:
             style=verdict.style == case.scene.style,
             peak=[found and peak_inside(heatmap, region) for heatmap, region, found in pairs],
             curves=[(found * iou_curve(heatmap, region)).round(4).tolist() for heatmap, region, found in pairs],
+            likeness=_likeness(verdict, known),
         )  # fmt: skip
 
     def _identified(self, case: Case, subject: int, verdict: Verdict, known: Verdict) -> bool:
@@ -252,11 +262,17 @@ class Suite:
     def _rival(self, noun: str, identity: int) -> Tensor:
         rng = random.Random(f"rival:{noun}:{identity}")
         toy = make_toy(noun, identity)
-        photos = self._render([reference_scene(rng, toy) for _ in range(PHOTOS)])
+        photos = self.render([reference_scene(rng, toy) for _ in range(PHOTOS)])
         return photo_verdict(self.referee, photos, noun).identity
 
 
-def _maps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
+def _likeness(verdict: Verdict, known: Sequence[Verdict]) -> list[float]:
+    """How near each region is to the photos of its own toy."""
+    near = F.cosine_similarity(verdict.identity, torch.cat([toy.identity for toy in known]))
+    return [round(float(x) * found, 4) for x, found in zip(near, verdict.found, strict=True)]
+
+
+def heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
     """Every subject's heatmap, averaged over steps and layers as the app shows it."""
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 
@@ -268,5 +284,6 @@ def _probabilities(referee: Referee, pictures: Tensor, nouns: Sequence[str]) -> 
     return tuple(likely[1 + referee.config.nouns.index(noun)].numpy() for noun in nouns)
 
 
-def _pixels(image: Image.Image) -> Tensor:
+def pixels_of(image: Image.Image) -> Tensor:
+    """(3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(image.convert("RGB"))).movedim(-1, 0).float() / 255

@@ -65,12 +65,10 @@ class MMDiffAdapter(nn.Module):
         words: tuple[Tensor, ...] = ()
         if self.subject_projector is not None and parts.vision_text:
             words = self.subject_projector(mean_cls(features))
-        if self.token_projector is None or not parts.image_branch:
+        if not self.config.image_branch or not parts.image_branch:
             return _no_tokens(words, features, self.config.width)
         present = features.present
-        tokens = self.token_projector(self._source(features, identity)[present])  # (n, N, D): padding costs nothing
-        if self.refiner is not None and parts.refiner:
-            tokens = self.refiner(tokens, features.patches[present])
+        tokens = self._tokens(features, identity, parts)  # (n, N, D): padding costs nothing
         padded = tokens.new_zeros(*present.shape, *tokens.shape[1:])
         tokens = padded.index_put(present.nonzero(as_tuple=True), tokens)  # (B, S, P, N, D)
         _, subjects, photos, per_photo, _ = tokens.shape
@@ -80,6 +78,15 @@ class MMDiffAdapter(nn.Module):
             owners=torch.arange(subjects, device=tokens.device).repeat_interleave(photos * per_photo),
             present=present.flatten(1).repeat_interleave(per_photo, dim=1),
         )
+
+    def _tokens(self, features: ImageFeatures, identity: Tensor | None, parts: Parts) -> Tensor:
+        """The tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
+        assert self.token_projector is not None  # there is an image branch
+        present = features.present
+        tokens = self.token_projector(self._source(features, identity)[present])
+        if self.refiner is None or not parts.refiner:
+            return tokens
+        return self.refiner(tokens, features.patches[present])
 
     def _source(self, features: ImageFeatures, identity: Tensor | None) -> Tensor:
         """What the subject tokens are projected from, (B, S, P, Dc)."""

@@ -63,6 +63,7 @@ class AdapterConfig:
     patches_with_cls: bool = False  # the patch tokens include the CLS token
     word_scale: float = 0.02  # standard deviation of word embeddings; only where training starts
     start_step: int = 0  # default of delayed merging (section 3.4)
+    fuse_after: bool = False  # photos join the words behind the text encoder, as in FastComposer, not before it
 
     def __post_init__(self) -> None:
         layers = (*self.cross_attention, *self.self_attention)
@@ -74,6 +75,8 @@ class AdapterConfig:
             raise SettingsError("LoRA ranks must be at least 1 in the cross-attention and not negative elsewhere")
         if self.tokens < 1 or self.refiner_depth < 0 or self.refiner_head_dim < 1:
             raise SettingsError("tokens and refiner_head_dim must be at least 1, refiner_depth not negative")
+        if self.fuse_after and (len(self.text_towers) != 1 or self.text_towers[0].width != self.width):
+            raise SettingsError("fuse_after needs a single text encoder as wide as the cross-attention's context")
         if self.source not in get_args(Source):
             raise SettingsError(f"source must be one of {', '.join(get_args(Source))}, not {self.source!r}")
 

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.conditioning import build_condition, encode_pixels
-from mmdiff_core.constraints import attention_constraint
+from mmdiff_core.constraints import LayerChoice, attention_constraint, choose_layers
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
 from mmdiff_core.heatmap import colour_of, overlay
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -51,12 +51,17 @@ class DiffusionBatch:
 
 
 class FlowMatching(nn.Module):
-    """Loss terms of the diffusion model under a batch's conditions."""
+    """Loss terms of the diffusion model under a batch's conditions; the constraints act on the chosen layers."""
 
-    def __init__(self, backbone: StableDiffusion, adapter: MMDiffAdapter, losses: LossWeights, photos: bool) -> None:
+    def __init__(
+        self, backbone: StableDiffusion, adapter: MMDiffAdapter, losses: LossWeights, photos: bool,
+        layers: LayerChoice = "all",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.unet, self.text_encoder, self.adapter = backbone.unet, backbone.text_encoders[0], adapter
-        self.backbone, self.losses, self.photos = backbone, losses, photos
+        self.backbone, self.losses, self.photos, self.layers = backbone, losses, photos, layers
+        weights: dict[Stream, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
+        self.constraints = {stream: weight for stream, weight in weights.items() if weight and photos}
 
     def forward(self, batch: DiffusionBatch) -> dict[str, Tensor]:
         clean = batch.latents
@@ -64,7 +69,7 @@ class FlowMatching(nn.Module):
         # Logit-normal, and shifted: our latents are smooth, so that shapes shine through all but the strongest noise.
         sigma = (torch.randn(len(clean), device=clean.device) + math.log(self.losses.noise_shift)).sigmoid()
         noisy = torch.lerp(clean, noise, sigma[:, None, None, None])
-        recorder = Recorder(Recording(("text", "image"))) if self.photos else None
+        recorder = Recorder(Recording(tuple(self.constraints))) if self.constraints else None
         velocity = self._predict(noisy, sigma, batch, recorder)
         terms = {"denoise": self._denoising(velocity.float(), noise - clean, batch.masks)}
         return terms if recorder is None else {**terms, **self._constraints(recorder, batch)}
@@ -101,15 +106,10 @@ class FlowMatching(nn.Module):
         return encode_pixels(encoder, batch.references, batch.photos)
 
     def _constraints(self, recorder: Recorder, batch: DiffusionBatch) -> dict[str, Tensor]:
-        present = batch.photos.any(-1)
-        weights: dict[Stream, float] = {
-            "text": self.losses.text_constraint,
-            "image": self.losses.image_constraint,
-        }
+        present, layers = batch.photos.any(-1), choose_layers(recorder.layers, self.layers)
         return {
-            f"{stream}_map": weight * attention_constraint(recorder.layers, stream, batch.masks, present)
-            for stream, weight in weights.items()
-            if weight
+            f"{stream}_map": weight * attention_constraint(layers, stream, batch.masks, present)
+            for stream, weight in self.constraints.items()
         }
 
 
@@ -119,13 +119,14 @@ class DiffusionStage:
     def __init__(
         self, name: str, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, source: Source,
         held_out: Source, settings: StageSettings, losses: LossWeights, mix: ConditionMix, seed: int = 0,
+        layers: LayerChoice = "all",
     ) -> None:  # fmt: skip
         self.name, self.folder, self.settings, self.mix = name, folder, settings, mix
         self.backbone, self.adapter = backbone, adapter
-        self.source, self.held_out = source, held_out.samples(SHEET_PICTURES)
+        self.source, self._unseen = source, held_out
         self.rng = random.Random(seed)
         self._read = lru_cache(TEXTS_KEPT)(self._tokenize)  # a pool says the same again, and reading costs 0.5 ms
-        self.network = FlowMatching(backbone, adapter, losses, photos=name != "base")
+        self.network = FlowMatching(backbone, adapter, losses, name != "base", layers)
         parts: Mapping[str, tuple[nn.Module, ...]] = {
             "base": (backbone.unet, backbone.text_encoders[0]),  # the contrast taught it toys, not relations or styles
             "adapter": (adapter,),
@@ -135,6 +136,11 @@ class DiffusionStage:
         for part in parts[name]:
             part.requires_grad_(True)
         backbone.unet.to(memory_format=torch.channels_last)
+
+    @cached_property
+    def held_out(self) -> Samples:
+        """What the sheets show; rendered when the first is drawn."""
+        return self._unseen.samples(SHEET_PICTURES)
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]

@@ -1,0 +1,194 @@
+"""The table of an ablation: ``ablation.json`` and Markdown, with intervals, and what each choice changed.
+
+Differences are paired: the same prompt and seed by the whole method and by the variant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mmdiff_core.evaluation.ablation.variants import FULL, Variant
+from mmdiff_core.evaluation.metrics import Estimate, average
+from mmdiff_core.evaluation.suite import LOWER, MODEL, UPPER, Row
+
+BASE = "base"  # without photos
+
+# What a picture scores, between 0 and 1, the more the better.
+SCORES: Mapping[str, tuple[str, Callable[[Row], float]]] = {
+    "subject": ("subject fidelity", lambda row: fmean(row.likeness)),
+    "text": ("text fidelity", lambda row: fmean((row.present, row.place, row.style))),
+    "identity": ("identity", lambda row: fmean(row.identity)),
+    "peak": ("peak", lambda row: fmean(row.peak)),
+}
+JUDGED = ("identity", "swapped", "present", "place", "style", "peak", "iou")
+NOTES = (
+    "Subject fidelity: cosine between the referee's identity embeddings of a subject's region and of its photos, 0 "
+    "where it finds no region. Text fidelity: the mean of every subject present, place as asked and style as asked. "
+    "Identity: the right toy among 16 of its noun. Peak: the heatmap's peak inside its own subject.",
+    "Seconds: a picture of two subjects at the model's defaults without maps; median and range of rounds in which the "
+    "variants took turns.",
+    "In brackets: 95 % intervals (bootstrap over prompts; Wilson for shares), not corrected for the number of rows: of "
+    "twenty comparisons without any difference, one is expected to show one.",
+    "Heatmaps are those of the photos, and of the words where there is no image term.",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A variant and what came of it. ``table``: of the suite; ``training``: parameters and last loss terms."""
+
+    variant: Variant
+    training: Mapping[str, float]
+    table: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    def pictures(self, kind: str = MODEL) -> list[Row]:
+        return [row for row in self.rows if row.kind == kind]
+
+
+def write_report(
+    measured: Sequence[Measured], seconds: Mapping[str, Estimate], about: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Write ``ablation.json`` and ``ablation.md``; returns what the first holds.
+
+    Args:
+        measured: the variants, the whole method among them.
+        seconds: per picture, by name, and of the base.
+        about: what all variants share.
+        folder: where to.
+    """
+    full = next(one for one in measured if one.variant.name == FULL)
+    table = {
+        "variants": {one.variant.name: _entry(one, full, seconds[one.variant.name]) for one in measured},
+        BASE: {**_scores(full.pictures(LOWER)), "seconds": seconds[BASE].to_json(), **_judged(full.table["lower"])},
+        "upper": {**_scores(full.pictures(UPPER)), **_judged(full.table["upper"])},
+        "about": dict(about),
+        "notes": NOTES,
+    }
+    (folder / "ablation.json").write_text(json.dumps(table, indent=2) + "\n")
+    (folder / "ablation.md").write_text(to_markdown(table))
+    return table
+
+
+def _entry(one: Measured, full: Measured, seconds: Estimate) -> dict[str, Any]:
+    return {
+        "title": one.variant.title,
+        "group": one.variant.group,
+        "settings": one.variant.to_json(),
+        "parameters": int(one.training["parameters"]),
+        "training": {name: value for name, value in one.training.items() if name != "parameters"},
+        "seconds": seconds.to_json(),
+        **_scores(one.pictures()),
+        **_judged(one.table),
+        "change": {} if one is full else changes(full.pictures(), one.pictures()),
+    }
+
+
+def _judged(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {count: {name: table[count][name] for name in JUDGED} for count in ("one", "two")}
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, dict[str, float | int]]:
+    prompts = [(row.count, row.number) for row in rows]
+    return {name: average([score(row) for row in rows], prompts).to_json() for name, (_, score) in SCORES.items()}
+
+
+def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, dict[str, float | int]]:
+    """Mean difference of every score over the pictures that both made, with its interval."""
+    known = {(row.count, row.number, row.seed): row for row in before}
+    pairs = [(known[key], row) for row in after if (key := (row.count, row.number, row.seed)) in known]
+    prompts = [(row.count, row.number) for _, row in pairs]
+    return {
+        name: average([score(row) - score(first) for first, row in pairs], prompts).to_json()
+        for name, (_, score) in SCORES.items()
+    }
+
+
+# ---------------------------------------------------------------- for people
+
+
+def to_markdown(table: Mapping[str, Any]) -> str:
+    """The field's measures side by side, those of the suite, and what each choice changed."""
+    variants: Mapping[str, Any] = table["variants"]
+    lines = [
+        "| | trained parameters | s per picture | subject fidelity | text fidelity |",
+        "|---|---|---|---|---|",
+        *(_field_row(one["title"], f"{one['parameters']:,}", one) for one in variants.values()),
+        _field_row("base model without photos", "-", table[BASE]),
+        _field_row("real renders", "-", table["upper"]),
+        "",
+        "| | identity, one | identity, two | swapped, two | peak, two | IoU, one | IoU, two |",
+        "|---|---|---|---|---|---|---|",
+        *(_judged_row(one["title"], one) for one in variants.values()),
+        _judged_row("base model without photos", table[BASE]),
+        _judged_row("real renders", table["upper"]),
+        "",
+        f"| against {variants[FULL]['title']} | {' | '.join(title for title, _ in SCORES.values())} | reading |",
+        f"|---|{'---|' * len(SCORES)}---|",
+        *(_change_row(one) for one in variants.values() if one["change"]),
+        "",
+        *verdicts(variants),
+        *(f"* {note}" for note in table["notes"]),
+        f"* {', '.join(f'{name} {value}' for name, value in table['about'].items())}.",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def verdicts(variants: Mapping[str, Any]) -> list[str]:
+    """A line for each part of the method that was taken away: whether it earned its place."""
+    lines = []
+    for one in variants.values():
+        if one["group"] != "part":
+            continue
+        worse = [SCORES[name][0] for name, change in one["change"].items() if change["high"] < 0]
+        better = [SCORES[name][0] for name, change in one["change"].items() if change["low"] > 0]
+        part = one["title"].removeprefix("no ")
+        if worse and not better:
+            lines.append(f"* **{part}** earns its place here: without it {_and(worse)} fell.")
+        elif worse:
+            lines.append(f"* **{part}** is a trade here: without it {_and(worse)} fell and {_and(better)} rose.")
+        elif better:
+            lines.append(f"* **{part}** does not earn its place here: without it {_and(better)} rose.")
+        else:
+            lines.append(f"* **{part}** is not shown to earn its place here: no score fell without it.")
+    return [*lines, ""] if lines else []
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _field_row(title: str, parameters: str, one: Mapping[str, Any]) -> str:
+    seconds = one.get("seconds")
+    told = "-" if seconds is None else f"{seconds['mean']:.2f} ({seconds['low']:.2f} to {seconds['high']:.2f})"
+    return f"| {title} | {parameters} | {told} | {_figure(one['subject'])} | {_figure(one['text'])} |"
+
+
+def _judged_row(title: str, one: Mapping[str, Any]) -> str:
+    cells = [
+        *(one[count]["identity"] for count in ("one", "two")),
+        *(one["two"][name] for name in ("swapped", "peak")),
+        *(one[count]["iou"] for count in ("one", "two")),
+    ]
+    return f"| {title} | {' | '.join(map(_figure, cells))} |"
+
+
+def _change_row(one: Mapping[str, Any]) -> str:
+    cells = [f"{x['mean']:+.3f} ({x['low']:+.3f} to {x['high']:+.3f})" for x in one["change"].values()]
+    return f"| {one['title']} | {' | '.join(cells)} | {_reading(one['change'])} |"
+
+
+def _reading(change: Mapping[str, Mapping[str, float]]) -> str:
+    worse = [SCORES[name][0] for name, x in change.items() if x["high"] < 0]
+    better = [SCORES[name][0] for name, x in change.items() if x["low"] > 0]
+    told = [f"less {name}" for name in worse] + [f"more {name}" for name in better]
+    return ", ".join(told) or "no difference shown"
+
+
+def _figure(figure: Mapping[str, float] | None) -> str:
+    return "-" if figure is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

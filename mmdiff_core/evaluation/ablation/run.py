@@ -1,0 +1,242 @@
+"""A whole ablation in a folder; what is finished is never done again.
+
+OUT/
+    settings.json             what all variants share; a start with others is refused
+    pool/                     rendered samples, the same for all
+    variants/NAME/            adapter.safetensors, training/, report/ (of the suite), pictures/
+    ablation.json, .md        the table
+    ablation.png              the first prompts by every variant
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdiff_core.backbones.toybox import FOLDER, Toybox, load_toybox
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.ablation.pictures import draw_variant, time_pictures, write_sheet
+from mmdiff_core.evaluation.ablation.report import BASE, Measured, write_report
+from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
+from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, Variant
+from mmdiff_core.evaluation.referee import FILE, load_referee
+from mmdiff_core.evaluation.run import SuiteOptions, evaluate_model, fingerprint, read_rows
+from mmdiff_core.evaluation.suite import FIRST_SEED
+from mmdiff_core.nn.config import AdapterConfig
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.training.data import Pool
+from mmdiff_core.training.loop import Trainer
+from mmdiff_core.training.recipes import LossWeights, Recipe, StageSettings
+
+logger = logging.getLogger(__name__)
+
+STEPS = 2000
+TIMED_STEPS = 6
+PHOTOS = 2  # of a subject
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What to compare, and with how much effort.
+
+    ``minutes`` of training for the whole method decide the number of ``steps``, which all variants share.
+    """
+
+    folder: Path
+    variants: tuple[Variant, ...] = tuple(VARIANTS.values())
+    start: Path = FOLDER  # a model folder, whose UNet, text and image encoder are the frozen base
+    referee: Path = FILE
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int = 32
+    rate: float = 6e-4
+    pool: int = 4000
+    prompts: int = 100  # with one subject, and as many with two; a picture of each
+    seed: int = FIRST_SEED
+    device: str = "cpu"
+    workers: int = 1
+
+
+def ablate(options: AblationOptions) -> dict[str, Any]:
+    """Train and judge what is still to be done, and write the table; returns what ``ablation.json`` holds.
+
+    Raises:
+        SettingsError: the folder holds an ablation with other settings, or the numbers make no sense.
+        ModelError, CheckpointError: the model or the referee is missing or broken.
+        KeyboardInterrupt: Ctrl-C during a training, which is saved.
+    """
+    _check(options)
+    backbone, like = load_toybox(options.start, options.device)
+    load_referee(options.referee).config.check_knows(backbone.vocabulary)
+    recipe = _begin(options, backbone, like.config)
+    measured = [_measure(variant, recipe, options, backbone) for variant in options.variants]
+    personalizers = {
+        one.variant.name: Personalizer(backbone, load_variant(_home(options, one.variant) / ADAPTER).to(options.device))
+        for one in measured
+    }
+    seconds = time_pictures({**personalizers, BASE: Personalizer(backbone)}, backbone.vocabulary, options.seed)
+    homes = {one.variant.title: _home(options, one.variant) / "pictures" for one in measured}
+    size = backbone.sizes.default
+    write_sheet(backbone.vocabulary, options.seed, size, homes, options.folder / "ablation.png")
+    return write_report(measured, seconds, _read_settings(options.folder), options.folder)
+
+
+def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
+    """How the base's adapters are trained: pictures in its size, of what it knows of the world."""
+    assert backbone.image_encoder is not None  # of a model with an adapter
+    stage = StageSettings(steps, options.batch, options.rate, warmup=max(1, min(200, steps // 10)))
+    return Recipe(
+        name="ablation",
+        size=backbone.sizes.default[0],
+        reference=backbone.image_encoder.size,
+        photos=PHOTOS,
+        pool=options.pool,
+        stages={STAGE: stage},
+        world=backbone.vocabulary,
+        sheet_every=steps + 1,  # the table has a sheet of its own
+    )
+
+
+# ---------------------------------------------------------------- what all variants share
+
+
+def _check(options: AblationOptions) -> None:
+    if options.steps is not None and options.minutes is not None:
+        raise SettingsError("Give either --steps or --minutes: the minutes decide the number of steps.")
+    numbers = {"steps": options.steps, "minutes": options.minutes, "batch": options.batch, "pool": options.pool}
+    for name, number in {**numbers, "prompts": options.prompts}.items():
+        if number is not None and number <= 0:
+            raise SettingsError(f"The number of {name} is {number}; choose a greater one.")
+    if options.seed < FIRST_SEED:
+        raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
+    if VARIANTS[FULL] not in options.variants:
+        raise SettingsError("The whole method must be among the variants: the others are compared with it.")
+
+
+def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> Recipe:
+    """The recipe, with the number of steps that the folder has been given or gets now, and its pool."""
+    kept, asked = _read_settings(options.folder), _settings(options, like)
+    if other := [name for name in asked if kept and kept.get(name) != asked[name]]:
+        was = ", ".join(f"{name} {kept.get(name)}" for name in other)
+        raise SettingsError(f'The folder "{options.folder}" holds an ablation with {was}: take another folder.')
+    open_ended = options.steps is None and options.minutes is None
+    if kept and not open_ended and (kept["asked"] != _budget(options)):
+        raise SettingsError(
+            f'The variants in "{options.folder}" are trained for {kept["steps"]} steps ({kept["asked"]}): ask for the '
+            "same, or take another folder."
+        )
+    steps = int(kept["steps"]) if kept else options.steps or STEPS
+    recipe = recipe_of(backbone, options, steps)
+    Pool(options.folder / "pool", recipe).fill(options.workers)
+    if not kept and options.minutes is not None:
+        recipe = recipe_of(backbone, options, _steps_within(options.minutes, recipe, options))
+    if not kept:
+        settings = {**asked, "asked": _budget(options), "steps": recipe.stages[STAGE].steps}
+        (options.folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return recipe
+
+
+def _settings(options: AblationOptions, like: AdapterConfig) -> dict[str, Any]:
+    whole, losses = VARIANTS[FULL].configure(like), LossWeights()
+    return {
+        "whole method": f"{whole.tokens} tokens per photo; LoRA rank {whole.rank}; text constraint "
+        f"{losses.text_constraint:g}; image constraint {losses.image_constraint:g}",
+        "base": fingerprint(options.start),
+        "referee": fingerprint(options.referee),
+        "batch": options.batch,
+        "rate": options.rate,
+        "pool": options.pool,
+        "prompts": options.prompts,
+        "first identity": options.seed,
+        "device": options.device,
+    }
+
+
+def _budget(options: AblationOptions) -> str:
+    return f"{options.minutes} minutes" if options.minutes is not None else f"{options.steps or STEPS} steps"
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "settings.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> int:
+    """How many steps the whole method takes in so many minutes, by the speed of a few."""
+    took = 0.0
+    for steps in (1, TIMED_STEPS):  # what a first step costs more does not count
+        with tempfile.TemporaryDirectory() as folder:
+            stage = _stage(VARIANTS[FULL], recipe.with_stage(STAGE, steps=steps), options, Path(folder))
+            trainer = Trainer(stage, Path(folder), options.device, sheet_every=steps + 1)
+            began = time.monotonic()
+            if not trainer.run():
+                raise KeyboardInterrupt
+            took = time.monotonic() - began
+    steps = max(1, round(60 * minutes * TIMED_STEPS / took))
+    logger.info("%d steps of %d samples take about %g minutes", steps, options.batch, minutes)
+    return steps
+
+
+# ---------------------------------------------------------------- one variant
+
+
+def _measure(variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox) -> Measured:
+    """One variant trained, judged and drawn, as far as that is not done yet."""
+    home = _home(options, variant)
+    training = _train(variant, recipe, options)
+    personalizer = Personalizer(backbone, load_variant(home / ADAPTER).to(options.device))
+    suite = SuiteOptions(
+        folder=home / "report",
+        model=options.start,
+        referee=options.referee,
+        prompts={1: options.prompts, 2: options.prompts},
+        seeds=(0,),
+        seed=options.seed,
+        device=options.device,
+        stream=variant.stream,
+        bounds=variant.name == FULL,
+    )
+    about = {"variant": variant.name, "adapter": fingerprint(home / ADAPTER)}
+    table = evaluate_model(personalizer, backbone.vocabulary, suite, about)
+    draw_variant(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
+    return Measured(variant, training, table, read_rows(home / "report"))
+
+
+def _train(variant: Variant, recipe: Recipe, options: AblationOptions) -> dict[str, float]:
+    """Train a variant, or go on with it; what its training came to."""
+    home = _home(options, variant)
+    done = home / "training" / "result.json"
+    if done.exists() and (home / ADAPTER).exists():
+        return dict(json.loads(done.read_text()))
+    stage = _stage(variant, recipe, options, home)
+    trainer = Trainer(
+        stage, home / "training", options.device, save_every_s=recipe.save_every_s, sheet_every=recipe.sheet_every
+    )
+    stage.number = trainer.step
+    logger.info("%s: %s", variant.name, variant.title)
+    if not trainer.run():
+        raise KeyboardInterrupt  # saved; the next start goes on
+    result = {**trainer.finish(), **_last_terms(home / "training" / "log.jsonl")}
+    done.write_text(json.dumps(result) + "\n")
+    return result
+
+
+def _stage(variant: Variant, recipe: Recipe, options: AblationOptions, folder: Path) -> VariantStage:
+    backbone, like = load_toybox(options.start, options.device)  # its own, whose gradients are its own
+    adapter = create_adapter(variant, like.config, backbone.unet).to(options.device)
+    return VariantStage(variant, folder, backbone, adapter, Pool(options.folder / "pool", recipe), recipe)
+
+
+def _last_terms(log: Path) -> dict[str, float]:
+    """The loss terms of the newest line, as the training tells them."""
+    newest = json.loads(log.read_text().splitlines()[-1])
+    return {name: value for name, value in newest.items() if name not in ("step", "time", "batches_s")}
+
+
+def _home(options: AblationOptions, variant: Variant) -> Path:
+    return options.folder / "variants" / variant.name

@@ -1,0 +1,111 @@
+"""Training one variant: the method's own stage, with batches and noise that depend on the number of the step alone.
+
+So every variant sees the same samples, photos, words and noise in the same order, and a variant that was interrupted
+goes on with those that the others saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.checkpoint import load_adapter, read_metadata, save_adapter
+from mmdiff_core.evaluation.ablation.peers import IPAdapterPlus
+from mmdiff_core.evaluation.ablation.variants import Variant
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+from mmdiff_core.training.data import Pool, Stream
+from mmdiff_core.training.recipes import Recipe
+from mmdiff_core.training.stages.diffusion import DiffusionBatch, DiffusionStage, FlowMatching
+
+ADAPTER = "adapter.safetensors"
+STAGE = "adapter"
+KIND = "kind"  # in the metadata of an adapter's file
+
+
+@dataclass(frozen=True)
+class NumberedBatch:
+    """What a step sees, and which step it is."""
+
+    number: int
+    batch: DiffusionBatch
+
+
+class NumberedMatching(nn.Module):
+    """The loss of a batch under the noise of its number."""
+
+    def __init__(self, matching: FlowMatching, seed: int) -> None:
+        super().__init__()
+        self.matching, self.seed = matching, seed
+
+    def forward(self, numbered: NumberedBatch) -> dict[str, Tensor]:
+        torch.manual_seed((self.seed << 32) + numbered.number)
+        return self.matching(numbered.batch)
+
+
+class VariantStage:
+    """Trains the adapter of one variant on a frozen base; a stage of the training loop.
+
+    Args:
+        variant: what differs from the whole method.
+        folder: where the finished adapter goes.
+        backbone: the base model.
+        adapter: fresh, of :func:`create_adapter`.
+        pool: samples that are rendered already.
+        recipe: its stage "adapter", its losses, of which the variant changes some, and its mix.
+        seed: of the order of the samples and of the noise.
+    """
+
+    name = STAGE
+
+    def __init__(
+        self, variant: Variant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, pool: Pool,
+        recipe: Recipe, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.variant, self.folder, self.adapter, self.pool, self.seed = variant, folder, adapter, pool, seed
+        self.settings = recipe.stages[STAGE]
+        self.number = 0  # of the next batch
+        held_out = Stream(recipe, seed=1, identities="held_out", device=str(backbone.device))
+        pool.refresh()
+        pool.encode_with(backbone.vae)
+        self.stage = DiffusionStage(
+            STAGE, folder, backbone, adapter, pool, held_out, self.settings, variant.weigh(recipe.losses), recipe.mix,
+            layers=variant.layers,
+        )  # fmt: skip
+        self.network = NumberedMatching(self.stage.network, seed)
+
+    def trained(self) -> list[nn.Parameter]:
+        return self.stage.trained()
+
+    def batch(self) -> NumberedBatch:
+        self.pool.rng.seed(f"samples:{self.seed}:{self.number}")
+        self.stage.rng.seed(f"photos:{self.seed}:{self.number}")
+        self.number += 1
+        return NumberedBatch(self.number - 1, self.stage.batch())
+
+    def sheet(self) -> Image.Image:
+        return self.stage.sheet()
+
+    def finish(self) -> Mapping[str, float]:
+        """The finished adapter is in the folder."""
+        self.network.eval()
+        save_adapter(self.adapter, self.folder / ADAPTER, {KIND: self.variant.kind, "name": self.variant.name})
+        return {"parameters": sum(parameter.numel() for parameter in self.trained())}
+
+
+def create_adapter(variant: Variant, like: AdapterConfig, unet: nn.Module, seed: int = 0) -> MMDiffAdapter:
+    """A fresh adapter of a variant; the same for the same seed."""
+    torch.manual_seed(seed)
+    config = variant.configure(like)
+    return IPAdapterPlus(config, unet) if variant.kind == "ip-adapter-plus" else MMDiffAdapter(config)
+
+
+def load_variant(path: Path) -> MMDiffAdapter:
+    """A finished adapter of :meth:`VariantStage.finish`, ready to draw with. Errors as ``load_adapter``."""
+    peer = read_metadata(path).get(KIND) == "ip-adapter-plus"
+    return load_adapter(path, make=IPAdapterPlus if peer else MMDiffAdapter).eval().requires_grad_(False)

@@ -1,0 +1,115 @@
+"""What is compared, as data: the whole method, the method with one thing changed at a time, and two of its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from mmdiff_core.constraints import LayerChoice
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.nn.config import AdapterConfig
+from mmdiff_core.training.recipes import LossWeights
+from mmdiff_core.types import Stream
+
+Kind = Literal["mmdiff", "ip-adapter-plus"]
+Group = Literal["method", "part", "constraint", "tokens", "rank", "peer"]
+FULL = "full"
+
+# What the whole method is, whatever the adapter of the base model was made of. Its LoRA rank is that adapter's.
+WHOLE: Mapping[str, Any] = MappingProxyType(
+    {
+        "word_fusion": True,
+        "image_branch": True,
+        "null_token": True,
+        "tokens": 4,
+        "refiner_depth": 4,
+        "fuse_after": False,
+        "start_step": 0,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table: what differs from the whole method.
+
+    ``config`` changes ``AdapterConfig``, ``losses`` ``LossWeights``; ``layers`` are those that the constraints act on.
+    """
+
+    name: str
+    group: Group
+    title: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    layers: LayerChoice = "all"
+    kind: Kind = "mmdiff"
+
+    @property
+    def stream(self) -> Stream:
+        """The heatmaps that tell where its subjects are: without an image term those of the words."""
+        return "image" if self.config.get("image_branch", True) else "text"
+
+    def configure(self, like: AdapterConfig) -> AdapterConfig:
+        """Its adapter, in the sizes of the base model's own."""
+        return replace(like, **{**WHOLE, **self.config})
+
+    def weigh(self, losses: LossWeights) -> LossWeights:
+        """Its loss weights."""
+        return replace(losses, **self.losses)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for the report."""
+        return asdict(self)
+
+
+def _both(weight: float) -> dict[str, float]:
+    return {"text_constraint": weight, "image_constraint": weight}
+
+
+_WORDS_ALONE = {"image_branch": False, "null_token": False}
+# FastComposer joins photos and words behind the text encoder, whose states have unit variance, and has the words merge
+# late: after a fifth of the steps. Its localisation loss is our text constraint.
+_FASTCOMPOSER = {**_WORDS_ALONE, "fuse_after": True, "word_scale": 1.0, "start_step": 4}
+_IP_ADAPTER = {"word_fusion": False, "null_token": False, "tokens": 16, "refiner_depth": 0}
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        variant.name: variant
+        for variant in (
+            # name, group, what it is, changes of AdapterConfig, changes of LossWeights, constrained layers, kind
+            Variant(FULL, "method", "the whole method"),
+            Variant("no-vision-text", "part", "no vision-augmented text", {"word_fusion": False}),
+            Variant("no-refiner", "part", "no SE-Refiner (CLS tokens only)", {"refiner_depth": 0}),
+            Variant("no-image-branch", "part", "no image branch", _WORDS_ALONE, {"image_constraint": 0.0}),
+            Variant("no-null-token", "part", "no null token", {"null_token": False}),
+            Variant("no-constraints", "part", "no constraints", {}, _both(0.0)),
+            Variant("text-constraint", "constraint", "text constraint only", {}, {"image_constraint": 0.0}),
+            Variant("image-constraint", "constraint", "image constraint only", {}, {"text_constraint": 0.0}),
+            Variant("constraints-0.003", "constraint", "constraints at 0.003", {}, _both(0.003)),
+            Variant("constraints-0.1", "constraint", "constraints at 0.1", {}, _both(0.1)),
+            Variant("constraints-0.3", "constraint", "constraints at 0.3", {}, _both(0.3)),
+            Variant("constraints-fine", "constraint", "constraints on the finest layers", {}, {}, "fine"),
+            Variant("constraints-coarse", "constraint", "constraints on the coarser layers", {}, {}, "coarse"),
+            Variant("tokens-1", "tokens", "1 token per photo", {"tokens": 1}),
+            Variant("tokens-16", "tokens", "16 tokens per photo", {"tokens": 16}),
+            Variant("rank-4", "rank", "LoRA rank 4", {"rank": 4}),
+            Variant("rank-64", "rank", "LoRA rank 64", {"rank": 64}),
+            Variant("ip-adapter-plus", "peer", "IP-Adapter-Plus", _IP_ADAPTER, _both(0.0), "all", "ip-adapter-plus"),
+            Variant("fastcomposer", "peer", "FastComposer's recipe", _FASTCOMPOSER, {"image_constraint": 0.0}),
+        )
+    }
+)
+
+
+def choose(names: Sequence[str]) -> tuple[Variant, ...]:
+    """The variants of these names, the whole method first, without which nothing can be compared; all if empty.
+
+    Raises:
+        SettingsError: there is no such variant.
+    """
+    if unknown := [name for name in names if name not in VARIANTS]:
+        raise SettingsError(f"There is no variant {', '.join(unknown)}. Choose among {', '.join(VARIANTS)}.")
+    chosen = names or VARIANTS
+    return tuple(variant for variant in VARIANTS.values() if variant.name == FULL or variant.name in chosen)
