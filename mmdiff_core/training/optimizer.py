@@ -1,0 +1,33 @@
+"""The optimiser of a training run, in full or in eight bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.training.recipes import StageSettings
+
+BETAS = (0.9, 0.99)
+
+
+def make_optimizer(
+    parameters: Sequence[nn.Parameter], settings: StageSettings, eight_bit: bool = False
+) -> torch.optim.Optimizer:
+    """AdamW; with ``eight_bit`` its state takes a quarter of the memory.
+
+    Raises:
+        SettingsError: bitsandbytes, which has the small one, is not installed or does not know this machine.
+    """
+    if not eight_bit:
+        return torch.optim.AdamW(parameters, settings.rate, betas=BETAS, weight_decay=settings.decay, fused=True)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except (ImportError, RuntimeError) as error:
+        raise SettingsError(
+            "The 8-bit optimiser needs bitsandbytes, which cannot be loaded here: pip install bitsandbytes, or take "
+            f"--optimizer adamw. ({error})"
+        ) from error
+    return AdamW8bit(parameters, settings.rate, betas=BETAS, weight_decay=settings.decay)
