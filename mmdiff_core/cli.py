@@ -23,6 +23,7 @@ COMMANDS = {
     "showcase": "mmdiff_core.showcase",
     "train": "mmdiff_core.training.cli",
     "export": "mmdiff_core.training.cli",
+    "pack": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
     "ablate": "mmdiff_core.evaluation.ablation.cli",

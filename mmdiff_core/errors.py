@@ -27,3 +27,7 @@ class ModelError(MMDiffError):
 
 class TrainingError(MMDiffError):
     """A training run cannot go on; the message says where to look."""
+
+
+class AnnotationError(MMDiffError):
+    """An annotated picture cannot be used; the message names the file and what is wrong in it."""

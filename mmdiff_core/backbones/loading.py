@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -131,6 +132,15 @@ def find_image_encoder(
     check_image_encoder(checkpoint.adapter, model)
     words = _own_image_encoder(checkpoint, model)
     return _frozen(ImageEncoder(model, mean, std, checkpoint.adapter.config.patches_with_cls, words))
+
+
+def open_image_encoder(source: str | PathLike[str], dtype: torch.dtype) -> ImageEncoder:
+    """The image encoder in a folder or in the hub's cache, with its own normalisation.
+
+    Raises:
+        ModelError: it is missing, incomplete, or no CLIP vision model.
+    """
+    return _frozen(ImageEncoder(*_open_image_encoder(source, dtype)))
 
 
 def _frozen(encoder: ImageEncoder) -> ImageEncoder:
@@ -266,15 +276,27 @@ def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str |
         CheckpointError: it was not; the message says which part differs.
     """
     towers = [encoder for encoder in (pipe.text_encoder, getattr(pipe, "text_encoder_2", None)) if encoder is not None]
+    check_adapter_layers(adapter, pipe.unet, towers, source, name_of(pipe))
+
+
+def check_adapter_layers(
+    adapter: MMDiffAdapter,
+    unet: UNet2DConditionModel,
+    text_encoders: Sequence[nn.Module],
+    source: str | PathLike[str],
+    base: str,
+) -> None:
+    """The same for networks without a pipeline; ``base`` is what the message calls them."""
+    towers = [encoder.config.hidden_size for encoder in text_encoders]
     fits = {
-        "cross-attention layers": adapter.config.cross_attention == cross_attention_layers(pipe.unet),
-        "text encoders": [t.width for t in adapter.config.text_towers] == [t.config.hidden_size for t in towers],
+        "cross-attention layers": adapter.config.cross_attention == cross_attention_layers(unet),
+        "text encoders": [tower.width for tower in adapter.config.text_towers] == towers,
     }
     for part, fit in fits.items():
         if not fit:
             raise CheckpointError(
-                f'The adapter "{source}" was made for another model: its {part} differ from those of '
-                f'"{name_of(pipe)}". Load it with the base model that it was trained on.'
+                f'The adapter "{source}" was made for another model: its {part} differ from those of "{base}". Load it '
+                "with the base model that it was trained on."
             )
 
 

@@ -23,7 +23,6 @@ from mmdiff_core.evaluation.referee import MASK_STRIDE, STRIDE, Referee, Seen, s
 from mmdiff_core.evaluation.renders import NONE, RenderPool, Renders
 from mmdiff_core.heatmap import colour_of, rgb
 from mmdiff_core.sheets import tile, to_image
-from mmdiff_core.training.optimizer import hidden_matrices
 from mmdiff_core.training.recipes import StageSettings
 
 SPOILED = 0.08
@@ -169,9 +168,6 @@ class RefereeStage:
 
     def trained(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
-
-    def matrices(self) -> list[nn.Parameter]:
-        return hidden_matrices(self.referee)
 
     def batch(self) -> Lesson:
         due = self.batches % self.grow_every == 0

@@ -12,51 +12,31 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from mmdiff_core.training.optimizer import MuonAdamW
+from mmdiff_core.errors import TrainingError
+from mmdiff_core.training.board import Board
+from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.precision import mixed_precision
-from mmdiff_core.training.recipes import StageSettings
+from mmdiff_core.training.stage import Exact, LoopOptions, Stage
 
 logger = logging.getLogger(__name__)
 
 
-class Stage(Protocol):
-    """What the loop needs of a stage."""
-
-    name: str
-    settings: StageSettings
-
-    @property
-    def network(self) -> nn.Module:
-        """Called with a batch, returns the weighted loss terms by name."""
-        ...
-
-    def trained(self) -> list[nn.Parameter]: ...
-    def matrices(self) -> list[nn.Parameter]:
-        """Those that Muon takes where the settings ask for it."""
-        ...
-
-    def batch(self) -> Any: ...
-    def sheet(self) -> Image.Image: ...
-    def finish(self) -> Mapping[str, float]: ...
-
-
 class Trainer:
-    """Trains one stage in a run folder: ``state.pt``, ``log.jsonl``, ``sheets/``.
+    """Trains one stage in a run folder: ``state.pt``, ``log.jsonl``, ``sheets/``, ``tensorboard/``.
 
     Args:
         stage: networks, batches and losses.
@@ -65,6 +45,10 @@ class Trainer:
         save_every_s: how much work a kill may cost, in seconds.
         sheet_every: steps between two sample sheets.
         minutes: stop, saved, after that much time; None: at the stage's last step.
+        options: more of how to go about it.
+
+    Raises:
+        TrainingError: processes find states of different steps.
     """
 
     def __init__(
@@ -75,28 +59,34 @@ class Trainer:
         save_every_s: float = 60.0,
         sheet_every: int = 1000,
         minutes: float | None = None,
+        options: LoopOptions | None = None,
     ) -> None:
-        self.stage, self.folder = stage, folder
+        self.stage, self.folder, self.options = stage, folder, options or LoopOptions()
         self.began, self.share_before = time.monotonic(), 0.0
         self.save_every_s, self.sheet_every = save_every_s, sheet_every
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision(device))
+        precision = mixed_precision(device) if self.options.precision == "auto" else self.options.precision
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
         torch.backends.cudnn.benchmark = True  # every batch has the same shapes
         settings = stage.settings
         self.parameters = stage.trained()
-        matrices = stage.matrices() if settings.muon else []
-        optimizer = MuonAdamW(self.parameters, matrices, settings.rate, settings.decay)
+        optimizer = make_optimizer(self.parameters, settings, self.options.eight_bit)
         # Not prepared: accelerate would step it once per process, while our steps count batches.
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
         self.ema = EMAModel(self.parameters, decay=settings.ema, use_ema_warmup=True, power=3 / 4, foreach=True)
         self.norm = torch.zeros(())  # of the newest gradient
         self.step = self._resume()
+        self._agree_on_step()
+        writes = self.options.board and self.accelerator.is_main_process
+        self.board = Board(folder / "tensorboard", self.step) if writes else None
 
     def run(self) -> bool:
         """Train to the stage's last step; True when it was reached, False when interrupted (and saved)."""
         set_seed(self.step, device_specific=True)
+        if isinstance(self.stage, Exact):
+            self.stage.seek(self.step)
         bar = tqdm(
             total=self.stage.settings.steps,
             initial=self.step,
@@ -111,19 +101,23 @@ class Trainer:
         with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar, closing(batches):
             while not self._any(interrupted() or self._late() or self._share(self.step) >= 1):
                 started = time.monotonic()
-                batch = next(batches)
+                parts = [next(batches) for _ in range(self.options.accumulate)]
                 waited_s += time.monotonic() - started
-                terms = self._train(batch)
+                terms = self._train(parts)
                 bar.update()
-                if time.monotonic() - logged > 2.0 or self._share(self.step) >= 1:
+                if self._log_is_due(logged):
                     bar.set_postfix({name: f"{value:.4f}" for name, value in self._log(terms, waited_s).items()})
                     logged = time.monotonic()
+                if self.options.validate_every and self.step % self.options.validate_every == 0:
+                    self._validate()
                 if self.step % self.sheet_every == 0:
                     self._sheet()
                 if time.monotonic() - saved > self.save_every_s:
                     self._save()
                     saved = time.monotonic()
         self._save()
+        if self.board is not None:
+            self.board.close()
         done = self._any(self._share(self.step) >= 1)
         logger.info("%s %s at step %d", self.stage.name, "finished" if done else "interrupted, saved", self.step)
         self._tell_speed(self.step - first, time.monotonic() - began, waited_s)
@@ -131,7 +125,8 @@ class Trainer:
 
     def _tell_speed(self, steps: int, seconds: float, waited_s: float) -> None:
         """Samples a second of all processes, sheets and saving included, and what waiting for batches cost."""
-        samples = steps * self.stage.settings.batch * self.accelerator.num_processes
+        batch = self.stage.settings.batch * self.options.accumulate * self.accelerator.num_processes
+        samples = steps * batch
         speed, waiting = samples / max(seconds, 1e-9), 100 * waited_s / max(seconds, 1e-9)
         logger.info(
             "%s: %d samples in %.0f s, %.1f a second; %.0f %% of the time went into batches",
@@ -143,44 +138,89 @@ class Trainer:
         self.ema.copy_to(self.parameters)
         return self.stage.finish()
 
-    def _train(self, batch: Any) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = self.network(batch)
-        loss = torch.stack(list(terms.values())).sum()
-        self.accelerator.backward(loss)
+    def _train(self, parts: Sequence[Any]) -> dict[str, Tensor]:
+        """One step, whose gradient is the mean over the parts of its batch and over the processes."""
+        told: list[dict[str, Tensor]] = []
+        for index, batch in enumerate(parts):
+            last = index == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                terms: dict[str, Tensor] = self.network(batch)
+                self.accelerator.backward(torch.stack(list(terms.values())).sum() / len(parts))
+            told.append({name: value.detach() for name, value in terms.items()})
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.stage.settings.clip)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.ema.step(self.parameters)
         self.step += 1
+        means = {name: torch.stack([terms[name] for terms in told]).mean() for name in told[0]}
+        loss = torch.stack(list(means.values())).sum()
         # Scaled half precision overflows now and then and skips that step by itself; its loss tells when it is serious.
-        self.norm = loss.detach() if norm is None or self.accelerator.scaler is not None else norm
-        return {"loss": loss.detach(), **{name: value.detach() for name, value in terms.items()}}
+        self.norm = loss if norm is None or self.accelerator.scaler is not None else norm
+        return {"loss": loss, **means}
 
     def _check_finite(self) -> None:
         """Before anything is told or kept, and not at every step: reading the number waits for the GPU."""
         if not torch.isfinite(self.norm):
             raise FloatingPointError(f"the gradient of stage {self.stage.name} is {self.norm} at step {self.step}")
 
+    def _log_is_due(self, logged: float) -> bool:
+        """Whether to tell the losses. By steps, where all processes must agree, or by the clock."""
+        if self._share(self.step) >= 1:
+            return True
+        if self.options.log_every:
+            return self.step % self.options.log_every == 0
+        return time.monotonic() - logged > 2.0
+
     def _log(self, terms: Mapping[str, Tensor], waited_s: float) -> dict[str, float]:
         self._check_finite()
+        if self.options.log_every:
+            terms = self.accelerator.reduce(dict(terms), "mean")
         values = {name: float(value) for name, value in terms.items()}
-        line = {"step": self.step, "time": time.time(), "batches_s": round(waited_s, 2), **values}
+        self._tell({"batches_s": round(waited_s, 2), **values}, values)
+        return values
+
+    def _tell(self, line: Mapping[str, float], shown: Mapping[str, float]) -> None:
+        """A line of the log, and the same on the board."""
         if self.accelerator.is_main_process:
             with (self.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-        return values
+                log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
+        if self.board is not None:
+            self.board.numbers(self.step, {**shown, "rate": self.schedule.get_last_lr()[0]})
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The averaged weights in the place of the newest."""
+        self.ema.store(self.parameters)
+        self.ema.copy_to(self.parameters)
+        try:
+            yield
+        finally:
+            self.ema.restore(self.parameters)
+
+    def _validate(self) -> None:
+        """The loss of the averaged weights on held-out examples, each process its share; and the weights kept."""
+        if not isinstance(self.stage, Exact):
+            return
+        process = self.accelerator
+        with self._averaged():
+            total, count = self.stage.validate(process.process_index, process.num_processes)
+            if process.is_main_process:
+                self.stage.checkpoint()
+        sums = process.reduce(torch.tensor([total, float(count)], device=process.device), "sum")
+        if sums[1] > 0:
+            values = {"validation": float(sums[0] / sums[1])}
+            self._tell(values, values)
 
     def _sheet(self) -> None:
         """A picture of what the averaged weights can do now."""
         if not self.accelerator.is_main_process:
             return
-        self.ema.store(self.parameters)
-        self.ema.copy_to(self.parameters)
-        try:
-            self.stage.sheet().save(self.folder / "sheets" / f"{self.step:07d}.png")
-        finally:
-            self.ema.restore(self.parameters)
+        with self._averaged():
+            sheet = self.stage.sheet()
+        sheet.save(self.folder / "sheets" / f"{self.step:07d}.png")
+        if self.board is not None:
+            self.board.picture(self.step, "sheet", sheet)
 
     def _share(self, step: int) -> float:
         """How much of the stage is done, 0 to 1 and above: by its steps, or by the clock where that is ahead."""
@@ -221,6 +261,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
+        if self.accelerator.scaler is not None:
+            state["scaler"] = self.accelerator.scaler.state_dict()
         aside = self.folder / "state.tmp"
         torch.save(state, aside)
         os.replace(aside, self.folder / "state.pt")
@@ -236,8 +278,19 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.share_before = state["share"]
         return int(state["step"])
+
+    def _agree_on_step(self) -> None:
+        own = torch.tensor([self.step], device=self.accelerator.device)
+        steps = self.accelerator.gather(own).tolist()
+        if len(set(steps)) > 1:
+            raise TrainingError(
+                f'The processes would go on from different steps ({steps}): "{self.folder}" must be on a disk that all '
+                "machines share."
+            )
 
 
 def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:

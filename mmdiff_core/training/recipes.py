@@ -50,7 +50,6 @@ class Shapes:
 class StageSettings:
     """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures.
 
-    ``muon`` takes that optimiser for the hidden matrices (``optimizer.py``).
     ``within`` finishes the stage in so many minutes at the latest, its rate run down by then; 0 takes all the steps.
     """
 
@@ -63,7 +62,6 @@ class StageSettings:
     crop: int = 0
     clip: float = 1.0
     within: float = 0.0
-    muon: bool = False
 
 
 @dataclass(frozen=True)

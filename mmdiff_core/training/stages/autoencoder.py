@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from mmdiff_core.backbones.preview import fit_preview
 from mmdiff_core.sheets import grid, to_pixels
 from mmdiff_core.training.data import Source
-from mmdiff_core.training.optimizer import hidden_matrices
 from mmdiff_core.training.recipes import LossWeights, StageSettings
 
 HELD_OUT_PICTURES = 64
@@ -82,9 +81,6 @@ class AutoencoderStage:
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
-
-    def matrices(self) -> list[nn.Parameter]:
-        return hidden_matrices(self.vae)
 
     def batch(self) -> Crops:
         """A crop of each picture, or the whole of it."""

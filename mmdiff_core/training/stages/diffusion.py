@@ -30,7 +30,6 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.sheets import tile, to_image
 from mmdiff_core.training.data import SUBJECTS, Samples, Source, encode
-from mmdiff_core.training.optimizer import hidden_matrices
 from mmdiff_core.training.recipes import ConditionMix, LossWeights, StageSettings
 from mmdiff_core.types import GenerateRequest, ImageFeatures, PromptTokens, Recording, Stream, Subject
 
@@ -144,9 +143,6 @@ class DiffusionStage:
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-
-    def matrices(self) -> list[nn.Parameter]:
-        return hidden_matrices(self.backbone.unet, self.backbone.text_encoders[0])
 
     def batch(self) -> DiffusionBatch:
         samples = self.source.samples(self.settings.batch)

@@ -22,7 +22,6 @@ from mmdiff_core.encoders.prompt import stack_tokens, tokenize
 from mmdiff_core.encoders.text import encode_text
 from mmdiff_core.sheets import tile, to_image, to_pixels
 from mmdiff_core.training.data import Source
-from mmdiff_core.training.optimizer import hidden_matrices
 from mmdiff_core.training.recipes import StageSettings
 from mmdiff_core.types import PromptTokens
 
@@ -90,9 +89,6 @@ class EncodersStage:
 
     def trained(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
-
-    def matrices(self) -> list[nn.Parameter]:
-        return hidden_matrices(self.network.text_encoder, self.network.image_encoder)
 
     def batch(self) -> Pairs:
         return self._pairs(self.source, self.settings.batch)
