@@ -37,6 +37,7 @@ from mmdiff_core.backbones.processors import cross_attention_layers, self_attent
 from mmdiff_core.checkpoint import Checkpoint, check_names, load_checkpoint
 from mmdiff_core.convert_official import convert_official, is_official, read_official
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
+from mmdiff_core.encoders.text import TextEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
@@ -282,7 +283,7 @@ def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str |
 def check_adapter_layers(
     adapter: MMDiffAdapter,
     unet: UNet2DConditionModel,
-    text_encoders: Sequence[nn.Module],
+    text_encoders: Sequence[TextEncoder],
     source: str | PathLike[str],
     base: str,
 ) -> None:
