@@ -27,3 +27,11 @@ class ModelError(MMDiffError):
 
 class TrainingError(MMDiffError):
     """A training run cannot go on; the message says where to look."""
+
+
+class GenerationError(MMDiffError):
+    """A picture could not be finished: memory ran out, or the numbers ran away; the message says what to change."""
+
+
+class WritingError(MMDiffError):
+    """A file could not be written; the message says why, and that the old one is untouched."""

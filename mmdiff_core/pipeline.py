@@ -19,6 +19,7 @@ from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.conditioning import build_condition, encode_people, encode_photos
 from mmdiff_core.errors import ModelError
+from mmdiff_core.faults import memory_faults
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.planning import Plan, defaults_of, describe_region, plan_request
 from mmdiff_core.sampling import Sample, sample
@@ -119,6 +120,9 @@ class Personalizer:
         """Make one picture per seed, a step at a time; closing the iterator cancels.
 
         A request that cannot be met raises here, before the first step; see ``validate``.
+
+        Raises:
+            GenerationError: at a step, if memory ran out or the numbers ran away; the model is as it was.
         """
         return self._steps(self.validate(request))
 
@@ -134,6 +138,10 @@ class Personalizer:
 
     @torch.no_grad()
     def _steps(self, plan: Plan) -> Iterator[Step]:
+        with memory_faults():
+            yield from self._pictures(plan)
+
+    def _pictures(self, plan: Plan) -> Iterator[Step]:
         conditions = self._conditions(plan)
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -27,10 +27,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import StageSettings
+from mmdiff_core.writing import named_disk_faults, remove_leftovers, written_aside
 
 logger = logging.getLogger(__name__)
+
+STATE = "state.pt"
 
 
 class Stage(Protocol):
@@ -156,14 +160,18 @@ class Trainer:
     def _check_finite(self) -> None:
         """Before anything is told or kept, and not at every step: reading the number waits for the GPU."""
         if not torch.isfinite(self.norm):
-            raise FloatingPointError(f"the gradient of stage {self.stage.name} is {self.norm} at step {self.step}")
+            raise TrainingError(
+                f"The gradient of stage {self.stage.name} is {float(self.norm)} at step {self.step}, so nothing more "
+                "is saved: the same command goes on from the last state; a lower learning rate keeps it away."
+            )
 
     def _log(self, terms: Mapping[str, Tensor], waited_s: float) -> dict[str, float]:
         self._check_finite()
         values = {name: float(value) for name, value in terms.items()}
         line = {"step": self.step, "time": time.time(), "batches_s": round(waited_s, 2), **values}
         if self.accelerator.is_main_process:
-            with (self.folder / "log.jsonl").open("a") as log:
+            path = self.folder / "log.jsonl"
+            with named_disk_faults(path), path.open("a") as log:
                 log.write(json.dumps(line) + "\n")
         return values
 
@@ -174,7 +182,8 @@ class Trainer:
         self.ema.store(self.parameters)
         self.ema.copy_to(self.parameters)
         try:
-            self.stage.sheet().save(self.folder / "sheets" / f"{self.step:07d}.png")
+            with written_aside(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
+                self.stage.sheet().save(aside)
         finally:
             self.ema.restore(self.parameters)
 
@@ -217,15 +226,16 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        aside = self.folder / "state.tmp"
-        torch.save(state, aside)
-        os.replace(aside, self.folder / "state.pt")
+        with written_aside(self.folder / STATE) as aside:
+            torch.save(state, aside)
 
     def _resume(self) -> int:
-        path = self.folder / "state.pt"
+        path = self.folder / STATE
+        if self.accelerator.is_main_process:
+            remove_leftovers(path)
         if not path.exists():
             return 0
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = self._read_state(path)
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
                 parameter.copy_(value)
@@ -234,6 +244,15 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.share_before = state["share"]
         return int(state["step"])
+
+    def _read_state(self, path: Path) -> dict[str, Any]:
+        try:
+            return torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f'The state of stage {self.stage.name}, "{path}", is damaged: delete it to begin the stage anew, or '
+                "put a copy of it there."
+            ) from error
 
 
 def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:
