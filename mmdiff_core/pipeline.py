@@ -84,6 +84,11 @@ class Personalizer:
         kind = backbone_class(pipe)
         return cls(*wrap_stock(kind, pipe, adapter, image_encoder, text_encoder_2_lora))
 
+    def moved_to(self, device: str | torch.device) -> Personalizer:
+        """This model on another device. The networks themselves move, so that the old one is of no use any more."""
+        adapter = None if self.adapter is None else self.adapter.to(device)
+        return Personalizer(self.backbone.moved_to(device), adapter)
+
     def attach(self, pipe: DiffusionPipeline) -> Attachment:
         """Personalise a stock pipeline: text to image, image to image, inpainting or ControlNet.
 
