@@ -95,7 +95,7 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     return Service(model, limits, journal, generate=generate_on_loan(model))
 
 
-def prepare(flags: argparse.Namespace) -> Path | None:
+def prepare() -> Path | None:
     """What must be so before Gradio and CUDA are there; returns the folder of temporary files, if it is ours."""
     from demo.limits import lends_gpus
 
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         limits = limits_from(flags, hosted)
     except SettingsError as error:
         raise SystemExit(f"{error}") from error
-    temporary = prepare(flags)
+    temporary = prepare()
     from demo.journal import set_up_logging
 
     set_up_logging(flags.log or ("json" if hosted else "text"))
