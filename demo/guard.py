@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from gradio.utils import get_upload_folder, is_in_or_equal
 from starlette.responses import JSONResponse
 
-from demo.guests import Guests
+from demo.guests import Guests, is_temporary
 from demo.limits import Limits
 
 Message = MutableMapping[str, Any]
@@ -153,16 +152,8 @@ def _check_body(body: bytes) -> None:
         files = list(_files(content))
     except RecursionError:
         raise Refused(400, "The request is nested too deeply.") from None
-    root = get_upload_folder()
-    if any(_is_address(path) or (marked and not _is_inside(path, root)) for path, marked in files):
+    if any(_is_address(path) or (marked and not is_temporary(path)) for path, marked in files):
         raise Refused(400, "Photos are uploaded here, not named by where they are: upload the file.")
-
-
-def _is_inside(path: str, root: str) -> bool:
-    try:
-        return is_in_or_equal(path, root)
-    except (ValueError, OSError):  # no path at all
-        return False
 
 
 def _files(content: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:

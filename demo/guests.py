@@ -61,10 +61,10 @@ class Guests:
 
     def hold(self, session: str, paths: Iterable[str | Path]) -> None:
         """These files are a session's, too; those outside of the folder of temporary files do not count."""
-        root = get_upload_folder()
+        own = [Path(path) for path in paths if is_temporary(path)]
         with self._lock:
             self._heard[session] = self.clock()
-            self._files.setdefault(session, set()).update(Path(path) for path in paths if is_in_or_equal(path, root))
+            self._files.setdefault(session, set()).update(own)
 
     def sweep(self, known: Iterable[str] = (), waiting: Iterable[str] = ()) -> set[str]:
         """Remove the files of those who have gone.
@@ -107,6 +107,14 @@ class Guests:
         """Old files, which nobody may have named since: half uploads, and answers to programs."""
         files = self.folder.rglob("*") if self.folder else ()
         return {path for path in files if path.is_file() and now - path.stat().st_mtime > self.keep_s}
+
+
+def is_temporary(path: str | Path) -> bool:
+    """Whether a path leads into the folder of temporary files."""
+    try:
+        return is_in_or_equal(path, get_upload_folder())
+    except (ValueError, OSError):  # no path at all
+        return False
 
 
 class Page(gr.Blocks):

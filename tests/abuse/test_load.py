@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.guests import Page
+from demo.guests import Page, housekeeping
 from demo.limits import usual
 from demo.service import Service
-from demo.ui import build_ui
+from demo.ui import build_ui, launch_options
 from tests.abuse import requests, uploads
 from tests.abuse.host import running, until
 from tests.abuse.test_visitors import Visitor
@@ -133,6 +133,30 @@ def _drop(tab: Tab) -> None:
     with tab.client.stream("GET", f"/gradio_api/queue/data?session_hash={tab.session}") as answer:
         next(answer.iter_lines())
     tab.client.close()
+
+
+def test_files_go_with_their_visitors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a program that fetched its picture and left; a tab's stay while its line is open."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_ui(StandIn(), tmp_path)  # type: ignore[arg-type]
+    page.guests.keep_s = 0.5
+    options = launch_options(page)["app_kwargs"] | {"lifespan": housekeeping(page.guests, every_s=0.1)}
+    with served_page(page, app_kwargs=options) as url, httpx.Client(base_url=url, timeout=120) as client:
+        tab, visitor = Tab(url.rstrip("/"), 1), Visitor(client)
+        tab.open_line()
+        until(lambda: page.guests.is_here(tab.session))
+        photo = visitor.photo("cat.png", uploads.encoded(uploads.picture(), "PNG"))
+        page.guests.hold(tab.session, [photo["path"]])
+        came, _ = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
+        assert came
+        until(lambda: [path for path in tmp_path.rglob("*") if path.is_file()] == [Path(photo["path"])])
+        tab.line.close()
+        until(lambda: list(tmp_path.iterdir()) == [])
+        until(lambda: len(page.guests) == 0)
+        assert len(page.server_app.state_holder.session_data) == 0
+        came, says = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
+        assert not came
+        assert "not there any more" in says
 
 
 def test_two_thousand_pictures_leave_no_memory_behind(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import time
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from tests.abuse import requests, uploads
-from tests.abuse.host import Host, running, until
+from tests.abuse.host import Host, running
 
 SECRET = "the-secret-of-this-server"
 INNER = "what-stands-inside-the-secret"
@@ -245,16 +244,3 @@ def test_at_the_end_the_app_is_as_it_was(
         visitor.generate({"subjects": [{"name": "cat", "photos": [cat]}]})
     assert host.memory_mb < 1.05 * before
     figure(f"{visitor.asked} requests answered; memory {before:.0f} MB, at the end {host.memory_mb:.0f} MB")
-
-
-def test_files_go_with_their_visitors(tmp_path: Path) -> None:
-    with running(tmp_path, keep_s=1.0) as host, httpx.Client(base_url=host.url, timeout=120) as client:
-        visitor = Visitor(client)
-        photo = visitor.photo("cat.png", uploads.encoded(uploads.picture(), "PNG"))
-        came, _ = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
-        assert came
-        assert len(host.files()) >= 2
-        until(lambda: not host.files())
-        assert os.listdir(host.folder / "temporary") == []
-        came, says = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
-        assert (came, "not there any more" in says) == (False, True)
