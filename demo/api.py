@@ -12,7 +12,9 @@ from gradio_client.utils import is_file_obj_with_meta
 from demo.examples import photograph
 from demo.files import photo_file, picture_file
 from demo.form import Form, Settings, SubjectForm
+from demo.guests import hold
 from demo.handlers import GPU
+from demo.limits import limits_of
 from demo.packing import pack_step
 from demo.spoken import spoken
 from mmdiff_core.errors import PhotoError, SettingsError
@@ -119,8 +121,9 @@ def _pictures(
     done: tuple[Picture, ...] = ()
     yield done
     with spoken():
-        form = Form(prompt.strip(), tuple(_subject(i, given) for i, given in enumerate(subjects)), settings)
-        with closing(personalizer.generate(form.request())) as steps:  # type: ignore[type-var]
+        form = Form(prompt.strip(), _read(subjects), settings)
+        hold(*(photo for subject in form.subjects for photo in subject.photos))
+        with closing(personalizer.generate(form.request(limits_of(personalizer)))) as steps:  # type: ignore[type-var]
             for step in steps:
                 done = (*done, step.picture) if step.picture else done
                 yield done
@@ -129,6 +132,27 @@ def _pictures(
 def _subject(slot: int, given: SubjectInput) -> SubjectForm:
     photos = tuple(_uploaded(photo, given["name"]) for photo in given["photos"])
     return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0))
+
+
+def _read(subjects: Any) -> tuple[SubjectForm, ...]:
+    """Subjects as a program wrote them, whose layout nobody has checked."""
+    if not isinstance(subjects, list) or not all(map(_well_formed, subjects)):
+        raise SettingsError(
+            'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number}.'
+        )
+    return tuple(_subject(i, given) for i, given in enumerate(subjects))
+
+
+def _well_formed(given: Any) -> bool:
+    if not isinstance(given, dict):
+        return False
+    strength = given.get("strength", 1.0)
+    return (
+        isinstance(given.get("name"), str)
+        and isinstance(given.get("photos"), list)
+        and isinstance(strength, int | float)
+        and not isinstance(strength, bool)
+    )
 
 
 def _uploaded(photo: Any, name: str) -> str:

@@ -12,8 +12,10 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from demo.guests import hold
 from mmdiff_core.export import png_info
 from mmdiff_core.types import Picture
+from mmdiff_core.writing import named_disk_faults
 
 STRIP_SIDE = 64  # pixels of a frame at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
@@ -31,7 +33,9 @@ def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
 
 def cached(data: bytes, name: str) -> dict[str, Any]:
     """Write into Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
-    path = save_bytes_to_cache(data, name, get_upload_folder())
+    with named_disk_faults(name):
+        path = save_bytes_to_cache(data, name, get_upload_folder())
+    hold(path)
     media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
     return {"path": path, "orig_name": name, "mime_type": media_type, "meta": {"_type": "gradio.FileData"}}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from demo.limits import Limits
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
 from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts, Subject
@@ -61,8 +62,11 @@ class Form:
         """The card of each subject."""
         return tuple(subject.slot for subject in self.subjects)
 
-    def request(self) -> GenerateRequest:
+    def request(self, limits: Limits | None = None) -> GenerateRequest:
         """Read the photos and gather a request; ``Personalizer.validate`` judges the rest.
+
+        Args:
+            limits: what is too much is refused before any photo is opened.
 
         Raises:
             PromptError: the prompt is empty, or a subject has photos and no name.
@@ -73,6 +77,8 @@ class Form:
             raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
         if not self.subjects:
             raise PhotoError("There is no subject yet: drop a photo of one and name it, or roll the die for a toy.")
+        if limits is not None:
+            self._check(limits)
         numbers = self.settings
         seed = _within("seed", numbers.seed, 0, MOST_SEED)
         count = _within("number of pictures", numbers.pictures, 1, MOST_PICTURES)
@@ -88,6 +94,14 @@ class Form:
             height=_whole("height", numbers.height),
             parts=numbers.parts,
         )
+
+    def _check(self, limits: Limits) -> None:
+        if len(self.subjects) > SLOTS:
+            raise PhotoError(f"There are {len(self.subjects)} subjects, and at most {SLOTS} are taken: remove some.")
+        limits.check_words("prompt", self.prompt)
+        for subject in self.subjects:
+            limits.check_words("name of a subject", subject.name)
+            limits.check_photos(subject.name, len(subject.photos))
 
 
 def _subject(form: SubjectForm) -> Subject:

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.faults import first_blocking
+from demo.limits import limits_of
 from demo.panels import QUIET, SPEAKING
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
@@ -79,7 +80,7 @@ class Generation:
         yield waiting("Looking at the photos …")
         form = self.form.read(values)
         with spoken():
-            request = form.request()
+            request = form.request(limits_of(self.personalizer))
             plan = self.personalizer.validate(request)
             album = Album(plan.prompt, plan.words, form, values[self.result.shelf])
             with closing(self.personalizer.generate(request)) as steps:  # type: ignore[type-var]

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from demo.limits import Limits, usual
 from demo.reproduce import python_source, shell_command
 from mmdiff_core.animation import Kind, animated, growth_frames
 from mmdiff_core.errors import PhotoError, SettingsError
@@ -15,8 +16,6 @@ from mmdiff_core.export import archive
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import STREAMS, Picture, Stream
 
-MOST_PICTURES = 16  # as many as the viewer's shelf holds
-MOST_BYTES = 256 * 2**20  # of maps; those of a large model weigh a hundred megabytes a picture
 KINDS: tuple[Kind, ...] = ("webp", "gif")
 RESTORED = ("prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts")
 
@@ -55,16 +54,22 @@ class Kept:
 
 
 class Shelf:
-    """The newest pictures of one session, by the names that the viewer knows them by."""
+    """The newest pictures of one session, by the names that the viewer knows them by.
 
-    def __init__(self) -> None:
+    Args:
+        limits: how many, and how heavy their maps may be; those of a large model weigh a hundred megabytes a picture.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        limits = limits or usual()
+        self._most, self._most_bytes = limits.shelf_pictures, limits.shelf_mb * 2**20
         self._kept: dict[str, Kept] = {}
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
         self._kept[name] = kept
         while len(self._kept) > 1 and (
-            len(self._kept) > MOST_PICTURES or sum(kept.weight for kept in self._kept.values()) > MOST_BYTES
+            len(self._kept) > self._most or sum(kept.weight for kept in self._kept.values()) > self._most_bytes
         ):
             del self._kept[next(iter(self._kept))]
 

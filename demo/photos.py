@@ -10,6 +10,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
 from demo.files import data_url
+from demo.guests import hold
 from mmdiff_core.encoders.photo import load_photo, square
 from mmdiff_core.errors import PhotoError
 
@@ -26,6 +27,7 @@ def sift(photos: Given) -> tuple[list[str | Image.Image], tuple[str, ...]]:
     """
     kept: list[str | Image.Image] = []
     aside: list[str] = []
+    hold(*(path for path, _ in photos or ()))
     for path, _ in photos or ():
         try:
             image = load_photo(path, name=Path(path).name)
@@ -43,6 +45,7 @@ def still_here(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """
     folder = get_upload_folder()
     kept = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path)]
+    hold(*kept)
     lost = len(paths) - len(kept)
     what = "1 photo is" if lost == 1 else f"{lost} photos are"
     return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()

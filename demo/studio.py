@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.examples import ToyBox, examples_for, known_to, vocabulary_note
 from demo.handlers import Generation
+from demo.limits import limits_of
 from demo.panels.compose import ComposePanel
 from demo.panels.examples import ExamplePanel
 from demo.panels.form import FormPanel
@@ -34,7 +35,7 @@ class StudioTab:
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExamplePanel(compose, examples_for(known))
         self.actions = ActionPanel()
-        self.result = ResultPanel()
+        self.result = ResultPanel(limits_of(personalizer))
         self.generation = Generation(personalizer, self.form, self.actions, self.result)
 
     def render(self) -> None:

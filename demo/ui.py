@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demo import api
+from demo.guard import Guard
+from demo.guests import Guests, Page, housekeeping
+from demo.health import health_route
+from demo.limits import Limits
+from demo.service import Service
 from demo.studio import StudioTab
 from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
@@ -15,12 +22,17 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 
-def build_ui(personalizer: Personalizer) -> gr.Blocks:
-    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``."""
+def build_ui(model: Personalizer | Service, temporary: Path | None = None) -> Page:
+    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``.
+
+    Args:
+        model: as it is, or as a service with limits of its own.
+        temporary: the folder of temporary files where it is this page's alone; see :class:`Guests`.
+    """
+    service = model if isinstance(model, Service) else Service(model, Limits())
+    personalizer = cast("Personalizer", service)  # it has the same interface
     tabs = [StudioTab(personalizer)]
-    with gr.Blocks(
-        title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
-    ) as page:
+    with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             for tab in tabs:
@@ -30,11 +42,15 @@ def build_ui(personalizer: Personalizer) -> gr.Blocks:
         for tab in tabs:
             tab.listen(page)
         api.register(personalizer)
-    return page.queue(max_size=32, default_concurrency_limit=8)
+    page.service = service
+    page.guests = Guests(60 * service.limits.keep_minutes, temporary)
+    page.queue(max_size=service.limits.queue, default_concurrency_limit=8)
+    return page
 
 
-def launch_options() -> dict[str, Any]:
-    """What ``Blocks.launch`` needs for this page wherever it is served."""
+def launch_options(page: Page) -> dict[str, Any]:
+    """What ``Blocks.launch`` needs for a page wherever it is served."""
+    limits, guests = page.service.limits, page.guests
     return {
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
@@ -43,5 +59,13 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,
-        "max_file_size": "40mb",
+        "show_error": False,
+        "max_file_size": f"{limits.upload_mb}mb",
+        "max_threads": limits.threads,
+        "state_session_capacity": limits.sessions,
+        "app_kwargs": {
+            "routes": [health_route(page.service)],
+            "middleware": [Middleware(Guard, limits=limits, guests=guests)],
+            "lifespan": housekeeping(guests),
+        },
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+from mmdiff_core.writing import written_aside
 
 FORMAT = "mmdiff-adapter-1"
 IMAGE_ENCODER = "image_encoder."  # prefix of the tensors of an image encoder that comes with an adapter
@@ -46,20 +45,15 @@ def save_adapter(
         extra: more metadata, e.g. how the adapter was trained. ``format`` and ``config`` are taken.
         dtype: precision of the file; None keeps the adapter's own.
         image_encoder: see :class:`Checkpoint`.
+
+    Raises:
+        WritingError: the disk is full or cannot be written; the old file is as it was.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     values = adapter.state_dict() | {IMAGE_ENCODER + name: x for name, x in (image_encoder or {}).items()}
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in values.items()}
     metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
+    with written_aside(path) as aside:
         save_file(tensors, aside, metadata)
-        Path(aside).chmod(0o644)  # mkstemp's files are private
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
 
 
 def load_adapter(

@@ -31,3 +31,11 @@ class TrainingError(MMDiffError):
 
 class AnnotationError(MMDiffError):
     """An annotated picture cannot be used; the message names the file and what is wrong in it."""
+
+
+class GenerationError(MMDiffError):
+    """A picture could not be finished: memory ran out, or the numbers ran away; the message says what to change."""
+
+
+class WritingError(MMDiffError):
+    """A file could not be written; the message says why, and that the old one is untouched."""

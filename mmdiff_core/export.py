@@ -18,6 +18,7 @@ from mmdiff_core.errors import PhotoError
 from mmdiff_core.figures import overview_figure, rendered, steps_figure
 from mmdiff_core.heatmap import colour_of, overlay
 from mmdiff_core.types import Picture, Stream
+from mmdiff_core.writing import written_aside
 
 SETTINGS_CHUNK = "mmdiff"  # everything, as JSON
 PARAMETERS_CHUNK = "parameters"  # the line that other programs for pictures read
@@ -84,16 +85,22 @@ def write_picture(
 
     Returns:
         The files, the picture first.
+
+    Raises:
+        WritingError: the disk is full or cannot be written; no file is left half.
     """
     files = [folder / f"{stem}.png"]
-    picture.image.save(files[0], pnginfo=png_info(picture.settings))
+    with written_aside(files[0]) as aside:
+        picture.image.save(aside, pnginfo=png_info(picture.settings))
     if picture.maps is not None and picture.maps.records:
         for index, word in enumerate(picture.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
             colour = colours[index] if colours else colour_of(index)
-            overlay(picture.image, picture.maps.at(index, stream), colour).save(files[-1])
+            with written_aside(files[-1]) as aside:
+                overlay(picture.image, picture.maps.at(index, stream), colour).save(aside)
         files.append(folder / f"{stem}_maps.npz")
-        picture.maps.to_npz(files[-1])
+        with written_aside(files[-1]) as aside:
+            picture.maps.to_npz(aside)
     return files
 
 

@@ -196,5 +196,7 @@ def _with_progress(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _write_settings(path: Path, subjects: Sequence[str], pictures: Sequence[Mapping[str, object]]) -> None:
+    from mmdiff_core.writing import write_text
+
     text = json.dumps({"subjects": list(subjects), "pictures": list(pictures)}, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")

@@ -19,6 +19,7 @@ from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.conditioning import build_condition, encode_people, encode_photos
 from mmdiff_core.errors import ModelError
+from mmdiff_core.faults import memory_faults
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.planning import Plan, defaults_of, describe_region, plan_request
 from mmdiff_core.sampling import Sample, sample
@@ -83,6 +84,11 @@ class Personalizer:
         kind = backbone_class(pipe)
         return cls(*wrap_stock(kind, pipe, adapter, image_encoder, text_encoder_2_lora))
 
+    def moved_to(self, device: str | torch.device) -> Personalizer:
+        """This model on another device. The networks themselves move, so that the old one is of no use any more."""
+        adapter = None if self.adapter is None else self.adapter.to(device)
+        return Personalizer(self.backbone.moved_to(device), adapter)
+
     def attach(self, pipe: DiffusionPipeline) -> Attachment:
         """Personalise a stock pipeline: text to image, image to image, inpainting or ControlNet.
 
@@ -119,6 +125,9 @@ class Personalizer:
         """Make one picture per seed, a step at a time; closing the iterator cancels.
 
         A request that cannot be met raises here, before the first step; see ``validate``.
+
+        Raises:
+            GenerationError: at a step, if memory ran out or the numbers ran away; the model is as it was.
         """
         return self._steps(self.validate(request))
 
@@ -134,6 +143,10 @@ class Personalizer:
 
     @torch.no_grad()
     def _steps(self, plan: Plan) -> Iterator[Step]:
+        with memory_faults():
+            yield from self._pictures(plan)
+
+    def _pictures(self, plan: Plan) -> Iterator[Step]:
         conditions = self._conditions(plan)
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.faults import check_latents
 from mmdiff_core.types import Condition
 
 
@@ -57,6 +58,9 @@ def sample(
         recorder: records the maps of every step into ``maps``.
         maps: an empty value to start from; needed with a recorder.
         latents: noise (1, c, h, w) to start from instead of the seed's.
+
+    Raises:
+        GenerationError: the latents of a step are no longer numbers.
     """
     scheduler = backbone.fresh_scheduler()
     scheduler.set_timesteps(settings.steps, device=backbone.device)
@@ -78,6 +82,7 @@ def sample(
         prediction = guide(prediction, condition.guided, settings.guidance)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
+        check_latents(latents, index + 1, backbone.unet)
         yield Sample(index + 1, len(scheduler.timesteps), latents, clean, maps)
 
 

@@ -48,12 +48,13 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.pipeline import Personalizer
     from mmdiff_core.sheets import tile
+    from mmdiff_core.writing import written_aside
 
     quiet_libraries()
     personalizer = Personalizer.load(args.model)
     rows = [row(personalizer, scene, args.pictures) for scene in SCENES]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    tile(rows).save(args.out)
+    with written_aside(args.out) as aside:
+        tile(rows).save(aside)
     sys.stdout.write(f"{args.out}\n")
     return 0
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
-    ["mmdiff_core.errors", "mmdiff_core.types", "mmdiff_core.config"],
+    ["mmdiff_core.errors", "mmdiff_core.types", "mmdiff_core.config", "mmdiff_core.faults", "mmdiff_core.writing"],
     ["mmdiff_core.nn"],
     [
         "mmdiff_core.checkpoint",
@@ -36,7 +36,7 @@ LAYERS = [
 ]
 # The rendered world stands beside the model: it knows only the bottom; training, the app and its own model know it.
 ASIDE = "mmdiff_core.toybox"
-ASIDE_MAY_IMPORT = ["mmdiff_core.errors", "mmdiff_core.types", ASIDE]
+ASIDE_MAY_IMPORT = ["mmdiff_core.errors", "mmdiff_core.types", "mmdiff_core.writing", ASIDE]
 ASIDE_IMPORTED_BY = [
     "mmdiff_core.backbones.toybox",  # what its weights know of it
     *("mmdiff_core.training", "mmdiff_core.evaluation", "mmdiff_core.benchmarks", "mmdiff_core.showcase", "demo"),

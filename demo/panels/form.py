@@ -13,6 +13,7 @@ from gradio.components import Component
 from demo import draft
 from demo.faults import Fault, fault_of, final_faults, first_blocking, live_faults
 from demo.form import Form
+from demo.limits import limits_of
 from demo.panels import QUIET
 from demo.panels.compose import ComposePanel
 from demo.panels.settings import SettingsPanel
@@ -103,7 +104,7 @@ class FormPanel:
         if first_blocking(faults) is not None:
             return faults
         try:
-            self.personalizer.validate(form.request())
+            self.personalizer.validate(form.request(limits_of(self.personalizer)))
         except MMDiffError as error:
             return (*faults, fault_of(error, form))
         return faults

@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.files import cached
 from demo.keep import Shelf, kind_of, restorable, stream_of
+from demo.limits import Limits, usual
 from demo.panels import SPEAKING
 from demo.spoken import spoken
 from demo.texts import text
@@ -38,10 +39,13 @@ class ActionPanel:
 class ResultPanel:
     """The viewer, this session's pictures, what is made of them, and Gradio's line about the place in the queue."""
 
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or usual()
+
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
-        self.shelf = gr.State(Shelf())
+        self.shelf = gr.State(Shelf(self.limits))
         self.viewer = viewer()
         self.parcel = gr.HTML(
             None, html_template="", js_on_load=static("parcel.js"), elem_id="parcel", apply_default_css=False

@@ -14,6 +14,7 @@ from gradio.components import Component
 
 from demo.faults import MOST_GUIDANCE, MOST_STEPS
 from demo.form import MOST_PICTURES, MOST_SEED, Settings
+from demo.limits import limits_of
 from demo.panels import QUIET
 from demo.panels.numbers import dial, is_number, within
 from demo.texts import text
@@ -37,6 +38,7 @@ class SettingsPanel:
 
     def __init__(self, personalizer: Personalizer) -> None:
         self.defaults = personalizer.defaults
+        self.limits = limits_of(personalizer)
         self.sizes = personalizer.sizes
         self.about = about_model(personalizer)
 
@@ -62,7 +64,8 @@ class SettingsPanel:
                     text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
                 )
             self.fresh = gr.Checkbox(label=text("fresh_seed"), value=True, elem_id="fresh-seed")
-            self.pictures = dial(text("pictures"), 1, 1, MOST_PICTURES, 1, "pictures", info=text("pictures_info"))
+            most = min(MOST_PICTURES, self.limits.pictures)
+            self.pictures = dial(text("pictures"), 1, 1, most, 1, "pictures", info=text("pictures_info"))
 
     def _render_quality(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -73,7 +76,8 @@ class SettingsPanel:
                 }
             with gr.Row():
                 usual = self.defaults
-                self.steps = dial(text("steps"), usual.steps, 1, MOST_STEPS, 1, "steps", info=text("steps_info"))
+                most = min(MOST_STEPS, self.limits.steps)
+                self.steps = dial(text("steps"), usual.steps, 1, most, 1, "steps", info=text("steps_info"))
                 self.guidance = dial(
                     text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
@@ -170,7 +174,8 @@ class SettingsPanel:
 
     def _preset(self, share: float) -> tuple[int, int]:
         """Steps and delay in the model's own proportion."""
-        return max(1, round(self.defaults.steps * share)), round(self.defaults.start_step * share)
+        steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
+        return steps, round(self.defaults.start_step * share)
 
 
 def about_model(personalizer: Personalizer) -> str:

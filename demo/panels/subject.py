@@ -10,6 +10,7 @@ from gradio.components import Component
 
 from demo.faults import MOST_STRENGTH
 from demo.form import SubjectForm
+from demo.guests import hold
 from demo.panels import QUIET, SPEAKING
 from demo.panels.numbers import dial
 from demo.photos import Given, Photos, prepared, sift
@@ -68,6 +69,7 @@ class SubjectCard:
     def read(self, values: Mapping[Component, Any]) -> SubjectForm:
         """The card as it stands; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
+        hold(*photos)
         name = (values[self.name] or "").strip()
         return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]))
 

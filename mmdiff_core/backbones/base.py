@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.attention_maps import Recorder
@@ -57,6 +57,12 @@ class Backbone(ABC):
     @abstractmethod
     def around(self, pipe: DiffusionPipeline) -> Self:
         """The same model with the networks, the scheduler and the device of a stock pipeline of its kind."""
+
+    def moved_to(self, device: str | torch.device) -> Self:
+        """This model on another device. The networks themselves move, so that the old one is of no use any more."""
+        parts = (self.unet, self.vae, *self.text_encoders, self.image_encoder)
+        modules = [part for part in parts if isinstance(part, nn.Module)]
+        return replace(self, placement=Placement.of(modules, torch.device(device), "none"))
 
     @abstractmethod
     def fresh_scheduler(self) -> SchedulerMixin:

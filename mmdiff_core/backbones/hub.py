@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import httpx
 from diffusers import DiffusionPipeline
-from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
@@ -26,6 +27,7 @@ WEIGHTS = (".safetensors", ".bin")
 TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
 SCHEDULER_FILES = (("scheduler_config.json",),)
 PROCESSOR_FILES = (("preprocessor_config.json",),)
+PATIENCE_S = 20.0  # for the hub's first word; later silences are given up after the hub library's own timeouts
 UNUSED = ("safety_checker",)  # parts that are never opened
 
 
@@ -96,21 +98,32 @@ def download(name: str) -> Path:
     What is there already is not fetched again, and a broken download goes on where it stopped.
 
     Raises:
-        ModelError: there is no such model, no network, or no permission.
+        ModelError: there is no such model, no network, or no permission, or the hub hangs.
     """
     if constants.HF_HUB_OFFLINE:
         raise ModelError(
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
     try:
+        greet(name)
         if name == CLIP:
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
-    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+    except httpx.TimeoutException as error:
+        raise ModelError(
+            f'"{name}" is not downloaded, because the hub does not answer: try again later. What has come already is '
+            "kept, and the download goes on from there."
+        ) from error
+    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
         ) from error
+
+
+def greet(name: str) -> None:
+    """Ask the hub for a model; one that takes the connection and says nothing is given up."""
+    HfApi(endpoint=constants.ENDPOINT).model_info(name, timeout=PATIENCE_S)
 
 
 def check_complete(folder: Path, source: str | PathLike[str]) -> None:

@@ -39,6 +39,7 @@ from mmdiff_core.convert_official import convert_official, is_official, read_off
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.encoders.text import TextEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
+from mmdiff_core.faults import check_weights
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
 
@@ -75,6 +76,7 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
             f'The model "{source}" cannot be opened: a file in "{folder}" is damaged or of another kind. Get the model '
             f"again. ({first_line(error)})"
         ) from error
+    check_weights({name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}, source)
     pipe.register_to_config(_name_or_path=str(source))
     if pipe.vae.config.force_upcast and dtype != torch.float32:
         pipe.vae.to(torch.float32)
@@ -168,6 +170,7 @@ def _open_image_encoder(
         raise ModelError(
             f'The image encoder "{source}" cannot be opened: it is not a CLIP vision model. ({first_line(error)})'
         ) from error
+    check_weights({"image encoder": model}, source)
     return model, *_statistics(folder / "preprocessor_config.json")
 
 

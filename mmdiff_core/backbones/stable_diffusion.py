@@ -28,6 +28,7 @@ from mmdiff_core.backbones.processors import Call, install, layer_sizes
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
+from mmdiff_core.faults import check_pixels
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.types import Condition, PromptTokens, TextStates
 
@@ -109,7 +110,9 @@ class StableDiffusion(Backbone):
     def decode(self, latents: Tensor) -> list[Image.Image]:
         unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
         with self.placement.using(self.vae):
-            return to_pictures(self.vae.decode(unscaled).sample / 2 + 0.5)
+            pixels = self.vae.decode(unscaled).sample / 2 + 0.5
+        check_pixels(pixels)
+        return to_pictures(pixels)
 
     def preview(self, latents: Tensor) -> Image.Image:
         return self.latent_preview(latents)

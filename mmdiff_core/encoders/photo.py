@@ -49,9 +49,10 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "The photo")
     path = Path(source)
-    name = name or path.name
     if not path.is_file():
-        raise PhotoError(f'The photo "{name}" is not there: no file {path}.')
+        where = f': no file "{path}"' if name is None else " any more: give it again"
+        raise PhotoError(f'The photo "{name or path.name}" is not there{where}.')
+    name = name or path.name
     if path.stat().st_size == 0:
         raise PhotoError(f'The photo "{name}" is an empty file.')
     try:

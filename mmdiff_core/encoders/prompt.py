@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -20,8 +21,11 @@ from mmdiff_core.types import PromptTokens, Word
 logger = logging.getLogger(__name__)
 
 TRIGGER = "<|subj|>"
-_TRIGGER_WITH_SPACE = re.compile(r"[ \t]*" + re.escape(TRIGGER))
+# The look behind keeps a long run of blanks from being tried at each of its blanks.
+_TRIGGER_WITH_SPACE = re.compile(r"(?:(?<![ \t])[ \t]+)?" + re.escape(TRIGGER))
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+_SHOWN = 200  # characters of a prompt in a message
 
 Span = tuple[int, int]
 
@@ -48,7 +52,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
         start, end = loose[len(missing)]
         raise PromptError(
             f'"{clean[start:end]}" is marked with {TRIGGER} but there is no subject left for it: '
-            f'the prompt "{prompt}" has more triggers than the {len(names)} subject(s).'
+            f'the prompt "{_shown(prompt)}" has more triggers than the {len(names)} subject(s).'
         )
     claimed |= zip(missing, loose, strict=True)
     spans = (claimed[subject] for subject in range(len(names)))
@@ -74,12 +78,13 @@ def _take_triggers_out(prompt: str) -> tuple[str, list[Span]]:
         positions.append(len(clean))
         clean += piece
     marks: list[Span] = []
+    words = [match.span() for match in _WORD.finditer(clean)]
     for position in positions:
-        before = [match.span() for match in _WORD.finditer(clean) if match.start() < position]
+        before = bisect_left(words, (position, 0))
         if not before:
-            raise PromptError(f'{TRIGGER} must follow the word of a subject, but starts the prompt "{prompt}".')
-        if before[-1] not in marks:
-            marks.append(before[-1])
+            raise PromptError(f'{TRIGGER} must follow the word of a subject, but starts the prompt "{_shown(prompt)}".')
+        if words[before - 1] not in marks[-1:]:
+            marks.append(words[before - 1])
     return clean, marks
 
 
@@ -97,13 +102,18 @@ def _overlaps(span: Span, others: Iterable[Span]) -> bool:
 
 
 def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:
-    name = names[subject].strip()
+    name, shown = names[subject].strip(), _shown(prompt)
     if not name:
-        return f'Subject {subject + 1} has no name: give it the words that stand for it in the prompt "{prompt}".'
+        return f'Subject {subject + 1} has no name: give it the words that stand for it in the prompt "{shown}".'
     times = sum(other.strip().lower() == name.lower() for other in names)
     if times > 1:
-        return f'{times} subjects are named "{name}", but the prompt "{prompt}" does not name it {times} times.'
-    return f'The subject "{name}" is not in the prompt "{prompt}": write its name there as it stands.'
+        return f'{times} subjects are named "{_shown(name)}", but the prompt "{shown}" does not name it {times} times.'
+    return f'The subject "{_shown(name)}" is not in the prompt "{shown}": write its name there as it stands.'
+
+
+def _shown(text: str) -> str:
+    """A text as messages show it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word] = ()) -> PromptTokens:
@@ -125,8 +135,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Wo
     for word, place in zip(words, places, strict=True):
         if place is None:
             raise PromptError(
-                f'The subject "{word.text}" comes too late in the prompt "{prompt}": the text encoder reads only '
-                f"the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the prompt."
+                f'The subject "{_shown(word.text)}" comes too late in the prompt "{_shown(prompt)}": the text encoder '
+                f"reads only the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the prompt."
             )
     ids = torch.tensor([encoded["input_ids"]], dtype=torch.long)  # (1, T)
     return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))
@@ -139,9 +149,9 @@ def _last_token(offsets: Sequence[Span], word: Word) -> int | None:
 
 
 def _warn_of_truncation(prompt: str, offsets: Sequence[Span]) -> None:
-    read = max((end for _, end in offsets), default=0)
-    if prompt[read:].strip():
-        logger.warning('The text encoder does not see the end of the prompt: "%s"', prompt[read:].strip())
+    unread = prompt[max((end for _, end in offsets), default=0) :].strip()
+    if unread:  # how much, not what: the log is not for people's words
+        logger.warning("The text encoder does not see the last %d characters of the prompt.", len(unread))
 
 
 def stack_tokens(prompts: Sequence[PromptTokens]) -> PromptTokens:

@@ -8,7 +8,6 @@ Letters: B pictures, R side of its input, N nouns, F channels of the features, E
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -24,6 +23,7 @@ from mmdiff_core.checkpoint import fill
 from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.toybox.colours import COLOURS, PATTERNS
 from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
+from mmdiff_core.writing import written_aside
 
 FILE = Path(__file__).parents[2] / "assets" / "referee" / "referee.safetensors"
 FORMAT = "mmdiff-referee-1"
@@ -216,12 +216,9 @@ def _doubled(x: Tensor) -> Tensor:
 
 def save_referee(referee: Referee, path: Path) -> None:
     """Write the weights in half precision with the configuration inside; a crash leaves the old file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: x.detach().to("cpu", torch.float16).contiguous() for name, x in referee.state_dict().items()}
-    aside = path.with_suffix(".tmp")
-    save_file(tensors, aside, {"format": FORMAT, "config": json.dumps(asdict(referee.config))})
-    aside.chmod(0o644)
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        save_file(tensors, aside, {"format": FORMAT, "config": json.dumps(asdict(referee.config))})
 
 
 def load_referee(path: Path | str = FILE, device: str | torch.device = "cpu") -> Referee:

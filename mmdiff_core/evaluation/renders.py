@@ -5,7 +5,6 @@ Letters: C scenes, S = SUBJECTS toys of a scene at most (padded), R the side of 
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -22,6 +21,7 @@ from mmdiff_core.toybox.dataset import Identities, random_scene, reference_scene
 from mmdiff_core.toybox.scene import Scene
 from mmdiff_core.toybox.toys import Toy
 from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.writing import written_aside
 
 SUBJECTS = 3
 SHARD = 250
@@ -163,9 +163,8 @@ def join(parts: Sequence[Renders]) -> Renders:
 
 
 def _write(renders: Renders, path: Path) -> None:
-    aside = path.with_suffix(".tmp")
-    save_file({field.name: getattr(renders, field.name).contiguous() for field in fields(Renders)}, aside)
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        save_file({field.name: getattr(renders, field.name).contiguous() for field in fields(Renders)}, aside)
 
 
 def _read(path: Path) -> Renders:

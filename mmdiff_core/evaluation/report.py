@@ -12,6 +12,7 @@ import numpy as np
 
 from mmdiff_core.evaluation.metrics import THRESHOLDS, Estimate, average, best_threshold, proportion
 from mmdiff_core.evaluation.suite import LOWER, MODEL, UPPER, Row
+from mmdiff_core.writing import write_text
 
 COUNTS = {1: "one", 2: "two", 3: "three"}
 MEASURES = {
@@ -91,8 +92,8 @@ def _spread(values: Sequence[tuple[Row, list[Any]]]) -> tuple[list[Any], list[in
 def write_report(rows: Sequence[Row], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
     """Write ``toybox.json`` and ``toybox.md``; returns what the first holds. ``about``: how it was made."""
     table = {**summarise(rows), "about": dict(about)}
-    (folder / "toybox.json").write_text(json.dumps(table, indent=2) + "\n")
-    (folder / "toybox.md").write_text(to_markdown(table))
+    write_text(folder / "toybox.json", json.dumps(table, indent=2) + "\n")
+    write_text(folder / "toybox.md", to_markdown(table))
     return table
 
 

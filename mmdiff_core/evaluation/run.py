@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
@@ -28,6 +29,7 @@ from mmdiff_core.evaluation.suite import FIRST_SEED, MODEL, PROMPTS, SEEDS, Case
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.vocabulary import Vocabulary
 from mmdiff_core.types import Stream
+from mmdiff_core.writing import named_disk_faults, write_text, written_aside
 
 SHOWN = 8  # prompts on a contact sheet
 
@@ -85,8 +87,9 @@ def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> No
             bar.set_postfix_str(case.scene.caption.text[:40])
             outcome = suite.outcome(case)
             if case.number < SHOWN:
-                strip(outcome).save(options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
-            with (options.folder / "rows.jsonl").open("a") as file:
+                _save(strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
+            rows = options.folder / "rows.jsonl"
+            with named_disk_faults(rows), rows.open("a") as file:
                 file.write(json.dumps([asdict(shown.row) for shown in outcome.shown]) + "\n")
             bar.update(per_case)
 
@@ -99,7 +102,7 @@ def _begin(options: SuiteOptions, about: Mapping[str, object]) -> set[tuple[int,
         (options.folder / "rows.jsonl").unlink(missing_ok=True)
         shutil.rmtree(options.folder / "sheets", ignore_errors=True)
     (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
-    kept.write_text(settings)
+    write_text(kept, settings)
     return {(row.count, row.number) for row in read_rows(options.folder) if row.kind == MODEL}
 
 
@@ -109,7 +112,7 @@ def read_rows(folder: Path) -> list[Row]:
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith("\n"):
         lines = lines[:-1]
-        path.write_text("".join(lines))
+        write_text(path, "".join(lines))
     return [Row(**values) for line in lines for values in json.loads(line)]
 
 
@@ -117,7 +120,12 @@ def _write_sheets(folder: Path) -> None:
     for name in COUNTS.values():
         strips = [path for k in range(SHOWN) if (path := folder / "sheets" / f"{name}_{k}.png").exists()]
         if strips:
-            sheet(strips).save(folder / "sheets" / f"{name}.png")
+            _save(sheet(strips), folder / "sheets" / f"{name}.png")
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with written_aside(path) as aside:
+        picture.save(aside)
 
 
 def _about(options: SuiteOptions) -> dict[str, object]:

@@ -21,6 +21,7 @@ from mmdiff_core.evaluation.training import RefereeStage, fitting
 from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.loop import Trainer
 from mmdiff_core.training.recipes import StageSettings
+from mmdiff_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def teach(options: TeachOptions) -> Mapping[str, float]:
             finished, measured = _train(referee, phase, pool, held_out, options)
             if not finished:
                 break
-            done.write_text(json.dumps(measured) + "\n")
+            write_text(done, json.dumps(measured) + "\n")
         start = options.folder / phase.name / FILE.name
     return measured
 
@@ -153,7 +154,7 @@ def check_referee(options: CheckOptions) -> str:
         results[f"{size} px"] = check(referee, renders, rng)
     options.folder.mkdir(parents=True, exist_ok=True)
     written = {size: {name: x.to_json() if x.n else None for name, x in own.items()} for size, own in results.items()}
-    (options.folder / "accuracy.json").write_text(json.dumps({"asked": ASKED, **written}, indent=2) + "\n")
+    write_text(options.folder / "accuracy.json", json.dumps({"asked": ASKED, **written}, indent=2) + "\n")
     return _markdown(results)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.toybox.dataset import NOUNS, toy_photos
 from mmdiff_core.toybox.sheets import contact_sheet, world_sheets
+from mmdiff_core.writing import written_aside
 
 _LARGEST = 1024
 _MOST_VIEWS = 64
@@ -58,6 +59,6 @@ def _write_sheets(args: argparse.Namespace) -> list[Path]:
 
 
 def _save(image: Image.Image, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    with written_aside(path) as aside:
+        image.save(aside)
     return path

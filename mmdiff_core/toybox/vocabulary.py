@@ -10,6 +10,7 @@ from mmdiff_core.errors import ModelError
 from mmdiff_core.toybox.places import PLACES
 from mmdiff_core.toybox.styles import STYLES
 from mmdiff_core.toybox.toys import ACCESSORIES, NOUNS
+from mmdiff_core.writing import write_text
 
 FILE = "vocabulary.json"
 
@@ -64,6 +65,5 @@ def load_vocabulary(folder: Path) -> Vocabulary:
 
 def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:
     """Write the vocabulary into a model folder, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(vocabulary), indent=2, ensure_ascii=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / FILE, text + "\n")

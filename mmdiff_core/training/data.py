@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import random
 import signal
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from tqdm import tqdm
 from mmdiff_core.toybox.dataset import Caption, Scene, random_scene, reference_scene, render, to_bytes
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import Recipe
+from mmdiff_core.writing import written_aside
 
 logger = logging.getLogger(__name__)
 
@@ -294,9 +294,8 @@ def _write_shard(path: Path, samples: Samples) -> None:
 
 
 def _write_aside(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, aside, metadata)
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, aside, metadata)
 
 
 def _read_shard(path: Path) -> Samples:

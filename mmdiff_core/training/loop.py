@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -31,8 +31,11 @@ from mmdiff_core.training.board import Board
 from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.stage import Exact, LoopOptions, Stage
+from mmdiff_core.writing import named_disk_faults, remove_leftovers, written_aside
 
 logger = logging.getLogger(__name__)
+
+STATE = "state.pt"
 
 
 class Trainer:
@@ -162,7 +165,10 @@ class Trainer:
     def _check_finite(self) -> None:
         """Before anything is told or kept, and not at every step: reading the number waits for the GPU."""
         if not torch.isfinite(self.norm):
-            raise FloatingPointError(f"the gradient of stage {self.stage.name} is {self.norm} at step {self.step}")
+            raise TrainingError(
+                f"The gradient of stage {self.stage.name} is {float(self.norm)} at step {self.step}, so nothing more "
+                "is saved: the same command goes on from the last state; a lower learning rate keeps it away."
+            )
 
     def _log_is_due(self, logged: float) -> bool:
         """Whether to tell the losses. By steps, where all processes must agree, or by the clock."""
@@ -183,7 +189,8 @@ class Trainer:
     def _tell(self, line: Mapping[str, float], shown: Mapping[str, float]) -> None:
         """A line of the log, and the same on the board."""
         if self.accelerator.is_main_process:
-            with (self.folder / "log.jsonl").open("a") as log:
+            path = self.folder / "log.jsonl"
+            with named_disk_faults(path), path.open("a") as log:
                 log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
         if self.board is not None:
             self.board.numbers(self.step, {**shown, "rate": float(self.schedule.get_last_lr()[0])})
@@ -218,7 +225,8 @@ class Trainer:
             return
         with self._averaged():
             sheet = self.stage.sheet()
-        sheet.save(self.folder / "sheets" / f"{self.step:07d}.png")
+        with written_aside(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
+            sheet.save(aside)
         if self.board is not None:
             self.board.picture(self.step, "sheet", sheet)
 
@@ -263,15 +271,16 @@ class Trainer:
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
-        aside = self.folder / "state.tmp"
-        torch.save(state, aside)
-        os.replace(aside, self.folder / "state.pt")
+        with written_aside(self.folder / STATE) as aside:
+            torch.save(state, aside)
 
     def _resume(self) -> int:
-        path = self.folder / "state.pt"
+        path = self.folder / STATE
+        if self.accelerator.is_main_process:
+            remove_leftovers(path)
         if not path.exists():
             return 0
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        state = self._read_state(path)
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
                 parameter.copy_(value)
@@ -291,6 +300,15 @@ class Trainer:
                 f'The processes would go on from different steps ({steps}): "{self.folder}" must be on a disk that all '
                 "machines share."
             )
+
+    def _read_state(self, path: Path) -> dict[str, Any]:
+        try:
+            return torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f'The state of stage {self.stage.name}, "{path}", is damaged: delete it to begin the stage anew, or '
+                "put a copy of it there."
+            ) from error
 
 
 def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:

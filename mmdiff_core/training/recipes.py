@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
+from mmdiff_core.writing import write_text
 
 STAGES = ("autoencoder", "encoders", "base", "adapter", "joint", "decoder")
 
@@ -114,7 +115,7 @@ class Recipe:
     def write(self, folder: Path) -> None:
         """Leave the resolved configuration in the run folder."""
         text = json.dumps({**asdict(replace(self, stages={})), "stages": _plain(self.stages)}, indent=2)
-        (folder / "recipe.json").write_text(text + "\n")
+        write_text(folder / "recipe.json", text + "\n")
 
 
 def _plain(stages: Mapping[str, StageSettings]) -> dict[str, dict[str, Any]]:

@@ -40,6 +40,7 @@ from mmdiff_core.training.stages.autoencoder import AutoencoderStage
 from mmdiff_core.training.stages.diffusion import DiffusionStage
 from mmdiff_core.training.stages.encoders import EncodersStage
 from mmdiff_core.training.widen import widen_autoencoder, widen_unet
+from mmdiff_core.writing import folder_written_aside, save_part, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
         result = trainer.finish()  # an interrupted stage leaves a usable model, too
         logger.info("%s: %s", name, result)
         if finished:
-            done.write_text(json.dumps(dict(result)) + "\n")
+            write_text(done, json.dumps(dict(result)) + "\n")
     trainer.accelerator.wait_for_everyone()  # the next stage reads what this one wrote
     return result if finished else None
 
@@ -202,14 +203,16 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     if options.start is not None:
         if not (options.start / "model_index.json").exists():
             raise ModelError(f'"{options.start}" is not a model folder: it has no model_index.json.')
-        shutil.copytree(options.start, model)
-        _take_up(model, recipe.shapes.latent_channels)
+        with folder_written_aside(model) as aside:
+            shutil.copytree(options.start, aside, dirs_exist_ok=True)
+            _take_up(aside, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)
     adapter = create_adapter(recipe, pipeline.unet)
-    save_adapter(adapter, model / "adapter.safetensors")
-    _blank_preview(model, recipe.shapes.latent_channels)
-    pipeline.save_pretrained(model)
+    with folder_written_aside(model) as aside:
+        save_adapter(adapter, aside / "adapter.safetensors")
+        _blank_preview(aside, recipe.shapes.latent_channels)
+        pipeline.save_pretrained(aside)
 
 
 def _take_up(model: Path, channels: int) -> None:
@@ -221,15 +224,14 @@ def _take_up(model: Path, channels: int) -> None:
     unet, vae = backbone.unet, backbone.vae
     if vae.config.latent_channels < channels:
         unet, vae = widen_unet(unet, channels), widen_autoencoder(vae, channels)
-        vae.save_pretrained(model / "vae")
+        save_part(vae, model / "vae")
         _blank_preview(model, channels)
-    shutil.rmtree(model / "unet")
-    unet.save_pretrained(model / "unet")
+    save_part(unet, model / "unet")
 
 
 def _blank_preview(model: Path, channels: int) -> None:
     """Until an autoencoder is finished there is nothing to fit one on."""
-    (model / "preview.json").write_text(json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
+    write_text(model / "preview.json", json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
 
 
 def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:
@@ -252,13 +254,10 @@ def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:
 def export(model: Path, folder: Path) -> int:
     """Write a model folder in half precision, as it ships; returns its size in bytes."""
     backbone, adapter = load_toybox(model)
-    stage = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(model, stage, ignore=shutil.ignore_patterns("*.safetensors"))
-    _save_half(backbone, stage)
-    save_adapter(adapter, stage / "adapter.safetensors", dtype=torch.float16)
-    shutil.rmtree(folder, ignore_errors=True)
-    stage.rename(folder)
+    with folder_written_aside(folder) as aside:
+        shutil.copytree(model, aside, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+        _save_half(backbone, aside)
+        save_adapter(adapter, aside / "adapter.safetensors", dtype=torch.float16)
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 

@@ -185,6 +185,7 @@ def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.M
         asked.append((name, options))
         return str(tmp_path)
 
+    monkeypatch.setattr(hub, "greet", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
     monkeypatch.setattr(hub, "snapshot_download", fetch)
     assert hub.download("maker/model") == tmp_path
@@ -198,6 +199,7 @@ def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(name: str, **_: object) -> str:
         raise OSError(f"{name} is not a valid model identifier\nand much more")
 
+    monkeypatch.setattr(hub, "greet", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fail)
     with pytest.raises(ModelError, match=r'"no/where" cannot be downloaded: check the name.*identifier\)$') as caught:
         hub.download("no/where")

@@ -11,6 +11,8 @@ from threading import Event
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
+from demo.guests import Page
+from demo.service import Service
 from demo.ui import build_ui, launch_options
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.encoders.prompt import find_words
@@ -24,10 +26,17 @@ PATIENCE = 300  # seconds
 
 
 @contextmanager
-def served(stand_in: StandIn) -> Iterator[str]:
+def served(stand_in: StandIn | Service) -> Iterator[str]:
     """The whole page around a stand-in, at the URL that is yielded."""
-    page = build_ui(stand_in)  # type: ignore[arg-type]
-    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
+    with served_page(build_ui(stand_in)) as url:  # type: ignore[arg-type]
+        yield url
+
+
+@contextmanager
+def served_page(page: Page, **options: object) -> Iterator[str]:
+    """A page at the URL that is yielded; ``options`` are further ones of ``launch``."""
+    options = {**launch_options(page), **options}
+    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **options)
     try:
         yield url
     finally:
@@ -96,6 +105,8 @@ class StandIn:
         steps = self.defaults.steps if request.steps is None else request.steps
         if not 1 <= steps <= 50:
             raise SettingsError(f"The number of steps must be from 1 to 50, but is {steps}.")
+        if not all(0 <= subject.strength <= 3 for subject in request.subjects):
+            raise SettingsError("The strength must be from 0 to 3.")
         start = self.defaults.start_step if request.start_step is None else request.start_step
         width, height = self.sizes.default
         size = (request.width or width, request.height or height)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import argparse
+import os
 import subprocess
 import sys
+import types
 
 import pytest
 
 import app
+from demo.limits import usual
 from mmdiff_core.errors import ModelError
+from tests.demo.stand_in import StandIn
 
 
 def test_flags_default_to_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +41,42 @@ def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch)
 def test_importing_the_app_does_nothing() -> None:
     code = "import sys, app; assert 'gradio' not in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_hosting_is_said_by_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PASSWORD", "USER", "LOG", "LOG_WORDS"):
+        monkeypatch.delenv(f"MMDIFF_{name}", raising=False)
+    flags = app.parse_flags([])
+    assert (flags.hosted, flags.password, flags.user, flags.log, flags.log_words) == (False, None, "guest", None, False)
+    monkeypatch.setenv("MMDIFF_PASSWORD", "open sesame")
+    monkeypatch.setenv("MMDIFF_LOG_WORDS", "1")
+    flags = app.parse_flags(["--hosted", "--upload-mb", "3"])
+    assert (flags.hosted, flags.password, flags.log_words, flags.upload_mb) == (True, "open sesame", True, 3)
+
+
+def test_a_limit_that_is_none_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMDIFF_QUEUE", "many")
+    with pytest.raises(SystemExit, match="MMDIFF_QUEUE must be a whole number"):
+        app.main([])
+
+
+def test_temporary_files_get_a_folder_of_their_own_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "/somewhere")
+    assert app.prepare() is None
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    folder = app.prepare()
+    assert folder is not None
+    assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
+    folder.rmdir()
+
+
+def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decorator moves the model; half precision is chosen for the GPU."""
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    spaces = types.ModuleType("spaces")
+    spaces.GPU = lambda duration: lambda work: work  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "spaces", spaces)
+    asked: list[argparse.Namespace] = []
+    monkeypatch.setattr(app, "load", lambda flags: asked.append(flags) or StandIn())
+    app.serve_model(app.parse_flags([]), usual())
+    assert (asked[0].device, asked[0].dtype, asked[0].memory) == ("cpu", "float16", "none")

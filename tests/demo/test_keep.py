@@ -5,10 +5,12 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
-from demo import keep
 from demo.keep import Kept, Shelf, kind_of, restorable, stream_of
+from demo.limits import Limits
+from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.demo.stand_in import StandIn
@@ -33,18 +35,29 @@ def test_the_animation_has_a_frame_a_step_and_the_picture(kept: Kept) -> None:
         assert (moving.format, moving.n_frames) == ("WEBP", 4)
 
 
-def test_the_shelf_forgets_the_oldest(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = Shelf()
-    for number in range(keep.MOST_PICTURES + 1):
+def test_the_shelf_forgets_the_oldest(kept: Kept) -> None:
+    shelf = Shelf(Limits(shelf_pictures=3))
+    for number in range(4):
         shelf.add(str(number), kept)
     assert shelf.get("1") is kept
     with pytest.raises(PhotoError, match="no longer kept"):
         shelf.get("0")
-    monkeypatch.setattr(keep, "MOST_BYTES", 2 * kept.weight)
-    shelf.add("new", kept)
-    assert shelf.get(str(keep.MOST_PICTURES)) is kept
+
+
+def test_the_shelf_carries_only_so_much(kept: Kept) -> None:
+    heavy = replace(kept, picture=replace(kept.picture, maps=_heavy(kept)))
+    shelf = Shelf(Limits(shelf_mb=1))
+    for number in range(3):
+        shelf.add(str(number), heavy)
     with pytest.raises(PhotoError):
         shelf.get("1")
+    assert shelf.get("2") is heavy  # the newest stays whatever it weighs
+
+
+def _heavy(kept: Kept) -> AttentionMaps:
+    record = StepMaps(0, "mid_block", (600, 600), {"text": torch.zeros(2, 600, 600, dtype=torch.float16)})
+    assert kept.picture.maps is not None
+    return AttentionMaps(kept.picture.maps.subjects, (record,))
 
 
 def test_a_picture_without_maps_weighs_nothing(kept: Kept) -> None:

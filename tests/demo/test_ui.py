@@ -224,5 +224,6 @@ def test_only_named_endpoints_are_public_and_one_model_runs_at_a_time() -> None:
 
 
 def test_nothing_is_kept_or_counted() -> None:
-    assert launch_options()["run_history"] is False
-    assert build_ui(StandIn()).analytics_enabled is False
+    page = build_ui(StandIn())
+    assert launch_options(page)["run_history"] is False
+    assert page.analytics_enabled is False

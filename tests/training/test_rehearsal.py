@@ -17,7 +17,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from mmdiff_core.errors import SettingsError
+from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
 from mmdiff_core.toybox.vocabulary import load_vocabulary
@@ -134,15 +134,18 @@ def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path
     options = RunOptions(tmp_path, (POOL, "base"), start=finished / "model")
     train(RECIPE.with_stage("base", steps=4), options)
     (tmp_path / "base" / "result.json").unlink()
-    (tmp_path / "base" / "state.tmp").write_bytes(b"half")
+    left = tmp_path / "base" / ".state.pt.killed.aside"
+    left.mkdir()
+    (left / "state.pt").write_bytes(b"half")
     train(RECIPE.with_stage("base", steps=6), replace(options, stages=("base",)))
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 6
+    assert not left.exists()
 
 
 def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     recipe = RECIPE.with_stage("base", rate=1e30, warmup=0)
-    with pytest.raises(FloatingPointError, match="base"):
+    with pytest.raises(TrainingError, match="base"):
         train(recipe, RunOptions(tmp_path, (POOL, "base"), start=finished / "model"))
 
 

@@ -19,6 +19,7 @@ from mmdiff_core.backbones.preview import fit_preview
 from mmdiff_core.sheets import grid, to_pixels
 from mmdiff_core.training.data import Source
 from mmdiff_core.training.recipes import LossWeights, StageSettings
+from mmdiff_core.writing import save_part, write_text
 
 HELD_OUT_PICTURES = 64
 
@@ -114,8 +115,8 @@ class AutoencoderStage:
             normalise_latents(self.vae, pictures)
             fitted = fit_preview(self.vae, pictures)
             preview = {"matrix": fitted.matrix.tolist(), "bias": fitted.bias.tolist()}
-            (self.folder / "preview.json").write_text(json.dumps(preview, indent=1) + "\n")
-        self.vae.save_pretrained(self.folder / "vae")
+            write_text(self.folder / "preview.json", json.dumps(preview, indent=1) + "\n")
+        save_part(self.vae, self.folder / "vae")
         return {"psnr_db": -10 * math.log10(float(error))}
 
     def _reconstruct(self, pictures: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from mmdiff_core.sheets import tile, to_image
 from mmdiff_core.training.data import SUBJECTS, Samples, Source, encode
 from mmdiff_core.training.recipes import ConditionMix, LossWeights, StageSettings
 from mmdiff_core.types import GenerateRequest, ImageFeatures, PromptTokens, Recording, Stream, Subject
+from mmdiff_core.writing import save_part
 
 SHEET_PICTURES = 8
 TEXTS_KEPT = 2**18
@@ -222,8 +223,8 @@ class DiffusionStage:
         """The finished parts are in the folder."""
         self.network.eval()
         if self.name != "adapter":
-            self.backbone.unet.save_pretrained(self.folder / "unet")
-            self.backbone.text_encoders[0].save_pretrained(self.folder / "text_encoder")
+            save_part(self.backbone.unet, self.folder / "unet")
+            save_part(self.backbone.text_encoders[0], self.folder / "text_encoder")
         if self.name != "base":
             save_adapter(self.adapter, self.folder / "adapter.safetensors")
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}

@@ -24,6 +24,7 @@ from mmdiff_core.sheets import tile, to_image, to_pixels
 from mmdiff_core.training.data import Source
 from mmdiff_core.training.recipes import StageSettings
 from mmdiff_core.types import PromptTokens
+from mmdiff_core.writing import save_part
 
 CANDIDATES = 16
 
@@ -116,8 +117,8 @@ class EncodersStage:
         for _ in range(16):
             a, b = self._embed(self._pairs(self.held_out, CANDIDATES))
             right.append((a @ b.T).argmax(-1) == torch.arange(CANDIDATES, device=a.device))
-        self.network.text_encoder.save_pretrained(self.folder / "text_encoder")
-        self.network.image_encoder.model.save_pretrained(self.folder / "image_encoder")
+        save_part(self.network.text_encoder, self.folder / "text_encoder")
+        save_part(self.network.image_encoder.model, self.folder / "image_encoder")
         return {"same_toy_of_16": float(torch.cat(right).float().mean())}
 
     def _embed(self, pairs: Pairs) -> tuple[Tensor, Tensor]:

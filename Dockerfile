@@ -1,0 +1,40 @@
+# MM-Diff Studio on a machine of your own: docker build -t mm-diff-studio . && docker run -p 7860:7860 mm-diff-studio
+FROM python:3.12-slim-bookworm
+
+# Which PyTorch: /whl/cpu for any machine, /whl/cu128 for NVIDIA GPUs (then run with --gpus all).
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_VERSION=2.13.0
+
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    GRADIO_SERVER_NAME=0.0.0.0 \
+    GRADIO_SERVER_PORT=7860 \
+    MMDIFF_HOSTED=1 \
+    HF_HOME=/models
+
+RUN useradd --create-home --uid 1000 studio \
+    && mkdir /models \
+    && chown studio:studio /models
+
+WORKDIR /app
+
+# What changes seldom comes first, so that a change of the code does not install everything anew.
+RUN pip install "torch==${TORCH_VERSION}" --index-url "${TORCH_INDEX}"
+COPY requirements.txt ./
+RUN pip install -r requirements.txt
+
+COPY LICENSE README.md app.py pyproject.toml ./
+COPY assets ./assets
+COPY demo ./demo
+COPY mmdiff_core ./mmdiff_core
+
+USER studio
+VOLUME /models
+EXPOSE 7860
+
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/healthz', timeout=8)"]
+
+# TERM ends it; what is running is broken off.
+CMD ["python", "app.py"]

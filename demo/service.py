@@ -1,0 +1,135 @@
+"""The model as the page uses it: within the limits, watched, told of in the log, on a lent GPU where there is one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from demo.journal import Journal
+from demo.lending import Generate, generate_here
+from demo.limits import Limits
+from mmdiff_core.errors import GenerationError, MMDiffError
+from mmdiff_core.types import GenerateRequest, Size, Step
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+    from mmdiff_core.planning import Plan
+
+
+@dataclass
+class Watch:
+    """When work began and last went on; what ``/healthz`` looks at. Times are those of ``time.monotonic``."""
+
+    began: float = field(default_factory=time.monotonic)
+    running: int = 0
+    advanced: float = 0.0  # the newest step of any run
+    finished: int = 0
+    failed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Inside, a request has the model."""
+        with self._lock:
+            self.running, self.advanced = self.running + 1, time.monotonic()
+        ended = "finished"
+        try:
+            yield
+        except Exception:
+            ended = "failed"
+            raise
+        finally:
+            with self._lock:
+                self.running -= 1
+                setattr(self, ended, getattr(self, ended) + 1)
+
+    def step(self) -> None:
+        """Work goes on."""
+        self.advanced = time.monotonic()
+
+    def silent_s(self) -> float:
+        """For how long running work has not gone on; 0 where nothing runs."""
+        return time.monotonic() - self.advanced if self.running else 0.0
+
+
+class Service:
+    """Has the interface of a :class:`Personalizer` and stands before one.
+
+    Args:
+        model: what makes the pictures.
+        limits: what a visitor may ask for.
+        generate: how a request runs; on a lent GPU on hosts that have such.
+    """
+
+    def __init__(
+        self,
+        model: Personalizer,
+        limits: Limits,
+        journal: Journal | None = None,
+        watch: Watch | None = None,
+        generate: Generate | None = None,
+    ) -> None:
+        self.model = model
+        self.limits = limits
+        self.journal = journal or Journal()
+        self.watch = watch or Watch()
+        self._generate = generate or generate_here(model)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the model's own."""
+        return getattr(self.model, name)
+
+    @property
+    def sizes(self) -> Size:
+        """The sizes that the model can make and a visitor may ask for."""
+        return self.limits.within(self.model.sizes)
+
+    def validate(self, request: GenerateRequest) -> Plan:
+        """Read a request without doing any work; errors as the model's, and where it asks for too much."""
+        self.limits.check(request)
+        return self.model.validate(request)
+
+    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+        """One step at a time; closing the iterator cancels.
+
+        Raises:
+            GenerationError: at a step, if the request keeps the model for longer than it may.
+        """
+        try:
+            self.validate(request)
+        except MMDiffError as error:
+            self.journal.failed("refused", error)
+            raise
+        return self._steps(request)
+
+    def _steps(self, request: GenerateRequest) -> Iterator[Step]:
+        began, done = time.monotonic(), 0
+        try:
+            with self.watch.run(), closing(self._generate(request)) as steps:  # type: ignore[type-var]
+                for step in steps:
+                    self.watch.step()
+                    done += 1
+                    yield step
+                    self._check_time(began, step)
+        except GeneratorExit:
+            self.journal.tell("cancelled", done_steps=done, seconds=_since(began), **self.journal.asked(request))
+            raise
+        except MMDiffError as error:
+            self.journal.failed("failed", error, done_steps=done, seconds=_since(began))
+            raise
+        self.journal.tell("generated", done_steps=done, seconds=_since(began), **self.journal.asked(request))
+
+    def _check_time(self, began: float, step: Step) -> None:
+        if step.result is None and time.monotonic() - began > self.limits.run_seconds:
+            raise GenerationError(
+                f"A request may keep the model for {self.limits.run_seconds} seconds here, and this one needs longer: "
+                "ask for fewer pictures or steps, or for a smaller size."
+            )
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)

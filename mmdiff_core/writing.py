@@ -1,0 +1,146 @@
+"""Files are written aside and renamed: whoever looks finds the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+from safetensors import SafetensorError
+
+from mmdiff_core.errors import WritingError
+
+
+class Saveable(Protocol):
+    """A network of diffusers or transformers."""
+
+    def save_pretrained(self, save_directory: Path) -> object: ...
+
+
+# safetensors and torch tell of a disk that takes no more in the text of their errors alone.
+_WRITERS_SIGNS = (os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG), "inline_container", "PytorchStreamWriter")
+_REASONS = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "this account may not use more of the disk: make room",
+    errno.EFBIG: "the disk takes no file of that size: choose another",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.EACCES: "this account may not write there: choose another folder",
+    errno.EPERM: "this account may not write there: choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed: choose another folder",
+}
+
+
+@contextmanager
+def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
+    """Yields where to write instead of ``path``; what stands there takes its place when the block ends well.
+
+    It is a file of the same name in a hidden folder beside ``path``, so that programs which go by the suffix write the
+    right format, and readers that look for suffixes do not find it. The folder of ``path`` is made if need be.
+
+    Raises:
+        WritingError: the disk is full or cannot be written. What was at ``path`` before is as it was.
+    """
+    path = Path(path)
+    with named_disk_faults(path), _beside(path) as folder:
+        aside = folder / path.name
+        yield aside
+        _to_disk(aside)
+        aside.replace(path)
+
+
+@contextmanager
+def folder_written_aside(path: str | PathLike[str]) -> Iterator[Path]:
+    """The same for a whole folder, such as a part of a model: it takes the place of the one that was there.
+
+    Errors as :func:`written_aside`.
+    """
+    path = Path(path)
+    with named_disk_faults(path), _beside(path) as folder:
+        aside = folder / path.name
+        aside.mkdir()
+        yield aside
+        if not path.exists():
+            aside.replace(path)
+            return
+        old = path.replace(folder / "old")  # a folder that is not empty cannot be replaced in one go
+        try:
+            aside.replace(path)
+        except OSError:
+            old.replace(path)
+            raise
+
+
+def save_part(part: Saveable, folder: Path) -> None:
+    """A part of a model in its folder; files are replaced one by one, so that a kill leaves no folder without weights.
+
+    Errors as :func:`written_aside`.
+    """
+    with named_disk_faults(folder), _beside(folder) as beside:
+        part.save_pretrained(beside)
+        folder.mkdir(exist_ok=True)
+        written = sorted(beside.iterdir())
+        for file in written:
+            _to_disk(file)
+            file.replace(folder / file.name)
+        for stale in {path.name for path in folder.iterdir()} - {file.name for file in written}:
+            (folder / stale).unlink()  # shards, beside which the whole file would not be read
+
+
+def remove_leftovers(path: str | PathLike[str]) -> None:
+    """Take away what a kill left of earlier attempts to write ``path``; no other process may be writing it."""
+    path = Path(path)
+    for folder in path.parent.glob(f".{path.name}.*.aside"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_text(path: str | PathLike[str], text: str) -> None:
+    """A text file, UTF-8. Errors as :func:`written_aside`."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def named_disk_faults(path: str | PathLike[str]) -> Iterator[None]:
+    """Say in words what keeps a file from being written.
+
+    Raises:
+        WritingError: the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WritingError(_unwritten(path, _REASONS.get(error.errno or 0, _first_line(error)))) from error
+    except (SafetensorError, RuntimeError) as error:
+        if not any(sign in str(error) for sign in _WRITERS_SIGNS):
+            raise
+        raise WritingError(_unwritten(path, _REASONS[errno.ENOSPC])) from error
+
+
+def _unwritten(path: str | PathLike[str], reason: str) -> str:
+    return f'"{path}" was not written, and what was there before is as it was: {reason}, then do it again.'
+
+
+def _first_line(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _to_disk(path: Path) -> None:
+    """A rename may reach the disk before the contents do; after a power cut the file would be empty."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,127 @@
+"""The app as a host runs it, in a process of its own, with a model that costs little."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+STARTS_WITHIN = 300  # seconds
+KEEP_MINUTES = 1
+
+
+@dataclass(frozen=True)
+class Host:
+    """A running app."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    folder: Path  # temporary/ and log inside
+
+    @property
+    def memory_mb(self) -> float:
+        """Resident memory of the process."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    @property
+    def log(self) -> str:
+        """What the app has written so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def files(self) -> list[Path]:
+        """Temporary files of visitors."""
+        return [path for path in (self.folder / "temporary").rglob("*") if path.is_file()]
+
+    def health(self) -> dict[str, Any]:
+        """What ``/healthz`` says."""
+        return httpx.get(f"{self.url}/healthz", timeout=60).json()
+
+
+@contextmanager
+def running(folder: Path, model: str = "stand-in", keep_s: float = 60.0) -> Iterator[Host]:
+    """The app, until the block ends."""
+    port = free_port()
+    (folder / "temporary").mkdir(parents=True)
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "temporary"), "GRADIO_ANALYTICS_ENABLED": "False"}
+    environment |= {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
+    command = [sys.executable, "-m", "tests.abuse.host", model, str(port), str(folder), str(keep_s)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        host = Host(url, process, folder)
+        until(lambda: _answers(url) or process.poll() is not None, STARTS_WITHIN)
+        assert process.poll() is None, host.log
+        yield host
+        assert process.poll() is None, f"the app has gone: {host.log[-3000:]}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def until(true: Any, within_s: float = 120.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def main(model: str, port: int, folder: Path, keep_s: float) -> None:
+    """Serve."""
+    from demo.journal import set_up_logging
+    from demo.limits import hosted
+    from demo.service import Service
+    from demo.ui import build_ui, launch_options
+    from tests.demo.stand_in import StandIn
+
+    set_up_logging("json")
+    limits = replace(hosted(), idle_seconds=3, body_seconds=6, queue=30)
+    service = Service(_tiny(folder) if model == "tiny" else StandIn(), limits)
+    page = build_ui(service, folder / "temporary")
+    page.guests.keep_s = keep_s
+    options = launch_options(page)
+    options["app_kwargs"]["lifespan"] = _quick_sweeps(page.guests)
+    page.launch(server_name="127.0.0.1", server_port=port, quiet=True, **options)
+
+
+def _quick_sweeps(guests: Any) -> Any:
+    from demo.guests import housekeeping
+
+    return housekeeping(guests, every_s=0.5)
+
+
+def _tiny(folder: Path) -> Any:
+    from mmdiff_core.pipeline import Personalizer
+    from tests import tiny
+
+    return Personalizer.load(str(tiny.save_toybox(folder / "model")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))

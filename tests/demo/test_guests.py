@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from demo.guests import Guests
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def guests(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guests:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return Guests(60, tmp_path, clock)
+
+
+def _file(tmp_path: Path, name: str, at: float = 1000.0) -> Path:
+    path = tmp_path / name / "photo.png"
+    path.parent.mkdir()
+    path.touch()
+    os.utime(path, (at, at))
+    return path
+
+
+def test_files_stay_while_the_tab_is_open_and_a_while_after(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+    mine = _file(tmp_path, "mine")
+    guests.arrive("a")
+    guests.hold("a", [mine])
+    clock.now += 100_000
+    assert guests.sweep() == set()
+    guests.leave("a")
+    clock.now += 59
+    assert guests.sweep() == set()
+    assert mine.exists()
+    clock.now += 2
+    assert guests.sweep() == {"a"}
+    assert list(tmp_path.iterdir()) == []
+    assert len(guests) == 0
+
+
+def test_a_reload_takes_the_files_along(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+    mine = _file(tmp_path, "mine")
+    guests.arrive("before")
+    guests.hold("before", [mine])
+    guests.leave("before")
+    guests.arrive("after")
+    guests.hold("after", [mine])
+    clock.now += 100
+    assert guests.sweep() == {"before"}
+    assert mine.exists()
+
+
+def test_one_of_two_lines_may_break(guests: Guests, clock: Clock) -> None:
+    guests.arrive("a")
+    guests.arrive("a")
+    guests.leave("a")
+    clock.now += 100
+    assert guests.sweep() == set()
+
+
+def test_what_nobody_holds_goes_when_it_is_old(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+    old, new = _file(tmp_path, "old", at=900), _file(tmp_path, "new")
+    guests.sweep()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_in_a_folder_of_others_only_what_was_held_is_touched(clock: Clock, tmp_path: Path, guests: Guests) -> None:
+    guests.folder = None
+    theirs, mine = _file(tmp_path, "theirs", at=0), _file(tmp_path, "mine")
+    guests.hold("a", [mine])
+    clock.now += 100
+    guests.sweep()
+    assert (theirs.exists(), mine.exists()) == (True, False)
+
+
+def test_no_file_elsewhere_is_ever_held(guests: Guests, clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "precious.png"
+    elsewhere.touch()
+    guests.hold("a", [elsewhere])
+    clock.now += 100
+    guests.sweep()
+    assert elsewhere.exists()
+
+
+def test_a_program_that_never_said_hello_is_forgotten_as_well(guests: Guests, clock: Clock) -> None:
+    assert guests.sweep(["program"]) == set()
+    clock.now += 61
+    assert guests.sweep(["program"]) == {"program"}

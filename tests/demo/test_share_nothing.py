@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from demo import share_nothing
+from demo.limits import Limits
+from demo.service import Service
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.types import GenerateRequest, Step
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
+    return Personalizer.load(str(tiny.save_toybox(tmp_path_factory.mktemp("toybox"))))
+
+
+def test_the_app_shares_nothing(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert share_nothing.check(Service(model, Limits())) == 0, caplog.text
+    assert caplog.text.count("ok ") == 7
+
+
+class Leaky(Service):
+    """Writes on the model what it was asked for, as others do."""
+
+    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+        self.model.backbone.unet.scale = request.seeds[0]
+        return super().generate(request)
+
+
+def test_what_is_left_on_the_model_is_found(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
+    assert share_nothing.check(Leaky(model, Limits())) == 1
+    assert "NOT the model's settings" in caplog.text
