@@ -9,8 +9,10 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from zipfile import BadZipFile
 
 from diffusers import DiffusionPipeline
 from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
@@ -21,6 +23,8 @@ from mmdiff_core.errors import ModelError
 
 INDEX = "model_index.json"
 CLIP = "openai/clip-vit-large-patch14"
+FACES = "insightface/buffalo_l"  # not on the hub, but at its makers'
+FACES_SIZE = "about 290 MB; its makers allow non-commercial research"
 WEIGHTS = (".safetensors", ".bin")
 # What a part's folder must hold, one of each line, by the kind of its class.
 TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
@@ -102,6 +106,8 @@ def download(name: str) -> Path:
         raise ModelError(
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
+    if name == FACES:
+        return _download_faces()
     try:
         if name == CLIP:
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
@@ -111,6 +117,25 @@ def download(name: str) -> Path:
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
         ) from error
+
+
+def face_folder() -> Path:
+    """Where ``insightface`` keeps the models that the official release uses."""
+    return Path.home() / ".insightface" / "models" / FACES.split("/")[1]
+
+
+def _download_faces() -> Path:
+    """Have ``insightface`` fetch its models, under its own progress bar."""
+    try:
+        storage = import_module("insightface.utils.storage")
+    except ImportError as error:
+        raise ModelError(
+            'Finding faces takes an extra that is not installed: run "pip install -r requirements-face.txt" first.'
+        ) from error
+    try:
+        return Path(storage.download("models", face_folder().name, force=True))
+    except (OSError, RuntimeError, BadZipFile) as error:  # its errors of the network are OSErrors
+        raise ModelError(f'"{FACES}" cannot be downloaded: check the network. ({first_line(error)})') from error
 
 
 def check_complete(folder: Path, source: str | PathLike[str]) -> None:
