@@ -105,7 +105,11 @@ def test_chosen_faces_come_along() -> None:
         {"name": "man", "strength": 1.0, "photos": 2, "faces": [[2, 0.7], [1, 0.3]]},
         {"name": "woman", "strength": 1.0, "photos": 1, "faces": [[1, 1.0]]},
     ]
-    settings = _settings(GenerateRequest("a man and a woman")) | {"subjects": subjects, "parts": {}}
+    man = Subject("man", (Image.new("RGB", (9, 9)),))
+    settings = _settings(GenerateRequest("a man and a woman", (man,), guidance=3.0)) | {
+        "subjects": subjects,
+        "parts": {},
+    }
     source = python_source(settings, (("a.png", "b.png"), ("c.png",)))
     assert "import FaceChoice, GenerateRequest, Subject" in source
     assert "choices=(FaceChoice(2, 0.7), FaceChoice(1, 0.3),))" in source
