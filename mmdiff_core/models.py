@@ -56,11 +56,13 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_models(args: argparse.Namespace) -> int:
     """List the models, or download one."""
+    from mmdiff_core.backbones.face_models import FACES, download_faces
     from mmdiff_core.backbones.hub import download
     from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
 
     if args.download is not None:
-        sys.stdout.write(f"{download(args.download)}\n")
+        folder = download_faces() if args.download == FACES else download(args.download)
+        sys.stdout.write(f"{folder}\n")
         return 0
     for folder in args.folders:
         if not folder.is_dir():

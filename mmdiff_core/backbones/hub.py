@@ -9,10 +9,8 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from zipfile import BadZipFile
 
 from diffusers import DiffusionPipeline
 from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
@@ -23,8 +21,8 @@ from mmdiff_core.errors import ModelError
 
 INDEX = "model_index.json"
 CLIP = "openai/clip-vit-large-patch14"
-FACES = "insightface/buffalo_l"  # not on the hub, but at its makers'
-FACES_SIZE = "about 290 MB; its makers allow non-commercial research"
+CLIP_JUDGE, DINO_JUDGE = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
+ENCODERS = (CLIP, CLIP_JUDGE, DINO_JUDGE)  # single networks, not pipelines
 WEIGHTS = (".safetensors", ".bin")
 # What a part's folder must hold, one of each line, by the kind of its class.
 TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
@@ -46,6 +44,12 @@ HUB_MODELS = (
     HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", "about 2.7 GB in half precision"),
     HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", "about 7 GB in half precision"),
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
+)
+
+
+JUDGES = (
+    HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", "about 610 MB"),
+    HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", "about 90 MB"),
 )
 
 
@@ -84,7 +88,7 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
-    size = next((f" ({model.size})" for model in HUB_MODELS if model.name == name), "")
+    size = next((f" ({model.size})" for model in (*HUB_MODELS, *JUDGES) if model.name == name), "")
     offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
@@ -106,36 +110,16 @@ def download(name: str) -> Path:
         raise ModelError(
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
-    if name == FACES:
-        return _download_faces()
     try:
-        if name == CLIP:
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
+        if name in ENCODERS:
+            weights = "model.safetensors" if name == CLIP else "pytorch_model.bin"  # what their makers offer
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
         ) from error
-
-
-def face_folder() -> Path:
-    """Where ``insightface`` keeps the models that the official release uses."""
-    return Path.home() / ".insightface" / "models" / FACES.split("/")[1]
-
-
-def _download_faces() -> Path:
-    """Have ``insightface`` fetch its models, under its own progress bar."""
-    try:
-        storage = import_module("insightface.utils.storage")
-    except ImportError as error:
-        raise ModelError(
-            'Finding faces takes an extra that is not installed: run "pip install -r requirements-face.txt" first.'
-        ) from error
-    try:
-        return Path(storage.download("models", face_folder().name, force=True))
-    except (OSError, RuntimeError, BadZipFile) as error:  # its errors of the network are OSErrors
-        raise ModelError(f'"{FACES}" cannot be downloaded: check the network. ({first_line(error)})') from error
 
 
 def check_complete(folder: Path, source: str | PathLike[str]) -> None:

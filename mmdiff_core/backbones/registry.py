@@ -12,15 +12,13 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.face_models import FACES, FACES_SIZE, face_folder
 from mmdiff_core.backbones.hub import (
     CLIP,
-    FACES,
-    FACES_SIZE,
     HUB_MODELS,
     INDEX,
     cached_models,
     download_command,
-    face_folder,
     find_folder,
     problems,
     problems_of_weights,

@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.backbones.hub import FACES, FACES_SIZE, download_command, face_folder
+from mmdiff_core.backbones.face_models import FACES, FACES_SIZE, INSTALL, face_folder
+from mmdiff_core.backbones.hub import download_command
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.types import Box, Face, FaceChoice, Subject
 
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 CROP = 224  # pixels a side of an aligned face, as the official release cuts them
 SEARCHED = (640, 320)  # the detector's sizes; a face that fills the photo is found at the smaller one alone
 MOST_WEIGHT = 10.0
-INSTALL = "pip install -r requirements-face.txt"
 
 
 @dataclass(frozen=True)
