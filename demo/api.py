@@ -18,7 +18,7 @@ from demo.limits import limits_of
 from demo.packing import pack_step
 from demo.spoken import spoken
 from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.types import Picture
+from mmdiff_core.types import FaceChoice, Picture
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -27,11 +27,16 @@ MOST_VIEWS = 8
 
 
 class SubjectInput(TypedDict):
-    """A subject as a program hands it over; ``photos`` are uploaded files, ``handle_file(path)`` in Python."""
+    """A subject as a program hands it over; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
+
+    For adapters that read faces: which face of each photo, from the left (0: the largest), and how much each counts.
+    """
 
     name: str
     photos: list[gr.FileData]
     strength: NotRequired[float]
+    faces: NotRequired[list[int]]
+    mix: NotRequired[list[float]]
 
 
 def register(personalizer: Personalizer) -> None:
@@ -131,7 +136,18 @@ def _pictures(
 
 def _subject(slot: int, given: SubjectInput) -> SubjectForm:
     photos = tuple(_uploaded(photo, given["name"]) for photo in given["photos"])
-    return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0))
+    return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0), faces=_choices(given))
+
+
+def _choices(given: SubjectInput) -> tuple[FaceChoice, ...]:
+    """One choice per photo where the program says anything about faces."""
+    count = len(given["photos"])
+    if "faces" not in given and "mix" not in given:
+        return ()
+    faces, mix = given.get("faces", [0] * count), given.get("mix", [1.0] * count)
+    if not len(faces) == len(mix) == count:
+        raise SettingsError(f'"{given["name"]}" has {count} photo(s): give as many numbers in "faces" and in "mix".')
+    return tuple(FaceChoice(face or None, weight) for face, weight in zip(faces, mix, strict=True))
 
 
 def _read(subjects: Any) -> tuple[SubjectForm, ...]:

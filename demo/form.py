@@ -10,7 +10,7 @@ from PIL import Image
 from demo.limits import Limits
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
-from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts, Subject
+from mmdiff_core.types import ALL_PARTS, FaceChoice, GenerateRequest, Parts, Subject
 
 SLOTS = 4
 MOST_PICTURES = 4
@@ -26,6 +26,7 @@ class SubjectForm:
     photos: tuple[str, ...]  # paths of uploaded files
     strength: float | None = 1.0
     aside: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
+    faces: tuple[FaceChoice, ...] = ()  # one per photo, where the adapter reads faces
 
     @property
     def blank(self) -> bool:
@@ -112,7 +113,8 @@ def _subject(form: SubjectForm) -> Subject:
         raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, roll the die, or remove the subject.')
     if form.strength is None:
         raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
-    return Subject(form.name, tuple(_photo(path, form.name) for path in form.photos), form.strength)
+    photos = tuple(_photo(path, form.name) for path in form.photos)
+    return Subject(form.name, photos, form.strength, choices=form.faces)
 
 
 def _photo(path: str, subject: str) -> Image.Image:

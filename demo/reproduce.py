@@ -45,7 +45,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
         "# The photos are not inside a picture: put their files beside this program.\n"
         "from mmdiff_core.encoders.photo import load_photo\n"
         "from mmdiff_core.pipeline import Personalizer\n"
-        f"from mmdiff_core.types import GenerateRequest, {'Parts, ' if parts else ''}Subject\n\n\n"
+        f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
         "def photos(*files):\n"
         "    return tuple(map(load_photo, files))\n\n\n"
         f"personalizer = Personalizer.load({_model(settings)})\n"
@@ -72,6 +72,7 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
         words.append(("--subject", f"{subject['name']}={','.join(names)}"))
         if subject["strength"] != 1:
             words.append(("--strength", f"{subject['name']}={subject['strength']}"))
+        words += _face_flags(subject)
     if settings["negative_prompt"]:
         words.append(("--negative-prompt", settings["negative_prompt"]))
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ("seed", *NUMBERS)]
@@ -83,9 +84,27 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
     return " \\\n  ".join(lines)
 
 
+def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
+    faces = any(subject.get("faces") for subject in settings["subjects"])
+    return ", ".join([*(["FaceChoice"] if faces else []), "GenerateRequest", *(["Parts"] if parts else []), "Subject"])
+
+
 def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:
     files = ", ".join(map(repr, names))
-    return f"        Subject({subject['name']!r}, photos({files}), strength={subject['strength']}),\n"
+    chosen = "".join(f"FaceChoice({face}, {weight}), " for face, weight in subject.get("faces", ()))
+    choices = f", choices=({chosen.strip()})" if chosen else ""
+    return f"        Subject({subject['name']!r}, photos({files}), strength={subject['strength']}{choices}),\n"
+
+
+def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """The flags for a subject's chosen faces, and for their weights where they differ."""
+    chosen, name = subject.get("faces", ()), subject["name"]
+    if not chosen:
+        return []
+    flags: list[tuple[str, object]] = [("--face", f"{name}={','.join(str(face) for face, _ in chosen)}")]
+    if any(weight != 1 for _, weight in chosen):
+        flags.append(("--mix", f"{name}={','.join(str(weight) for _, weight in chosen)}"))
+    return flags
 
 
 def _model(settings: Mapping[str, Any]) -> str:

@@ -31,7 +31,8 @@ class StudioTab:
         known = known_to(personalizer.backbone)
         encoder = getattr(personalizer.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
-        compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side)
+        faces = getattr(personalizer, "faces", None)
+        compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side, faces)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExamplePanel(compose, examples_for(known))
         self.actions = ActionPanel()

@@ -28,7 +28,10 @@ _MARKUP = {
     },
 }
 # What our scripts say; they read it from the page.
-_SPOKEN = ("subject", "nobody", "new_subject", "plain_word", "add_to_prompt", "range", "ahead_one", "ahead_many")
+_SPOKEN = (
+    *("subject", "nobody", "new_subject", "plain_word", "add_to_prompt", "range", "ahead_one", "ahead_many"),
+    *("choose_face", "face_of", "face_weight", "no_face"),
+)
 
 
 def text(key: str) -> I18nData:

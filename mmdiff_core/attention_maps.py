@@ -97,6 +97,11 @@ class AttentionMaps:
         return tuple(dict.fromkeys(stream for record in self.records for stream in record.streams))
 
     @property
+    def nbytes(self) -> int:
+        """What the maps take in memory."""
+        return sum(x.untyped_storage().nbytes() for record in self.records for x in record.streams.values())
+
+    @property
     def size(self) -> tuple[int, int]:
         """(h, w) of the finest recorded layer."""
         return max(self.layers.values(), key=lambda size: size[0] * size[1])

@@ -28,6 +28,7 @@ COMMANDS = {
     "train-referee": "mmdiff_core.evaluation.cli",
     "ablate": "mmdiff_core.evaluation.ablation.cli",
     "limits": "mmdiff_core.evaluation.limits.cli",
+    "dryrun": "mmdiff_core.benchmarks.cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -72,6 +72,13 @@ def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: 
     return ImageFeatures(cls[:, :, None].expand(-1, -1, present.shape[2], -1), _scatter(patches, present), present)
 
 
+def weigh(subjects: SubjectEmbeddings, weights: Tensor | None) -> SubjectEmbeddings:
+    """Subjects whose tokens count by ``weights`` (B, K); None, or no tokens at all, leaves them alike."""
+    if weights is None or subjects.tokens.shape[1] == 0:
+        return subjects
+    return replace(subjects, weights=weights.to(subjects.tokens.device))
+
+
 def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
     """Features of a batch of photos; padding is not encoded and gives zeros.
 
@@ -200,4 +207,5 @@ def _with_absent_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:
         words=tuple(torch.cat([torch.zeros_like(vectors), vectors]) for vectors in subjects.words),
         tokens=torch.cat([torch.zeros_like(subjects.tokens), subjects.tokens]),
         present=torch.cat([torch.zeros_like(subjects.present), subjects.present]),
+        weights=None if subjects.weights is None else torch.cat([torch.ones_like(subjects.weights), subjects.weights]),
     )

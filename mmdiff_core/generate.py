@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add(
         "--region", action="append", default=[], metavar="NAME=REGION", help="where a subject may be: left,top,right,"
         "bottom in fractions of the picture, or a picture that is white there",
+    )  # fmt: skip
+    add(
+        "--face", action="append", default=[], metavar="NAME=N[,N...]", help="adapters that read faces: which face of "
+        "each photo, counted from the left; 0, the default, is the largest",
+    )  # fmt: skip
+    add(
+        "--mix", action="append", default=[], metavar="NAME=W[,W...]", help="adapters that read faces: how much each "
+        "photo's face counts, to mix several people into one subject; 1 each by default",
     )  # fmt: skip
     add("--binding", type=float, default=0.0, help="keep subjects apart by their words' maps, from 0 (off) to 1")
     add("--negative-prompt", default="", help="what to keep out of the picture")
@@ -93,7 +102,7 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
     seeds = args.seed if args.pictures is None else range(args.seed[0], args.seed[0] + args.pictures)
     return GenerateRequest(
         prompt=args.prompt,
-        subjects=read_subjects(args.subject, args.strength, args.region),
+        subjects=with_choices(read_subjects(args.subject, args.strength, args.region), args.face, args.mix),
         binding=args.binding,
         negative_prompt=args.negative_prompt,
         seeds=tuple(seeds),
@@ -125,6 +134,48 @@ def read_subjects(
         )
         for name, paths in pairs
     )
+
+
+def with_choices(subjects: Sequence[Subject], faces: Iterable[str], mixes: Iterable[str]) -> tuple[Subject, ...]:
+    """Subjects with ``man=2,1`` (which face of each photo) and ``man=0.7,0.3`` (how much each counts) by name.
+
+    Raises:
+        SettingsError: a flag names no subject, or has not one number for each photo.
+    """
+    from mmdiff_core.types import FaceChoice
+
+    by_name = {subject.name: len(subject.photos) for subject in subjects}
+    numbers, weights = _numbers_by_name(faces, "--face", by_name), _numbers_by_name(mixes, "--mix", by_name)
+    for name, chosen in numbers.items():
+        if not all(number >= 0 and number.is_integer() for number in chosen):
+            raise SettingsError(f'--face of "{name}" must be whole numbers: 1 is the face on the left, 0 the largest.')
+
+    def choices(name: str, photos: int) -> tuple[FaceChoice, ...]:
+        which = numbers.get(name, (0.0,) * photos)
+        return tuple(map(FaceChoice, (int(n) or None for n in which), weights.get(name, (1.0,) * photos)))
+
+    return tuple(
+        replace(subject, choices=choices(subject.name, len(subject.photos)))
+        if subject.name in numbers | weights
+        else subject
+        for subject in subjects
+    )
+
+
+def _numbers_by_name(given: Iterable[str], flag: str, photos: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
+    """``man=2,1`` by name, one number for each photo."""
+    numbers = {}
+    for text in given:
+        name, rest = _split(text, flag, "man=1,2")
+        if name not in photos:
+            raise SettingsError(f"{flag} {text} names no subject: there is {', '.join(photos) or 'none'}.")
+        try:
+            numbers[name] = tuple(map(float, rest.split(",")))
+        except ValueError as error:
+            raise SettingsError(f"{flag} {text}: give numbers with commas between them.") from error
+        if len(numbers[name]) != photos[name]:
+            raise SettingsError(f'{flag} {text}: "{name}" has {photos[name]} photo(s); give a number for each.')
+    return numbers
 
 
 def read_strengths(strengths: Iterable[str], names: Sequence[str]) -> Mapping[str, float]:

@@ -56,16 +56,18 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_models(args: argparse.Namespace) -> int:
     """List the models, or download one."""
+    from mmdiff_core.backbones.face_models import FACES, download_faces
     from mmdiff_core.backbones.hub import download
-    from mmdiff_core.backbones.registry import available_models, image_encoder_state
+    from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
 
     if args.download is not None:
-        sys.stdout.write(f"{download(args.download)}\n")
+        folder = download_faces() if args.download == FACES else download(args.download)
+        sys.stdout.write(f"{folder}\n")
         return 0
     for folder in args.folders:
         if not folder.is_dir():
             raise SettingsError(f'There is no folder "{folder}": give a folder that is a model or holds models.')
-    for model in (*available_models(args.folders), image_encoder_state()):
+    for model in (*available_models(args.folders), image_encoder_state(), face_state()):
         sys.stdout.write(describe(model))
     return 0
 
@@ -76,8 +78,7 @@ def describe(model: AvailableModel) -> str:
     lines = [f"{model.key}", f"    {model.title} ({model.where}{size})"]
     if model.present and model.where != "hub":
         flag = "--model" if model.complete else "--base"
-        use = "used by default with --adapter" if "image encoder" in model.title else f"use it with {flag} {model.key}"
-        lines.append(f"    {use}")
+        lines.append("    used by default with --adapter" if model.helper else f"    use it with {flag} {model.key}")
     else:
         lines.append(f"    not usable: {model.missing or 'not on this machine'}; to get it: {model.how_to_get}")
     return "\n".join(lines) + "\n"

@@ -17,11 +17,12 @@ from mmdiff_core.backbones.memory import Memory, merged_weights
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
-from mmdiff_core.conditioning import build_condition, encode_people, encode_photos
+from mmdiff_core.conditioning import build_condition, encode_people, encode_photos, weigh
+from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces, token_weights
 from mmdiff_core.errors import ModelError
 from mmdiff_core.faults import memory_faults
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.planning import Plan, defaults_of, describe_region, plan_request
+from mmdiff_core.planning import Plan, defaults_of, describe_choices, describe_region, plan_request
 from mmdiff_core.sampling import Sample, sample
 from mmdiff_core.types import Condition, GenerateRequest, Picture, Size, Step, SubjectEmbeddings
 
@@ -34,11 +35,16 @@ class Personalizer:
     Args:
         backbone: the diffusion model.
         adapter: MM-Diff's weights for it; without them the model is the stock one and subjects are refused.
+        faces: finds faces in photos, for adapters of the face variant; ``insightface`` by default.
     """
 
-    def __init__(self, backbone: Backbone, adapter: MMDiffAdapter | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, adapter: MMDiffAdapter | None = None, faces: FaceAnalyser | None = None
+    ) -> None:
         self.backbone = backbone
         self.adapter = adapter
+        reads_faces = adapter is not None and adapter.config.source == "face"
+        self.faces = (faces or InsightFaces(device=backbone.device.type)) if reads_faces else None
         self._weights = {} if adapter is None else merged_weights(adapter, backbone.unet)  # once per load
 
     @classmethod
@@ -103,9 +109,9 @@ class Personalizer:
         if getattr(self.backbone, "stock", None) is not backbone_class(pipe).stock:
             raise ModelError(f"The adapter is for another kind of model than that of a {type(pipe).__name__}.")
         check_adapter(self.adapter, pipe)
-        backbone, adapter = self.backbone.around(pipe), self.adapter
+        backbone, adapter, faces = self.backbone.around(pipe), self.adapter, self.faces
         # Merged anew for every request, so that LoRAs that are loaded in between count.
-        return Attachment(pipe, lambda request: Personalizer(backbone, adapter).conditions(request))
+        return Attachment(pipe, lambda request: Personalizer(backbone, adapter, faces).conditions(request))
 
     @property
     def sizes(self) -> Size:
@@ -118,8 +124,8 @@ class Personalizer:
         return defaults_of(self.backbone, self.adapter)
 
     def validate(self, request: GenerateRequest) -> Plan:
-        """Read a request without doing any work; see ``planning.plan_request`` for the errors."""
-        return plan_request(request, self.backbone, self.adapter)
+        """Read a request, without any work but finding faces; see ``planning.plan_request`` for the errors."""
+        return plan_request(request, self.backbone, self.adapter, self.faces)
 
     def generate(self, request: GenerateRequest) -> Iterator[Step]:
         """Make one picture per seed, a step at a time; closing the iterator cancels.
@@ -170,13 +176,13 @@ class Personalizer:
         encoder = self.backbone.image_encoder
         if self.adapter is None or encoder is None or not plan.subjects:
             return None
-        identity = None
+        config = self.adapter.config
         with self.backbone.placement.using(encoder):
-            if self.adapter.config.source == "face":
-                features, identity = encode_people(encoder, plan.subjects)
-            else:
-                features = encode_photos(encoder, plan.subjects)
-        return self.adapter.embed(features, identity, plan.request.parts)
+            if config.source == "clip":
+                return self.adapter.embed(encode_photos(encoder, plan.subjects), parts=plan.request.parts)
+            features, identity = encode_people(encoder, plan.subjects)
+        embedded = self.adapter.embed(features, identity, plan.request.parts)
+        return weigh(embedded, token_weights(plan.subjects, config.tokens))
 
     def _condition(self, plan: Plan, subjects: SubjectEmbeddings | None) -> Condition:
         """prompt and subjects -> the one frozen record; without subjects the plain text and no image term"""
@@ -213,6 +219,7 @@ class Personalizer:
                 "name": subject.name,
                 "strength": subject.strength,
                 "photos": len(subject.photos),
+                **({"faces": describe_choices(subject)} if subject.choices else {}),
                 **({} if subject.region is None else {"region": describe_region(subject.region)}),
             }
             for subject in plan.subjects

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
+from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
@@ -50,14 +51,19 @@ class Plan:
         return self.request.recording if self.subjects and self.request.parts.see_photos else None
 
 
-def plan_request(request: GenerateRequest, backbone: Backbone, adapter: MMDiffAdapter | None) -> Plan:
-    """Check everything about a request.
+def plan_request(
+    request: GenerateRequest,
+    backbone: Backbone,
+    adapter: MMDiffAdapter | None,
+    analyser: FaceAnalyser | None = None,
+) -> Plan:
+    """Check everything about a request; an adapter of the face variant has the faces found in the photos here.
 
     Raises:
         PromptError: prompt and subjects do not fit together.
-        PhotoError: a subject has no photo, or one that cannot be used.
+        PhotoError: a subject has no photo, or one that cannot be used; or a photo shows no face.
         SettingsError: a number is out of the model's range.
-        ModelError: there are subjects, but no adapter that knows what to do with them.
+        ModelError: there are subjects, but no adapter that knows what to do with them, or nothing that finds faces.
     """
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
     prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
@@ -67,7 +73,9 @@ def plan_request(request: GenerateRequest, backbone: Backbone, adapter: MMDiffAd
     if subjects:
         _check_model(backbone, adapter)
     if adapter is not None and adapter.config.source == "face":
-        subjects = tuple(_check_faces(subject) for subject in subjects)
+        subjects = tuple(_check_faces(with_faces(subject, analyser)) for subject in subjects)
+    elif chosen := [subject.name for subject in subjects if subject.choices]:
+        raise SettingsError(f'This adapter reads no faces: leave the choice of faces of "{chosen[0]}" out.')
     regions = read_regions(
         subjects, (numbers.width // backbone.sizes.multiple, numbers.height // backbone.sizes.multiple)
     )
@@ -179,16 +187,16 @@ def _check_subject(subject: Subject) -> Subject:
 
 def _check_faces(subject: Subject) -> Subject:
     """The subject with upright RGB faces."""
-    if not subject.faces:
-        raise PhotoError(
-            f'The subject "{subject.name}" has no face: this adapter reads face embeddings, so give Subject.faces, an '
-            "ArcFace embedding and an aligned crop each."
-        )
     for face in subject.faces:
         if len(face.embedding) != FACE_WIDTH or not all(map(math.isfinite, face.embedding)):
             raise PhotoError(f'A face embedding of "{subject.name}" is not {FACE_WIDTH} finite numbers.')
     faces = (replace(face, crop=load_photo(face.crop, f'A face of "{subject.name}"')) for face in subject.faces)
     return replace(subject, faces=tuple(faces))
+
+
+def describe_choices(subject: Subject) -> list[list[float]]:
+    """The chosen faces for a picture's settings: [number from the left, weight] of each photo."""
+    return [[choice.face or 0, choice.weight] for choice in subject.choices]
 
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:

@@ -45,6 +45,15 @@ class Face:
 
     embedding: tuple[float, ...]  # 512 numbers of unit norm, by ArcFace
     crop: Image.Image  # the aligned face
+    weight: float = 1.0  # beside the subject's other faces; 0 leaves it out
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """Which face of a photo is meant, and how much it counts where several are mixed into one subject."""
+
+    face: int | None = None  # counted from 1, from the left; None: the largest
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class Subject:
     """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term.
 
     Adapters of the face variant, such as the official release, take the words' photo from the first of ``photos``
-    and the identity from all ``faces``, which other adapters leave alone.
+    and the identity from all ``faces``, which other adapters leave alone. Without ``faces`` they are found in the
+    photos, one in each, as ``choices`` say (one per photo, or none at all: the largest).
 
     A ``region``, a box or a mask that is white where the subject may be, keeps its image term inside; a mask is
     stretched to the picture.
@@ -62,6 +72,7 @@ class Subject:
     photos: tuple[Image.Image, ...]
     strength: float = 1.0
     faces: tuple[Face, ...] = ()
+    choices: tuple[FaceChoice, ...] = ()
     region: Box | Image.Image | None = None
 
 
@@ -176,6 +187,7 @@ class SubjectEmbeddings:
     tokens: Tensor  # (B, K, D) refined subject embeddings
     owners: Tensor  # (K,) long, the subject each token belongs to
     present: Tensor  # (B, K) bool
+    weights: Tensor | None = None  # (B, K) how much a token counts beside others of its subject; None: all alike
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ LAYERS = [
     ["mmdiff_core.attention_maps", "mmdiff_core.encoders", "mmdiff_core.backbones", "mmdiff_core.conditioning"],
     ["mmdiff_core.sampling"],
     [
-        *("mmdiff_core.planning", "mmdiff_core.attach", "mmdiff_core.pipeline"),
+        *("mmdiff_core.planning", "mmdiff_core.attach", "mmdiff_core.pipeline", "mmdiff_core.flags"),
         *("mmdiff_core.animation", "mmdiff_core.binding", "mmdiff_core.export", "mmdiff_core.figures"),
     ],
     ["mmdiff_core.training", "mmdiff_core.evaluation", "mmdiff_core.benchmarks"],
     [
-        *("mmdiff_core.flags", "mmdiff_core.generate", "mmdiff_core.models", "mmdiff_core.showcase"),
+        *("mmdiff_core.generate", "mmdiff_core.models", "mmdiff_core.showcase"),
         *("mmdiff_core.cli", "mmdiff_core.__main__", "demo"),
     ],
     ["app"],

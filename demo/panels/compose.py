@@ -19,6 +19,7 @@ from demo.photos import still_here
 from demo.sentence import add_word, chips, count_word
 from demo.texts import text
 from demo.theme import static
+from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.heatmap import colour_of
 
 Values = Mapping[Component, Any]
@@ -32,12 +33,13 @@ class ComposePanel:
         toys: the die.
         note: what the model knows, in a sentence; empty where that is the wide world.
         side: pixels a side of what the model's image encoder takes.
+        faces: finds faces, where the adapter reads them.
     """
 
-    def __init__(self, toys: ToyBox, note: str = "", side: int = 224) -> None:
+    def __init__(self, toys: ToyBox, note: str = "", side: int = 224, faces: FaceAnalyser | None = None) -> None:
         self.toys = toys
         self.note = note
-        self.cards = [SubjectCard(slot, side) for slot in range(SLOTS)]
+        self.cards = [SubjectCard(slot, side, faces) for slot in range(SLOTS)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -155,7 +157,7 @@ class ComposePanel:
         update = self._shown(max(len(left), 1))
         for card in self.cards:
             form = left[card.slot] if card.slot < len(left) else SubjectForm(card.slot, "", ())
-            update |= card.fill(form.name, form.photos, form.strength, form.aside)
+            update |= card.fill(form.name, form.photos, form.strength, form.aside, form.faces)
         return update
 
     def _roll(self, card: SubjectCard, values: Values) -> Update:

@@ -13,8 +13,12 @@ from demo.form import SubjectForm
 from demo.guests import hold
 from demo.panels import QUIET, SPEAKING
 from demo.panels.numbers import dial
+from demo.people import Choices, chosen_for, people, with_face, with_weight
 from demo.photos import Given, Photos, prepared, sift
 from demo.texts import text
+from demo.theme import static
+from mmdiff_core.encoders.face import FaceAnalyser
+from mmdiff_core.types import FaceChoice
 
 Update = dict[Component, Any]
 
@@ -25,16 +29,19 @@ class SubjectCard:
     Args:
         slot: its place, from 0; it decides the colour.
         side: pixels a side of what the model's image encoder takes.
+        faces: finds faces, where the adapter reads them; the card then asks whose is meant.
     """
 
-    def __init__(self, slot: int, side: int = 224) -> None:
+    def __init__(self, slot: int, side: int = 224, faces: FaceAnalyser | None = None) -> None:
         self.slot = slot
         self.side = side
+        self.faces = faces
 
     def render(self, visible: bool) -> None:
         """Make the components inside the current layout."""
         number = self.slot + 1
         self.aside = gr.State(())
+        self.choices = gr.State({})
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
@@ -42,6 +49,14 @@ class SubjectCard:
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
+            self.people = gr.HTML(
+                people((), {}, self.faces) if self.faces else None,
+                html_template='<div class="people"></div>',
+                js_on_load=static("faces.js"),
+                visible=self.faces is not None,
+                elem_id=f"people-{number}",
+                apply_default_css=False,
+            )
             self.name = gr.Textbox(
                 label=text("name"),
                 placeholder="cat" if self.slot % 2 == 0 else "robot",
@@ -55,6 +70,11 @@ class SubjectCard:
         self.photos.upload(self._sift, self.photos, [self.photos, self.seen, self.aside], **SPEAKING)
         self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        if self.faces is not None:
+            both = [self.photos, self.choices]
+            self.photos.change(self._find, both, self.people, trigger_mode="always_last", **QUIET)
+            self.people.choose(self._choose, both, self.choices, **QUIET)
+            self.people.weigh(self._weigh, both, self.choices, **QUIET)
 
     @property
     def targets(self) -> tuple[Component, ...]:
@@ -64,14 +84,15 @@ class SubjectCard:
     @property
     def fields(self) -> tuple[Component, ...]:
         """The components that hold what the person gave."""
-        return (self.name, self.photos, self.strength, self.aside)
+        return (self.name, self.photos, self.strength, self.aside, *([self.choices] if self.faces else []))
 
     def read(self, values: Mapping[Component, Any]) -> SubjectForm:
         """The card as it stands; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
         hold(*photos)
         name = (values[self.name] or "").strip()
-        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]))
+        choices = chosen_for(photos, values[self.choices] or {}) if self.faces else ()
+        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]), choices)
 
     def fill(
         self,
@@ -79,15 +100,30 @@ class SubjectCard:
         photos: Photos | None,
         strength: float | None = 1.0,
         aside: Sequence[str] = (),
+        choices: Sequence[FaceChoice] = (),
     ) -> Update:
         """Put a subject into the card."""
         given = list(photos) if photos else None
         seen = self._prepared(photos or ())
-        return {self.name: name, self.photos: given, self.seen: seen, self.strength: strength, self.aside: tuple(aside)}
+        update: Update = {self.name: name, self.photos: given, self.seen: seen, self.strength: strength}
+        update |= {self.aside: tuple(aside)}
+        if self.faces is not None:
+            update |= {self.choices: {p: c for p, c in zip(photos or (), choices, strict=False) if isinstance(p, str)}}
+        return update
 
     def show(self, visible: bool) -> Update:
         """Show or hide the card."""
         return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
+
+    def _find(self, photos: Given, choices: Choices) -> dict[str, Any]:
+        assert self.faces is not None
+        return people([path for path, _ in photos or ()], choices or {}, self.faces)
+
+    def _choose(self, event: gr.EventData, photos: Given, choices: Choices) -> Choices:
+        return with_face(choices or {}, _path(photos, event.photo), event.face)
+
+    def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> Choices:
+        return with_weight(choices or {}, _path(photos, event.photo), event.weight)
 
     def _sift(self, photos: Given) -> tuple[Photos, str, tuple[str, ...]]:
         kept, aside = sift(photos)
@@ -99,6 +135,12 @@ class SubjectCard:
     def _prepared(self, photos: Photos) -> str:
         shown = prepared(photos, self.side)
         return f'<p class="seen-strip"><span>{text("seen")}</span>{shown}</p>' if shown else ""
+
+
+def _path(photos: Given, number: object) -> str:
+    """The photo that a click is about; empty where it is no longer there."""
+    given = photos or ()
+    return given[number][0] if isinstance(number, int) and 0 <= number < len(given) else ""
 
 
 def _quiet_button(key: str, elem_id: str, classes: str) -> gr.Button:

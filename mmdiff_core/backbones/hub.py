@@ -22,6 +22,8 @@ from mmdiff_core.errors import ModelError
 
 INDEX = "model_index.json"
 CLIP = "openai/clip-vit-large-patch14"
+CLIP_JUDGE, DINO_JUDGE = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
+ENCODERS = (CLIP, CLIP_JUDGE, DINO_JUDGE)  # single networks, not pipelines
 WEIGHTS = (".safetensors", ".bin")
 # What a part's folder must hold, one of each line, by the kind of its class.
 TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
@@ -44,6 +46,12 @@ HUB_MODELS = (
     HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", "about 2.7 GB in half precision"),
     HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", "about 7 GB in half precision"),
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
+)
+
+
+JUDGES = (
+    HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", "about 610 MB"),
+    HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", "about 90 MB"),
 )
 
 
@@ -82,7 +90,7 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
-    size = next((f" ({model.size})" for model in HUB_MODELS if model.name == name), "")
+    size = next((f" ({model.size})" for model in (*HUB_MODELS, *JUDGES) if model.name == name), "")
     offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
@@ -106,8 +114,9 @@ def download(name: str) -> Path:
         )
     try:
         greet(name)
-        if name == CLIP:
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
+        if name in ENCODERS:
+            weights = "model.safetensors" if name == CLIP else "pytorch_model.bin"  # what their makers offer
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
     except httpx.TimeoutException as error:
         raise ModelError(

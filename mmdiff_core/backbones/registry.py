@@ -12,6 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.face_models import FACES, FACES_SIZE, face_folder
 from mmdiff_core.backbones.hub import (
     CLIP,
     HUB_MODELS,
@@ -51,6 +52,7 @@ class AvailableModel:
     size: int | None = None  # bytes on disk; None if nothing is there
     missing: str = ""  # what is wrong with it, if it is not present
     how_to_get: str = ""  # what to type for it, if it is not present
+    helper: bool = False  # no model of its own, but what adapters see photos with
 
 
 def load_backbone(
@@ -118,12 +120,20 @@ def image_encoder_state() -> AvailableModel:
     try:
         folder = find_folder(CLIP, "config.json")
     except ModelError:
-        return AvailableModel(CLIP, title, "hub", False, False, None, "", download_command(CLIP))
+        return AvailableModel(CLIP, title, "hub", False, False, None, "", download_command(CLIP), helper=True)
     problem = next(problems_of_weights(folder), "")
     return AvailableModel(
         CLIP, title, "hub cache", not problem, False, size_on_disk(folder), problem,
-        download_command(CLIP) if problem else "",
+        download_command(CLIP) if problem else "", helper=True,
     )  # fmt: skip
+
+
+def face_state() -> AvailableModel:
+    """Whether what finds faces is here, for adapters that read them."""
+    title, folder, get = f"Faces for portrait adapters, {FACES_SIZE}", face_folder(), download_command(FACES)
+    if not any(folder.glob("*.onnx")):
+        return AvailableModel(FACES, title, "hub", False, False, None, "", get, helper=True)
+    return AvailableModel(FACES, title, "folder", True, False, size_on_disk(folder), helper=True)
 
 
 def _built_in() -> AvailableModel:

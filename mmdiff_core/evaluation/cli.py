@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
 
 if TYPE_CHECKING:
+    from mmdiff_core.evaluation.dreambench import BenchOptions
     from mmdiff_core.evaluation.teach import Phase
 
-SUITES = ("toybox",)
+SUITES = ("toybox", "dreambench")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,18 +29,36 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "evaluate",
-        help="measure the built-in model on toys that it never saw",
-        description="Measure a model on held-out toys. Ctrl-C stops; the same command goes on.",
+        help="measure a model: on toys that it never saw, or on photos as the field does",
+        description="Measure a model on held-out toys, or on a folder in DreamBench's layout. Ctrl-C stops; the same "
+        "command goes on. Under accelerate launch or torchrun, dreambench is spread over the processes.",
     )
     parser.add_argument("--suite", default="toybox", help=f"of: {', '.join(SUITES)}")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the report")
     parser.add_argument("--quick", action="store_true", help="few prompts and one picture of each: under five minutes")
-    parser.add_argument("--seed", type=int, default=900_000, help="the first identity, 900000 or more")
-    parser.add_argument("--model", type=Path, help="a model folder of training (default: the shipped weights)")
-    parser.add_argument("--prompts", type=int, help="prompts for one and for two subjects, half as many for three")
-    parser.add_argument("--referee", type=Path, help="its file (default: the shipped one)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--prompts", type=int, help="prompts for one and for two subjects, half as many for three; of "
+                        "dreambench, how many of each subject's 25")  # fmt: skip
+    add_model_flags(parser)
+    _add_toybox(parser.add_argument_group("toybox").add_argument)
+    _add_dreambench(parser.add_argument_group("dreambench").add_argument)
     parser.set_defaults(run=run_evaluate)
+
+
+def _add_toybox(add: Callable[..., object]) -> None:
+    add("--seed", type=int, default=900_000, help="the first identity, 900000 or more")
+    add("--referee", type=Path, help="its file (default: the shipped one)")
+
+
+def _add_dreambench(add: Callable[..., object]) -> None:
+    add("--dataset", type=Path, metavar="FOLDER", help="a folder of photos for each subject")
+    add("--pictures", type=int, default=4, help="of each prompt, 4")
+    add("--pairs", type=int, default=30, help="pairs of subjects, 30")
+    add("--references", type=int, default=1, help="photos of a subject that the model sees, 1")
+    add("--steps", type=int, help="denoising steps")
+    add("--guidance", type=float, help="how closely to follow the prompt")
+    add("--clip", metavar="NAME", help="CLIP that measures, a folder or a name in the hub's cache; ViT-B/32")
+    add("--dino", metavar="NAME", help="DINO that measures; ViT-S/16")
+    add("--faces", action="store_true", help="compare faces, too; takes requirements-face.txt")
 
 
 def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,31 +84,95 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate; raises SettingsError for a suite that does not exist or too few prompts."""
     from mmdiff_core.backbones.loading import quiet_libraries
+
+    quiet_libraries()
+    if args.suite not in SUITES:
+        raise SettingsError(f'There is no suite "{args.suite}". Choose among {", ".join(SUITES)}.')
+    if args.prompts is not None and args.prompts < 1:
+        raise SettingsError(f"The number of prompts is {args.prompts}; choose 1 or more.")
+    return _dreambench(args) if args.suite == "dreambench" else _toybox(args)
+
+
+def _toybox(args: argparse.Namespace) -> int:
+    """Held-out toys, by the referee."""
+    from mmdiff_core.backbones.memory import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
     from mmdiff_core.evaluation.referee import FILE
     from mmdiff_core.evaluation.report import to_markdown
     from mmdiff_core.evaluation.run import SuiteOptions, evaluate
     from mmdiff_core.evaluation.suite import PROMPTS, QUICK_PROMPTS, SEEDS
 
-    quiet_libraries()
-    if args.suite not in SUITES:
-        raise SettingsError(f'There is no suite "{args.suite}". Choose among {", ".join(SUITES)}.')
+    if args.base is not None or args.adapter is not None:
+        raise SettingsError("The toybox suite measures complete models: leave --base and --adapter out.")
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
-        if args.prompts < 1:
-            raise SettingsError(f"The number of prompts is {args.prompts}; choose 1 or more.")
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
     options = SuiteOptions(
         folder=args.out,
-        model=args.model or FOLDER,
+        model=FOLDER if args.model == BUILT_IN else Path(args.model),
         referee=args.referee or FILE,
         prompts=prompts,
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=args.seed,
-        device=args.device,
+        device=str(choose_device(args.device)),
     )
     sys.stdout.write(to_markdown(evaluate(options)))
     return 0
+
+
+def _dreambench(args: argparse.Namespace) -> int:
+    """Photos, by CLIP and DINO."""
+    from mmdiff_core.backbones.hub import CLIP_JUDGE, DINO_JUDGE
+    from mmdiff_core.encoders.face import InsightFaces
+    from mmdiff_core.evaluation.dreambench import BenchOptions, read_subjects
+    from mmdiff_core.evaluation.dreambench_run import evaluate, to_markdown
+    from mmdiff_core.evaluation.likeness import Judges
+
+    options = _bench_options(args, BenchOptions)
+    read_subjects(options.dataset)  # before any model is loaded
+    device = _device_of_process(args)
+    faces = InsightFaces(device=device.split(":")[0]) if args.faces else None
+    judges = Judges.load(args.clip or CLIP_JUDGE, args.dino or DINO_JUDGE, device, faces)
+    personalizer = load_from_flags(argparse.Namespace(**{**vars(args), "device": device}))
+    about = {
+        "model": args.base or args.model,
+        "adapter": args.adapter and args.adapter.name,
+        "clip": args.clip or CLIP_JUDGE,
+        "dino": args.dino or DINO_JUDGE,
+        "device": device.split(":")[0],
+    }
+    table = evaluate(personalizer, judges, options, about)
+    sys.stdout.write("" if table is None else to_markdown(table))
+    return 0
+
+
+def _bench_options(args: argparse.Namespace, kind: type[BenchOptions]) -> BenchOptions:
+    """The flags of dreambench; ``--quick`` is a few prompts with one picture of each."""
+    if args.dataset is None:
+        raise SettingsError("The dreambench suite needs --dataset FOLDER, with a folder of photos for each subject.")
+    for name, least in (("pictures", 1), ("pairs", 0), ("references", 1)):
+        if getattr(args, name) < least:
+            raise SettingsError(f"--{name} must be at least {least}, but is {getattr(args, name)}.")
+    return kind(
+        dataset=args.dataset,
+        folder=args.out,
+        prompts=args.prompts or (2 if args.quick else None),
+        pictures=1 if args.quick else args.pictures,
+        pairs=min(args.pairs, 2) if args.quick else args.pairs,
+        references=args.references,
+        steps=args.steps,
+        guidance=args.guidance,
+    )
+
+
+def _device_of_process(args: argparse.Namespace) -> str:
+    """The device that was asked for; of several processes each takes its own GPU."""
+    from accelerate import PartialState
+
+    from mmdiff_core.backbones.memory import choose_device
+
+    state = PartialState(cpu=args.device == "cpu")
+    return str(state.device) if state.num_processes > 1 else str(choose_device(args.device))
 
 
 def run_train(args: argparse.Namespace) -> int:

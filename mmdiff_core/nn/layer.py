@@ -108,10 +108,10 @@ def image_key_value(weights: LayerWeights, subjects: SubjectEmbeddings, strength
     gain = strengths[:, subjects.owners] * present  # (B, K)
     value = value * gain[:, None, :, None].to(value.dtype)
     if weights.null_key is None:
-        return KeyValue(key, value, _bias(present | ~present.any(1, keepdim=True), key))
+        return KeyValue(key, value, _bias(present | ~present.any(1, keepdim=True), key, subjects.weights))
     null = weights.null_key.to(key.dtype).unflatten(0, (weights.heads, 1, -1))  # (H, 1, d)
     key = torch.cat([key, null.expand(key.shape[0], -1, -1, -1)], dim=2)  # (B, H, K+1, d)
-    return KeyValue(key, F.pad(value, (0, 0, 0, 1)), _bias(F.pad(present, (0, 1), value=True), key))
+    return KeyValue(key, F.pad(value, (0, 0, 0, 1)), _bias(F.pad(present, (0, 1), value=True), key, subjects.weights))
 
 
 def condition_layer(
@@ -130,7 +130,18 @@ def condition_layer(
     )
 
 
-def _bias(visible: Tensor, like: Tensor) -> Tensor:
-    """0 where a token may be looked at, -inf elsewhere. Args: visible (B, tokens) bool. Returns (B, 1, 1, tokens)."""
+def _bias(visible: Tensor, like: Tensor, weights: Tensor | None = None) -> Tensor:
+    """0 where a token may be looked at, -inf elsewhere, plus the logarithm of its weight, which multiplies its share.
+
+    Args:
+        visible: (B, tokens) bool.
+        like: gives the precision.
+        weights: (B, K) of the first K tokens, at least one of them above 0; None: 1.
+
+    Returns:
+        (B, 1, 1, tokens).
+    """
     bias = torch.zeros_like(visible, dtype=like.dtype).masked_fill(~visible, float("-inf"))
+    if weights is not None:
+        bias = bias + F.pad(weights.log(), (0, bias.shape[1] - weights.shape[1])).to(bias)
     return bias[:, None, None, :]

@@ -178,6 +178,13 @@ def test_an_empty_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # ---------------------------------------------------------------- downloads
 
 
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if downloads were allowed, whatever the environment of the tests says."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@pytest.mark.usefixtures("online")
 def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, dict[str, object]]] = []
 
@@ -195,6 +202,7 @@ def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.M
     assert "model.safetensors" in asked[1][1]["allow_patterns"]  # and not the other formats of the same weights
 
 
+@pytest.mark.usefixtures("online")
 def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str, **_: object) -> str:
         raise OSError(f"{name} is not a valid model identifier\nand much more")

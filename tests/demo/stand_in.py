@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
 import torch
@@ -15,9 +15,11 @@ from demo.guests import Page
 from demo.service import Service
 from demo.ui import build_ui, launch_options
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.planning import describe_choices
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, Vocabulary
 from mmdiff_core.types import STREAMS, GenerateRequest, Picture, Size, Step, Stream, Word
 
@@ -81,8 +83,10 @@ class StandIn:
     defaults: Defaults = field(default_factory=Defaults)
     backbone: Backbone = field(default_factory=Backbone)
     log: list[str] = field(default_factory=list)
+    asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out
     go: Event = field(default_factory=Event)
     held_at: tuple[int, int] | None = None
+    faces: FaceAnalyser | None = None  # as of an adapter that reads them
 
     @contextmanager
     def held(self, picture: int, step: int) -> Iterator[None]:
@@ -102,6 +106,9 @@ class StandIn:
     def validate(self, request: GenerateRequest) -> Plan:
         """The checks that the page's tests need, with the real prompt reading."""
         prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
+        if self.faces is not None:
+            subjects = tuple(with_faces(subject, self.faces) for subject in request.subjects)
+            request = replace(request, subjects=subjects)
         steps = self.defaults.steps if request.steps is None else request.steps
         if not 1 <= steps <= 50:
             raise SettingsError(f"The number of steps must be from 1 to 50, but is {steps}.")
@@ -120,6 +127,7 @@ class StandIn:
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds
         self.log.append(f"start {seeds}")
+        self.asked.append(plan.request)
         try:
             for index, seed in enumerate(seeds):
                 maps = AttentionMaps(tuple(word.text for word in plan.words))
@@ -149,6 +157,7 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         "negative_prompt": plan.request.negative_prompt,
         "subjects": [
             {"name": subject.name, "strength": subject.strength, "photos": len(subject.photos)}
+            | ({"faces": describe_choices(subject)} if subject.choices else {})
             for subject in plan.request.subjects
         ],
         "parts": asdict(plan.request.parts),

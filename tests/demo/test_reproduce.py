@@ -13,6 +13,7 @@ from PIL import Image
 
 from demo.reproduce import photo_names, python_source, shell_command
 from mmdiff_core import generate
+from mmdiff_core.cli import build_parser
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Parts, Step, Subject
 from tests.demo.stand_in import StandIn
@@ -97,3 +98,25 @@ def test_another_model_is_named(request_made: GenerateRequest) -> None:
 def test_photos_of_one_name_are_told_apart() -> None:
     given = [("big cat", ["/x/image.png", "/y/image.png"]), ("robot", ["/z/image.webp", "/z/tin.png"])]
     assert photo_names(given) == (("big-cat-1.png", "big-cat-2.png"), ("image.webp", "tin.png"))
+
+
+def test_chosen_faces_come_along() -> None:
+    subjects = [
+        {"name": "man", "strength": 1.0, "photos": 2, "faces": [[2, 0.7], [1, 0.3]]},
+        {"name": "woman", "strength": 1.0, "photos": 1, "faces": [[1, 1.0]]},
+    ]
+    man = Subject("man", (Image.new("RGB", (9, 9)),))
+    settings = _settings(GenerateRequest("a man and a woman", (man,), guidance=3.0)) | {
+        "subjects": subjects,
+        "parts": {},
+    }
+    source = python_source(settings, (("a.png", "b.png"), ("c.png",)))
+    assert "import FaceChoice, GenerateRequest, Subject" in source
+    assert "choices=(FaceChoice(2, 0.7), FaceChoice(1, 0.3),))" in source
+    compile(source, "copied", "exec")
+    command = shell_command(settings, (("a.png", "b.png"), ("c.png",)))
+    assert command is not None
+    words = shlex.split(command.replace("\\\n", " "))
+    flags = build_parser("generate").parse_args(words[3:])
+    assert flags.face == ["man=2,1", "woman=1"]
+    assert flags.mix == ["man=0.7,0.3"]

@@ -28,6 +28,7 @@ from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.sampling import sample
 from mmdiff_core.types import Face, GenerateRequest, Subject
 from tests import tiny
+from tests.faces import Squares, group
 from tests.parity.official import MEAN, STD, Official, Run
 from tests.parity.recordings import assert_same, below, configs, difference, tensors, write_release
 from tests.parity.test_text_encoder import base_encoders
@@ -262,8 +263,9 @@ def test_an_image_encoder_of_another_shape(material: Material, tmp_path: Path) -
 def test_a_person_without_a_face(personalizer: Personalizer) -> None:
     request = _request((1,), 5.0, 0, (32, 32))
     subject = request.subjects[0]
-    with pytest.raises(PhotoError, match="has no face: this adapter reads face embeddings"):
-        personalizer.validate(replace(request, subjects=(replace(subject, faces=()),)))
+    finder = Personalizer(personalizer.backbone, personalizer.adapter, Squares())
+    with pytest.raises(PhotoError, match='Photo 1 of "subject 0" shows no face'):
+        finder.validate(replace(request, subjects=(replace(subject, photos=(group(),), faces=()),)))
     short = (Face((1.0, 2.0), tiny.photo(1)),)
     with pytest.raises(PhotoError, match="is not 512 finite numbers"):
         personalizer.validate(replace(request, subjects=(replace(subject, faces=short),)))

@@ -1,0 +1,76 @@
+"""Whose face is meant, for adapters that read faces: what the card shows of each photo, and what the clicks say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from demo.files import data_url
+from demo.photos import Photos
+from mmdiff_core.encoders.face import MOST_WEIGHT, FaceAnalyser, FoundFace
+from mmdiff_core.encoders.photo import load_photo
+from mmdiff_core.errors import ModelError, PhotoError
+from mmdiff_core.types import FaceChoice
+
+SHOWN = 220  # pixels a side of a photo whose faces are clicked
+Choices = Mapping[str, FaceChoice]  # by the photo's path; a photo that is not in it has its largest face, of weight 1
+
+
+def people(photos: Photos, choices: Choices, analyser: FaceAnalyser) -> dict[str, Any]:
+    """Each photo with its faces, for the page: {"photos": [...], "trouble": a sentence or empty}.
+
+    A photo is {"src", "faces": [[left, top, right, bottom], ...] in fractions, "chosen": from 1, 0 without a face,
+    "weight"}.
+    """
+    try:
+        shown = [_shown(photo, _choice(choices, photo), analyser) for photo in photos]
+    except ModelError as error:
+        return {"photos": [], "trouble": str(error)}
+    return {"photos": [photo for photo in shown if photo is not None], "trouble": ""}
+
+
+def _shown(photo: str | Image.Image, choice: FaceChoice, analyser: FaceAnalyser) -> dict[str, Any] | None:
+    try:
+        image = load_photo(photo)
+    except PhotoError:
+        return None  # named where it was dropped
+    found = analyser.find(image)
+    image.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    return {
+        "src": data_url(image),
+        "faces": [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in found],
+        "chosen": _chosen(found, choice.face),
+        "weight": choice.weight,
+    }
+
+
+def _chosen(found: Sequence[FoundFace], wanted: int | None) -> int:
+    """The number of the face that is meant; the largest where the choice no longer fits."""
+    if wanted is not None and 1 <= wanted <= len(found):
+        return wanted
+    return 1 + max(range(len(found)), key=lambda index: found[index].area, default=-1)
+
+
+def chosen_for(photos: Sequence[str], choices: Choices) -> tuple[FaceChoice, ...]:
+    """The choices in the order of the photos."""
+    return tuple(_choice(choices, photo) for photo in photos)
+
+
+def with_face(choices: Choices, photo: str, face: object) -> dict[str, FaceChoice]:
+    """The choices after a click on a face; what is no number from 1 changes nothing."""
+    if not isinstance(face, int) or face < 1:
+        return dict(choices)
+    return {**choices, photo: FaceChoice(face, _choice(choices, photo).weight)}
+
+
+def with_weight(choices: Choices, photo: str, weight: object) -> dict[str, FaceChoice]:
+    """The choices with another weight of a photo; what is no number in range changes nothing."""
+    if not isinstance(weight, int | float) or not 0 <= weight <= MOST_WEIGHT:
+        return dict(choices)
+    return {**choices, photo: FaceChoice(_choice(choices, photo).face, float(weight))}
+
+
+def _choice(choices: Choices, photo: str | Image.Image) -> FaceChoice:
+    return choices.get(photo, FaceChoice()) if isinstance(photo, str) else FaceChoice()
