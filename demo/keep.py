@@ -55,18 +55,23 @@ class Kept:
 
 
 class Shelf:
-    """The newest pictures of one session, by the names that the viewer knows them by."""
+    """The newest pictures of one session, by the names that the viewer knows them by; ``most`` of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_PICTURES) -> None:
+        self.most = most
         self._kept: dict[str, Kept] = {}
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
         self._kept[name] = kept
         while len(self._kept) > 1 and (
-            len(self._kept) > MOST_PICTURES or sum(kept.weight for kept in self._kept.values()) > MOST_BYTES
+            len(self._kept) > self.most or sum(kept.weight for kept in self._kept.values()) > MOST_BYTES
         ):
             del self._kept[next(iter(self._kept))]
+
+    def find(self, name: str) -> Kept | None:
+        """A picture, None where it has left the shelf."""
+        return self._kept.get(name)
 
     def get(self, name: object) -> Kept:
         """A picture.

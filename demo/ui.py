@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from demo import api
+from demo.compare import CompareTab
 from demo.studio import StudioTab
 from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
@@ -15,16 +17,30 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 
+class Tab(Protocol):
+    """A part of the page. ``place`` is where it was rendered, for events of being opened."""
+
+    title: I18nData
+    place: gr.Tab
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie them to each other, once all tabs are rendered."""
+
+
 def build_ui(personalizer: Personalizer) -> gr.Blocks:
-    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``."""
-    tabs = [StudioTab(personalizer)]
+    """The whole page around one loaded model."""
+    studio = StudioTab(personalizer)
+    tabs: list[Tab] = [studio, CompareTab(personalizer, studio)]
     with gr.Blocks(
         title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
     ) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             for tab in tabs:
-                with gr.Tab(tab.title):
+                with gr.Tab(tab.title) as tab.place:
                     tab.render()
         gr.HTML(text("spoken"), elem_id="spoken", apply_default_css=False)
         for tab in tabs:

@@ -54,6 +54,11 @@ class Plan:
     start_step: int
     size: tuple[int, int]
 
+    @property
+    def numbers(self) -> Plan:
+        """Where a real plan has the numbers that were decided."""
+        return self
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -111,12 +116,12 @@ class StandIn:
         self.log.append(f"start {seeds}")
         try:
             for index, seed in enumerate(seeds):
-                maps = AttentionMaps(tuple(word.text for word in plan.words))
+                maps = AttentionMaps(tuple(word.text for word in plan.words)) if plan.words else None
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
                     if (index + 1, number) == self.held_at:
                         assert self.go.wait(PATIENCE), "held and forgotten"
-                    maps = _with_step(maps, plan, seed, number - 1)
+                    maps = _with_step(maps, plan, seed, number - 1) if maps else None
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))
                     done = (
                         Picture(image, seed, maps, plan.words, _settings(plan, seed)) if number == plan.steps else None
