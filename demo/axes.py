@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo.faults import MOST_GUIDANCE, MOST_STEPS, MOST_STRENGTH
 from demo.form import MOST_SEED, SLOTS
@@ -125,7 +125,8 @@ def _around(value: int, least: int, most: int) -> str:
 
 
 def _with(name: str, value: float, case: Case) -> Case:
-    return replace(case, request=replace(case.request, **{name: value}))
+    change: dict[str, Any] = {name: value}
+    return replace(case, request=replace(case.request, **change))
 
 
 def _with_seed(value: float, case: Case) -> Case:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from demo.faults import first_blocking
+from demo.form import Form
 from demo.handlers import GPU
 from demo.keep import Shelf
 from demo.panels import QUIET, SPEAKING
@@ -21,7 +23,7 @@ from demo.panels.result import ResultPanel
 from demo.sentence import marked
 from demo.sheet import Comparison, Sheet
 from demo.spoken import spoken
-from demo.texts import english
+from demo.texts import english, text
 from demo.variants import Case, Table, Variant, blamed
 from mmdiff_core.errors import MMDiffError, SettingsError
 
@@ -60,8 +62,14 @@ class Comparing:
         )
         run.then(self.rest, None, resting, **QUIET)
         panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET)
-        changes = [field.change for field in panel.fields]
-        gr.on(changes, self.review, self.fields, [panel.plan, panel.base], trigger_mode="always_last", **QUIET)
+        gr.on(
+            [field.change for field in panel.fields],
+            self.review,
+            self.fields,
+            [panel.plan, panel.base],
+            trigger_mode="always_last",
+            **QUIET,
+        )
         shown = panel.sheet.inspect(self.inspect, [panel.comparison, self.result.shelf], self.result.viewer, **SPEAKING)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 
@@ -70,9 +78,9 @@ class Comparing:
         tab.select(self.review, self.fields, [self.panel.plan, self.panel.base], **QUIET)
 
     @property
-    def fields(self) -> set[Component]:
+    def fields(self) -> set[Block]:
         """Inputs of an event that reads everything."""
-        return {*self.form.compose.fields, *self.form.settings.fields, *self.panel.fields}
+        return {*self.form.fields, *self.panel.fields}
 
     def table(self, values: Values) -> Table:
         """What is asked for.
@@ -101,7 +109,7 @@ class Comparing:
             told = {"count": len(self.table(values).variants), "fault": "", "asked": ""}
         except MMDiffError as error:
             told = {"count": 0, "fault": str(error), "asked": ""}
-        return {self.panel.plan: told, self.panel.base: marked(self.form.read(values))}
+        return {self.panel.plan: told, self.panel.base: _base(self.form.read(values))}
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say what is wrong; nothing runs and nothing is changed then."""
@@ -152,3 +160,11 @@ class Comparing:
             return self.personalizer.validate(variant.case.request)
         except MMDiffError as error:
             raise blamed(error, variant.labels, english()) from error
+
+
+def _base(form: Form) -> str:
+    """HTML: what the pictures have in common, for a person."""
+    numbers = {"seed": form.settings.seed, "steps": form.settings.steps, "guidance": form.settings.guidance}
+    numbers |= {"delay": form.settings.start_step}
+    known = " · ".join(f"{text(key)} {value:.10g}" for key, value in numbers.items() if value is not None)
+    return f'{marked(form)}<p class="hint">{known}</p>' if form.prompt else ""

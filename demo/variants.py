@@ -120,8 +120,8 @@ def table_of(
         Variant(c, r, tuple(choice.label for choice in (column, row) if choice.label.key), _changed(case, column, row))
         for (r, row), (c, column) in product(enumerate(rows), enumerate(columns))
     )
-    labels = (tuple(choice.label for choice in choices) for choices in (columns, rows))
-    return Table(across, down, *labels, variants, against_first)
+    names, heads = ([choice.label for choice in choices] for choices in (columns, rows))
+    return Table(across, down, tuple(names), tuple(heads), variants, against_first)
 
 
 def in_words(labels: Sequence[Label], texts: Mapping[str, str]) -> str:

@@ -97,7 +97,7 @@ class ComparePanel:
         self.down.input(self._suggest, self.down, self.rows, **QUIET)
 
     @property
-    def fields(self) -> tuple[Component, ...]:
+    def fields(self) -> tuple[gr.Radio | gr.CheckboxGroup | gr.Dropdown | gr.Textbox, ...]:
         """Every component that holds what the person gave."""
         return (self.mode, self.omit, self.across, self.columns, self.down, self.rows)
 
