@@ -22,6 +22,12 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
+    parser.add_argument(
+        "--votes",
+        metavar="FILE",
+        help="where the answers of the Vote tab are kept, or off; without it MMDIFF_VOTES, else a file in your own "
+        "data folder, and none on a Space",
+    )
     add_model_flags(parser)
     return parser.parse_args(arguments)
 
@@ -51,13 +57,14 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
     from demo.ui import build_ui, launch_options
+    from demo.votes import votes_file
 
     logger.info("Loading the model %s ...", flags.base or flags.model)
     try:
         personalizer = load(flags)
     except MMDiffError as error:
         raise SystemExit(f"{error}") from error
-    page = build_ui(personalizer)
+    page = build_ui(personalizer, votes_file(flags.votes))
     page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **launch_options())
 
 

@@ -23,7 +23,7 @@ from demo.panels.result import ResultPanel
 from demo.sentence import marked
 from demo.sheet import Comparison, Sheet
 from demo.spoken import spoken
-from demo.texts import english, text
+from demo.texts import english
 from demo.variants import Case, Table, Variant, blamed
 from mmdiff_core.errors import MMDiffError, SettingsError
 
@@ -105,11 +105,12 @@ class Comparing:
 
     def review(self, values: Values) -> Update:
         """How many pictures that are, or why there are none yet."""
+        form = self.form.read(values)
         try:
-            told = {"count": len(self.table(values).variants), "fault": "", "asked": ""}
+            told = {"count": len(self.table(values).variants), "fault": "", "asked": "", "base": _numbers(form)}
         except MMDiffError as error:
-            told = {"count": 0, "fault": str(error), "asked": ""}
-        return {self.panel.plan: told, self.panel.base: _base(self.form.read(values))}
+            told = {"count": 0, "fault": str(error), "asked": "", "base": []}
+        return {self.panel.plan: told, self.panel.base: marked(form)}
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say what is wrong; nothing runs and nothing is changed then."""
@@ -117,7 +118,7 @@ class Comparing:
         try:
             self.plans(self.table(values))
         except MMDiffError as error:
-            fault = {"count": 0, "fault": str(error), "asked": uuid4().hex}
+            fault = {"count": 0, "fault": str(error), "asked": uuid4().hex, "base": []}
             yield {self.panel.plan: fault}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
@@ -162,9 +163,13 @@ class Comparing:
             raise blamed(error, variant.labels, english()) from error
 
 
-def _base(form: Form) -> str:
-    """HTML: what the pictures have in common, for a person."""
-    numbers = {"seed": form.settings.seed, "steps": form.settings.steps, "guidance": form.settings.guidance}
-    numbers |= {"delay": form.settings.start_step}
-    known = " · ".join(f"{text(key)} {value:.10g}" for key, value in numbers.items() if value is not None)
-    return f'{marked(form)}<p class="hint">{known}</p>' if form.prompt else ""
+def _numbers(form: Form) -> list[list[str]]:
+    """What the pictures have in common, as labels."""
+    settings = form.settings
+    given = {
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "delay": settings.start_step,
+    }
+    return [[key, f"{value:.10g}"] for key, value in given.items() if value is not None]

@@ -61,8 +61,12 @@ def marked(form: Form) -> str:
     """HTML: the prompt with its subjects' words in their colours; empty where there is no prompt."""
     if not form.prompt:
         return ""
-    clean, found = _words(form)
-    return f'<p class="sentence">{"".join(_marked(piece, form) for piece in pieces(clean, found))}</p>'
+    return f'<p class="sentence">{"".join(_marked(piece, form) for piece in pieces_of(form))}</p>'
+
+
+def pieces_of(form: Form) -> list[Piece]:
+    """The prompt cut at the words of its subjects."""
+    return pieces(*_words(form))
 
 
 def add_word(prompt: str, name: str) -> str:

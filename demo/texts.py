@@ -20,6 +20,7 @@ LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
 _MARKUP = {
     "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
     "compare_head": "<h2>{compare}</h2><p>{compare_help}</p>",
+    "vote_head": "<h2>{vote}</h2><p>{vote_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
@@ -37,7 +38,20 @@ _SPOKEN = (
     *("slider", "slider_help", "save_sheet", "count_picture", "count_pictures", "as_composed", "without_subject"),
     *("without_photos", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
     *("seed", "strength", "strength_1", "strength_2", "strength_3", "strength_4", "delay", "guidance", "steps"),
-    *("parts", "subjects", "width", "height"),
+    *("parts", "subjects", "width", "height", "without_one_subject"),
+    *("vote", "vote_subject", "vote_text", "vote_better", "neither", "vote_save", "vote_skip", "vote_saved"),
+    *("vote_none", "vote_none_help", "vote_done", "vote_done_help", "pairs_left", "rather_than"),
+    *("tally", "tally_help", "tally_none", "tally_question", "tally_share", "tally_votes"),
+    *(
+        "asked_subject",
+        "asked_text",
+        "asked_better",
+        "export_csv",
+        "reset_votes",
+        "reset_sure",
+        "reset_yes",
+        "reset_no",
+    ),
 )
 
 

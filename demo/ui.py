@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
@@ -12,6 +13,7 @@ from demo.compare import CompareTab
 from demo.studio import StudioTab
 from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
+from demo.vote import VoteTab
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -30,10 +32,13 @@ class Tab(Protocol):
         """Tie them to each other, once all tabs are rendered."""
 
 
-def build_ui(personalizer: Personalizer) -> gr.Blocks:
-    """The whole page around one loaded model."""
+def build_ui(personalizer: Personalizer, votes: Path | None = None) -> gr.Blocks:
+    """The whole page around one loaded model; with ``votes``, the file that they are kept in, people can vote."""
     studio = StudioTab(personalizer)
-    tabs: list[Tab] = [studio, CompareTab(personalizer, studio)]
+    compare = CompareTab(personalizer, studio)
+    tabs: list[Tab] = [studio, compare]
+    if votes is not None:
+        tabs.append(VoteTab(personalizer, compare, votes))
     with gr.Blocks(
         title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
     ) as page:

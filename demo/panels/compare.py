@@ -80,8 +80,8 @@ class ComparePanel:
             self.compare = gr.Button(text("compare"), variant="primary", scale=0, elem_id="compare-run")
             self.stop = gr.Button(text("stop"), variant="stop", scale=0, visible=False, elem_id="compare-stop")
             self.plan = gr.HTML(
-                {"count": 0, "fault": "", "asked": ""},
-                html_template='<p class="plan" role="status"></p>',
+                {"count": 0, "fault": "", "asked": "", "base": []},
+                html_template='<p class="plan" role="status"></p><p class="hint"></p>',
                 js_on_load=static("speech.js") + static("plan.js"),
                 elem_id="compare-plan",
                 apply_default_css=False,

@@ -78,12 +78,15 @@ class StandIn:
     backbone: Backbone = field(default_factory=Backbone)
     log: list[str] = field(default_factory=list)
     go: Event = field(default_factory=Event)
-    held_at: tuple[int, int] | None = None
+    held_at: tuple[int, int, int | None] | None = None
 
     @contextmanager
-    def held(self, picture: int, step: int) -> Iterator[None]:
-        """Inside, work waits before that step of that picture (from 1); it goes on at the end, or with ``release``."""
-        self.held_at = (picture, step)
+    def held(self, picture: int, step: int, seed: int | None = None) -> Iterator[None]:
+        """Inside, work waits before that step of that picture (from 1); it goes on at the end, or with ``release``.
+
+        With ``seed``: of a run in which that picture has it.
+        """
+        self.held_at = (picture, step, seed)
         self.go.clear()
         try:
             yield
@@ -119,7 +122,7 @@ class StandIn:
                 maps = AttentionMaps(tuple(word.text for word in plan.words)) if plan.words else None
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
-                    if (index + 1, number) == self.held_at:
+                    if self.held_at in ((index + 1, number, None), (index + 1, number, seed)):
                         assert self.go.wait(PATIENCE), "held and forgotten"
                     maps = _with_step(maps, plan, seed, number - 1) if maps else None
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))

@@ -139,7 +139,8 @@ def test_faults_are_said_before_anything_runs(comparing: Comparing, values: Valu
 
 def test_the_count_and_the_base_follow_the_fields(comparing: Comparing, values: Values) -> None:
     told = comparing.review(values)
-    assert told[comparing.panel.plan] == {"count": 7, "fault": "", "asked": ""}
+    base = [["seed", "4"], ["steps", "6"], ["guidance", "3"], ["delay", "1"]]
+    assert told[comparing.panel.plan] == {"count": 7, "fault": "", "asked": "", "base": base}
     assert '<mark style="--subject:' in told[comparing.panel.base]
     assert comparing.review(values | {comparing.form.compose.prompt: ""})[comparing.panel.base] == ""
 
