@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from threading import Event
 
 import torch
@@ -24,9 +25,9 @@ PATIENCE = 300  # seconds
 
 
 @contextmanager
-def served(stand_in: StandIn) -> Iterator[str]:
+def served(stand_in: StandIn, votes: Path | None = None) -> Iterator[str]:
     """The whole page around a stand-in, at the URL that is yielded."""
-    page = build_ui(stand_in)  # type: ignore[arg-type]
+    page = build_ui(stand_in, votes)  # type: ignore[arg-type]
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         yield url
