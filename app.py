@@ -30,6 +30,12 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
     add_host_flags(parser)
+    parser.add_argument(
+        "--votes",
+        metavar="FILE",
+        help="where the answers of the Vote tab are kept, or off; without it MMDIFF_VOTES, else a file in your own "
+        "data folder, and none on a Space",
+    )
     add_model_flags(parser)
     add_limit_flags(parser)
     return parser.parse_args(arguments)
@@ -139,9 +145,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -> None:
     """Serve the page until Ctrl-C or TERM."""
+    from demo.limits import is_hosted
     from demo.ui import build_ui, launch_options
+    from demo.votes import votes_file
 
-    page = build_ui(service, temporary)
+    page = build_ui(service, temporary, votes_file(flags.votes, flags.hosted or is_hosted()))
     options: dict[str, Any] = launch_options(page)
     if flags.password:
         options["auth"] = (flags.user, flags.password)

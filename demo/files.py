@@ -18,7 +18,9 @@ from mmdiff_core.types import Picture
 from mmdiff_core.writing import named_disk_faults
 
 STRIP_SIDE = 64  # pixels of a frame at most
-MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"}
+MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
+    "csv": "text/csv"
+}
 
 
 def picture_file(picture: Picture) -> dict[str, Any]:

@@ -58,11 +58,12 @@ class Shelf:
 
     Args:
         limits: how many, and how heavy their maps may be; those of a large model weigh a hundred megabytes a picture.
+        most: how many, if that is not for the limits to say.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
         limits = limits or usual()
-        self._most, self._most_bytes = limits.shelf_pictures, limits.shelf_mb * 2**20
+        self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
         self._kept: dict[str, Kept] = {}
 
     def add(self, name: str, kept: Kept) -> None:
@@ -72,6 +73,10 @@ class Shelf:
             len(self._kept) > self._most or sum(kept.weight for kept in self._kept.values()) > self._most_bytes
         ):
             del self._kept[next(iter(self._kept))]
+
+    def find(self, name: str) -> Kept | None:
+        """A picture, None where it has left the shelf."""
+        return self._kept.get(name)
 
     def get(self, name: object) -> Kept:
         """A picture.

@@ -57,6 +57,18 @@ def chips(form: Form) -> str:
     return f'<p class="sentence chips" role="toolbar">{marked}{dashed}</p>'
 
 
+def marked(form: Form) -> str:
+    """HTML: the prompt with its subjects' words in their colours; empty where there is no prompt."""
+    if not form.prompt:
+        return ""
+    return f'<p class="sentence">{"".join(_marked(piece, form) for piece in pieces_of(form))}</p>'
+
+
+def pieces_of(form: Form) -> list[Piece]:
+    """The prompt cut at the words of its subjects."""
+    return pieces(*_words(form))
+
+
 def add_word(prompt: str, name: str) -> str:
     """The prompt with a subject's name at its end."""
     article = "an" if name[:1].lower() in "aeiou" else "a"
@@ -112,6 +124,13 @@ def _single_words(cut: Sequence[Piece]) -> list[Piece]:
 
 def _is_word(piece: Piece) -> bool:
     return piece["subject"] is not None or _WORD.fullmatch(piece["text"]) is not None
+
+
+def _marked(piece: Piece, form: Form) -> str:
+    text, subject = escape(piece["text"]), piece["subject"]
+    if subject is None:
+        return text
+    return f'<mark style="--subject:{colour_of(form.slots[subject])}">{text}</mark>'
 
 
 def _chip(cut: Sequence[Piece], place: int, form: Form) -> str:

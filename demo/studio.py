@@ -26,6 +26,7 @@ class StudioTab:
     """What people keep open."""
 
     title = text("studio")
+    place: gr.Tab
 
     def __init__(self, personalizer: Personalizer) -> None:
         known = known_to(personalizer.backbone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from html import escape
 
 import gradio as gr
@@ -18,6 +19,8 @@ LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
 # Gradio translates a text as a whole, once: markup around labels is put together per language, here.
 _MARKUP = {
     "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
+    "compare_head": "<h2>{compare}</h2><p>{compare_help}</p>",
+    "vote_head": "<h2>{vote}</h2><p>{vote_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
@@ -31,12 +34,38 @@ _MARKUP = {
 _SPOKEN = (
     *("subject", "nobody", "new_subject", "plain_word", "add_to_prompt", "range", "ahead_one", "ahead_many"),
     *("choose_face", "face_of", "face_weight", "no_face"),
+    *("compare", "sheet_empty", "sheet_empty_help", "sheet_waiting", "sheet_progress", "sheet_ready", "time_left"),
+    *("progress", "heatmap", "off", "map_text", "map_image", "map_influence", "left", "right", "inspect"),
+    *("slider", "slider_help", "save_sheet", "count_picture", "count_pictures", "as_composed", "without_subject"),
+    *("without_photos", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
+    *("seed", "strength", "strength_1", "strength_2", "strength_3", "strength_4", "delay", "guidance", "steps"),
+    *("parts", "subjects", "width", "height", "without_one_subject"),
+    *("vote", "vote_subject", "vote_text", "vote_better", "neither", "vote_save", "vote_skip", "vote_saved"),
+    *("vote_none", "vote_none_help", "vote_done", "vote_done_help", "pairs_left", "rather_than"),
+    *("tally", "tally_help", "tally_none", "tally_question", "tally_share", "tally_votes"),
+    *(
+        "asked_subject",
+        "asked_text",
+        "asked_better",
+        "export_csv",
+        "reset_votes",
+        "reset_sure",
+        "reset_yes",
+        "reset_no",
+    ),
 )
 
 
 def text(key: str) -> I18nData:
     """A label, in the language of whoever looks at it."""
     return I18nData(key)
+
+
+@lru_cache(maxsize=1)
+def english() -> dict[str, str]:
+    """The labels for where no browser translates them: names of files, tables for other programs."""
+    labels: dict[str, str] = json.loads(static("texts.en.json"))
+    return labels
 
 
 def languages() -> gr.I18n:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gradio as gr
+from gradio.i18n import I18nData
 from starlette.middleware import Middleware
 
 from demo import api
+from demo.compare import CompareTab
 from demo.guard import Guard
 from demo.guests import Guests, Page, housekeeping
 from demo.health import health_route
@@ -17,26 +19,45 @@ from demo.service import Service
 from demo.studio import StudioTab
 from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
+from demo.vote import VoteTab
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 
-def build_ui(model: Personalizer | Service, temporary: Path | None = None) -> Page:
-    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``.
+class Tab(Protocol):
+    """A part of the page. ``place`` is where it was rendered, for events of being opened."""
+
+    title: I18nData
+    place: gr.Tab
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie them to each other, once all tabs are rendered."""
+
+
+def build_ui(model: Personalizer | Service, temporary: Path | None = None, votes: Path | None = None) -> Page:
+    """The whole page around one loaded model.
 
     Args:
         model: as it is, or as a service with limits of its own.
         temporary: the folder of temporary files where it is this page's alone; see :class:`Guests`.
+        votes: the file in which people's votes are kept; None: nobody is asked.
     """
     service = model if isinstance(model, Service) else Service(model, Limits())
     personalizer = cast("Personalizer", service)  # it has the same interface
-    tabs = [StudioTab(personalizer)]
+    studio = StudioTab(personalizer)
+    compare = CompareTab(personalizer, studio)
+    tabs: list[Tab] = [studio, compare]
+    if votes is not None:
+        tabs.append(VoteTab(personalizer, compare, votes))
     with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             for tab in tabs:
-                with gr.Tab(tab.title):
+                with gr.Tab(tab.title) as tab.place:
                     tab.render()
         gr.HTML(text("spoken"), elem_id="spoken", apply_default_css=False)
         for tab in tabs:

@@ -63,8 +63,7 @@ class Album:
         self.previews.append(step.preview)
         if step.picture is None:
             return gr.HTML(live=self._live(step))
-        self.pictures.append(self._finished(step.picture))
-        self.previews = []
+        self.finish(step.picture)
         live = None if step.result is not None else self._live(step)
         return gr.HTML(value={"run": self.run, "pictures": list(self.pictures)}, live=live)
 
@@ -81,7 +80,14 @@ class Album:
         total = step.picture_count * step.steps
         left = (time.monotonic() - self.started) / done * (total - done)
         which = f"Picture {step.picture_index + 1} of {step.picture_count} · " if step.picture_count > 1 else ""
-        return {"text": f"{which}step {step.step} of {step.steps} · {_duration(left)} left", "done": done / total}
+        return {"text": f"{which}step {step.step} of {step.steps} · {duration(left)} left", "done": done / total}
+
+    def finish(self, picture: Picture) -> dict[str, Any]:
+        """Put a finished picture, with the previews since the last one, on the shelf; returns its record."""
+        shot = self._finished(picture)
+        self.pictures.append(shot)
+        self.previews = []
+        return shot
 
     def _finished(self, picture: Picture) -> dict[str, Any]:
         kept = Kept(picture, tuple(self.previews), self.slots, self.photos)
@@ -116,6 +122,7 @@ def _bindings(kept: Kept) -> dict[Stream, PackedBinding]:
     return {kind: pack_binding(case) for kind, case in cases.items()}
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For a person who waits."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"

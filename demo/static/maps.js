@@ -1,7 +1,7 @@
 // What is looked at, and which maps belong to it. Runs in the browser alone.
 //
 // Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties:
-//   props.value  {run, pictures: [shot]}    finished pictures of the run
+//   props.value  {run, pictures: [shot]}    finished pictures of the run; with `opened`: one from the Compare tab
 //   props.live   shot with its `run` and a `progress` {text, done}, or null when nothing runs; without `image` as
 //                long as it waits
 // A shot is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all

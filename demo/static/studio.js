@@ -7,8 +7,8 @@
     "keydown",
     (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-      const button = document.querySelector("#generate");
-      if (!shown(button) || button.disabled) return;
+      const button = [...document.querySelectorAll("#generate, #compare-run")].find(shown);
+      if (!button || button.disabled) return;
       event.preventDefault();
       event.stopPropagation();
       document.activeElement?.blur?.(); // a field hands over its value when it is left
@@ -18,14 +18,18 @@
   );
 
   // Gradio counts the waiting ones as "queue: 2/3 |"; the one whose picture is being made is before all of them.
-  function sayPlace() {
-    const line = document.querySelector("#ahead .ahead");
-    const found = /(\d+)\s*\/\s*\d+/.exec(document.querySelector("#queue .progress-text")?.textContent ?? "");
+  function sayPlace(queue, ahead) {
+    const line = document.querySelector(`${ahead} .ahead`);
+    const found = /(\d+)\s*\/\s*\d+/.exec(document.querySelector(`${queue} .progress-text`)?.textContent ?? "");
     const { aheadOne = "", aheadMany = "" } = document.querySelector("#spoken [data-nobody]")?.dataset ?? {};
     const text = found ? (found[1] === "1" ? aheadOne : aheadMany.replace("{n}", found[1])) : "";
     if (line && line.textContent !== text) line.textContent = text;
   }
-  new MutationObserver(sayPlace).observe(document.body, { childList: true, subtree: true, characterData: true });
+  function sayPlaces() {
+    sayPlace("#queue", "#ahead");
+    sayPlace("#compare-queue", "#compare-ahead");
+  }
+  new MutationObserver(sayPlaces).observe(document.body, { childList: true, subtree: true, characterData: true });
 
   // A narrow screen follows a run that has begun to the result; a fault keeps it where it is.
   new MutationObserver(() => {

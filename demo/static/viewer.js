@@ -87,7 +87,11 @@ function follow(run) {
 function receive() {
   const value = props.value;
   const before = view.shelf.length;
-  if (value && value.run !== view.run) Object.assign(view, { run: value.run, older: view.shelf });
+  if (value && value.run !== view.run) {
+    const known = value.pictures.map(({ name }) => name);
+    Object.assign(view, { run: value.run, older: view.shelf.filter(({ name }) => !known.includes(name)) });
+    if (value.opened) choose(0); // it comes from the Compare tab
+  }
   view.shelf = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, KEPT);
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
   if (!props.live && view.chosen === -1) {

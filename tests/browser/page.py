@@ -67,14 +67,40 @@ def set_pictures(page: Page, count: int) -> None:
 
 def overlay(page: Page) -> int:
     """A fingerprint of the heatmap's canvas; 0 where it is empty."""
-    return page.locator("#result .overlay").evaluate(
-        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
-                     .reduce((sum, value, i) => (sum + value * (i % 997)) % 1000003, 0)"""
-    )
+    return painted(page, "#result .overlay")
 
 
 def set_range(page: Page, selector: str, value: int) -> None:
     page.locator(selector).evaluate(
         "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
         value,
+    )
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def compare(page: Page) -> None:
+    """From the click on Compare to the button's return, which the server sends last."""
+    page.locator("#compare-run").click()
+    expect(page.locator("#sheet .cells > *")).to_be_visible()
+    expect(page.locator("#compare-run")).to_be_visible()
+    expect(page.locator("#sheet .progress")).to_be_hidden()
+
+
+def choose_grid(page: Page, columns: str, rows: str) -> None:
+    """A grid of strength across and seed down, with these values."""
+    page.locator("#compare-mode label", has_text="Grid").click()
+    for field, values in (("#columns", columns), ("#rows", rows)):
+        page.locator(f"{field} :is(input, textarea)").fill(values)
+    count = len(columns.split()) * len(rows.split())
+    expect(page.locator("#compare-plan .plan")).to_have_text(f"{count} pictures")
+
+
+def painted(page: Page, canvas: str) -> int:
+    """A fingerprint of a canvas; 0 where it is empty."""
+    return page.locator(canvas).evaluate(
+        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+                     .reduce((sum, value, i) => (sum + value * (i % 997)) % 1000003, 0)"""
     )

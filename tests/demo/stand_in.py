@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from threading import Event
 
 import torch
@@ -28,9 +29,9 @@ PATIENCE = 300  # seconds
 
 
 @contextmanager
-def served(stand_in: StandIn | Service) -> Iterator[str]:
+def served(stand_in: StandIn | Service, votes: Path | None = None) -> Iterator[str]:
     """The whole page around a stand-in, at the URL that is yielded."""
-    with served_page(build_ui(stand_in)) as url:  # type: ignore[arg-type]
+    with served_page(build_ui(stand_in, votes=votes)) as url:  # type: ignore[arg-type]
         yield url
 
 
@@ -65,6 +66,11 @@ class Plan:
     start_step: int
     size: tuple[int, int]
 
+    @property
+    def numbers(self) -> Plan:
+        """Where a real plan has the numbers that were decided."""
+        return self
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -85,13 +91,16 @@ class StandIn:
     log: list[str] = field(default_factory=list)
     asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out
     go: Event = field(default_factory=Event)
-    held_at: tuple[int, int] | None = None
+    held_at: tuple[int, int, int | None] | None = None
     faces: FaceAnalyser | None = None  # as of an adapter that reads them
 
     @contextmanager
-    def held(self, picture: int, step: int) -> Iterator[None]:
-        """Inside, work waits before that step of that picture (from 1); it goes on at the end, or with ``release``."""
-        self.held_at = (picture, step)
+    def held(self, picture: int, step: int, seed: int | None = None) -> Iterator[None]:
+        """Inside, work waits before that step of that picture (from 1); it goes on at the end, or with ``release``.
+
+        With ``seed``: of a run in which that picture has it.
+        """
+        self.held_at = (picture, step, seed)
         self.go.clear()
         try:
             yield
@@ -130,12 +139,12 @@ class StandIn:
         self.asked.append(plan.request)
         try:
             for index, seed in enumerate(seeds):
-                maps = AttentionMaps(tuple(word.text for word in plan.words))
+                maps = AttentionMaps(tuple(word.text for word in plan.words)) if plan.words else None
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
-                    if (index + 1, number) == self.held_at:
+                    if self.held_at in ((index + 1, number, None), (index + 1, number, seed)):
                         assert self.go.wait(PATIENCE), "held and forgotten"
-                    maps = _with_step(maps, plan, seed, number - 1)
+                    maps = _with_step(maps, plan, seed, number - 1) if maps else None
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))
                     done = (
                         Picture(image, seed, maps, plan.words, _settings(plan, seed)) if number == plan.steps else None

@@ -19,6 +19,8 @@ def test_flags_default_to_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
     flags = app.parse_flags([])
     assert (flags.host, flags.port, flags.model, flags.share) == ("127.0.0.1", 7860, "toybox", False)
+    assert flags.votes is None
+    assert app.parse_flags(["--votes", "off"]).votes == "off"
 
 
 def test_a_space_says_where_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:

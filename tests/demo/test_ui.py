@@ -219,7 +219,7 @@ def test_only_named_endpoints_are_public_and_one_model_runs_at_a_time() -> None:
     public = {fn.api_name: fn for fn in functions if fn.api_visibility == "public"}
     assert set(public) == {"generate", "attention", "toy"}
     heavy = [fn for fn in functions if fn.concurrency_id == "generation"]
-    assert len(heavy) == 3
+    assert len(heavy) == 4
     assert {fn.concurrency_limit for fn in heavy} == {1}
 
 

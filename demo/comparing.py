@@ -1,0 +1,176 @@
+"""What Compare and Stop do on the Compare tab, and how one of its pictures comes before the Studio's viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from demo.faults import first_blocking
+from demo.form import Form
+from demo.handlers import GPU
+from demo.keep import Shelf
+from demo.limits import limits_of
+from demo.panels import QUIET, SPEAKING
+from demo.panels.compare import ComparePanel
+from demo.panels.form import FormPanel
+from demo.panels.result import ResultPanel
+from demo.sentence import marked
+from demo.sheet import Comparison, Sheet
+from demo.spoken import spoken
+from demo.texts import english
+from demo.variants import Case, Table, Variant, blamed
+from mmdiff_core.errors import MMDiffError, SettingsError
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+    from mmdiff_core.planning import Plan
+
+Values = Mapping[Component, Any]
+Update = dict[Any, Any]
+TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
+
+
+class Comparing:
+    """Reads the Studio's fields and the Compare tab's, and makes the pictures one by one."""
+
+    def __init__(self, personalizer: Personalizer, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
+        self.personalizer = personalizer
+        self.form = form
+        self.panel = panel
+        self.result = result
+
+    def listen(self) -> None:
+        """Check, then make the pictures, then rest; Stop may come between."""
+        panel = self.panel
+        resting = [panel.compare, panel.stop, panel.sheet]
+        checked = panel.compare.click(self.check, self.fields, [*resting, panel.plan, panel.base], **SPEAKING)
+        run = checked.success(
+            self.run,
+            self.fields | {panel.comparison},
+            panel.sheet,
+            concurrency_limit=1,
+            concurrency_id=GPU,
+            show_progress="minimal",
+            show_progress_on=panel.queue,
+            api_visibility="private",
+        )
+        run.then(self.rest, None, resting, **QUIET)
+        panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET)
+        gr.on(
+            [field.change for field in panel.fields],
+            self.review,
+            self.fields,
+            [panel.plan, panel.base],
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        shown = panel.sheet.inspect(self.inspect, [panel.comparison, self.result.shelf], self.result.viewer, **SPEAKING)
+        shown.success(None, None, None, js=TO_STUDIO, **QUIET)
+
+    def opened(self, tab: gr.Tab) -> None:
+        """The tab follows what was changed in the Studio."""
+        tab.select(self.review, self.fields, [self.panel.plan, self.panel.base], **QUIET)
+
+    @property
+    def fields(self) -> set[Block]:
+        """Inputs of an event that reads everything."""
+        return {*self.form.fields, *self.panel.fields}
+
+    def table(self, values: Values) -> Table:
+        """What is asked for.
+
+        Raises:
+            MMDiffError: the first thing that is amiss.
+        """
+        form = self.form.read(values)
+        blocking = first_blocking(self.form.judge(form))
+        if blocking is not None:
+            raise SettingsError(blocking.text)
+        request = form.request(limits_of(self.personalizer))
+        return self.panel.table(values, Case(form, replace(request, seeds=request.seeds[:1])))
+
+    def plans(self, table: Table) -> list[Plan]:
+        """Every picture's request, found good.
+
+        Raises:
+            MMDiffError: the first that is not.
+        """
+        return [self._plan(variant) for variant in table.variants]
+
+    def review(self, values: Values) -> Update:
+        """How many pictures that are, or why there are none yet."""
+        form = self.form.read(values)
+        try:
+            told = {"count": len(self.table(values).variants), "fault": "", "asked": "", "base": _numbers(form)}
+        except MMDiffError as error:
+            told = {"count": 0, "fault": str(error), "asked": "", "base": []}
+        return {self.panel.plan: told, self.panel.base: marked(form)}
+
+    def check(self, values: Values) -> Iterator[Update]:
+        """Say what is wrong; nothing runs and nothing is changed then."""
+        told = self.review(values)
+        try:
+            self.plans(self.table(values))
+        except MMDiffError as error:
+            fault = {"count": 0, "fault": str(error), "asked": uuid4().hex, "base": []}
+            yield {self.panel.plan: fault}
+            # Keeps the run from starting; its sentence stands on the page already.
+            raise gr.Error(str(error), visible=False, print_exception=False) from error
+        yield told | self.panel.busy(True) | {self.panel.sheet: gr.HTML(live={"progress": None})}
+
+    def run(self, values: Values) -> Iterator[gr.HTML]:
+        """One update a step. Stop closes this generator at a step, and with it the core's.
+
+        The first update comes before any work: Gradio cancels only what has answered once.
+        """
+        yield gr.HTML(live={"progress": None})
+        with spoken():
+            table = self.table(values)
+            plans = self.plans(table)
+            comparison: Comparison = values[self.panel.comparison]
+            comparison.begin(table, self.form.read(values))
+            sheet = Sheet(comparison, [plan.numbers.steps for plan in plans])
+            yield gr.HTML(value=sheet.shown())
+            for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
+                album = sheet.album(plan.prompt, plan.words, variant.case.form)
+                with closing(self.personalizer.generate(variant.case.request)) as steps:  # type: ignore[type-var]
+                    for step in steps:
+                        yield sheet.add(place, variant, album, step)
+
+    def rest(self) -> Update:
+        """Back to Compare; what is finished stays."""
+        return self.panel.busy(False) | {self.panel.sheet: gr.HTML(live=None)}
+
+    def inspect(self, comparison: Comparison, shelf: Shelf, event: gr.EventData) -> gr.HTML:
+        """A picture of the sheet goes before the Studio's viewer, and on its shelf for what is made on demand."""
+        with spoken():
+            shot = comparison.get(event.name).shot
+        kept = comparison.shelf.find(shot["name"])
+        if kept is not None:
+            shelf.add(shot["name"], kept)
+        return gr.HTML(value={"run": uuid4().hex, "pictures": [shot], "opened": True})
+
+    def _plan(self, variant: Variant) -> Plan:
+        try:
+            return self.personalizer.validate(variant.case.request)
+        except MMDiffError as error:
+            raise blamed(error, variant.labels, english()) from error
+
+
+def _numbers(form: Form) -> list[list[str]]:
+    """What the pictures have in common, as labels."""
+    settings = form.settings
+    given = {
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "delay": settings.start_step,
+    }
+    return [[key, f"{value:.10g}"] for key, value in given.items() if value is not None]

@@ -1,0 +1,154 @@
+"""The sheet of a comparison: a component that runs in the browser, and the records it is fed with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import gradio as gr
+
+from demo.files import data_url
+from demo.form import Form
+from demo.keep import Shelf
+from demo.packing import StepPack, pack_map, pack_step
+from demo.texts import english
+from demo.theme import static
+from demo.variants import MOST_CELLS, Label, Table, Variant, in_words
+from demo.viewer import Album, duration
+from mmdiff_core.attention_maps import AttentionMaps
+from mmdiff_core.errors import PhotoError
+from mmdiff_core.types import Step, Word
+
+SCRIPTS = ("heatmap", "palettes", "contour", "paint", "speech", "cells", "lens", "sheet_file", "sheet")
+
+
+def sheet() -> gr.HTML:
+    """An empty sheet. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`Sheet`."""
+    return gr.HTML(
+        value={"run": None, "columns": [], "rows": [], "cells": []},
+        live=None,
+        html_template=static("sheet.html"),
+        js_on_load="\n".join(static(f"{name}.js") for name in SCRIPTS),
+        apply_default_css=False,
+        elem_id="sheet",
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished picture of a comparison: the variant, and all that the viewer shows of it."""
+
+    variant: Variant
+    seed: int
+    shot: dict[str, Any]
+
+
+@dataclass
+class Comparison:
+    """The last comparison of one session: what is finished of it, by name."""
+
+    run: str = ""
+    table: Table | None = None
+    form: Form | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=lambda: Shelf(most=MOST_CELLS))
+
+    def begin(self, table: Table, form: Form) -> None:
+        """Forget the one before."""
+        self.run, self.table, self.form = uuid4().hex, table, form
+        self.cells, self.shelf = {}, Shelf(most=MOST_CELLS)
+
+    def get(self, name: object) -> Cell:
+        """A finished picture.
+
+        Raises:
+            PhotoError: it is of another comparison.
+        """
+        if not isinstance(name, str) or name not in self.cells:
+            raise PhotoError("This picture is of an earlier comparison: compare again to look into it.")
+        return self.cells[name]
+
+
+class Sheet:
+    """Turns the steps of a comparison's pictures into what the browser shows.
+
+    Args:
+        comparison: takes what is finished.
+        steps: how many steps each variant has.
+    """
+
+    def __init__(self, comparison: Comparison, steps: Sequence[int]) -> None:
+        self.comparison = comparison
+        self.steps = steps
+        self.cells: list[dict[str, Any]] = []
+        self.started = time.monotonic()
+
+    def shown(self) -> dict[str, Any]:
+        """The axes, and what is finished."""
+        table = self.comparison.table
+        assert table is not None  # begun
+        return {
+            "run": self.comparison.run,
+            "across": table.across,
+            "down": table.down,
+            "columns": _plain(table.columns),
+            "rows": _plain(table.rows),
+            "cells": list(self.cells),
+        }
+
+    def album(self, prompt: str, words: Sequence[Word], form: Form) -> Album:
+        """For the steps of one variant."""
+        return Album(prompt, words, form, self.comparison.shelf)
+
+    def add(self, place: int, variant: Variant, album: Album, step: Step) -> gr.HTML:
+        """Take a step in; returns the update for the browser."""
+        album.previews.append(step.preview)
+        if step.picture is None:
+            return gr.HTML(live=self._live(place, album, step))
+        shot = album.finish(step.picture)
+        shot["facts"] = f"{in_words(variant.labels, english())} · {shot['facts']}"
+        self.comparison.cells[shot["name"]] = Cell(variant, step.picture.seed, shot)
+        maps = averaged(step.picture.maps) if step.picture.maps else {}
+        self.cells.append(
+            {"place": place, "name": shot["name"], "image": shot["image"], "labels": _plain(variant.labels)}
+            | {"subjects": album.subjects, "maps": maps}
+        )
+        last = place == len(self.steps) - 1
+        return gr.HTML(value=self.shown(), live=None if last else {"progress": self._progress(place + 1, 0)})
+
+    def _live(self, place: int, album: Album, step: Step) -> dict[str, Any]:
+        recorded = step.maps.steps if step.maps else ()
+        maps = pack_step(step.maps, recorded[-1]) if step.maps and recorded else {}
+        return {
+            "place": place,
+            "image": data_url(step.preview),
+            "subjects": album.subjects,
+            "maps": maps,
+            "progress": self._progress(place, step.step),
+        }
+
+    def _progress(self, place: int, step: int) -> dict[str, Any]:
+        done, total = sum(self.steps[:place]) + step, sum(self.steps)
+        left = (time.monotonic() - self.started) / done * (total - done)
+        place = min(place, len(self.steps) - 1)
+        return {
+            "picture": place + 1,
+            "pictures": len(self.steps),
+            "step": step,
+            "steps": self.steps[place],
+            "left": duration(left),
+            "done": done / total,
+        }
+
+
+def averaged(maps: AttentionMaps) -> StepPack:
+    """Per kind of map, one per subject, averaged over steps and layers."""
+    return {stream: [pack_map(maps.at(i, stream)) for i in range(len(maps.subjects))] for stream in maps.streams}
+
+
+def _plain(labels: Sequence[Label]) -> list[list[str]]:
+    """As the browser reads them."""
+    return [list(label) for label in labels]

@@ -1,0 +1,43 @@
+// Two pictures on top of each other with a slider between them.
+
+const lens = { left: null, right: null, at: 50 }; // names of cells; `at` per cent from the left
+
+const sideOf = (side) => find(`.lens-side[data-side="${side}"]`);
+
+/** Which two are laid over each other: those that were chosen, else the first and the newest. */
+function settleLens(cells) {
+  const there = (name) => cells.some((cell) => cell.name === name);
+  if (!there(lens.left)) lens.left = cells[0]?.name ?? null;
+  if (!there(lens.right) || lens.right === lens.left) lens.right = cells.findLast(({ name }) => name !== lens.left)?.name;
+}
+
+function drawLens(cells) {
+  settleLens(cells);
+  find(".lens").hidden = cells.length < 2;
+  if (find(".lens").hidden) return;
+  for (const side of ["left", "right"]) {
+    const options = cells.map((cell) => make("option", { value: cell.name }, saidAll(cell.labels)));
+    const select = find(`select[data-side="${side}"]`);
+    select.replaceChildren(...options);
+    select.value = lens[side];
+    const cell = cells.find(({ name }) => name === lens[side]);
+    showCell(sideOf(side), cell, `${spoken(side)}: ${saidAll(cell.labels)}`);
+    find(`.lens-name[data-of="${side}"]`).textContent = saidAll(cell.labels);
+  }
+  moveDivider();
+}
+
+function moveDivider() {
+  const slider = find(".lens-slider");
+  lens.at = Number(slider.value);
+  find(".lens-frame").style.setProperty("--at", `${lens.at}%`);
+  slider.setAttribute("aria-valuetext", `${lens.at} %`);
+}
+
+find(".lens-slider").addEventListener("input", moveDivider);
+for (const select of element.querySelectorAll(".lens select")) {
+  select.addEventListener("change", () => {
+    lens[select.dataset.side] = select.value;
+    draw();
+  });
+}

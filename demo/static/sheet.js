@@ -1,0 +1,145 @@
+// Pictures of one request in variants, beside each other. Runs in the browser alone.
+//
+// Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties:
+//   props.value  {run, across, down, columns: [label], rows: [label], cells: [cell]}
+//   props.live   {place, image, subjects, maps, progress} of the picture in the making; null when nothing runs; without
+//                `image` as long as it waits
+// A label is [key, value]; across and down are keys or null. A cell is {place, name, image, labels, subjects: [{name,
+// colour}], maps: {kind: [packed map]}} with one map per subject, averaged; places count row by row.
+
+// ------------------------------------------------------------------ the table
+
+const icon = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="6.5" cy="6.5" r="4.5"></circle><path d="M10 10l4.5 4.5"></path></svg>';
+
+function emptyPlace(place) {
+  const picture = make("button", { type: "button", class: "cell", "data-place": place, disabled: "" });
+  picture.append(make("img", { alt: "", hidden: "" }), make("canvas", { "aria-hidden": "true" }));
+  const look = make("button", { type: "button", class: "look-into", hidden: "" });
+  look.innerHTML = icon;
+  return make("div", { class: "place", "data-place": place }, picture, look);
+}
+
+/** Without an axis down the page: figures that wrap, each with its name. */
+function wall({ columns, across }) {
+  const figures = columns.map((label, place) => {
+    const name = across ? said(label) : saidAll([label]);
+    return make("figure", { class: "variant" }, emptyPlace(place), make("figcaption", {}, name));
+  });
+  return make("div", { class: "wall" }, ...figures);
+}
+
+const valueOf = (label) => (spoken(label[0]).includes("{name}") ? said(label) : label[1] || said(label));
+
+function grid({ across, down, columns, rows }) {
+  const corner = make("td", { class: "corner" });
+  const heads = columns.map((label) => make("th", { scope: "col" }, valueOf(label)));
+  const title = make("th", { scope: "colgroup", colspan: columns.length, class: "axis" }, spoken(across));
+  const lines = rows.map((label, row) => {
+    const cells = columns.map((_, column) => make("td", {}, emptyPlace(row * columns.length + column)));
+    return make("tr", {}, make("th", { scope: "row" }, valueOf(label)), ...cells);
+  });
+  const axis = make("th", { class: "axis", scope: "col" }, spoken(down));
+  const head = make("thead", {}, make("tr", {}, corner, title), make("tr", {}, axis, ...heads));
+  const caption = make("caption", {}, `${spoken(across)} × ${spoken(down)}`);
+  return make("div", { class: "grid-box" }, make("table", { class: "grid" }, caption, head, make("tbody", {}, ...lines)));
+}
+
+function drawPlace(place, cell, live) {
+  const [picture, image] = [place.querySelector(".cell"), place.querySelector("img")];
+  const shown = cell ?? (live?.image ? live : null);
+  picture.disabled = !cell;
+  picture.classList.toggle("live", !cell && Boolean(live));
+  image.hidden = !shown;
+  place.querySelector(".look-into").hidden = !cell;
+  for (const side of ["left", "right"]) picture.classList.toggle(side, Boolean(cell) && cell.name === lens[side]);
+  if (!shown) return;
+  showCell(place, shown, cell ? saidAll(cell.labels) : "");
+  if (!cell) return;
+  picture.dataset.cell = cell.name;
+  picture.setAttribute("aria-pressed", String(cell.name === lens.right));
+  place.querySelector(".look-into").setAttribute("aria-label", `${spoken("inspect")}: ${saidAll(cell.labels)}`);
+  place.querySelector(".look-into").title = spoken("inspect");
+}
+
+function drawPlaces() {
+  const byPlace = new Map(cellsNow().map((cell) => [cell.place, cell]));
+  for (const place of element.querySelectorAll(".place")) {
+    const number = Number(place.dataset.place);
+    drawPlace(place, byPlace.get(number), props.live?.place === number ? props.live : null);
+  }
+}
+
+function drawLegend() {
+  const subjects = new Map(cellsNow().flatMap((cell) => cell.subjects.map(({ name, colour }) => [colour, name])));
+  const names = [...subjects].map(([colour, name]) => {
+    const entry = make("span", {}, name);
+    entry.style.setProperty("--subject", colour);
+    return entry;
+  });
+  find(".legend").replaceChildren(...names);
+}
+
+function drawProgress() {
+  const { live } = props;
+  find(".progress").hidden = !live;
+  if (!live) return;
+  const { progress } = live;
+  const words = { n: progress?.picture, m: progress?.pictures, step: progress?.step, steps: progress?.steps };
+  const line = spoken(progress ? "sheet_progress" : "sheet_waiting").replace(/{(\w+)}/g, (_, name) => words[name]);
+  find(".step-line").textContent = progress ? `${line} · ${spoken("time_left").replace("{time}", progress.left)}` : line;
+  find(".track").setAttribute("aria-valuenow", String(Math.round(100 * (progress?.done ?? 0))));
+  find(".track").classList.toggle("waiting", !progress);
+  find(".track span").style.width = `${100 * (progress?.done ?? 0)}%`;
+}
+
+function draw() {
+  const { value, live } = props;
+  find(".viewer").dataset.state = value?.run ? "shown" : live ? "waiting" : "empty";
+  drawProgress();
+  find(".compared").hidden = !value?.run;
+  if (!value?.run) return;
+  if (value.run !== sheet.run) {
+    sheet.run = value.run;
+    find(".cells").replaceChildren(value.down ? grid(value) : wall(value));
+  }
+  sheet.shown = kindNow();
+  for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === sheet.shown;
+  drawLens(cellsNow());
+  drawPlaces();
+  drawLegend();
+}
+
+let before = null;
+function receive() {
+  if (props.live && !before && window.innerWidth < 900) find(".viewer").scrollIntoView({ behavior: "smooth" });
+  if (!props.live && before && cellsNow().length) find(".announce").textContent = spoken("sheet_ready");
+  before = props.live;
+  draw();
+}
+
+// ------------------------------------------------------------------ what the person does
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  const name = button?.closest(".place")?.querySelector(".cell").dataset.cell;
+  if (button?.matches(".look-into")) trigger("inspect", { name });
+  if (button?.matches(".save-sheet")) saveSheet();
+  if (!button?.matches(".cell") || name === lens.left) return;
+  lens.right = name;
+  draw();
+});
+
+element.addEventListener("input", (event) => {
+  if (!event.target.matches(".kinds input")) return;
+  sheet.kind = event.target.value;
+  draw();
+});
+
+new ResizeObserver(([{ contentRect }]) => {
+  if (Math.round(contentRect.width) === sheet.width) return;
+  sheet.width = Math.round(contentRect.width);
+  requestAnimationFrame(draw);
+}).observe(find(".compared"));
+watch(["value", "live"], receive);
+translate();
+receive();

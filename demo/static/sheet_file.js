@@ -1,0 +1,53 @@
+// The whole sheet as one picture with its labels.
+
+const FILE = { cell: 256, gap: 8, head: 34, side: 150 };
+
+/** Every place with its box, and every heading with its spot, in pixels of the file. */
+function sheetPlan({ columns, rows, down }) {
+  const { cell, gap, head, side } = FILE;
+  const wide = down ? columns.length : Math.min(columns.length, 4);
+  const [left, top] = down ? [side, 2 * head] : [gap, gap];
+  const line = down ? cell + gap : cell + head;
+  const at = (place) => [left + (place % wide) * (cell + gap), top + Math.floor(place / wide) * line];
+  const lines = down ? rows.length : Math.ceil(columns.length / wide);
+  return { at, width: left + wide * (cell + gap), height: top + lines * line + (down ? 0 : gap) };
+}
+
+function writeHeads(context, value, plan) {
+  const { cell, head, side } = FILE;
+  const write = (text, x, y, width, bold) => {
+    context.font = `${bold ? "600 " : ""}16px system-ui, sans-serif`;
+    context.fillText(text, x, y, width);
+  };
+  context.textAlign = "center";
+  value.columns.forEach((label, i) => {
+    const [x, y] = plan.at(i);
+    if (value.down) write(valueOf(label), x + cell / 2, y - 12, cell, false);
+    else write(said(label), x + cell / 2, y + cell + head - 12, cell, false);
+  });
+  if (!value.down) return;
+  write(spoken(value.across), side + (plan.width - side) / 2, head - 10, plan.width - side, true);
+  write(spoken(value.down), side / 2, 2 * head - 12, side, true);
+  value.rows.forEach((label, i) => write(valueOf(label), side / 2, plan.at(i * value.columns.length)[1] + cell / 2, side, false));
+}
+
+function saveSheet() {
+  const { value } = props;
+  const plan = sheetPlan(value);
+  const canvas = make("canvas", { width: plan.width, height: plan.height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, plan.width, plan.height);
+  context.fillStyle = "#1f2430";
+  context.imageSmoothingQuality = "high";
+  writeHeads(context, value, plan);
+  for (const place of element.querySelectorAll(".place")) {
+    const [image, heatmap] = [place.querySelector("img"), place.querySelector("canvas")];
+    if (place.querySelector(".cell").disabled) continue;
+    const scale = FILE.cell / Math.max(image.naturalWidth, image.naturalHeight);
+    const box = [...plan.at(Number(place.dataset.place)), image.naturalWidth * scale, image.naturalHeight * scale];
+    context.drawImage(image, ...box);
+    context.drawImage(heatmap, ...box);
+  }
+  make("a", { href: canvas.toDataURL("image/png"), download: "mm-diff-compare.png" }).click();
+}

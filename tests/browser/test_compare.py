@@ -1,0 +1,174 @@
+"""Variants beside each other, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.page import (
+    PHONE,
+    Open,
+    cancelled,
+    choose_grid,
+    compare,
+    fill_example,
+    open_tab,
+    painted,
+    set_range,
+)
+from tests.demo.stand_in import StandIn
+
+
+@pytest.fixture
+def opened(open_page: Open) -> Page:
+    """The Compare tab over a cat and a robot."""
+    page = open_page()
+    fill_example(page)
+    open_tab(page, "Compare")
+    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    return page
+
+
+def test_something_left_out_in_turn(opened: Page) -> None:
+    page = opened
+    expect(page.locator("#compare-base mark")).to_have_text(["cat", "robot"])
+    expect(page.locator("#compare-plan .hint")).to_contain_text("Seed 0 · Steps 6")
+    page.locator("#left-out label", has_text="Null token").click()
+    page.locator("#left-out label", has_text="All photos").click()
+    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    compare(page)
+    expect(page.locator("#sheet figcaption:visible").filter(has_not=page.locator("select"))).to_have_text(
+        [
+            "As in the Studio",
+            "Without vision-augmented text",
+            "Without SE-Refiner",
+            "Without image branch",
+            "Without the photos of cat",
+            "Without the photos of robot",
+            "Without any photo",
+        ]
+    )
+    expect(page.locator("#sheet .cell:enabled")).to_have_count(7)
+    expect(page.locator("#sheet .announce")).to_have_text("The comparison is ready.")
+    assert painted(page, "#sheet .cell >> nth=0 >> canvas") > 0
+    assert painted(page, "#sheet .cell >> nth=6 >> canvas") == 0  # nobody is looked for there
+
+
+def test_a_slider_lies_between_two(opened: Page) -> None:
+    page, requests = opened, []
+    compare(page)
+    page.on("request", lambda request: requests.append(request.url))
+    sides = page.locator("#sheet .lens-name")
+    expect(sides).to_have_text(["As in the Studio", "Without vision-augmented text"])
+    page.locator("#sheet .cell").nth(4).click()
+    expect(sides).to_have_text(["As in the Studio", "Without null token"])
+    page.locator('#sheet select[data-side="left"]').select_option(label="Without SE-Refiner")
+    expect(sides).to_have_text(["Without SE-Refiner", "Without null token"])
+    before = painted(page, "#sheet .lens-side >> nth=0 >> canvas")
+    set_range(page, "#sheet .lens-slider", 20)
+    shown = page.locator('#sheet .lens-side[data-side="right"]').evaluate("node => getComputedStyle(node).clipPath")
+    assert shown.endswith("20%)")
+    page.locator("#sheet .lens-slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#sheet .lens-slider")).to_have_value("21")
+    page.locator("#sheet .kinds label", has_text="No heatmap").click()
+    assert painted(page, "#sheet .lens-side >> nth=0 >> canvas") == 0 < before
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
+
+
+def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -> None:
+    page = opened
+    choose_grid(page, "0.5 1", "5 6")
+    compare(page)
+    expect(page.locator("#sheet th")).to_have_text(["Strength", "Seed", "0.5", "1", "5", "6"])
+    with page.expect_download() as download:
+        page.locator("#sheet .save-sheet").click()
+    with Image.open(download.value.path()) as picture:
+        assert picture.width > 2 * 256 < picture.height
+    page.locator("#sheet .look-into").nth(3).click()
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .facts")).to_contain_text("Strength 1 · Seed 6 ")
+    expect(page.locator("#result .film")).to_have_count(6)
+    with page.expect_download() as download:
+        page.locator("#result .pack").click()
+    assert download.value.suggested_filename == "mm-diff-6.zip"
+    open_tab(page, "Compare")
+    page.locator("#sheet .look-into").nth(3).click()  # once more: it is there once
+    expect(page.locator("#result .facts")).to_be_visible()
+    expect(page.locator("#result .thumb")).to_have_count(0)
+
+
+def test_stop_keeps_the_finished_pictures(opened: Page, model: StandIn) -> None:
+    page = opened
+    choose_grid(page, "0.5 1", "5 6")
+    started = len(model.log)
+    with model.held(picture=1, step=4, seed=6):
+        page.locator("#compare-run").click()
+        expect(page.locator("#sheet .step-line")).to_contain_text("Picture 3 of 4 · step 3 of 6")
+        with page.expect_request("**/cancel"):
+            page.locator("#compare-stop").click()
+        expect(page.locator("#compare-run")).to_be_visible()
+    assert cancelled(model, page, started)
+    expect(page.locator("#sheet .progress")).to_be_hidden()
+    expect(page.locator("#sheet .cell:enabled")).to_have_count(2)
+    expect(page.locator("#sheet .cell:disabled")).to_have_count(2)
+    page.locator("#sheet .look-into").first.click()
+    expect(page.locator("#result .facts")).to_contain_text("Strength 0.5 · Seed 5 ")
+
+
+def test_what_is_wrong_is_said_and_loses_nothing(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    started = len(model.log)
+    open_tab(page, "Compare")
+    plan = page.locator("#compare-plan .plan")
+    page.locator("#compare-run").click()
+    expect(plan).to_have_class("plan todo")
+    expect(plan).to_contain_text("no subject yet")
+    open_tab(page, "Studio")
+    fill_example(page)
+    open_tab(page, "Compare")
+    expect(plan).to_have_text("7 pictures")
+    choose_grid(page, "0.5 1", "5")
+    page.locator("#columns :is(input, textarea)").fill("0.5 strong")
+    expect(plan).to_have_text("“strong” is not a number.")
+    page.keyboard.press("Control+Enter")
+    expect(plan).to_have_class("plan todo")
+    expect(page.locator("#columns :is(input, textarea)")).to_have_value("0.5 strong")
+    assert model.log[started:] == []
+
+
+def test_two_people_have_their_own_comparisons(open_page: Open) -> None:
+    pages = [open_page(), open_page()]
+    for number, page in enumerate(pages):
+        fill_example(page, number)
+        open_tab(page, "Compare")
+        page.locator("#compare-run").click()
+    for page, count in zip(pages, (7, 6), strict=True):
+        expect(page.locator("#sheet .cell:enabled")).to_have_count(count)
+    expect(pages[0].locator("#sheet .legend")).to_have_text("catrobot")
+    expect(pages[1].locator("#sheet .legend")).to_have_text("dog")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_it_too(open_page: Open, theme: str) -> None:
+    page = open_page(theme, **PHONE)
+    fill_example(page)
+    open_tab(page, "Compare")
+    choose_grid(page, "0.5 1 1.5", "5 6")
+    compare(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator("#sheet .look-into").last.scroll_into_view_if_needed()  # the grid scrolls, not the page
+    box = page.locator("#sheet .lens-frame").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+
+
+def test_it_speaks_the_person_s_language(open_page: Open) -> None:
+    page = open_page(locale="de-DE")
+    fill_example(page)
+    open_tab(page, "Vergleich")
+    expect(page.locator("#sheet .welcome-title")).to_have_text("Hier erscheinen die Bilder nebeneinander")
+    expect(page.locator("#compare-plan .plan")).to_have_text("7 Bilder")
+    compare(page)
+    expect(page.locator("#sheet .variant figcaption").nth(2)).to_have_text("Ohne SE-Refiner")

@@ -1,0 +1,104 @@
+"""Blind votes, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from demo.votes import VoteBox
+from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, open_tab
+from tests.demo.stand_in import StandIn, served
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> VoteBox:
+    return VoteBox(tmp_path_factory.mktemp("votes") / "votes.sqlite3")
+
+
+@pytest.fixture(scope="module")
+def url(model: StandIn, box: VoteBox) -> Iterator[str]:
+    with served(model, box.path) as url:
+        yield url
+
+
+def _ready(page: Page) -> None:
+    """Three pictures are compared, and the first pair is asked."""
+    fill_example(page)
+    open_tab(page, "Compare")
+    choose_grid(page, "0.5 1 1.5", "5")
+    compare(page)
+    open_tab(page, "Vote")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 3")
+
+
+def _answer(page: Page, question: int, side: str) -> None:
+    page.locator("#ballot .questions .control").nth(question).locator("label", has_text=side).click()
+
+
+def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteBox, tmp_path: Path) -> None:
+    box.clear()
+    page = open_page()
+    open_tab(page, "Vote")
+    expect(page.locator("#ballot .welcome-title")).to_have_text("There is no pair yet")
+    open_tab(page, "Studio")
+    _ready(page)
+    expect(page.locator("#ballot .sentence mark")).to_have_text(["cat", "robot"])
+    expect(page.locator("#ballot .references img")).to_have_count(6)
+    expect(page.locator("#ballot .vote-save")).to_be_disabled()
+    shown = page.locator("#ballot .ballot").inner_html()
+    assert "0.5" not in shown
+    assert "trength" not in shown  # nothing tells which is which
+
+    _answer(page, 0, "Left")
+    _answer(page, 2, "Equal")
+    page.locator("#ballot .vote-save").click()
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+    expect(page.locator("#ballot input:checked")).to_have_count(0)
+    page.locator("#ballot .vote-skip").click()
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 1")
+    page.locator("#ballot .vote-skip").click()
+    expect(page.locator("#ballot .welcome-title")).to_contain_text("every pair")
+
+    votes = box.all()
+    assert [(vote.question, vote.choice) for vote in votes] == [
+        ("subject", votes[0].left_side),
+        ("better", "neither"),
+    ]
+    page.locator("#ballot .results > summary").click()
+    expect(page.locator("#ballot .tally tbody tr")).to_have_count(2)
+    expect(page.locator("#ballot .tally caption")).to_contain_text("Strength ")
+    with page.expect_download() as download:
+        page.locator("#ballot .vote-export").click()
+    lines = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    assert [line["question"] for line in lines] == ["subject", "better"]
+
+
+def test_deleting_asks_first(open_page: Open, box: VoteBox) -> None:
+    page = open_page()
+    _ready(page)
+    _answer(page, 1, "Right")
+    page.locator("#ballot .vote-save").click()
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+    count = len(box.all())
+    page.locator("#ballot .results > summary").click()
+    page.locator("#ballot .vote-reset").click()
+    expect(page.locator("#ballot .sure-text")).to_have_text(f"Delete all {count} answers?")
+    page.locator("#ballot .reset-no").click()
+    assert len(box.all()) == count
+    page.locator("#ballot .vote-reset").click()
+    page.locator("#ballot .reset-yes").click()
+    expect(page.locator("#ballot .tally-help")).to_have_text("There are no answers yet.")
+    assert box.all() == []
+
+
+def test_a_phone_can_vote(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    _ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    left, right = (page.locator("#ballot .pair img").nth(i).bounding_box() for i in range(2))
+    assert left["y"] == right["y"]  # beside each other
+    assert right["x"] + right["width"] <= 390
