@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo import api
+from demo.mcp import mcp_server
 from demo.studio import StudioTab
 from demo.texts import languages, text
 from demo.theme import STYLE_SHEETS, static, theme
@@ -44,4 +45,5 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "max_file_size": "40mb",
+        "mcp_server": mcp_server(),
     }

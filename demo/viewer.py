@@ -49,6 +49,7 @@ class Album:
         self.run = uuid4().hex
         self.sentence: list[Piece] = pieces(prompt, words)
         self.slots = form.slots
+        self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names([(subject.name, subject.photos) for subject in form.subjects])
         self.subjects = [
             {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
@@ -84,7 +85,7 @@ class Album:
         return {"text": f"{which}step {step.step} of {step.steps} · {_duration(left)} left", "done": done / total}
 
     def _finished(self, picture: Picture) -> dict[str, Any]:
-        kept = Kept(picture, tuple(self.previews), self.slots, self.photos)
+        kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files)
         name = f"{self.run}-{len(self.pictures)}"
         self.shelf.add(name, kept)
         file = picture_file(picture)

@@ -9,6 +9,7 @@ from os import PathLike
 import torch
 from diffusers import DiffusionPipeline
 
+from mmdiff_core.anatomy import Anatomy, dissect
 from mmdiff_core.attach import Attachment, Conditions
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults
@@ -110,6 +111,10 @@ class Personalizer:
     def defaults(self) -> Defaults:
         """Steps, guidance and delay of a request that leaves them open."""
         return defaults_of(self.backbone, self.adapter)
+
+    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+        """The sizes of all parts for pictures of ``picture`` = (width, height); by default the usual ones."""
+        return dissect(self.backbone, self.adapter, picture or self.sizes.default)
 
     def validate(self, request: GenerateRequest) -> Plan:
         """Read a request without doing any work; see ``planning.plan_request`` for the errors."""

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
+from mmdiff_core.backbones.samplers import check_sampler
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
@@ -99,11 +100,12 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
             raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
+    check_sampler(request.sampler)
     if not request.seeds:
         raise SettingsError("There is no seed: give one for each picture.")
     for seed in request.seeds:
         _check_range("A seed", seed, 0, MOST_SEED)
-    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height)
+    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.sampler)
 
 
 def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor | None:

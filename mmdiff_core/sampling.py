@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.samplers import with_sampler
 from mmdiff_core.types import Condition
 
 
@@ -24,6 +25,7 @@ class SampleSettings:
     start_step: int
     width: int
     height: int
+    sampler: str | None = None  # the model's own
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def sample(
         maps: an empty value to start from; needed with a recorder.
         latents: noise (1, c, h, w) to start from instead of the seed's.
     """
-    scheduler = backbone.fresh_scheduler()
+    scheduler = with_sampler(backbone.fresh_scheduler(), settings.sampler)
     scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
     options = _step_options(scheduler, generator)

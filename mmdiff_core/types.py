@@ -101,7 +101,8 @@ class GenerateRequest:
     ``start_step`` is the paper's delayed merging (section 3.4): that many first steps see the plain text only.
     One picture is made per entry of ``seeds``. ``parts`` switches parts of the method off, to see what each does.
     ``binding``, from 0 (off) to 1, keeps each subject's image term where the picture attends to the subject's own
-    word; it helps weights that were trained without constraints to keep several subjects apart.
+    word; it helps weights that were trained without constraints to keep several subjects apart. ``sampler`` is one of
+    ``backbones.samplers.SAMPLERS``.
     """
 
     prompt: str
@@ -116,6 +117,7 @@ class GenerateRequest:
     recording: Recording | None = field(default_factory=Recording)
     parts: Parts = ALL_PARTS
     binding: float = 0.0
+    sampler: str | None = None
 
 
 # ---------------------------------------------------------------- what a person gets

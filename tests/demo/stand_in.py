@@ -142,6 +142,7 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         ],
         "parts": asdict(plan.request.parts),
         "binding": plan.request.binding,
+        "sampler": plan.request.sampler,
         "seed": seed,
         "steps": plan.steps,
         "guidance": plan.request.guidance or 3.0,
