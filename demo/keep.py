@@ -75,6 +75,11 @@ class Shelf:
         ):
             del self._kept[next(iter(self._kept))]
 
+    @property
+    def newest(self) -> Picture | None:
+        """The picture that came last; None where there is none."""
+        return next((kept.picture for kept in reversed(self._kept.values())), None)
+
     def get(self, name: object) -> Kept:
         """A picture.
 

@@ -21,6 +21,7 @@ _MARKUP = {
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
+    "about_page": static("about.html"),
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
     **{
         f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo import api
+from demo.about import AboutTab
 from demo.mcp import mcp_server
 from demo.studio import StudioTab
 from demo.texts import languages, text
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def build_ui(personalizer: Personalizer) -> gr.Blocks:
     """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``."""
-    tabs = [StudioTab(personalizer)]
+    studio = StudioTab(personalizer)
+    tabs = [studio, AboutTab(personalizer, studio.result)]
     with gr.Blocks(
         title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
     ) as page:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from demo.ui import build_ui, launch_options
+from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import SettingsError
@@ -89,6 +90,24 @@ class StandIn:
         """Let work go on."""
         self.held_at = None
         self.go.set()
+
+    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+        """Sizes of nothing, in the layout of the real ones."""
+        width, height = picture or self.sizes.default
+        size = (height // 8, width // 8)
+        return Anatomy(
+            picture=(width, height),
+            latents=(4, *size),
+            photo_side=64,
+            patches=16,
+            patch_width=32,
+            cls_width=24,
+            text_tokens=20,
+            text_width=48,
+            groups=(LayerGroup(size, 2, 1),),
+            adapter=AdapterAnatomy(4, 2, 8, True, True, True),
+            parameters={"unet": 3_000_000, "vae": 0, "text": 0, "image": 0, "adapter": 500_000},
+        )
 
     def validate(self, request: GenerateRequest) -> Plan:
         """The checks that the page's tests need, with the real prompt reading."""
