@@ -62,7 +62,7 @@ def register(personalizer: Personalizer) -> None:
 
         Args:
             prompt: What the picture shows; every subject is named in it.
-            subjects: [{"name": "cat", "photos": [file]}], plus a strength; a file uploaded, a URL from toy, or a data: URL.
+            subjects: [{"name": "cat", "photos": [file]}]; a file is an upload, a URL from toy, or a data: URL.
             negative_prompt: What the picture should not show.
             seed: The first picture's seed; the following pictures take the following seeds.
             pictures: How many pictures, 1 to 4.

@@ -14,6 +14,7 @@ from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import SettingsPanel
 from demo.texts import text
+from demo.theme import static
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -49,6 +50,9 @@ class StudioTab:
             with gr.Column(elem_id="right", min_width=320):
                 gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
                 self.result.render()
+                gr.HTML(
+                    text("guide"), js_on_load=static("guide.js"), elem_id="guide", apply_default_css=False, min_height=1
+                )
 
     def listen(self, page: gr.Blocks) -> None:
         """Tie the panels to each other."""

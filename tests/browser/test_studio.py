@@ -51,6 +51,28 @@ def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: Stan
     assert download.value.suggested_filename.endswith("-heatmap.png")
 
 
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options: dict[str, object]) -> None:
+    """An example fills the page, makes the picture, and a note points at the heatmap; the next example only fills."""
+    page = open_page(guided=True, **options)
+    page.locator(".example").first.click()
+    note = page.locator("#result .guide")
+    expect(note).to_be_visible()
+    expect(note).to_contain_text("This is the heatmap")
+    expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
+    heatmap = page.locator("#result .frame").bounding_box()
+    assert note.bounding_box()["y"] >= heatmap["y"] + heatmap["height"] - 1
+    note.get_by_role("button").click()
+    expect(note).to_have_count(0)
+
+    runs = len(model.log)
+    fill_example(page, 1)
+    expect(page.locator("#name-1 input")).to_have_value("dog")
+    page.reload()
+    fill_example(page)
+    assert len(model.log) == runs
+
+
 def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
