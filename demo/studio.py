@@ -9,6 +9,7 @@ import gradio as gr
 from demo.examples import ToyBox, examples_for, known_to, vocabulary_note
 from demo.handlers import Generation
 from demo.panels.compose import ComposePanel
+from demo.panels.cutout import CutoutPanel
 from demo.panels.examples import ExamplePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
@@ -32,6 +33,7 @@ class StudioTab:
         encoder = getattr(personalizer.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
         compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side)
+        self.cutout = CutoutPanel(compose.cards)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExamplePanel(compose, examples_for(known))
         self.actions = ActionPanel()
@@ -44,6 +46,7 @@ class StudioTab:
             with gr.Column(elem_id="left", min_width=320):
                 self.examples.render()
                 self.form.render()
+                self.cutout.render()
                 with gr.Column(elem_id="reach"):
                     self.form.render_faults()
                     self.actions.render()
@@ -58,5 +61,6 @@ class StudioTab:
         """Tie the panels to each other."""
         self.examples.listen()
         self.form.listen(page)
+        self.cutout.listen()
         self.result.listen(self.form)
         self.generation.listen()

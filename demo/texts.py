@@ -23,6 +23,7 @@ _MARKUP = {
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
     "about_page": static("about.html"),
+    "cutout": static("cutout.html"),
     "guide": (
         '<div class="guide" role="status" hidden><p><b>{guide_title}</b> {guide_text}</p>'
         '<button type="button" class="tool">{guide_done}</button></div>'

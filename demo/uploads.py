@@ -33,16 +33,21 @@ def uploaded(photo: Any, name: str) -> str:
     if is_file_obj_with_meta(photo):
         return photo["path"]
     if isinstance(photo, str) and photo.startswith("data:"):
-        return _from_data(photo, name)
+        return from_data_url(photo, name)
     if isinstance(photo, str) and OURS in photo:
         return _from_here(photo, name)
     raise PhotoError(f'A photo of "{name}" is not an uploaded file: {HOW}.')
 
 
-def _from_data(url: str, name: str) -> str:
-    head, _, text = url.partition(",")
+def from_data_url(url: object, name: str) -> str:
+    """A picture inside a call, as a file in Gradio's cache.
+
+    Raises:
+        PhotoError: it is no data URL in base64, or too large.
+    """
+    head, _, text = str(url).partition(",")
     try:
-        data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
+        data = base64.b64decode(text, validate=True) if head.startswith("data:") and head.endswith(";base64") else b""
     except (binascii.Error, ValueError):
         data = b""
     if not 0 < len(data) <= MOST_BYTES:
