@@ -114,15 +114,13 @@ def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photo
 
 def _vocabulary(known: Vocabulary, beside: Vocabulary | None = None) -> Iterable[tuple[str, tuple[str, ...]]]:
     """What is known, or what another vocabulary has beside it, by the names of the page's parts."""
-    lists = {
-        "kinds": (known.nouns, beside and beside.nouns),
-        "places": (known.places, beside and beside.places),
-        "styles": (known.styles, beside and beside.styles),
-        "worn": (known.accessories, beside and beside.accessories),
-    }
-    for key, (own, others) in lists.items():
-        names = own if others is None else tuple(name for name in others if name not in own)
-        yield key, tuple(PLACE_WORDS[name][0] for name in names) if key == "places" else names
+    for key, names in _lists(known).items():
+        told = names if beside is None else tuple(name for name in _lists(beside)[key] if name not in names)
+        yield key, tuple(PLACE_WORDS[name][0] for name in told) if key == "places" else told
+
+
+def _lists(known: Vocabulary) -> dict[str, tuple[str, ...]]:
+    return {"kinds": known.nouns, "places": known.places, "styles": known.styles, "worn": known.accessories}
 
 
 def _listed(names: Iterable[str]) -> str:

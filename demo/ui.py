@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from demo import api
 from demo.about import AboutTab
@@ -17,10 +18,24 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 
+class Tab(Protocol):
+    """A part of the page: ``render()`` makes its components, ``listen()`` ties them to each other."""
+
+    @property
+    def title(self) -> I18nData:
+        """What stands on the tab."""
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie them to each other and to the page."""
+
+
 def build_ui(personalizer: Personalizer) -> gr.Blocks:
-    """The whole page around one loaded model. A tab has a ``title``, ``render()`` and ``listen(page)``."""
+    """The whole page around one loaded model."""
     studio = StudioTab(personalizer)
-    tabs = [studio, AboutTab(personalizer, studio.result)]
+    tabs: list[Tab] = [studio, AboutTab(personalizer, studio.result)]
     with gr.Blocks(
         title="MM-Diff Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
     ) as page:

@@ -16,7 +16,7 @@ from demo.form import Form
 from demo.keep import Kept, Shelf
 from demo.packing import PackedMaps, pack_maps
 from demo.reproduce import photo_names, python_source, shell_command
-from demo.sentence import Piece, pieces
+from demo.sentence import Piece, pieces, with_words
 from demo.theme import static
 from mmdiff_core.binding import measure_binding
 from mmdiff_core.heatmap import colour_of
@@ -47,7 +47,7 @@ class Album:
 
     def __init__(self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf) -> None:
         self.run = uuid4().hex
-        self.sentence: list[Piece] = pieces(prompt, words)
+        self.sentence: list[Piece] = with_words(pieces(prompt, words))
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names([(subject.name, subject.photos) for subject in form.subjects])

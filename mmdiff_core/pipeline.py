@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 
 from mmdiff_core.anatomy import Anatomy, dissect
 from mmdiff_core.attach import Attachment, Conditions
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
 from mmdiff_core.backbones.memory import Memory, merged_weights
@@ -190,7 +190,7 @@ class Personalizer:
         """One picture's denoising, with its maps if they are asked for and there is a subject to show"""
         plan, recording = conditions.plan, conditions.plan.recording
         recorder = None if recording is None else Recorder(recording)
-        maps = None if recording is None else AttentionMaps(plan.names)
+        maps = None if recording is None else plan.no_maps
         numbers = replace(plan.numbers, seed=seed)
         return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
 

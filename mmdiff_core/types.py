@@ -22,8 +22,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from mmdiff_core.attention_maps import AttentionMaps
 
-Stream = Literal["text", "image", "influence"]
-STREAMS: tuple[Stream, ...] = ("text", "image", "influence")
+Stream = Literal["text", "image", "influence", "words"]
+STREAMS: tuple[Stream, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
 
 
 # ---------------------------------------------------------------- what a person asks for
@@ -67,10 +67,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Recording:
-    """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged."""
+    """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged.
+
+    ``words`` asks for the text maps of all words of the prompt that no subject owns, too; planning a request puts
+    their text tokens into ``tokens``.
+    """
 
     streams: tuple[Stream, ...] = STREAMS
     per_head: bool = False
+    words: bool = False
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,7 +255,8 @@ class Condition:
 class LayerMaps:
     """What one cross-attention layer did in one forward; h and w are carried, never guessed.
 
-    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent.
+    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent. In
+    ``words`` the prompt's other words stand in the place of the subjects.
     """
 
     layer: str

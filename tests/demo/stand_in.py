@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
 import torch
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo.ui import build_ui, launch_options
 from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt import find_words, other_words
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, Vocabulary
@@ -45,6 +45,15 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Of a real plan's those that the page reads."""
+
+    steps: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the page reads of a real plan."""
 
@@ -54,6 +63,17 @@ class Plan:
     steps: int
     start_step: int
     size: tuple[int, int]
+
+    @property
+    def numbers(self) -> Numbers:
+        """As the real plan has them."""
+        return Numbers(self.steps, *self.size)
+
+    @property
+    def others(self) -> tuple[Word, ...]:
+        """The words that no subject owns, where they are to be recorded."""
+        recording = self.request.recording
+        return other_words(self.prompt, self.words) if recording and recording.words else ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +150,8 @@ class StandIn:
         self.log.append(f"start {seeds}")
         try:
             for index, seed in enumerate(seeds):
-                maps = AttentionMaps(tuple(word.text for word in plan.words))
+                subjects, others = (tuple(word.text for word in words) for words in (plan.words, plan.others))
+                maps = AttentionMaps(subjects, others=others)
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
                     if (index + 1, number) == self.held_at:
@@ -203,5 +224,11 @@ def _with_step(maps: AttentionMaps, plan: Plan, seed: int, step: int) -> Attenti
     streams: dict[Stream, torch.Tensor] = {
         stream: blobs.half() * 0.4 for stream in STREAMS if stream == "text" or step >= plan.start_step
     }
+    if plan.others:  # a band each, from the left to the right
+        bands = [(columns * len(plan.others)).floor() == place for place in range(len(plan.others))]
+        streams["words"] = torch.stack([band.expand(h, w) for band in bands]).half() * 0.3
+    if plan.request.recording and plan.request.recording.per_head:
+        unlike = torch.tensor([1.5, 0.5]).half()[:, None, None]  # the second head sees less
+        streams = {stream: values[:, None] * unlike for stream, values in streams.items()}
     record = StepMaps(step, "mid_block", (h, w), streams)
-    return AttentionMaps(maps.subjects, (*maps.records, record))
+    return replace(maps, records=(*maps.records, record))
