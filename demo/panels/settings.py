@@ -17,6 +17,7 @@ from demo.form import MOST_PICTURES, MOST_SEED, Settings
 from demo.panels import QUIET
 from demo.panels.numbers import dial, is_number, within
 from demo.texts import text
+from mmdiff_core.backbones.registry import available_models
 from mmdiff_core.backbones.samplers import SAMPLERS
 from mmdiff_core.types import ALL_PARTS, Parts
 
@@ -55,6 +56,7 @@ class SettingsPanel:
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
                 gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
+                gr.HTML(model_menu(), elem_id="models", elem_classes="section", apply_default_css=False)
 
     def _render_seeds(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -190,6 +192,19 @@ class SettingsPanel:
         share = PRESETS[key]
         sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
         return max(1, round(self.defaults.steps * share)), round(self.defaults.start_step * share), sampler
+
+
+def model_menu() -> str:
+    """HTML: the models that could be loaded instead, each with the command that starts or gets it.
+
+    One model is loaded for everybody on the page, so it is chosen where the app is started.
+    """
+    lines = []
+    for model in available_models():
+        flag = "--model" if model.complete else "--base"
+        todo = f"python app.py {flag} {model.key}" if model.present else model.how_to_get
+        lines.append(f"<li>{escape(model.title)}<br><code>{escape(todo)}</code></li>")
+    return f"<details><summary>{text('models_here')}</summary><ul class='models'>{''.join(lines)}</ul></details>"
 
 
 def about_model(personalizer: Personalizer) -> str:

@@ -244,6 +244,29 @@ def test_a_saved_picture_restores_what_made_it(open_page: Open, tmp_path: Path) 
     _expect_restored(page)
 
 
+def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path: Path) -> None:
+    """Save on one page, restore on another, and what is made there is the same picture."""
+    one = open_page()
+    fill_example(one)
+    one.locator("#settings button").first.click()
+    one.locator("#few-steps").click()
+    expect(one.locator("#steps input[type=number]")).to_have_value("3")
+    generate(one)
+    with one.expect_download() as download:
+        one.locator("#result .save").click()
+    download.value.save_as(tmp_path / "first.png")
+
+    two = open_page()
+    fill_example(two)
+    _drop(two, "#result", tmp_path / "first.png")
+    expect(two.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    generate(two)
+    with two.expect_download() as download:
+        two.locator("#result .save").click()
+    download.value.save_as(tmp_path / "second.png")
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
 def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     _drop(page, "#result", _saved(tmp_path / "fox.png"))

@@ -218,3 +218,18 @@ def test_a_phone_shows_one_column(open_page: Open, theme: str) -> None:
     assert right["x"] + right["width"] <= 390
     picture, canvas = page.locator("#result .picture").bounding_box(), page.locator("#result .overlay").bounding_box()
     assert picture == canvas
+
+
+def test_about_shows_the_shapes_of_ones_own_picture(open_page: Open) -> None:
+    one, two = open_page(), open_page(**PHONE)
+    fill_example(one)
+    generate(one)
+    for page in (one, two):
+        page.get_by_role("tab", name="About").click()
+    expect(one.locator(".about [data-fact=prompt]")).to_have_text("a cat next to a robot on the beach")
+    expect(one.locator(".about [data-fact=photos]")).to_have_text("3 + 3 = 6 × 3 × 64 × 64")
+    expect(one.locator(".about [data-rows=layers] tr")).to_have_count(1)
+    expect(one.locator(".about [data-when=idle]")).to_be_hidden()
+    expect(two.locator(".about [data-when=idle]")).to_be_visible()  # somebody else made none
+    expect(two.locator(".about [data-fact=no_kinds]")).to_contain_text("owl")
+    assert two.evaluate("document.documentElement.scrollWidth") == 390
