@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import gradio as gr
-from gradio_client.utils import is_file_obj_with_meta
 
-from demo.examples import photograph
+from demo.examples import known_to, photograph
 from demo.files import photo_file, picture_file
 from demo.form import Form, Settings, SubjectForm
 from demo.guests import hold
@@ -17,13 +18,17 @@ from demo.handlers import GPU
 from demo.limits import limits_of
 from demo.packing import pack_step
 from demo.spoken import spoken
-from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.types import FaceChoice, Picture
+from demo.uploads import uploaded
+from mmdiff_core.backbones.registry import AvailableModel, available_models
+from mmdiff_core.backbones.samplers import SAMPLERS
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts, Picture
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 MOST_VIEWS = 8
+PARTS = tuple(asdict(ALL_PARTS))
 
 
 class SubjectInput(TypedDict):
@@ -40,7 +45,10 @@ class SubjectInput(TypedDict):
 
 
 def register(personalizer: Personalizer) -> None:
-    """Add ``/generate``, ``/attention`` and ``/toy`` to the page that is being built."""
+    """Add ``/generate``, ``/attention``, ``/toy`` and ``/models`` to the page that is being built.
+
+    The functions' names and docstrings are also the names and descriptions of the MCP tools.
+    """
 
     def generate(
         prompt: str,
@@ -53,12 +61,15 @@ def register(personalizer: Personalizer) -> None:
         start_step: int | None = None,
         width: int | None = None,
         height: int | None = None,
+        sampler: str | None = None,
+        binding: float = 0.0,
+        without: list[str] | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """Make pictures of the subjects in the photos.
 
         Args:
             prompt: What the picture shows; every subject is named in it.
-            subjects: [{"name": "cat", "photos": [file, ...], "strength": 1.0}, ...], the photos as uploaded files.
+            subjects: [{"name": "cat", "photos": [file]}]; a file is an upload, a URL from toy, or a data: URL.
             negative_prompt: What the picture should not show.
             seed: The first picture's seed; the following pictures take the following seeds.
             pictures: How many pictures, 1 to 4.
@@ -67,12 +78,18 @@ def register(personalizer: Personalizer) -> None:
             start_step: Steps of plain text before the photos join; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.
+            sampler: dpm++, unipc, ddim or sde; the model's own where it is null. unipc needs the fewest steps.
+            binding: 0 to 1, keeps each subject's photos to where its word is seen, so that subjects mix less.
+            without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
 
         Returns:
             The finished pictures, after every step:
             {"image": file, "seed": number, "settings": everything needed to make it again}.
         """
-        settings = Settings(seed, pictures, steps, guidance, start_step, width, height, negative_prompt.strip())
+        settings = Settings(
+            seed, pictures, steps, guidance, start_step, width, height, negative_prompt.strip(),
+            _parts(without), sampler, binding,
+        )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
             yield [_described(picture) for picture in finished]
 
@@ -86,27 +103,48 @@ def register(personalizer: Personalizer) -> None:
         start_step: int | None = None,
         width: int | None = None,
         height: int | None = None,
+        sampler: str | None = None,
+        binding: float = 0.0,
+        without: list[str] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
-        """Make one picture and hand over its heatmaps.
+        """Make one picture and hand over its heatmaps: where in the picture the model put each subject.
 
-        The parameters are those of ``generate``.
+        Args:
+            prompt: What the picture shows; every subject is named in it.
+            subjects: As generate takes them.
+            negative_prompt: What the picture should not show.
+            seed: The picture's seed.
+            steps: Denoising steps; the model's default where it is null.
+            guidance: How strictly the prompt is followed; the model's default where it is null.
+            start_step: Steps of plain text before the photos join; the model's default where it is null.
+            width: Width in pixels; the model's default where it is null.
+            height: Height in pixels; the model's default where it is null.
+            sampler: As generate takes it.
+            binding: As generate takes it.
+            without: As generate takes it.
 
         Returns:
             Nothing until the last step; then the picture's record with "subjects", their words, and "maps": for each
             step and kind of map (text, image, influence) one {"h", "w", "lo", "hi", "data"} per subject; data holds
             h * w bytes in base64, row by row, where 0 stands for lo and 255 for hi.
         """
-        settings = Settings(seed, 1, steps, guidance, start_step, width, height, negative_prompt.strip())
+        settings = Settings(
+            seed, 1, steps, guidance, start_step, width, height, negative_prompt.strip(),
+            _parts(without), sampler, binding,
+        )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
             yield _with_maps(finished[0]) if finished else None
 
     def toy(noun: str, seed: int = 900_000, views: int = 3) -> list[dict[str, Any]]:
-        """Photos of a rendered toy, each from another side and in another place.
+        """Photos of a rendered toy, each from another side and in another place: a subject to try things with.
 
         Args:
             noun: The kind of toy, such as cat or robot.
             seed: Which one; seeds from 900000 on were never used in training.
             views: How many photos, 1 to 8.
+
+        Returns:
+            The photos, files that generate and attention take.
         """
         with spoken():
             if not 1 <= views <= MOST_VIEWS:
@@ -114,9 +152,20 @@ def register(personalizer: Personalizer) -> None:
             photos = photograph(noun, seed, views).photos
         return [photo_file(photo, f"{noun}-{seed}-{i + 1}.png") for i, photo in enumerate(photos)]
 
+    def models() -> dict[str, Any]:
+        """The model that is loaded, what it knows and takes, and the models that this machine could load instead.
+
+        Returns:
+            {"loaded": {"name", "sizes", "defaults", "samplers", "parts", "knows"}, "available": [{"name", "title",
+            "where", "present", "how_to_get"}, ...]}; "knows" lists nouns, places and styles, or is null for a model of
+            the wide world.
+        """
+        return {"loaded": _loaded(personalizer), "available": [_listed(model) for model in available_models()]}
+
     gr.api(generate, concurrency_limit=1, concurrency_id=GPU)
     gr.api(attention, concurrency_limit=1, concurrency_id=GPU)
     gr.api(toy)
+    gr.api(models)
 
 
 def _pictures(
@@ -135,7 +184,7 @@ def _pictures(
 
 
 def _subject(slot: int, given: SubjectInput) -> SubjectForm:
-    photos = tuple(_uploaded(photo, given["name"]) for photo in given["photos"])
+    photos = tuple(uploaded(photo, given["name"]) for photo in given["photos"])
     return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0), faces=_choices(given))
 
 
@@ -171,11 +220,12 @@ def _well_formed(given: Any) -> bool:
     )
 
 
-def _uploaded(photo: Any, name: str) -> str:
-    """The path of an uploaded file. Gradio has checked those that are marked as files; nothing else is opened."""
-    if not is_file_obj_with_meta(photo):
-        raise PhotoError(f'A photo of "{name}" is not an uploaded file: upload it, with handle_file(path) in Python.')
-    return photo["path"]
+def _parts(without: list[str] | None) -> Parts:
+    unknown = [part for part in without or () if part not in PARTS]
+    with spoken():
+        if unknown:
+            raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
+    return Parts(**{part: part not in (without or ()) for part in PARTS})
 
 
 def _described(picture: Picture) -> dict[str, Any]:
@@ -186,3 +236,25 @@ def _with_maps(picture: Picture) -> dict[str, Any]:
     maps = picture.maps
     packed = [pack_step(maps, step) for step in maps.steps] if maps else []
     return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
+
+
+def _loaded(personalizer: Personalizer) -> dict[str, Any]:
+    known = known_to(personalizer.backbone)
+    return {
+        "name": Path(personalizer.backbone.name).name,  # of a folder only what tells it apart
+        "sizes": asdict(personalizer.sizes),
+        "defaults": asdict(personalizer.defaults),
+        "samplers": list(SAMPLERS),
+        "parts": list(PARTS),
+        "knows": None if known is None else asdict(known),
+    }
+
+
+def _listed(model: AvailableModel) -> dict[str, Any]:
+    return {
+        "name": model.key,
+        "title": model.title,
+        "where": model.where,
+        "present": model.present,
+        "how_to_get": model.how_to_get,
+    }

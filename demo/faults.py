@@ -82,6 +82,7 @@ def _of_numbers(numbers: Settings, sizes: Size) -> Iterator[Fault]:
     yield from _number("guidance", "guidance", numbers.guidance, 1, MOST_GUIDANCE, whole=False)
     steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= MOST_STEPS else MOST_STEPS
     yield from _number("start-step", "delay", numbers.start_step, 0, steps, bound="the number of steps")
+    yield from _number("bound", "binding", numbers.binding, 0, 1, whole=False)
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("pictures", "number of pictures", numbers.pictures, 1, MOST_PICTURES)

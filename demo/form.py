@@ -47,6 +47,8 @@ class Settings:
     height: float | None = None
     negative_prompt: str = ""
     parts: Parts = ALL_PARTS
+    sampler: str | None = None
+    binding: float | None = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Form:
             width=_whole("width", numbers.width),
             height=_whole("height", numbers.height),
             parts=numbers.parts,
+            sampler=numbers.sampler,
+            binding=_binding(numbers.binding),
         )
 
     def _check(self, limits: Limits) -> None:
@@ -126,6 +130,12 @@ def _within(what: str, value: float | None, least: int, most: int) -> int:
     if number is None or not least <= number <= most:
         raise SettingsError(f"The {what} must be a whole number from {least} to {most}.")
     return number
+
+
+def _binding(value: float | None) -> float:
+    if value is None:
+        raise SettingsError("The strength of the binding is empty: give a number from 0 to 1.")
+    return float(value)
 
 
 def _whole(what: str, value: float | None) -> int | None:

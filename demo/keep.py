@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,17 +18,21 @@ from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import STREAMS, Picture, Stream
 
 KINDS: tuple[Kind, ...] = ("webp", "gif")
-RESTORED = ("prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts")
+RESTORED = (
+    "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
+    "sampler", "binding",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished picture, its previews, one per step, and its subjects' cards and photos' file names."""
+    """A finished picture, its previews, one per step, and its subjects' cards and photos: file names, and the files."""
 
     picture: Picture
     previews: tuple[Image.Image, ...]
     slots: tuple[int, ...]
     photos: tuple[tuple[str, ...], ...]
+    files: tuple[tuple[str, ...], ...] = ()
 
     @property
     def colours(self) -> list[str]:
@@ -41,11 +46,13 @@ class Kept:
         return sum(maps.nbytes for record in records for maps in record.streams.values())
 
     def zipped(self, stream: Stream) -> bytes:
-        """Everything about the picture in one zip, and how to make it again."""
+        """Everything about the picture in one zip, and how to make it again: program, command, and the photos."""
         settings = self.picture.settings
-        notes = {"reproduce.py": python_source(settings, self.photos)}
-        command = shell_command(settings, self.photos)
-        notes |= {"reproduce.sh": command + "\n"} if command else {}
+        notes: dict[str, str | bytes] = {"reproduce.py": python_source(settings, self.photos)}
+        notes["reproduce.sh"] = shell_command(settings, self.photos) + "\n"
+        for names, files in zip(self.photos, self.files, strict=False):
+            there = zip(names, map(Path, files), strict=True)
+            notes |= {name: path.read_bytes() for name, path in there if path.is_file()}
         return archive(self.picture, self.previews, stream, self.colours, notes)
 
     def animation(self, stream: Stream, kind: Kind) -> bytes:
@@ -77,6 +84,11 @@ class Shelf:
     def find(self, name: str) -> Kept | None:
         """A picture, None where it has left the shelf."""
         return self._kept.get(name)
+
+    @property
+    def newest(self) -> Picture | None:
+        """The picture that came last; None where there is none."""
+        return next((kept.picture for kept in reversed(self._kept.values())), None)
 
     def get(self, name: object) -> Kept:
         """A picture.

@@ -15,6 +15,8 @@ import torch
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import Stream
 
+MOST_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
+
 
 class PackedMap(TypedDict):
     """A map of attention: h * w bytes in base64; byte 0 stands for ``lo`` and byte 255 for ``hi``."""
@@ -27,15 +29,18 @@ class PackedMap(TypedDict):
 
 
 class PackedGroup(TypedDict):
-    """The maps of all layers of one size, averaged over the layers.
+    """The maps of one layer with its H heads apart, or of all layers of one size, averaged over layers and heads.
 
-    ``data`` holds K * S * h * w bytes in base64, ``ranges`` K * S pairs of little-endian float32: what bytes 0 and
-    255 of the map stand for. ``steps`` are the K steps, counted from 0.
+    ``layer`` is the layer's path, "" for an average; ``heads`` is 1 then. ``data`` holds K * S * H * h * w bytes in
+    base64, ``ranges`` K * S * H pairs of little-endian float32: what bytes 0 and 255 of the map stand for. ``steps``
+    are the K steps, counted from 0. For the prompt's other words S counts words.
     """
 
     h: int
     w: int
+    layer: str
     layers: int
+    heads: int
     steps: list[int]
     data: str
     ranges: str
@@ -53,8 +58,8 @@ StepPack = dict[Stream, list[PackedMap]]  # per kind of map, one per subject
 
 def pack_map(values: np.ndarray) -> PackedMap:
     """(h, w) float -> 8 bits a pixel between its own lowest and highest value."""
-    data, ranges = _to_bytes(values[None, None])
-    lo, hi = map(float, ranges[0, 0])
+    data, ranges = _to_bytes(values)
+    lo, hi = map(float, ranges)
     return {"h": values.shape[0], "w": values.shape[1], "lo": lo, "hi": hi, "data": _base64(data)}
 
 
@@ -67,32 +72,56 @@ def pack_step(maps: AttentionMaps, step: int) -> StepPack:
     }
 
 
-def pack_maps(maps: AttentionMaps, newest: bool = False) -> PackedMaps:
-    """Every step's maps, or the newest step's alone, which then counts as the only one."""
+def pack_maps(maps: AttentionMaps, newest: bool = False, most: int = MOST_APART) -> PackedMaps:
+    """Every step's maps, or the newest step's alone, which then counts as the only one.
+
+    Args:
+        maps: with heads apart or averaged.
+        newest: the newest step alone.
+        most: bytes up to which layers and heads stay apart; heavier maps are averaged per size of layer.
+    """
     steps = maps.steps[-1:] if newest else maps.steps
     records = [record for record in maps.records if record.step in steps]
-    sizes = sorted({record.size for record in records}, key=lambda size: -size[0] * size[1])
+    values = [tensor for record in records for tensor in record.streams.values()]
+    apart = any(tensor.ndim == 4 for tensor in values) and sum(tensor.numel() for tensor in values) <= most
     streams: dict[Stream, list[PackedGroup]] = {}
-    for stream in maps.streams:
+    kinds: tuple[Stream, ...] = (*maps.streams, *(("words",) if maps.others else ()))
+    for stream in kinds:
         having = [record for record in records if stream in record.streams]
-        groups = ([record for record in having if record.size == size] for size in sizes)
+        groups = _by_layer(having) if apart else _by_size(having)
         if having:
-            streams[stream] = [_pack_group(group, stream, steps) for group in groups if group]
+            streams[stream] = [_pack_group(group, stream, steps, apart) for group in groups]
     return {"steps": len(steps), "streams": streams}
 
 
-def _pack_group(records: Sequence[StepMaps], stream: Stream, steps: Sequence[int]) -> PackedGroup:
-    """Records of one size; heads kept apart are averaged."""
+def _by_layer(records: Sequence[StepMaps]) -> list[list[StepMaps]]:
+    """The finest first."""
+    layers = dict.fromkeys(record.layer for record in records)
+    groups = [[record for record in records if record.layer == layer] for layer in layers]
+    return sorted(groups, key=lambda group: -group[0].size[0] * group[0].size[1])
+
+
+def _by_size(records: Sequence[StepMaps]) -> list[list[StepMaps]]:
+    """The finest first."""
+    sizes = sorted({record.size for record in records}, key=lambda size: -size[0] * size[1])
+    return [[record for record in records if record.size == size] for size in sizes]
+
+
+def _pack_group(records: Sequence[StepMaps], stream: Stream, steps: Sequence[int], apart: bool) -> PackedGroup:
+    """Records of one layer, heads apart, or of one size, averaged."""
     by_step: dict[int, list[torch.Tensor]] = {}
     for record in records:
         values = record.streams[stream].float()
-        by_step.setdefault(record.step, []).append(values if values.ndim == 3 else values.mean(1))
-    maps = torch.stack([torch.stack(layers).mean(0) for layers in by_step.values()]).numpy()  # (K, S, h, w)
+        values = values[:, None] if values.ndim == 3 else values  # (S, H, h, w)
+        by_step.setdefault(record.step, []).append(values if apart else values.mean(1, keepdim=True))
+    maps = torch.stack([torch.stack(layers).mean(0) for layers in by_step.values()]).numpy()  # (K, S, H, h, w)
     data, ranges = _to_bytes(maps)
     return {
-        "h": maps.shape[2],
-        "w": maps.shape[3],
+        "h": maps.shape[3],
+        "w": maps.shape[4],
+        "layer": records[0].layer if apart else "",
         "layers": len({record.layer for record in records}),
+        "heads": maps.shape[2],
         "steps": [steps.index(step) for step in by_step],
         "data": _base64(data),
         "ranges": _base64(ranges.astype("<f4")),
@@ -100,8 +129,8 @@ def _pack_group(records: Sequence[StepMaps], stream: Stream, steps: Sequence[int
 
 
 def _to_bytes(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, S, h, w) float -> the same as uint8, and the range of each map (K, S, 2)."""
-    lo, hi = maps.min((2, 3)), maps.max((2, 3))
+    """(..., h, w) float -> the same as uint8, and the range of each map (..., 2)."""
+    lo, hi = maps.min((-2, -1)), maps.max((-2, -1))
     scale = np.divide(255, hi - lo, out=np.zeros_like(hi), where=hi > lo)
     scaled = (maps - lo[..., None, None]) * scale[..., None, None]
     return scaled.round().astype(np.uint8), np.stack([lo, hi], axis=-1)

@@ -51,8 +51,11 @@ def still_here(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()
 
 
-def prepared(photos: Photos, side: int, shown: int = 96) -> str:
-    """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none."""
+def prepared(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
+    """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
+
+    Each is a button that opens the cut-out dialog with its photo (cutout.js).
+    """
     figures = []
     for number, photo in enumerate(photos, 1):
         try:
@@ -61,7 +64,8 @@ def prepared(photos: Photos, side: int, shown: int = 96) -> str:
             continue  # named where it was dropped
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
         name = escape(f"Photo {number} as the model sees it")
-        figures.append(f'<img src="{data_url(image)}" alt="{name}" title="{side} × {side}">')
+        picture = f'<img src="{data_url(image)}" alt="{name}" title="{side} × {side} · ✂">'
+        figures.append(f'<button type="button" data-cut="{slot},{number - 1}">{picture}</button>')
     return "".join(figures)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ def photo_names(subjects: Sequence[tuple[str, Sequence[str]]]) -> tuple[tuple[st
     often = Counter(name for own in names for name in own)
     return tuple(
         tuple(
-            name if often[name] == 1 else f"{subject.replace(' ', '-')}-{number}{Path(name).suffix}"
+            name if often[name] == 1 else f"{_plain(subject)}-{number}{Path(name).suffix}"
             for number, name in enumerate(own, start=1)
         )
         for (subject, _), own in zip(subjects, names, strict=True)
@@ -41,6 +42,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
+    sampler = settings.get("sampler")
     return (
         "# The photos are not inside a picture: put their files beside this program.\n"
         "from mmdiff_core.encoders.photo import load_photo\n"
@@ -56,6 +58,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
         f"    seeds=({settings['seed']},),\n"
         + "".join(f"    {name}={settings[name]!r},\n" for name in NUMBERS)
         + (f"    binding={settings['binding']!r},\n" if settings.get("binding") else "")
+        + (f"    sampler={sampler!r},\n" if sampler else "")
         + (f"    parts=Parts({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
         "*_, last = personalizer.generate(request)\n"
@@ -63,10 +66,8 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
     )
 
 
-def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) -> str | None:
-    """One command; None where the picture needs what the command line has no flag for: a part switched off."""
-    if _parts_off(settings):
-        return None
+def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) -> str:
+    """One command."""
     words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
     for subject, names in zip(settings["subjects"], photos, strict=True):
         words.append(("--subject", f"{subject['name']}={','.join(names)}"))
@@ -78,15 +79,24 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ("seed", *NUMBERS)]
     if settings.get("binding"):
         words.append(("--binding", settings["binding"]))
+    if settings.get("sampler"):
+        words.append(("--sampler", settings["sampler"]))
     if settings["model"] != BUILT_IN:
         words += [("--model", settings["model"]), ("--adapter", ADAPTER)]
     lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
+    if parts := _parts_off(settings):
+        lines.append(f"--without {' '.join(parts)}")
     return " \\\n  ".join(lines)
 
 
 def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     faces = any(subject.get("faces") for subject in settings["subjects"])
     return ", ".join([*(["FaceChoice"] if faces else []), "GenerateRequest", *(["Parts"] if parts else []), "Subject"])
+
+
+def _plain(name: str) -> str:
+    """As a part of a file name."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "photo"
 
 
 def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TypedDict
+from itertools import count
+from typing import NotRequired, TypedDict
 
 from demo.form import Form
 from mmdiff_core.encoders.prompt import find_words
@@ -18,10 +19,11 @@ _WORD = re.compile(r"(\w+(?:['’-]\w+)*)")
 
 
 class Piece(TypedDict):
-    """A part of the prompt; ``subject`` is None between the subjects' words."""
+    """A part of the prompt; ``subject`` is None between the subjects' words, ``word`` counts the other words."""
 
     text: str
     subject: int | None
+    word: NotRequired[int]
 
 
 def pieces(prompt: str, words: Sequence[Word]) -> list[Piece]:
@@ -33,6 +35,16 @@ def pieces(prompt: str, words: Sequence[Word]) -> list[Piece]:
         end = word.end
     cut.append({"text": prompt[end:], "subject": None})
     return [piece for piece in cut if piece["text"]]
+
+
+def with_words(cut: Sequence[Piece]) -> list[Piece]:
+    """The same, with every other word as a piece of its own that has its number."""
+    single = _single_words(cut)
+    numbers = count()
+    return [
+        piece if piece["subject"] is not None or not _is_word(piece) else {**piece, "word": next(numbers)}
+        for piece in single
+    ]
 
 
 def found_subjects(form: Form) -> frozenset[int]:

@@ -10,11 +10,13 @@ from demo.examples import ToyBox, examples_for, known_to, vocabulary_note
 from demo.handlers import Generation
 from demo.limits import limits_of
 from demo.panels.compose import ComposePanel
+from demo.panels.cutout import CutoutPanel
 from demo.panels.examples import ExamplePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import SettingsPanel
 from demo.texts import text
+from demo.theme import static
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -34,6 +36,7 @@ class StudioTab:
         side = USUAL_SIDE if encoder is None else encoder.size
         faces = getattr(personalizer, "faces", None)
         compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side, faces)
+        self.cutout = CutoutPanel(compose.cards)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExamplePanel(compose, examples_for(known))
         self.actions = ActionPanel()
@@ -46,16 +49,21 @@ class StudioTab:
             with gr.Column(elem_id="left", min_width=320):
                 self.examples.render()
                 self.form.render()
+                self.cutout.render()
                 with gr.Column(elem_id="reach"):
                     self.form.render_faults()
                     self.actions.render()
             with gr.Column(elem_id="right", min_width=320):
                 gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
                 self.result.render()
+                gr.HTML(
+                    text("guide"), js_on_load=static("guide.js"), elem_id="guide", apply_default_css=False, min_height=1
+                )
 
     def listen(self, page: gr.Blocks) -> None:
         """Tie the panels to each other."""
         self.examples.listen()
         self.form.listen(page)
+        self.cutout.listen()
         self.result.listen(self.form)
         self.generation.listen()

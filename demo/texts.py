@@ -21,9 +21,16 @@ _MARKUP = {
     "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
     "compare_head": "<h2>{compare}</h2><p>{compare_help}</p>",
     "vote_head": "<h2>{vote}</h2><p>{vote_help}</p>",
+    "examples_head": "<h2>{examples}</h2><p>{examples_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
+    "about_page": static("about.html"),
+    "cutout": static("cutout.html"),
+    "guide": (
+        '<div class="guide" role="status" hidden><p><b>{guide_title}</b> {guide_text}</p>'
+        '<button type="button" class="tool">{guide_done}</button></div>'
+    ),
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
     **{
         f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'

@@ -7,7 +7,10 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-_SHEETS = (*("studio", "compose", "faces", "fields", "viewer", "inspect", "timeline", "binding", "compare", "vote"),)
+_SHEETS = (
+    *("studio", "compose", "faces", "fields", "cutout", "viewer", "inspect", "timeline", "binding", "guide"),
+    *("compare", "vote", "about"),
+)
 STYLE_SHEETS = tuple(STATIC / f"{name}.css" for name in _SHEETS)
 
 

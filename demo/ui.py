@@ -10,11 +10,13 @@ from gradio.i18n import I18nData
 from starlette.middleware import Middleware
 
 from demo import api
+from demo.about import AboutTab
 from demo.compare import CompareTab
 from demo.guard import Guard
 from demo.guests import Guests, Page, housekeeping
 from demo.health import health_route
 from demo.limits import Limits
+from demo.mcp import mcp_server
 from demo.service import Service
 from demo.studio import StudioTab
 from demo.texts import languages, text
@@ -53,6 +55,7 @@ def build_ui(model: Personalizer | Service, temporary: Path | None = None, votes
     tabs: list[Tab] = [studio, compare]
     if votes is not None:
         tabs.append(VoteTab(personalizer, compare, votes))
+    tabs.append(AboutTab(personalizer, studio.result))
     with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
@@ -83,6 +86,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "show_error": False,
         "max_file_size": f"{limits.upload_mb}mb",
         "max_threads": limits.threads,
+        "mcp_server": mcp_server(),
         "state_session_capacity": limits.sessions,
         "app_kwargs": {
             "routes": [health_route(page.service)],

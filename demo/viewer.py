@@ -16,7 +16,7 @@ from demo.form import Form
 from demo.keep import Kept, Shelf
 from demo.packing import PackedMaps, pack_maps
 from demo.reproduce import photo_names, python_source, shell_command
-from demo.sentence import Piece, pieces
+from demo.sentence import Piece, pieces, with_words
 from demo.theme import static
 from mmdiff_core.binding import measure_binding
 from mmdiff_core.heatmap import colour_of
@@ -47,8 +47,9 @@ class Album:
 
     def __init__(self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf) -> None:
         self.run = uuid4().hex
-        self.sentence: list[Piece] = pieces(prompt, words)
+        self.sentence: list[Piece] = with_words(pieces(prompt, words))
         self.slots = form.slots
+        self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names([(subject.name, subject.photos) for subject in form.subjects])
         self.subjects = [
             {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
@@ -90,7 +91,7 @@ class Album:
         return shot
 
     def _finished(self, picture: Picture) -> dict[str, Any]:
-        kept = Kept(picture, tuple(self.previews), self.slots, self.photos)
+        kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files)
         name = f"{self.run}-{len(self.pictures)}"
         self.shelf.add(name, kept)
         file = picture_file(picture)

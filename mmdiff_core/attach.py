@@ -129,7 +129,7 @@ class PipelineRun:
         self._plan, self._plain, self._personal = conditions.plan, conditions.plain, conditions.personal
         self.sizes = sizes
         self.recorder = None if self._plan.recording is None else Recorder(self._plan.recording)
-        self.maps = None if self.recorder is None else AttentionMaps(self._plan.names)
+        self.maps = None if self.recorder is None else self._plan.no_maps
         self._begin(0)
 
     @property

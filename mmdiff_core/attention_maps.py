@@ -62,11 +62,13 @@ class StepMaps:
 class AttentionMaps:
     """Where a picture's subjects were, per step and layer. Immutable: a later step makes a new value.
 
-    ``subjects`` are the words that stand for them, in the order of the request.
+    ``subjects`` are the words that stand for them, in the order of the request; ``others`` are the prompt's other
+    words, if they were recorded, in the order of the prompt: theirs is the stream ``words``.
     """
 
     subjects: tuple[str, ...]
     records: tuple[StepMaps, ...] = ()
+    others: tuple[str, ...] = ()
 
     def with_step(self, step: int, layers: Sequence[LayerMaps], condition: Condition) -> AttentionMaps:
         """These maps and those of one more step; only the guided row of the batch is kept, as float16 on the host.
@@ -93,8 +95,9 @@ class AttentionMaps:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """The kinds of map that were recorded."""
-        return tuple(dict.fromkeys(stream for record in self.records for stream in record.streams))
+        """The kinds of map that were recorded of the subjects."""
+        found = dict.fromkeys(stream for record in self.records for stream in record.streams)
+        return tuple(stream for stream in found if stream != "words")
 
     @property
     def nbytes(self) -> int:
@@ -120,8 +123,8 @@ class AttentionMaps:
         Steps without the stream (the delayed ones have no image term) do not count; where none has it the map is 0.
 
         Args:
-            subject: its number or its word.
-            stream: ``text``, ``image`` or ``influence``.
+            subject: its number or its word; with ``words`` that of one of the ``others``.
+            stream: ``text``, ``image``, ``influence`` or ``words``.
             step: counted from 0.
             layer: a key of ``layers``.
             head: one head of maps recorded per head; else the mean over heads.
@@ -129,9 +132,10 @@ class AttentionMaps:
         Raises:
             KeyError: there is no such subject, step or layer, or nothing was recorded.
         """
-        index = subject if isinstance(subject, int) else (*self.subjects, subject).index(subject)
+        names = self.others if stream == "words" else self.subjects
+        index = subject if isinstance(subject, int) else (*names, subject).index(subject)
         chosen = [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
-        if not chosen or not 0 <= index < len(self.subjects):
+        if not chosen or not 0 <= index < len(names):
             raise KeyError(f"No {stream} map of subject {subject!r} at step {step}, layer {layer}.")
         size = self.size if layer is None else self.layers[layer]
         by_size: dict[tuple[int, int], list[Tensor]] = {}
@@ -147,11 +151,15 @@ class AttentionMaps:
     def to_npz(self, path: str | PathLike[str]) -> None:
         """Write every map, compressed: ``<stream>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
 
-        A step that has no such stream is NaN.
+        A step that has no such stream is NaN. ``others`` are the words of ``words/<layer>``.
         """
         arrays: dict[str, np.ndarray] = {"subjects": np.array(self.subjects), "steps": np.array(self.steps)}
+        streams: tuple[Stream, ...] = self.streams
+        if self.others:
+            arrays["others"] = np.array(self.others)
+            streams = (*streams, "words")
         for layer in self.layers:
-            for stream in self.streams:
+            for stream in streams:
                 arrays[f"{stream}/{layer}"] = self._over_steps(stream, layer)
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
@@ -162,7 +170,9 @@ class AttentionMaps:
 
 
 def _text_only(maps: LayerMaps) -> LayerMaps:
-    return replace(maps, streams={stream: values for stream, values in maps.streams.items() if stream == "text"})
+    return replace(
+        maps, streams={stream: values for stream, values in maps.streams.items() if stream in ("text", "words")}
+    )
 
 
 def _on_host(streams: Mapping[Stream, Tensor], row: int) -> dict[Stream, Tensor]:

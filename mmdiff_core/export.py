@@ -109,7 +109,7 @@ def archive(
     previews: Sequence[Image.Image] = (),
     stream: Stream = "image",
     colours: Sequence[str] | None = None,
-    notes: Mapping[str, str] | None = None,
+    notes: Mapping[str, str | bytes] | None = None,
 ) -> bytes:
     """Everything about a picture in one zip.
 
@@ -121,7 +121,7 @@ def archive(
         previews: one per step, for the figure of the steps.
         stream: the kind of map that overlays and figures show.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
-        notes: further text files, their contents by name.
+        notes: further files, their contents by name.
     """
     buffer = io.BytesIO()
     settings = json.dumps(picture.settings, indent=2, ensure_ascii=False) + "\n"

@@ -22,6 +22,7 @@ EXAMPLE = """example:
   python -m mmdiff_core generate --prompt "a cat next to a robot on the beach" \\
       --subject cat=a.png,b.png --subject robot=c.png --seed 7 --out out/
 """
+PART_NAMES = ("vision_text", "refiner", "image_branch", "null_token")  # of types.Parts
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
@@ -57,6 +58,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--steps", type=int, help="denoising steps")
     add("--guidance", type=float, help="how closely to follow the prompt; up to 1 is off")
     add("--start-step", type=int, help="first step that sees the photos")
+    add("--sampler", metavar="NAME", help="dpm++, unipc, ddim or sde; the model's own by default")
+    add(
+        "--without", nargs="+", default=[], metavar="PART", choices=PART_NAMES,
+        help=f"parts of the method to switch off: {', '.join(PART_NAMES)}",
+    )  # fmt: skip
     add("--width", type=int)
     add("--height", type=int)
     add("--map", choices=("text", "image", "influence"), default="image", help="kind of map in the overlays")
@@ -95,7 +101,7 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         SettingsError: a flag cannot be read.
         PhotoError: a photo cannot be used.
     """
-    from mmdiff_core.types import GenerateRequest, Recording
+    from mmdiff_core.types import GenerateRequest, Parts, Recording
 
     if args.pictures is not None and args.pictures < 1:
         raise SettingsError(f"--pictures must be at least 1, but is {args.pictures}.")
@@ -109,6 +115,8 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         steps=args.steps,
         guidance=args.guidance,
         start_step=args.start_step,
+        sampler=args.sampler,
+        parts=Parts(**{part: part not in args.without for part in PART_NAMES}),
         width=args.width,
         height=args.height,
         recording=None if args.no_maps else Recording(per_head=args.per_head),

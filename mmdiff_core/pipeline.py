@@ -9,8 +9,9 @@ from os import PathLike
 import torch
 from diffusers import DiffusionPipeline
 
+from mmdiff_core.anatomy import Anatomy, dissect
 from mmdiff_core.attach import Attachment, Conditions
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
 from mmdiff_core.backbones.memory import Memory, merged_weights
@@ -123,6 +124,10 @@ class Personalizer:
         """Steps, guidance and delay of a request that leaves them open."""
         return defaults_of(self.backbone, self.adapter)
 
+    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+        """The sizes of all parts for pictures of ``picture`` = (width, height); by default the usual ones."""
+        return dissect(self.backbone, self.adapter, picture or self.sizes.default)
+
     def validate(self, request: GenerateRequest) -> Plan:
         """Read a request, without any work but finding faces; see ``planning.plan_request`` for the errors."""
         return plan_request(request, self.backbone, self.adapter, self.faces)
@@ -204,7 +209,7 @@ class Personalizer:
         """One picture's denoising, with its maps if they are asked for and there is a subject to show"""
         plan, recording = conditions.plan, conditions.plan.recording
         recorder = None if recording is None else Recorder(recording)
-        maps = None if recording is None else AttentionMaps(plan.names)
+        maps = None if recording is None else plan.no_maps
         numbers = replace(plan.numbers, seed=seed)
         return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
 

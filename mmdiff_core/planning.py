@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from mmdiff_core.attention_maps import AttentionMaps
 from mmdiff_core.backbones.base import Backbone, Defaults
+from mmdiff_core.backbones.samplers import check_sampler
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.photo import load_photo
-from mmdiff_core.encoders.prompt import find_words, tokenize
+from mmdiff_core.encoders.prompt import find_words, other_words, tokenize, word_tokens
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.config import FACE_WIDTH
@@ -39,6 +41,7 @@ class Plan:
     negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the guided half runs
     numbers: SampleSettings  # of the first picture; the others differ in the seed
     regions: Tensor | None = None  # (1, S, h, w) in [0, 1] at the size of the latents; None: no subject has one
+    others: Mapping[Word, int] = field(default_factory=dict)  # the other words that are recorded, and their tokens
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,7 +51,13 @@ class Plan:
     @property
     def recording(self) -> Recording | None:
         """What to record; nothing without a subject to show, or where no photo enters."""
-        return self.request.recording if self.subjects and self.request.parts.see_photos else None
+        wanted = self.request.recording if self.subjects and self.request.parts.see_photos else None
+        return wanted and replace(wanted, tokens=tuple(self.others.values()))
+
+    @property
+    def no_maps(self) -> AttentionMaps:
+        """Where the maps of a picture begin."""
+        return AttentionMaps(self.names, others=tuple(word.text for word in self.others))
 
 
 def plan_request(
@@ -79,7 +88,11 @@ def plan_request(
     regions = read_regions(
         subjects, (numbers.width // backbone.sizes.multiple, numbers.height // backbone.sizes.multiple)
     )
-    return Plan(request, prompt, subjects, words, tokens, negative if numbers.guidance > 1 else None, numbers, regions)
+    others = {}
+    if request.recording is not None and request.recording.words:
+        others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words))
+    guiding = negative if numbers.guidance > 1 else None
+    return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
 
 
 def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
@@ -107,11 +120,12 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
             raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
+    check_sampler(request.sampler)
     if not request.seeds:
         raise SettingsError("There is no seed: give one for each picture.")
     for seed in request.seeds:
         _check_range("A seed", seed, 0, MOST_SEED)
-    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height)
+    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.sampler)
 
 
 def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.samplers import with_sampler
 from mmdiff_core.faults import check_latents
 from mmdiff_core.types import Condition
 
@@ -25,6 +26,7 @@ class SampleSettings:
     start_step: int
     width: int
     height: int
+    sampler: str | None = None  # the model's own
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def sample(
     Raises:
         GenerationError: the latents of a step are no longer numbers.
     """
-    scheduler = backbone.fresh_scheduler()
+    scheduler = with_sampler(backbone.fresh_scheduler(), settings.sampler)
     scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
     options = _step_options(scheduler, generator)

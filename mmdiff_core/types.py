@@ -22,8 +22,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from mmdiff_core.attention_maps import AttentionMaps
 
-Stream = Literal["text", "image", "influence"]
-STREAMS: tuple[Stream, ...] = ("text", "image", "influence")
+Stream = Literal["text", "image", "influence", "words"]
+STREAMS: tuple[Stream, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
 
 
 # ---------------------------------------------------------------- what a person asks for
@@ -78,10 +78,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Recording:
-    """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged."""
+    """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged.
+
+    ``words`` asks for the text maps of all words of the prompt that no subject owns, too; planning a request puts
+    their text tokens into ``tokens``.
+    """
 
     streams: tuple[Stream, ...] = STREAMS
     per_head: bool = False
+    words: bool = False
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class GenerateRequest:
     ``start_step`` is the paper's delayed merging (section 3.4): that many first steps see the plain text only.
     One picture is made per entry of ``seeds``. ``parts`` switches parts of the method off, to see what each does.
     ``binding``, from 0 (off) to 1, keeps each subject's image term where the picture attends to the subject's own
-    word; it helps weights that were trained without constraints to keep several subjects apart.
+    word; it helps weights that were trained without constraints to keep several subjects apart. ``sampler`` is one of
+    ``backbones.samplers.SAMPLERS``.
     """
 
     prompt: str
@@ -127,6 +134,7 @@ class GenerateRequest:
     recording: Recording | None = field(default_factory=Recording)
     parts: Parts = ALL_PARTS
     binding: float = 0.0
+    sampler: str | None = None
 
 
 # ---------------------------------------------------------------- what a person gets
@@ -259,7 +267,8 @@ class Condition:
 class LayerMaps:
     """What one cross-attention layer did in one forward; h and w are carried, never guessed.
 
-    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent.
+    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent. In
+    ``words`` the prompt's other words stand in the place of the subjects.
     """
 
     layer: str

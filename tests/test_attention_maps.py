@@ -151,3 +151,15 @@ def test_recorded_maps_keep_their_gradient() -> None:
     recorder.add(_maps(values))
     recorder.seal()[0].streams["text"].sum().backward()
     assert values.grad is not None
+
+
+def test_other_words_are_read_and_written(tmp_path: Path) -> None:
+    words = torch.stack([torch.full((1, 2, 3), 99.0), torch.full((1, 2, 3), 0.5)])
+    layer = replace(_layer("a", (2, 3), 0.1), streams={**_layer("a", (2, 3), 0.1).streams, "words": words})
+    maps = AttentionMaps(("cat", "robot"), others=("beach",)).with_step(0, [layer], _condition(with_subjects=False))
+    assert maps.streams == ("text",)
+    assert maps.at("beach", "words").tolist() == [[0.5] * 3] * 2
+    maps.to_npz(tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as written:
+        assert written["others"].tolist() == ["beach"]
+        assert written["words/a"].shape == (1, 1, 2, 3)

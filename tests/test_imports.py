@@ -24,7 +24,8 @@ LAYERS = [
     ["mmdiff_core.attention_maps", "mmdiff_core.encoders", "mmdiff_core.backbones", "mmdiff_core.conditioning"],
     ["mmdiff_core.sampling"],
     [
-        *("mmdiff_core.planning", "mmdiff_core.attach", "mmdiff_core.pipeline", "mmdiff_core.flags"),
+        *("mmdiff_core.planning", "mmdiff_core.attach", "mmdiff_core.pipeline", "mmdiff_core.anatomy"),
+        "mmdiff_core.flags",
         *("mmdiff_core.animation", "mmdiff_core.binding", "mmdiff_core.export", "mmdiff_core.figures"),
     ],
     ["mmdiff_core.training", "mmdiff_core.evaluation", "mmdiff_core.benchmarks"],

@@ -116,6 +116,21 @@ def test_only_what_is_asked_for_is_recorded(personalizer: Personalizer) -> None:
     assert _run(personalizer, replace(REQUEST, recording=None))[-1].maps is None
 
 
+def test_the_prompts_other_words_are_recorded(personalizer: Personalizer) -> None:
+    wanted = replace(REQUEST, recording=Recording(words=True))
+    picture, without = _pictures(personalizer, wanted)[0], _pictures(personalizer, REQUEST)[0]
+    maps = picture.maps
+    assert maps.others == ("a", "next", "to", "a", "on", "the", "beach")
+    assert maps.streams == without.maps.streams
+    assert np.array_equal(np.asarray(picture.image), np.asarray(without.image))
+    beach = maps.at("beach", "words", step=0)  # before the photos join, too
+    assert beach.shape == maps.size
+    assert beach.max() > 0
+    assert not np.array_equal(maps.at(0, "words"), maps.at(3, "words"))  # each "a" is a word of its own
+    with pytest.raises(KeyError):
+        maps.at(7, "words")
+
+
 def test_every_picture_is_its_seeds_own(personalizer: Personalizer) -> None:
     together = _pictures(personalizer, replace(REQUEST, seeds=(5, 8)))
     alone = _pictures(personalizer, replace(REQUEST, seeds=(8,)))

@@ -13,8 +13,10 @@ from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, Sched
 
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.samplers import SAMPLERS, with_sampler
 from mmdiff_core.conditioning import build_condition
 from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.errors import SettingsError
 from mmdiff_core.sampling import SampleSettings, expected_clean, guide, sample
 from mmdiff_core.types import Condition
 from tests import tiny
@@ -153,3 +155,39 @@ def test_recorder_is_sealed_between_steps(backbone: Backbone) -> None:
     recorder.add(None)  # a late replay
     assert recorder.layers == ()
     assert last.maps is not None
+
+
+@pytest.mark.parametrize("flow", [False, True], ids=["diffusion", "flow"])
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_every_sampler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
+    """Of a network that knows them, so that its prediction is exact at every step."""
+    options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
+    scheduler = with_sampler(DPMSolverMultistepScheduler(**options), name)
+    scheduler.set_timesteps(5)
+    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latents, generator = noise, torch.Generator().manual_seed(1)
+    for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
+        if flow:
+            prediction = (latents - clean) / sigma
+        else:
+            kept = scheduler.alphas_cumprod[timestep]
+            prediction = (latents - kept.sqrt() * clean) / (1 - kept).sqrt()
+        more = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
+        latents = scheduler.step(prediction, timestep, latents, **more).prev_sample
+    assert torch.allclose(latents, clean, atol=2e-3)
+
+
+def test_no_sampler_is_the_models_own_and_an_unknown_one_is_refused() -> None:
+    own = EulerDiscreteScheduler()
+    assert with_sampler(own, None) is own
+    with pytest.raises(SettingsError, match=r"choose one of dpm\+\+"):
+        with_sampler(own, "magic")
+
+
+def test_the_sampler_of_the_settings_is_the_one_that_runs(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat")
+    ends = {}
+    for name in (None, "ddim", "unipc"):
+        *_, last = sample(backbone, condition, condition, replace(SETTINGS, sampler=name))
+        ends[name] = last.latents
+    assert not torch.equal(ends["ddim"], ends["unipc"])

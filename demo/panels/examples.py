@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.examples import EXAMPLES, Example
 from demo.files import data_url
+from demo.panels import QUIET
 from demo.panels.compose import ComposePanel
 from demo.panels.subject import Update
 from demo.texts import text
@@ -15,9 +16,12 @@ from demo.texts import text
 _ON_LOAD = """
 element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-example]");
-  if (card) trigger("pick", { index: Number(card.dataset.example) });
+  if (!card) return;
+  document.dispatchEvent(new CustomEvent("mmdiff-example"));
+  trigger("pick", { index: Number(card.dataset.example) });
 });
 """
+_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # heard by the guide
 
 
 class ExamplePanel:
@@ -30,8 +34,9 @@ class ExamplePanel:
     def render(self) -> None:
         """Make the component inside the current layout."""
         cards = "".join(_card(number, example) for number, example in enumerate(self.examples))
+        gr.HTML(text("examples_head"), elem_classes="section", apply_default_css=False)
         self.row = gr.HTML(
-            f'<h2>{text("examples")}</h2><div class="examples">{cards}</div>',
+            f'<div class="examples">{cards}</div>',
             js_on_load=_ON_LOAD,
             apply_default_css=False,
             elem_id="examples",
@@ -47,7 +52,7 @@ class ExamplePanel:
             queue=False,
             show_progress_on=self.compose.galleries(),
             api_visibility="private",
-        )
+        ).then(None, js=_FILLED, **QUIET)
 
     def _pick(self, event: gr.EventData) -> Update:
         return self.compose.fill(self.examples[int(event.index)].filling())

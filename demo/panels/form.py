@@ -140,6 +140,8 @@ class FormPanel:
             "height": settings.height,
             "negative_prompt": settings.negative_prompt,
             "parts": settings.parts,
+            "sampler": settings.sampler,
+            "binding": settings.bound,
             "seed": settings.seed,
             "fresh": settings.fresh,
         }

@@ -18,6 +18,8 @@ from demo.limits import limits_of
 from demo.panels import QUIET
 from demo.panels.numbers import dial, is_number, within
 from demo.texts import text
+from mmdiff_core.backbones.registry import available_models
+from mmdiff_core.backbones.samplers import SAMPLERS
 from mmdiff_core.types import ALL_PARTS, Parts
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 Update = dict[Component, Any]
 PARTS = tuple(asdict(ALL_PARTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
+OWN = "own"  # the model's own sampler, None in a request
+FEW_STEPS_SAMPLER = "unipc"  # with 10 steps of Toybox as near to 60 as DPM++ comes with 15
+SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
 
 
 def random_seed() -> int:
@@ -53,6 +58,7 @@ class SettingsPanel:
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
                 gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
+                gr.HTML(model_menu(), elem_id="models", elem_classes="section", apply_default_css=False)
 
     def _render_seeds(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -81,6 +87,13 @@ class SettingsPanel:
                 self.guidance = dial(
                     text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
+            self.sampler = gr.Radio(
+                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in SAMPLERS)],
+                value=OWN,
+                label=text("sampler"),
+                info=text("sampler_info"),
+                elem_id="sampler",
+            )
             self.negative_prompt = gr.Textbox(
                 label=text("avoid"),
                 placeholder="blurry, dark",
@@ -95,6 +108,7 @@ class SettingsPanel:
             self.start_step = dial(
                 text("delay"), self.defaults.start_step, 0, MOST_STEPS // 2, 1, "start-step", info=text("delay_info")
             )
+            self.bound = dial(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
             self.parts = gr.CheckboxGroup(
                 [(text(f"part_{name}"), name) for name in PARTS],
                 value=list(PARTS),
@@ -119,13 +133,13 @@ class SettingsPanel:
         self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.input(lambda: False, None, self.fresh, **QUIET)
         for key, button in self.presets.items():
-            button.click(partial(self._preset, PRESETS[key]), None, [self.steps, self.start_step], **QUIET)
+            button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
         """Every component that holds what the person gave."""
         numbers = (self.pictures, self.steps, self.seed, self.fresh, self.guidance, self.start_step)
-        return (*numbers, self.width, self.height, self.negative_prompt, self.parts)
+        return (*numbers, self.width, self.height, self.negative_prompt, self.sampler, self.bound, self.parts)
 
     def read(self, values: Mapping[Component, Any]) -> Settings:
         """The settings as they stand."""
@@ -140,6 +154,8 @@ class SettingsPanel:
             height=values[self.height],
             negative_prompt=(values[self.negative_prompt] or "").strip(),
             parts=Parts(**{name: name in chosen for name in PARTS}),
+            sampler=None if values[self.sampler] == OWN else values[self.sampler],
+            binding=values[self.bound],
         )
 
     def restore(self, record: Mapping[str, Any]) -> Update:
@@ -153,6 +169,8 @@ class SettingsPanel:
             update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]
+        if "sampler" in record and record["sampler"] in (None, OWN, *SAMPLERS):
+            update[self.sampler] = record["sampler"] or OWN
         parts = record.get("parts")
         if isinstance(parts, dict):
             update[self.parts] = [name for name in PARTS if parts.get(name, True)]
@@ -170,12 +188,28 @@ class SettingsPanel:
             "start_step": self.start_step,
             "width": self.width,
             "height": self.height,
+            "binding": self.bound,
         }
 
-    def _preset(self, share: float) -> tuple[int, int]:
-        """Steps and delay in the model's own proportion."""
+    def _preset(self, key: str) -> tuple[int, int, str]:
+        """Steps and delay in the model's own proportion, and the sampler that suits them."""
+        share = PRESETS[key]
+        sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
-        return steps, round(self.defaults.start_step * share)
+        return steps, round(self.defaults.start_step * share), sampler
+
+
+def model_menu() -> str:
+    """HTML: the models that could be loaded instead, each with the command that starts or gets it.
+
+    One model is loaded for everybody on the page, so it is chosen where the app is started.
+    """
+    lines = []
+    for model in available_models():
+        flag = "--model" if model.complete else "--base"
+        todo = f"python app.py {flag} {model.key}" if model.present else model.how_to_get
+        lines.append(f"<li>{escape(model.title)}<br><code>{escape(todo)}</code></li>")
+    return f"<details><summary>{text('models_here')}</summary><ul class='models'>{''.join(lines)}</ul></details>"
 
 
 def about_model(personalizer: Personalizer) -> str:

@@ -45,6 +45,7 @@ class SubjectCard:
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
+                _quiet_button("draw", f"draw-{number}", "quiet")  # its script is the cut-out dialog's
                 self.die = _quiet_button("new_toy", f"die-{number}", "quiet die")
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
@@ -111,6 +112,10 @@ class SubjectCard:
             update |= {self.choices: {p: c for p, c in zip(photos or (), choices, strict=False) if isinstance(p, str)}}
         return update
 
+    def show_photos(self, photos: Photos) -> Update:
+        """Put photos into the card, and nothing else."""
+        return {self.photos: list(photos), self.seen: self._prepared(photos)}
+
     def show(self, visible: bool) -> Update:
         """Show or hide the card."""
         return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
@@ -133,7 +138,7 @@ class SubjectCard:
         return self._prepared([path for path, _ in photos or ()])
 
     def _prepared(self, photos: Photos) -> str:
-        shown = prepared(photos, self.side)
+        shown = prepared(photos, self.side, self.slot)
         return f'<p class="seen-strip"><span>{text("seen")}</span>{shown}</p>' if shown else ""
 
 

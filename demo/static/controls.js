@@ -12,13 +12,19 @@ function look() {
 }
 
 function drawSentence(shown) {
-  const words = shown.sentence.map(({ text, subject }) => {
-    if (subject === null) return document.createTextNode(text);
+  const recorded = groupsOf(shown, "words")[0]?.subjects ?? 0;
+  const words = shown.sentence.map(({ text, subject, word }) => {
+    if (subject === null) return word < recorded ? wordButton(text, word) : document.createTextNode(text);
     const mark = make("mark", { "data-subject": subject }, text);
     mark.style.setProperty("--subject", shown.subjects[subject].colour);
     return mark;
   });
   find(".sentence").replaceChildren(...words);
+}
+
+function wordButton(text, word) {
+  const pressed = String(word === view.word);
+  return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: WORD_HELP }, text);
 }
 
 function drawSubjects(shown) {
@@ -35,19 +41,39 @@ function drawSubjects(shown) {
 const allLabel = (shown) => (shown.subjects.some((_, i) => view.hidden.has(i)) ? "Show all" : "Hide all");
 
 function drawSizes(shown) {
-  const groups = groupsOf(shown, kindOf(shown));
-  const names = groups.map((group) => [sizeName(group), `${sizeName(group)} (${layerCount(group)})`]);
-  const options = [["", "All, averaged"], ...names].map(([value, text]) => make("option", { value }, text));
-  find(".sizes").replaceChildren(...options);
-  find(".sizes").value = sizeOf(shown) ?? "";
+  const groups = groupsOf(shown, lookedAt(shown));
+  const sizes = Map.groupBy(groups, sizeName);
+  const bySize = [...sizes].map(([size, own]) => [size, `${size} (${layerCount(own)})`]);
+  const byLayer = groups.filter(({ layer }) => layer).map((group) => [group.layer, `${sizeName(group)}, ${layerName(group)}`]);
+  fillMenu(".sizes", [["", "All, averaged"], ...bySize, ...byLayer], sizeOf(shown) ?? "");
+  const heads = groups.find(({ layer }) => layer && layer === sizeOf(shown))?.heads ?? 0;
+  const each = Array.from({ length: heads }, (_, head) => [String(head), `Head ${head + 1} of ${heads}`]);
+  fillMenu(".heads", [["", "All, averaged"], ...each], String(headOf(shown) ?? ""));
+  find(".heads").disabled = !heads;
+  find(".heads").title = heads ? "" : "Choose a single layer first: heads of different layers have nothing to do with each other.";
 }
 
-const layerCount = ({ layers }) => (layers === 1 ? "1 layer" : `${layers} layers`);
+function fillMenu(selector, entries, value) {
+  find(selector).replaceChildren(...entries.map(([name, text]) => make("option", { value: name }, text)));
+  find(selector).value = value;
+}
+
+function layerCount(groups) {
+  const layers = groups.reduce((sum, group) => sum + group.layers, 0);
+  return layers === 1 ? "1 layer" : `${layers} layers`;
+}
+
+/** "down 1.0" for down_blocks.1.attentions.0.transformer_blocks.0.attn2; deeper blocks add their number. */
+function layerName({ layer }) {
+  const [block, attention, inner] = layer.split(/\.?(?:attentions|transformer_blocks|attn2)\.?/);
+  const name = block.replace(/_blocks?\.?/, " ").trim();
+  return `${name}${/\d$/.test(name) ? "." : " "}${attention ?? ""}${inner && inner !== "0" ? `, block ${inner}` : ""}`.trim();
+}
 
 function drawControls(shown) {
   const kind = kindOf(shown);
   for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === kind;
-  find(".kind-help").textContent = KINDS[kind];
+  find(".kind-help").textContent = wordOf(shown) ? WORD_HELP : KINDS[kind];
   const slider = find(".step");
   slider.max = shown.maps.steps;
   slider.disabled = find(".play").disabled = isLive();
@@ -87,23 +113,26 @@ function readoutText(shown, layers) {
 }
 
 function toggleSubject(subject) {
+  if (view.word !== null) return (view.word = null);
   view.solo = null;
   if (!view.hidden.delete(subject)) view.hidden.add(subject);
 }
 
 function toggleAll() {
+  view.word = null;
   const some = view.hidden.size > 0;
   view.hidden = new Set(some ? [] : shot().subjects.keys());
 }
 
 element.addEventListener("input", (event) => {
-  if (event.target.matches(".kinds input")) view.kind = event.target.value;
+  if (event.target.matches(".kinds input")) Object.assign(view, { kind: event.target.value, word: null });
   if (event.target.matches(".sizes")) view.size = event.target.value;
+  if (event.target.matches(".heads")) view.head = event.target.value;
   if (event.target.matches(".step")) {
     stopPlaying();
     view.step = Number(event.target.value);
   }
-  if (event.target.matches(".layouts input")) return draw();
+  if (event.target.matches(".layouts input, .kinds input")) return draw();
   drawMaps();
 });
 

@@ -1,8 +1,9 @@
 // Arithmetic on maps of attention: pure functions, nothing kept.
 //
 // A map is {h, w, values}: Float32Array of h*w attention weights, row by row.
-// A packed group holds the maps of all layers of one size at K steps for S subjects: {h, w, layers, steps, data,
-// ranges}; data is K*S*h*w bytes in base64, ranges K*S pairs of float32: what bytes 0 and 255 of a map stand for.
+// A packed group holds the maps of one layer with its H heads, or of all layers of one size averaged (layer "", heads 1),
+// at K steps for S subjects: {h, w, layer, layers, heads, steps, data, ranges}; data is K*S*H*h*w bytes in base64,
+// ranges K*S*H pairs of float32: what bytes 0 and 255 of a map stand for.
 
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -12,13 +13,15 @@ function bytesOf(base64) {
 function unpackGroup(packed) {
   const bytes = bytesOf(packed.data);
   const ranges = new Float32Array(bytesOf(packed.ranges).buffer);
-  return { ...packed, bytes, ranges, subjects: ranges.length / 2 / packed.steps.length };
+  return { ...packed, bytes, ranges, subjects: ranges.length / 2 / packed.steps.length / packed.heads };
 }
 
-/** The mean of one subject's maps of an unpacked group at the steps wanted; null where it has none of them. */
-function meanOfGroup(group, subject, isWanted) {
-  const { h, w, bytes, ranges, subjects } = group;
-  const places = group.steps.map((step, k) => (isWanted(step) ? k * subjects + subject : -1)).filter((at) => at >= 0);
+/** The mean of one subject's maps of an unpacked group at the steps and heads wanted; null where it has none of them. */
+function meanOfGroup(group, subject, isWanted, isHead = () => true) {
+  const { h, w, bytes, ranges, subjects, heads } = group;
+  const chosen = Array.from({ length: heads }, (_, head) => head).filter(isHead);
+  const steps = group.steps.map((step, k) => (isWanted(step) ? k * subjects + subject : -1)).filter((at) => at >= 0);
+  const places = steps.flatMap((at) => chosen.map((head) => at * heads + head));
   if (!places.length) return null;
   const values = new Float32Array(h * w);
   for (const at of places) {

@@ -52,5 +52,4 @@ function drawKeep(shown) {
   find(".facts").textContent = shown.facts ?? "";
   if (isLive()) return;
   Object.assign(find(".save"), { href: sourceOf(shown.image), download: shown.file });
-  find('[data-copy="shell"]').hidden = !shown.shell;
 }

@@ -5,7 +5,8 @@
 //   props.live   shot with its `run` and a `progress` {text, done}, or null when nothing runs; without `image` as
 //                long as it waits
 // A shot is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all
-// lists count the shot's subjects; maps is {steps, streams: {kind: [packed group]}}, see heatmap.js.
+// lists count the shot's subjects; maps is {steps, streams: {kind: [packed group]}}, see heatmap.js;
+// of the kind "words" the prompt's other words stand in the place of the subjects: a sentence's `word`.
 // A finished one has also {name, file, facts, strip: {image, w, h}, bindings: {kind: {...}}, python, shell}.
 
 const KINDS = {
@@ -18,7 +19,11 @@ const ALL = null; // of steps or sizes: their mean
 
 const find = (selector) => element.querySelector(selector);
 // `kind` is null as long as nobody chose one; `step` counts from 1, 0 stands for all steps.
-const view = { run: null, shelf: [], chosen: 0, hidden: new Set(), solo: null, kind: null, step: 0, size: "", peek: false };
+const view = { run: null, shelf: [], chosen: 0, hidden: new Set(), solo: null, kind: null, step: 0, size: "", head: "", word: null, peek: false };
+// `size` is that of layers, or one layer's path; `head` counts from 0 as text, "" stands for all; `word` is one of the
+// prompt that no subject owns, whose map is looked at instead of the subjects'.
+const WORD_COLOUR = "#2dd4bf";
+const WORD_HELP = "Where the model reads this word of the prompt.";
 
 const isLive = () => Boolean(props.live) && view.chosen === -1;
 const shot = () => (isLive() ? props.live : view.shelf[view.chosen]) || null;
@@ -45,14 +50,15 @@ function unpackedOf(packed) {
 /** The groups of one kind of map, one per size of layer; none where the kind was not recorded. */
 const groupsOf = (shown, kind) => unpackedOf(shown.maps).groups[kind] ?? [];
 
-/** One subject's map of a kind at a step counted from 0, or ALL; of the layers of one size, or ALL; null if missing. */
-function mapAt(shown, subject, kind, step, size) {
+/** One subject's map of a kind at a step counted from 0, of layers of one size or of one layer, and of one head; each may
+ *  be ALL; null if missing. */
+function mapAt(shown, subject, kind, step, size, head = ALL) {
   const { maps } = unpackedOf(shown.maps);
-  const key = [subject, kind, step, size].join();
+  const key = [subject, kind, step, size, head].join();
   if (!maps.has(key)) {
-    const groups = groupsOf(shown, kind).filter((group) => size === ALL || sizeName(group) === size);
+    const groups = groupsOf(shown, kind).filter((group) => [ALL, sizeName(group), group.layer].includes(size));
     const parts = groups.map((group) => ({
-      map: meanOfGroup(group, subject, (at) => step === ALL || at === step),
+      map: meanOfGroup(group, subject, (at) => step === ALL || at === step, (at) => head === ALL || at === head),
       weight: group.layers,
     }));
     maps.set(key, weightedMean(parts.filter(({ map }) => map)));
@@ -69,18 +75,36 @@ function kindOf(shown) {
   return PREFERRED.find(clear) ?? PREFERRED[0];
 }
 
-/** The size of layers that is shown: the chosen one where the picture has it. */
+/** The kind whose groups are looked at: of the subjects, or of a word. */
+const lookedAt = (shown) => (wordOf(shown) ? "words" : kindOf(shown));
+
+/** The size of layers or the layer that is shown: the chosen one where the picture has it. */
 function sizeOf(shown) {
-  return groupsOf(shown, kindOf(shown)).some((group) => sizeName(group) === view.size) ? view.size : ALL;
+  const known = groupsOf(shown, lookedAt(shown)).some((group) => [sizeName(group), group.layer].includes(view.size));
+  return view.size && known ? view.size : ALL;
 }
+
+/** The chosen head of the chosen layer; ALL where no layer is chosen. */
+function headOf(shown) {
+  const layer = groupsOf(shown, lookedAt(shown)).find((group) => group.layer && group.layer === view.size);
+  return layer && view.head !== "" && Number(view.head) < layer.heads ? Number(view.head) : ALL;
+}
+
+/** The chosen word of the prompt that no subject owns: {text, word}; undefined where none is chosen. */
+const wordOf = (shown) => shown.sentence.find(({ word }) => word !== undefined && word === view.word);
 
 /** The chosen map of one subject. */
 function mapOf(shown, subject) {
   const step = view.step && !isLive() ? view.step - 1 : ALL;
-  return mapAt(shown, subject, kindOf(shown), step, sizeOf(shown));
+  return mapAt(shown, subject, lookedAt(shown), step, sizeOf(shown), headOf(shown));
 }
 
 function visibleLayers(shown) {
+  const word = wordOf(shown);
+  if (word) {
+    const map = mapOf(shown, word.word);
+    return map ? [{ name: word.text, colour: WORD_COLOUR, subject: word.word, map }] : [];
+  }
   return shown.subjects
     .map(({ name, colour }, i) => ({ name, colour, subject: i }))
     .filter(({ subject }) => (view.solo === null ? !view.hidden.has(subject) : view.solo === subject))

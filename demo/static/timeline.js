@@ -11,11 +11,18 @@ function framedSteps(count) {
   return Array.from({ length: frames }, (_, i) => Math.round(((i + 1) * count) / frames) - 1);
 }
 
+/** Whose maps the strip shows: [{name, colour, subject}]. */
+function filmSubjects(shown) {
+  const word = wordOf(shown);
+  if (word) return [{ name: word.text, colour: WORD_COLOUR, subject: word.word }];
+  return shown.subjects.map(({ name, colour }, subject) => ({ name, colour, subject }));
+}
+
 /** One scale for all steps of a subject, so that its map is seen to grow: {subject, lo, hi, maps}. */
 function filmRows(shown, steps) {
-  const [kind, size] = [kindOf(shown), sizeOf(shown)];
-  return shown.subjects.map(({ colour }, subject) => {
-    const maps = steps.map((step) => mapAt(shown, subject, kind, step, size));
+  const [kind, size, head] = [lookedAt(shown), sizeOf(shown), headOf(shown)];
+  return filmSubjects(shown).map(({ colour, subject }) => {
+    const maps = steps.map((step) => mapAt(shown, subject, kind, step, size, head));
     const ranges = maps.filter(Boolean).map(rangeOf);
     return { colour, maps, lo: Math.min(...ranges.map(({ lo }) => lo)), hi: Math.max(...ranges.map(({ hi }) => hi)) };
   });
@@ -66,7 +73,7 @@ function previewsOf(shown) {
 function drawTimeline(shown) {
   find(".timeline").hidden = isLive() || shown.maps.steps < 2;
   if (find(".timeline").hidden) return;
-  const key = [shown.name, kindOf(shown), sizeOf(shown), look().palette].join();
+  const key = [shown.name, lookedAt(shown), view.word, sizeOf(shown), headOf(shown), look().palette].join();
   if (key !== film.key) {
     film.key = key;
     const steps = framedSteps(shown.maps.steps);
@@ -81,7 +88,7 @@ function drawTimeline(shown) {
 }
 
 function drawStripNames(shown, cell) {
-  const names = ["preview", ...shown.subjects.map(({ name }) => name)].map((name) => {
+  const names = ["preview", ...filmSubjects(shown).map(({ name }) => name)].map((name) => {
     const label = make("span", {}, name);
     label.style.height = `${cell.h}px`;
     return label;

@@ -81,7 +81,7 @@ function draw() {
 
 function follow(run) {
   stopPlaying();
-  Object.assign(view, { followed: run, chosen: -1, step: 0, hidden: new Set() });
+  Object.assign(view, { followed: run, chosen: -1, step: 0, hidden: new Set(), word: null });
 }
 
 function receive() {
@@ -105,14 +105,15 @@ function receive() {
 
 function choose(index) {
   stopPlaying();
-  Object.assign(view, { chosen: index, solo: null });
+  Object.assign(view, { chosen: index, solo: null, word: null });
 }
 
-// Selector of a button -> what it does; the first three change what is drawn.
+// Selector of a button -> what it does; the first four change what is drawn.
 const ACTIONS = [
   ["[data-index]", (button) => choose(Number(button.dataset.index))],
   [".chip[data-subject]", (button) => toggleSubject(Number(button.dataset.subject))],
   [".chip.all", toggleAll],
+  [".other-word", (button) => (view.word = view.word === Number(button.dataset.word) ? null : Number(button.dataset.word))],
   [".film", (button) => (stopPlaying(), goTo(Number(button.dataset.step)))],
   [".play", togglePlaying],
   [".apply", applyAdvice],
@@ -127,8 +128,8 @@ element.addEventListener("click", (event) => {
   const place = ACTIONS.findIndex(([selector]) => button?.matches(selector));
   if (place < 0) return;
   ACTIONS[place][1](button);
-  if (place > 2) return;
-  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-index="${button.dataset.index}"]`];
+  if (place > 3) return;
+  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-index="${button.dataset.index}"]`, `.other-word[data-word="${button.dataset.word}"]`];
   draw();
   find(again.find((selector) => button.matches(selector)) ?? "none")?.focus();
 });

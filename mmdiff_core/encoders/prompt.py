@@ -142,6 +142,22 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Wo
     return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))
 
 
+def other_words(prompt: str, words: Sequence[Word]) -> tuple[Word, ...]:
+    """The words of a prompt without triggers that no subject owns; their ``subject`` is -1."""
+    owned = [(word.start, word.end) for word in words]
+    spans = [match.span() for match in _WORD.finditer(prompt)]
+    return tuple(Word(-1, prompt[a:b], a, b) for a, b in spans if not _overlaps((a, b), owned))
+
+
+def word_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word]) -> dict[Word, int]:
+    """The last token of each word; words beyond the tokenizer's limit are left out."""
+    encoded = tokenizer(
+        prompt, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
+    )  # fmt: skip
+    places = ((word, _last_token(encoded["offset_mapping"], word)) for word in words)
+    return {word: place for word, place in places if place is not None}
+
+
 def _last_token(offsets: Sequence[Span], word: Word) -> int | None:
     """The last token that covers the word's last character; special tokens cover none."""
     covering = [i for i, (start, end) in enumerate(offsets) if start < word.end <= end]

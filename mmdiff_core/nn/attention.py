@@ -108,13 +108,16 @@ def attention_maps(
 
     ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
-    output. What a row has no word or token for, is zero.
+    output; ``words`` is ``text`` of the prompt's other words. What a row has no word or token for, is zero.
     """
     recording = watch.recording
     maps: dict[Stream, Tensor] = {}
     with torch.autocast(query.device.type, enabled=False):
         if "text" in recording.streams:
             maps["text"] = word_maps(query, text, watch.words)
+        if recording.tokens:
+            others = torch.tensor(recording.tokens, device=watch.words.device)
+            maps["words"] = word_maps(query, text, others.expand(len(query), -1))
         if "image" in recording.streams or "influence" in recording.streams:
             softmax = image_softmax(query, image, watch.owners.shape[0])  # (B, H, L, K)
             softmax = softmax if gate is None else softmax * gate.total

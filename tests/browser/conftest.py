@@ -59,9 +59,12 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
     """Opens pages of their own session; every one must stay on this machine and without errors."""
     contexts, complaints = [], []
 
-    def open_one(theme: str = "light", **options: object) -> playwright.Page:
+    def open_one(theme: str = "light", guided: bool = False, **options: object) -> playwright.Page:
+        """``guided``: as on a first visit."""
         context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
         contexts.append(context)
+        if not guided:
+            context.add_init_script("localStorage.setItem('mmdiff-studio-guided', 'yes')")
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))

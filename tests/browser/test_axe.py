@@ -46,3 +46,24 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     open_settings(page)
     page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
     assert _violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_of_ours_on_the_other_tabs(open_page: Open, theme: str) -> None:
+    page = open_page(theme)
+    for tab in page.get_by_role("tab").all()[1:]:
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+        assert _violations(page) == [], tab.inner_text()
+
+
+def test_axe_finds_nothing_of_ours_in_the_cut_out_dialog_and_the_guide(open_page: Open) -> None:
+    page = open_page(guided=True)
+    page.locator(".example").first.click()
+    expect(page.locator("#result .guide")).to_be_visible()
+    expect(page.locator("#generate")).to_be_visible()
+    page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
+    assert _violations(page) == []
+    page.locator("#seen-1 [data-cut]").first.click()
+    expect(page.locator("#cutout dialog")).to_be_visible()
+    assert _violations(page) == []

@@ -66,6 +66,48 @@ def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
     assert float(read) == pytest.approx(100 * expected[row, column], abs=0.3)
 
 
+def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
+    page, requests = inspected, []
+    page.on("request", lambda request: requests.append(request.url))
+    subjects = overlay(page)
+    words = page.locator("#result .sentence .other-word")
+    expect(words).to_have_text(["a", "next", "to", "a", "on", "the", "beach"])
+    words.last.click()
+    expect(words.last).to_have_attribute("aria-pressed", "true")
+    expect(words.last).to_be_focused()
+    expect(page.locator("#result .scales b")).to_have_text(["beach"])
+    expect(page.locator("#result .strip-names span")).to_have_text(["preview", "beach"])
+    assert overlay(page) != subjects
+    box = page.locator("#result .frame").bounding_box()
+    page.locator("#result .frame").hover(position={"x": 0.92 * box["width"], "y": 0.5 * box["height"]})
+    expect(page.locator("#result .readout")).to_contain_text("beach 30.0 %")  # of seven bands the last one
+    words.last.click()
+    page.mouse.move(0, 0)
+    assert overlay(page) == subjects
+    assert requests == []
+
+
+def test_a_layer_and_a_head_can_be_looked_at_alone(inspected: Page) -> None:
+    page = inspected
+    page.locator("#result .look > summary").click()
+    heads = page.locator("#result .heads")
+    expect(heads).to_be_disabled()
+    box = page.locator("#result .frame").bounding_box()
+    spot = {"x": 0.25 * box["width"], "y": 0.6 * box["height"]}
+
+    def cat() -> float:
+        page.locator("#result .frame").hover(position=spot)
+        return float(page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0])
+
+    both = cat()
+    page.locator("#result .sizes").select_option(label="32 × 32, mid")
+    expect(heads).to_be_enabled()
+    heads.select_option(label="Head 1 of 2")
+    assert cat() == pytest.approx(1.5 * both, abs=0.5)
+    heads.select_option(label="Head 2 of 2")
+    assert cat() == pytest.approx(0.5 * both, abs=0.5)
+
+
 def test_a_frame_of_the_film_is_a_step(inspected: Page) -> None:
     page = inspected
     films = page.locator("#result .film")
@@ -200,6 +242,29 @@ def test_a_saved_picture_restores_what_made_it(open_page: Open, tmp_path: Path) 
         page.locator("#open-picture").click()
     chooser.value.set_files(_saved(tmp_path / "fox.png"))
     _expect_restored(page)
+
+
+def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path: Path) -> None:
+    """Save on one page, restore on another, and what is made there is the same picture."""
+    one = open_page()
+    fill_example(one)
+    one.locator("#settings button").first.click()
+    one.locator("#few-steps").click()
+    expect(one.locator("#steps input[type=number]")).to_have_value("3")
+    generate(one)
+    with one.expect_download() as download:
+        one.locator("#result .save").click()
+    download.value.save_as(tmp_path / "first.png")
+
+    two = open_page()
+    fill_example(two)
+    _drop(two, "#result", tmp_path / "first.png")
+    expect(two.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    generate(two)
+    with two.expect_download() as download:
+        two.locator("#result .save").click()
+    download.value.save_as(tmp_path / "second.png")
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
 
 
 def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: Path) -> None:

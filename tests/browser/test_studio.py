@@ -51,6 +51,28 @@ def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: Stan
     assert download.value.suggested_filename.endswith("-heatmap.png")
 
 
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options: dict[str, object]) -> None:
+    """An example fills the page, makes the picture, and a note points at the heatmap; the next example only fills."""
+    page = open_page(guided=True, **options)
+    page.locator(".example").first.click()
+    note = page.locator("#result .guide")
+    expect(note).to_be_visible()
+    expect(note).to_contain_text("This is the heatmap")
+    expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
+    heatmap = page.locator("#result .frame").bounding_box()
+    assert note.bounding_box()["y"] >= heatmap["y"] + heatmap["height"] - 1
+    note.get_by_role("button").click()
+    expect(note).to_have_count(0)
+
+    runs = len(model.log)
+    fill_example(page, 1)
+    expect(page.locator("#name-1 input")).to_have_value("dog")
+    page.reload()
+    fill_example(page)
+    assert len(model.log) == runs
+
+
 def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
@@ -196,3 +218,18 @@ def test_a_phone_shows_one_column(open_page: Open, theme: str) -> None:
     assert right["x"] + right["width"] <= 390
     picture, canvas = page.locator("#result .picture").bounding_box(), page.locator("#result .overlay").bounding_box()
     assert picture == canvas
+
+
+def test_about_shows_the_shapes_of_ones_own_picture(open_page: Open) -> None:
+    one, two = open_page(), open_page(**PHONE)
+    fill_example(one)
+    generate(one)
+    for page in (one, two):
+        page.get_by_role("tab", name="About").click()
+    expect(one.locator(".about [data-fact=prompt]")).to_have_text("a cat next to a robot on the beach")
+    expect(one.locator(".about [data-fact=photos]")).to_have_text("3 + 3 = 6 × 3 × 64 × 64")
+    expect(one.locator(".about [data-rows=layers] tr")).to_have_count(1)
+    expect(one.locator(".about [data-when=idle]")).to_be_hidden()
+    expect(two.locator(".about [data-when=idle]")).to_be_visible()  # somebody else made none
+    expect(two.locator(".about [data-fact=no_kinds]")).to_contain_text("owl")
+    assert two.evaluate("document.documentElement.scrollWidth") == 390

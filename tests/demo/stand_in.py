@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo.guests import Page
 from demo.service import Service
 from demo.ui import build_ui, launch_options
+from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
-from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt import find_words, other_words
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.planning import describe_choices
@@ -56,6 +57,15 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Of a real plan's those that the page reads."""
+
+    steps: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the page reads of a real plan."""
 
@@ -67,9 +77,15 @@ class Plan:
     size: tuple[int, int]
 
     @property
-    def numbers(self) -> Plan:
-        """Where a real plan has the numbers that were decided."""
-        return self
+    def numbers(self) -> Numbers:
+        """As the real plan has them."""
+        return Numbers(self.steps, *self.size)
+
+    @property
+    def others(self) -> tuple[Word, ...]:
+        """The words that no subject owns, where they are to be recorded."""
+        recording = self.request.recording
+        return other_words(self.prompt, self.words) if recording and recording.words else ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,24 @@ class StandIn:
         self.held_at = None
         self.go.set()
 
+    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+        """Sizes of nothing, in the layout of the real ones."""
+        width, height = picture or self.sizes.default
+        size = (height // 8, width // 8)
+        return Anatomy(
+            picture=(width, height),
+            latents=(4, *size),
+            photo_side=64,
+            patches=16,
+            patch_width=32,
+            cls_width=24,
+            text_tokens=20,
+            text_width=48,
+            groups=(LayerGroup(size, 2, 1),),
+            adapter=AdapterAnatomy(4, 2, 8, True, True, True),
+            parameters={"unet": 3_000_000, "vae": 0, "text": 0, "image": 0, "adapter": 500_000},
+        )
+
     def validate(self, request: GenerateRequest) -> Plan:
         """The checks that the page's tests need, with the real prompt reading."""
         prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
@@ -139,7 +173,8 @@ class StandIn:
         self.asked.append(plan.request)
         try:
             for index, seed in enumerate(seeds):
-                maps = AttentionMaps(tuple(word.text for word in plan.words)) if plan.words else None
+                subjects, others = (tuple(word.text for word in words) for words in (plan.words, plan.others))
+                maps = AttentionMaps(subjects, others=others) if subjects else None
                 for number in range(1, plan.steps + 1):
                     time.sleep(self.pause)
                     if self.held_at in ((index + 1, number, None), (index + 1, number, seed)):
@@ -171,6 +206,7 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         ],
         "parts": asdict(plan.request.parts),
         "binding": plan.request.binding,
+        "sampler": plan.request.sampler,
         "seed": seed,
         "steps": plan.steps,
         "guidance": plan.request.guidance or 3.0,
@@ -212,5 +248,11 @@ def _with_step(maps: AttentionMaps, plan: Plan, seed: int, step: int) -> Attenti
     streams: dict[Stream, torch.Tensor] = {
         stream: blobs.half() * 0.4 for stream in STREAMS if stream == "text" or step >= plan.start_step
     }
+    if plan.others:  # a band each, from the left to the right
+        bands = [(columns * len(plan.others)).floor() == place for place in range(len(plan.others))]
+        streams["words"] = torch.stack([band.expand(h, w) for band in bands]).half() * 0.3
+    if plan.request.recording and plan.request.recording.per_head:
+        unlike = torch.tensor([1.5, 0.5]).half()[:, None, None]  # the second head sees less
+        streams = {stream: values[:, None] * unlike for stream, values in streams.items()}
     record = StepMaps(step, "mid_block", (h, w), streams)
-    return AttentionMaps(maps.subjects, (*maps.records, record))
+    return replace(maps, records=(*maps.records, record))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -44,6 +46,42 @@ def test_attention_returns_the_maps_of_every_step(client: Client, photo: str) ->
     assert [set(step) for step in answer["maps"]] == [{"text"}, *[{"text", "image", "influence"}] * 2]
 
 
+def test_models_tell_what_is_loaded_and_what_could_be(client: Client) -> None:
+    answer = client.predict(api_name="/models")
+    assert answer["loaded"]["name"] == "toybox"
+    assert answer["loaded"]["defaults"]["steps"] == 6
+    assert "cat" in answer["loaded"]["knows"]["nouns"]
+    built_in = answer["available"][0]
+    assert (built_in["name"], built_in["where"], built_in["present"]) == ("toybox", "built-in", True)
+    assert all(model["present"] or model["how_to_get"] for model in answer["available"])
+
+
+def test_photos_may_come_as_urls_of_this_server_and_inside_the_call(client: Client, photo: str) -> None:
+    inside = "data:image/png;base64," + base64.b64encode(Path(photo).read_bytes()).decode()
+    url = f"{client.src}gradio_api/file={_cached(client)}"
+    cat = {"name": "cat", "photos": [inside, url]}
+    pictures = client.predict(prompt="a cat", subjects=[cat], api_name="/generate")
+    assert pictures[0]["settings"]["subjects"] == [{"name": "cat", "strength": 1.0, "photos": 2}]
+
+
+def _cached(client: Client) -> str:
+    """Where the server keeps a photo of a toy, as the URL in its answer tells."""
+    call = httpx.post(f"{client.src}gradio_api/call/toy", json={"data": ["cat", 900_001, 1]})
+    answer = httpx.get(f"{client.src}gradio_api/call/toy/{call.json()['event_id']}").text
+    return json.loads(answer.split("data: ", 1)[1].splitlines()[0])[0][0]["path"]
+
+
+def test_a_program_can_choose_the_sampler_and_switch_parts_off(client: Client, photo: str) -> None:
+    cat = {"name": "cat", "photos": [handle_file(photo)]}
+    asked = {"prompt": "a cat", "subjects": [cat], "api_name": "/generate"}
+    pictures = client.predict(**asked, sampler="unipc", binding=0.5, without=["refiner"])
+    settings = pictures[0]["settings"]
+    assert (settings["sampler"], settings["binding"]) == ("unipc", 0.5)
+    assert [part for part, on in settings["parts"].items() if not on] == ["refiner"]
+    with pytest.raises(AppError, match='no part "magic"'):
+        client.predict(**asked, without=["magic"])
+
+
 def test_toy_returns_photos(client: Client) -> None:
     files = client.predict("robot", seed=900_001, views=2, api_name="/toy")
     assert len(files) == 2
@@ -59,6 +97,9 @@ def test_toy_returns_photos(client: Client) -> None:
         ([{"name": "cat", "photos": []}], "has no photo"),
         ([{"name": "cat", "photos": ["/etc/hostname"]}], "not an uploaded file"),
         ([{"name": "cat", "photos": [{"path": "/etc/hostname"}]}], "not an uploaded file"),
+        ([{"name": "cat", "photos": ["http://example.org/cat.png"]}], "not an uploaded file"),
+        ([{"name": "cat", "photos": ["http://here/gradio_api/file=/etc/hostname"]}], "no longer on the server"),
+        ([{"name": "cat", "photos": ["data:image/png;base64,no!"]}], "cannot be read from its data URL"),
     ],
 )
 def test_faults_come_back_in_one_sentence(client: Client, photo: str, subjects: list[dict], says: str) -> None:

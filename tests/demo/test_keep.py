@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +29,14 @@ def test_the_zip_holds_picture_maps_and_how_to_make_it_again(kept: Kept) -> None
         names = set(packed.namelist())
         assert packed.read("reproduce.sh").startswith(b"python -m mmdiff_core generate")
     assert {"mm-diff-0.png", "mm-diff-0_maps.npz", "settings.json", "figure.pdf", "reproduce.py"} <= names
+
+
+def test_the_zip_brings_the_photos_under_the_names_that_the_program_uses(kept: Kept, photo: str) -> None:
+    with_files = replace(kept, files=((photo,), ("/gone/b.png",)))
+    with zipfile.ZipFile(io.BytesIO(with_files.zipped("text"))) as packed:
+        assert packed.read("a.png") == Path(photo).read_bytes()
+        assert "b.png" not in packed.namelist()
+        assert b"photos('a.png')" in packed.read("reproduce.py")
 
 
 def test_the_animation_has_a_frame_a_step_and_the_picture(kept: Kept) -> None:

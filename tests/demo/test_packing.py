@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,10 +24,11 @@ def _maps() -> AttentionMaps:
 
 
 def _unpacked(group: PackedGroup) -> np.ndarray:
-    """(K, S, h, w), as heatmap.js reads it."""
-    shape = (len(group["steps"]), -1, group["h"], group["w"])
+    """(K, S, H, h, w), or (K, S, h, w) of averages, as heatmap.js reads it."""
+    heads = (group["heads"],) if group["layer"] else ()
+    shape = (len(group["steps"]), -1, *heads, group["h"], group["w"])
     data = np.frombuffer(base64.b64decode(group["data"]), np.uint8).reshape(shape)
-    lo, hi = np.moveaxis(np.frombuffer(base64.b64decode(group["ranges"]), "<f4").reshape(*data.shape[:2], 2), -1, 0)
+    lo, hi = np.moveaxis(np.frombuffer(base64.b64decode(group["ranges"]), "<f4").reshape(*data.shape[:-2], 2), -1, 0)
     return lo[..., None, None] + data * ((hi - lo) / 255)[..., None, None]
 
 
@@ -46,18 +48,42 @@ def test_a_flat_map_can_be_packed() -> None:
 
 def test_layers_of_one_size_are_one_group() -> None:
     maps = _maps()
-    fine, coarse = pack_maps(maps)["streams"]["text"]
+    fine, coarse = pack_maps(maps, most=0)["streams"]["text"]  # too heavy to keep heads apart
     assert [(fine[key], coarse[key]) for key in ("h", "w", "layers")] == [(4, 2), (6, 3), (2, 1)]
     of_a, of_b = (np.stack([maps.at(i, "text", 1, layer) for i in range(2)]) for layer in "ab")
     np.testing.assert_allclose(_unpacked(fine)[1], (of_a + of_b) / 2, atol=1 / 255)
     np.testing.assert_allclose(_unpacked(coarse)[0, 1], maps.at("robot", "text", 0, "c"), atol=1 / 255)
 
 
+def test_light_maps_keep_layers_and_heads_apart() -> None:
+    maps = _maps()
+    groups = pack_maps(maps)["streams"]["text"]
+    assert [(group["layer"], group["layers"], group["heads"]) for group in groups] == [
+        ("a", 1, 1),
+        ("b", 1, 1),
+        ("c", 1, 3),
+    ]
+    np.testing.assert_allclose(_unpacked(groups[2])[1, 0, 2], maps.at("cat", "text", 1, "c", head=2), atol=1 / 255)
+    averaged = AttentionMaps(maps.subjects, tuple(record for record in maps.records if record.layer != "c"))
+    assert len(pack_maps(averaged)["streams"]["text"]) == 1  # without heads there is nothing to keep apart
+
+
+def test_other_words_are_packed_beside_the_subjects() -> None:
+    maps = _maps()
+    records = tuple(
+        replace(record, streams={**record.streams, "words": torch.full((1, *record.size), 0.5).half()})
+        for record in maps.records
+    )
+    packed = pack_maps(AttentionMaps(maps.subjects, records, ("beach",)))
+    assert [group["heads"] for group in packed["streams"]["words"]] == [1, 1, 1]
+    np.testing.assert_allclose(_unpacked(packed["streams"]["words"][0]), 0.5)
+
+
 def test_a_delayed_step_has_no_image_map() -> None:
     maps = _maps()
     packed = pack_maps(maps)
     assert packed["steps"] == 2
-    assert [group["steps"] for group in packed["streams"]["image"]] == [[1], [1]]
+    assert [group["steps"] for group in packed["streams"]["image"]] == [[1], [1], [1]]
     assert set(pack_step(maps, 0)) == {"text"}
     assert len(pack_step(maps, 1)["image"]) == 2
 
@@ -65,7 +91,7 @@ def test_a_delayed_step_has_no_image_map() -> None:
 def test_the_newest_step_alone_counts_as_the_first() -> None:
     packed = pack_maps(_maps(), newest=True)
     assert packed["steps"] == 1
-    assert [group["steps"] for group in packed["streams"]["text"]] == [[0], [0]]
+    assert [group["steps"] for group in packed["streams"]["text"]] == [[0], [0], [0]]
 
 
 def test_nothing_recorded_packs_to_nothing() -> None:

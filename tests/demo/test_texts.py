@@ -36,8 +36,11 @@ def test_every_label_of_the_page_is_known_and_every_known_one_is_used() -> None:
     tables = languages().translations["en"]
     assert used
     assert used <= set(tables)
-    code = "".join(path.read_text(encoding="utf-8") for path in Path(ui.__file__).parent.rglob("*.py"))
-    families = {key for key in ENGLISH if key.startswith(("part_", "photos_")) or "." in key}
-    assert [key for key in ENGLISH if not re.search(rf"[\"'{{]{re.escape(key)}[\"'}}]", code)] == sorted(
-        families, key=list(ENGLISH).index
+    folder = Path(ui.__file__).parent
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (*folder.rglob("*.py"), *(STATIC / f"{name}.html" for name in ("about", "cutout")))
     )
+    families = {key for key in ENGLISH if key.startswith(("part_", "photos_")) or "." in key}
+    plain = [key for key in ENGLISH if key not in families]
+    assert [key for key in plain if not re.search(rf"[\"'{{]{re.escape(key)}[\"'}}]", code)] == []

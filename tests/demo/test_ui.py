@@ -169,6 +169,8 @@ def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Va
         "steps": 9,
         "guidance": 99,  # no good: stays out
         "parts": {"refiner": False},
+        "sampler": "unipc",
+        "binding": 0.4,
         "model": "unknown to the form",
     }
     update = form.restore(record)
@@ -182,7 +184,8 @@ def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Va
     assert update[settings.parts] == ["vision_text", "image_branch", "null_token"]
     assert set(update) <= set(form.targets())
     read = form.read(values | {field: value for field, value in update.items() if field in values})
-    assert read.request().parts.refiner is False
+    request = read.request()
+    assert (request.parts.refiner, request.sampler, request.binding) == (False, "unipc", 0.4)
 
 
 def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:
@@ -195,8 +198,9 @@ def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:
 
 def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation) -> None:
     settings = generation.form.settings
-    assert settings._preset(1.0) == (settings.defaults.steps, settings.defaults.start_step)
-    assert settings._preset(2.0) == (12, 2)
+    assert settings._preset("usual_steps") == (settings.defaults.steps, settings.defaults.start_step, "own")
+    assert settings._preset("many_steps") == (12, 2, "own")
+    assert settings._preset("few_steps") == (3, 0, "unipc")
 
 
 def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -> None:
@@ -217,7 +221,7 @@ def test_a_run_ends_with_every_picture(generation: Generation, values: Values) -
 def test_only_named_endpoints_are_public_and_one_model_runs_at_a_time() -> None:
     functions = build_ui(StandIn()).fns.values()
     public = {fn.api_name: fn for fn in functions if fn.api_visibility == "public"}
-    assert set(public) == {"generate", "attention", "toy"}
+    assert set(public) == {"generate", "attention", "toy", "models"}
     heavy = [fn for fn in functions if fn.concurrency_id == "generation"]
     assert len(heavy) == 4
     assert {fn.concurrency_limit for fn in heavy} == {1}

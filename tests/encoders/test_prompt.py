@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
+from mmdiff_core.encoders.prompt import find_words, other_words, stack_tokens, tokenize, word_tokens
 from mmdiff_core.errors import PromptError
 from tests import tiny
 
@@ -133,3 +133,18 @@ def test_batch_of_prompts_with_different_subjects() -> None:
     batch = stack_tokens([tokenize(tiny.tokenizer(), *find_words(*prompt)) for prompt in prompts])
     assert batch.ids.shape == (3, 77)
     assert torch.equal(batch.words, torch.tensor([[2, 5], [-1, -1], [2, -1]]))
+
+
+def test_other_words_are_those_that_no_subject_owns() -> None:
+    clean, words = find_words("A black cat, tom's dog and a hat", ["black cat", "dog"])
+    others = other_words(clean, words)
+    assert [word.text for word in others] == ["A", "tom's", "and", "a", "hat"]
+    assert all(clean[word.start : word.end] == word.text for word in others)
+
+
+def test_words_beyond_the_limit_have_no_token() -> None:
+    tokenizer = tiny.tokenizer()
+    tokenizer.model_max_length = 5
+    prompt = "a cat on the beach"
+    tokens = word_tokens(tokenizer, prompt, other_words(prompt, ()))
+    assert [(word.text, token) for word, token in tokens.items()] == [("a", 1), ("cat", 2), ("on", 3)]

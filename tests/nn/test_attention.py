@@ -160,6 +160,16 @@ def test_only_what_was_asked_for(weights: LayerWeights) -> None:
         assert list(multimodal_attention(query, text, image, watch).maps) == [stream]
 
 
+def test_other_words_have_maps_of_their_own(weights: LayerWeights) -> None:
+    """As a subject's word has one, in every row."""
+    subjects, query, text = _subjects(), _query(), _text(weights)
+    image = image_key_value(weights, subjects, torch.ones(B, S))
+    maps = multimodal_attention(query, text, image, _watch(subjects, Recording(tokens=(5, 1)))).maps
+    softmax = (query @ text.key.mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)  # (B, L, T)
+    assert torch.allclose(maps["words"], softmax[..., [5, 1]].mT, atol=1e-6)
+    assert torch.allclose(maps["words"][0, 1], maps["text"][0, 0])  # token 1 is a subject's word in the first row
+
+
 def test_unguided_rows_are_blank(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))

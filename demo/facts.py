@@ -1,0 +1,131 @@
+"""What the About page tells: shapes of the loaded model and of a picture, and what the weights know. No prose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from mmdiff_core.anatomy import Anatomy
+from mmdiff_core.toybox.captions import PLACE_WORDS
+from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
+from mmdiff_core.types import STREAMS, Picture, Size
+
+
+class Facts(TypedDict):
+    """What the page's script fills in: texts by name, rows of tables, and which parts are to be seen."""
+
+    facts: dict[str, str]
+    rows: dict[str, list[list[str]]]
+    when: list[str]
+
+
+def run_facts(anatomy: Anatomy, picture: Picture | None, start: int, steps: int) -> Facts:
+    """The diagram.
+
+    Args:
+        anatomy: of the model at the picture's size.
+        picture: the last one; None: nothing was made yet, so one subject with one photo stands for all.
+        start, steps: the model's defaults for delay and steps.
+    """
+    settings: Mapping[str, Any] = {} if picture is None else picture.settings
+    counts = [int(subject["photos"]) for subject in settings.get("subjects", [{"photos": 1}])]
+    photos, subjects = sum(counts), len(counts)
+    steps, start = int(settings.get("steps", steps)), int(settings.get("start_step", start))
+    facts = _seen(anatomy, counts) | {
+        "text": _shape(anatomy.text_tokens, anatomy.text_width),
+        "word": _shape(subjects, anatomy.text_width),
+        "latents": _shape(*anatomy.latents),
+        "steps": str(steps),
+        "delay": str(start),
+        "picture": _shape(*anatomy.picture, 3),
+        "prompt": str(settings.get("prompt", "")),
+        "seed": str(settings.get("seed", "")),
+        "maps": _maps(anatomy, picture, steps, subjects),
+    }
+    keys = 0
+    if anatomy.adapter is not None:
+        keys = photos * anatomy.adapter.tokens
+        facts["s0"] = _shape(photos, anatomy.adapter.tokens, anatomy.text_width)
+        facts["tokens"] = _shape(keys, anatomy.text_width)
+        facts["rank"] = str(anatomy.adapter.rank)
+        keys += anatomy.adapter.null_token
+    rows = [_layer_row(group.size, group.heads, group.layers, anatomy.text_tokens, keys) for group in anatomy.groups]
+    return {"facts": facts, "rows": {"layers": rows}, "when": ["idle" if picture is None else "run"]}
+
+
+def weight_facts(name: str, anatomy: Anatomy, sizes: Size, known: Vocabulary | None) -> Facts:
+    """What is loaded, and what of the rendered world its weights were trained on (None: on the wide world)."""
+    counted = {part: count for part, count in anatomy.parameters.items() if count}
+    fixed = sizes.smallest == sizes.largest
+    facts = {
+        "model": name,
+        "size": _shape(*sizes.default) if fixed else f"{sizes.smallest} – {sizes.largest}",
+        "parameters": " + ".join(f"{part} {count / 1e6:.1f} M" for part, count in counted.items()),
+    }
+    if known is None:
+        return {"facts": facts, "rows": {}, "when": ["world" if anatomy.adapter else "stock"]}
+    facts |= {key: _listed(names) for key, names in _vocabulary(known)}
+    lacking = dict(_vocabulary(known, WHOLE_WORLD))
+    facts |= {f"no_{key}": _listed(names) for key, names in lacking.items()}
+    when = ["toys", *(["fixed"] if fixed else []), *(f"no_{key}" for key, names in lacking.items() if names)]
+    return {"facts": facts, "rows": {}, "when": when}
+
+
+def together(*parts: Facts) -> Facts:
+    """All of them in one."""
+    return {
+        "facts": {key: text for part in parts for key, text in part["facts"].items()},
+        "rows": {key: rows for part in parts for key, rows in part["rows"].items()},
+        "when": [name for part in parts for name in part["when"]],
+    }
+
+
+def _seen(anatomy: Anatomy, counts: Sequence[int]) -> dict[str, str]:
+    """What becomes of the photos before they meet the prompt."""
+    side, photos = anatomy.photo_side, sum(counts)
+    if side is None or anatomy.patches is None:
+        return {}
+    split = f"{' + '.join(map(str, counts))} = " if len(counts) > 1 else ""
+    return {
+        "photos": split + _shape(photos, 3, side, side),
+        "cls": _shape(photos, anatomy.cls_width or 0),
+        "patches": _shape(photos, anatomy.patches, anatomy.patch_width or 0),
+    }
+
+
+def _maps(anatomy: Anatomy, picture: Picture | None, steps: int, subjects: int) -> str:
+    """Steps x layers x kinds x subjects, and how many maps a picture really has."""
+    shape = _shape(steps, anatomy.layers, len(STREAMS), subjects)
+    if picture is None or picture.maps is None:
+        return shape
+    made = sum(len(maps) for record in picture.maps.records for kind, maps in record.streams.items() if kind in STREAMS)
+    return shape if made == steps * anatomy.layers * len(STREAMS) * subjects else f"{shape} → {made}"
+
+
+def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photos: int) -> list[str]:
+    """A group of layers, and the shape of its attention to the words and to the photos."""
+    pixels = size[0] * size[1]
+    return [
+        f"{layers} × ({_shape(*size)})",
+        _shape(heads, pixels, words),
+        _shape(heads, pixels, photos) if photos else "–",
+    ]
+
+
+def _vocabulary(known: Vocabulary, beside: Vocabulary | None = None) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """What is known, or what another vocabulary has beside it, by the names of the page's parts."""
+    for key, names in _lists(known).items():
+        told = names if beside is None else tuple(name for name in _lists(beside)[key] if name not in names)
+        yield key, tuple(PLACE_WORDS[name][0] for name in told) if key == "places" else told
+
+
+def _lists(known: Vocabulary) -> dict[str, tuple[str, ...]]:
+    return {"kinds": known.nouns, "places": known.places, "styles": known.styles, "worn": known.accessories}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _shape(*sizes: int) -> str:
+    return " × ".join(map(str, sizes))

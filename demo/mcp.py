@@ -1,0 +1,24 @@
+"""Whether the endpoints are served as MCP tools, too: GRADIO_MCP_SERVER=True asks for it, an extra is needed for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+
+logger = logging.getLogger(__name__)
+
+MISSING = (
+    "GRADIO_MCP_SERVER asks for an MCP server, but the extra for it is not installed: "
+    'run pip install "gradio[mcp]" and start again. Going on without it.'
+)
+
+
+def mcp_server() -> bool:
+    """Whether to serve MCP. Where the extra is missing that is said, and the page is served all the same."""
+    if os.environ.get("GRADIO_MCP_SERVER", "").strip().lower() not in ("true", "1", "yes"):
+        return False
+    if find_spec("mcp") is None:
+        logger.warning(MISSING)
+        return False
+    return True

@@ -1,0 +1,34 @@
+// Puts the facts of the loaded model and of the last picture into the About page, which is drawn in any language.
+// Gradio gives `props` and `watch`. props.value is {facts: {name: text}, rows: {name: [[text]]}, when: [name]}.
+
+function fill() {
+  const { facts, rows, when } = props.value;
+  for (const node of document.querySelectorAll(".about [data-fact]")) {
+    const text = facts[node.dataset.fact] ?? "–";
+    if (node.textContent !== text) node.textContent = text;
+  }
+  for (const node of document.querySelectorAll(".about [data-when]")) {
+    const hidden = !when.includes(node.dataset.when);
+    if (node.hidden !== hidden) node.hidden = hidden;
+  }
+  for (const body of document.querySelectorAll(".about [data-rows]")) {
+    const lines = (rows[body.dataset.rows] ?? []).map((cells) => {
+      const line = document.createElement("tr");
+      line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+      return line;
+    });
+    const news = lines.map((line) => line.textContent).join();
+    if (body.dataset.shown === news) continue;
+    body.dataset.shown = news;
+    body.replaceChildren(...lines);
+  }
+}
+
+watch("value", fill);
+new MutationObserver(fill).observe(document.querySelector("#about-page") ?? document.body, { childList: true, subtree: true });
+fill();
+
+// Gradio hides what is behind another tab: when this page comes into sight, the server is asked for the newest picture.
+new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && trigger("look", {})).observe(
+  document.querySelector("#about-page") ?? element,
+);

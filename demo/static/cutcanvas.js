@@ -1,0 +1,101 @@
+// A photo with what is kept of it: pure functions of canvases, nothing kept.
+
+const NEUTRAL = "rgb(127,127,127)"; // as the core lays under what is transparent
+const MARGIN = 0.04; // around a subject that was cut out, of its longer side
+
+function canvasOf(width, height) {
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+function copyOf(canvas) {
+  const copy = canvasOf(canvas.width, canvas.height);
+  copy.getContext("2d").drawImage(canvas, 0, 0);
+  return copy;
+}
+
+/** The smallest box [left, top, right, bottom] in pixels around what is not transparent; null if all is. */
+function opaqueBox(canvas) {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      if (data[4 * (y * width + x) + 3] < 16) continue;
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+    }
+  }
+  return right < 0 ? null : [left, top, right + 1, bottom + 1];
+}
+
+/** The photo inside its mask (null: all of it) and its box of fractions, cropped to what is left; null if nothing is. */
+function cutOut(photo, mask, box) {
+  const { width, height } = photo;
+  const cut = copyOf(photo);
+  const context = cut.getContext("2d");
+  context.globalCompositeOperation = "destination-in";
+  if (mask) context.drawImage(mask, 0, 0);
+  context.fillRect(box[0] * width, box[1] * height, (box[2] - box[0]) * width, (box[3] - box[1]) * height);
+  const found = opaqueBox(cut);
+  if (!found || found[2] - found[0] < 8 || found[3] - found[1] < 8) return null;
+  const edges = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
+  const air = MARGIN * Math.max(found[2] - found[0], found[3] - found[1]);
+  const [left, top] = [0, 1].map((i) => Math.floor(Math.max(edges[i], found[i] - air)));
+  const [right, bottom] = [2, 3].map((i) => Math.ceil(Math.min(edges[i], found[i] + air)));
+  const out = canvasOf(right - left, bottom - top);
+  out.getContext("2d").drawImage(cut, -left, -top);
+  return out;
+}
+
+/** As the model takes it: the whole picture on a black square, grey where it is transparent. */
+function drawSquare(canvas, picture) {
+  const context = canvas.getContext("2d");
+  context.fillStyle = "black";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  if (!picture) return;
+  const scale = canvas.width / Math.max(picture.width, picture.height);
+  const [w, h] = [picture.width * scale, picture.height * scale];
+  const place = [(canvas.width - w) / 2, (canvas.height - h) / 2, w, h];
+  context.fillStyle = NEUTRAL;
+  context.fillRect(...place);
+  context.drawImage(picture, ...place);
+}
+
+/** What is kept in full, the rest faint, and the box's frame. */
+function drawPaper(canvas, photo, mask, box) {
+  const { width, height } = photo;
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = NEUTRAL;
+  context.fillRect(0, 0, width, height);
+  const kept = copyOf(photo);
+  const inside = kept.getContext("2d");
+  inside.globalCompositeOperation = "destination-in";
+  if (mask) inside.drawImage(mask, 0, 0);
+  const frame = [box[0] * width, box[1] * height, (box[2] - box[0]) * width, (box[3] - box[1]) * height];
+  inside.fillRect(...frame);
+  context.globalAlpha = 0.25;
+  context.drawImage(photo, 0, 0);
+  context.globalAlpha = 1;
+  context.drawImage(kept, 0, 0);
+  if (frame[2] >= width && frame[3] >= height) return;
+  const line = Math.max(2, width / 160);
+  for (const [style, dash] of [["#10131a", []], ["white", [3 * line, 3 * line]]]) {
+    Object.assign(context, { strokeStyle: style, lineWidth: line });
+    context.setLineDash(dash);
+    context.strokeRect(...frame);
+  }
+}
+
+/** A stroke of a brush between two points in pixels; `erase` takes away. */
+function stroke(canvas, from, to, size, colour, erase) {
+  const context = canvas.getContext("2d");
+  context.save();
+  Object.assign(context, { lineCap: "round", lineJoin: "round", lineWidth: size, strokeStyle: colour });
+  if (erase) context.globalCompositeOperation = "destination-out";
+  context.beginPath();
+  context.moveTo(...from);
+  context.lineTo(...to);
+  context.stroke();
+  context.restore();
+}

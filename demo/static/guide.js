@@ -1,0 +1,54 @@
+// The first visit: one click on an example makes a picture, too, and a note points at its heatmap.
+// Gradio gives `element`. The browser remembers that somebody has seen it.
+
+const KEY = "mmdiff-studio-guided";
+let state = "idle"; // "filling" from the click on an example, "making" until the picture is there
+
+function seen() {
+  try {
+    return localStorage.getItem(KEY) !== null;
+  } catch {
+    return state === "done"; // storage is switched off
+  }
+}
+
+function remember() {
+  state = "done";
+  try {
+    localStorage.setItem(KEY, "yes");
+  } catch {
+    // as above
+  }
+}
+
+const viewer = () => document.querySelector("#result .viewer");
+const shown = (node) => Boolean(node?.offsetParent);
+
+document.addEventListener("mmdiff-example", () => {
+  const resting = shown(document.querySelector("#generate"));
+  state = !seen() && resting && viewer()?.dataset.state === "empty" ? "filling" : state;
+});
+
+document.addEventListener("mmdiff-filled", () => {
+  if (state !== "filling") return;
+  state = "making";
+  document.querySelector("#generate").click();
+});
+
+/** Right under the heatmap, wherever it stands on this screen. */
+function point() {
+  const note = element.querySelector(".guide");
+  if (!note) return;
+  remember();
+  viewer().querySelector(".stage").after(note);
+  note.hidden = false;
+  viewer().querySelector(".frame").classList.add("pointed");
+  note.querySelector("button").addEventListener("click", () => {
+    viewer().querySelector(".frame").classList.remove("pointed");
+    note.remove();
+  });
+}
+
+new MutationObserver(() => {
+  if (state === "making" && shown(document.querySelector("#result .keep"))) point();
+}).observe(document.querySelector("#right"), { childList: true, subtree: true, attributes: true });

@@ -1,0 +1,132 @@
+"""Cutting a subject out of its photo, and drawing one, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Page, expect
+
+from tests.browser.page import PHONE, Open, generate
+from tests.demo.stand_in import StandIn
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> str:
+    """A red disc at the left of a wide blue photo."""
+    image = Image.new("RGB", (200, 100), "blue")
+    ImageDraw.Draw(image).ellipse((20, 20, 80, 80), fill="red")
+    image.save(tmp_path / "scene.png")
+    return str(tmp_path / "scene.png")
+
+
+def _upload(page: Page, path: str) -> None:
+    page.locator("#photos-1 input[type=file]").first.set_input_files(path)
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+
+
+def _drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """On the paper, in fractions of it."""
+    box = page.locator("#cutout .paper").bounding_box()
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    page.mouse.move(*at[1], steps=4)
+    page.mouse.up()
+
+
+def _photo(page: Page, tmp_path: Path, number: int = 0) -> Image.Image:
+    """What the card holds."""
+    source = page.locator("#photos-1 .grid-container img").nth(number).get_attribute("src")
+    (tmp_path / "held.png").write_bytes(page.request.get(source).body())
+    return Image.open(tmp_path / "held.png")
+
+
+def _apply(page: Page) -> None:
+    before = page.locator("#seen-1").inner_html()
+    page.locator("#cutout .apply").click()
+    expect(page.locator("#cutout dialog")).to_be_hidden()
+    page.wait_for_function("before => document.querySelector('#seen-1').innerHTML !== before", arg=before)
+
+
+def test_a_box_crops_and_the_photo_is_replaced(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    page.locator("#seen-1 [data-cut]").click()
+    _drag(page, (0.1, 0.2), (0.4, 0.8))
+    _apply(page)
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+    held = _photo(page, tmp_path)
+    assert held.size == pytest.approx((60, 60), abs=3)
+    assert held.convert("RGB").getpixel((held.width // 2, held.height // 2)) == (255, 0, 0)
+
+
+def test_a_box_can_be_set_by_keyboard_and_cancelled(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    page.locator("#seen-1 [data-cut]").focus()
+    page.keyboard.press("Enter")
+    edge = page.locator("#cutout [data-edge='2']")
+    edge.focus()
+    for _ in range(50):
+        page.keyboard.press("ArrowLeft")
+    expect(edge).to_have_value("50")
+    page.locator("#cutout .undo").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#cutout dialog")).to_be_hidden()
+    assert _photo(page, tmp_path).size == (200, 100)
+
+
+def test_a_painted_mask_leaves_the_rest_transparent(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    page.locator("#seen-1 [data-cut]").click()
+    page.locator("#cutout .tools label", has_text="Keep").click()
+    _drag(page, (0.15, 0.5), (0.35, 0.5))
+    _apply(page)
+    held = _photo(page, tmp_path)
+    assert held.mode == "RGBA"
+    assert held.width < 110
+    assert held.getpixel((0, 0))[3] == 0
+    assert held.getpixel((held.width // 2, held.height // 2)) == (255, 0, 0, 255)
+
+
+def test_nothing_left_cannot_be_used_and_undo_brings_it_back(open_page: Open, scene: str) -> None:
+    page = open_page()
+    _upload(page, scene)
+    page.locator("#seen-1 [data-cut]").click()
+    page.locator("#cutout .tools label", has_text="Erase").click()
+    page.locator("#cutout .brush").fill("40")
+    for height in (0.1, 0.5, 0.9):
+        _drag(page, (0.0, height), (1.0, height))
+    expect(page.locator("#cutout .nothing")).to_be_visible()
+    expect(page.locator("#cutout .apply")).to_be_disabled()
+    page.locator("#cutout .undo").click()
+    expect(page.locator("#cutout .apply")).to_be_enabled()
+
+
+def test_its_own_transparency_cuts_a_photo(open_page: Open, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (200, 200))
+    ImageDraw.Draw(image).rectangle((100, 100, 149, 149), fill="red")
+    image.save(tmp_path / "alpha.png")
+    page = open_page()
+    _upload(page, str(tmp_path / "alpha.png"))
+    page.locator("#seen-1 [data-cut]").click()
+    _apply(page)
+    assert _photo(page, tmp_path).size == pytest.approx((54, 54), abs=2)
+
+
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_a_drawn_subject_makes_a_picture(open_page: Open, model: StandIn, options: dict[str, object]) -> None:
+    page = open_page(**options)
+    page.locator("#draw-1").click()
+    expect(page.locator("#cutout .apply")).to_be_disabled()
+    _drag(page, (0.2, 0.3), (0.8, 0.7))
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    _apply(page)
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+    page.locator("#name-1 input").fill("cat")
+    page.locator("#prompt textarea").fill("a cat")
+    generate(page)
+    expect(page.locator("#result .sentence mark")).to_have_text(["cat"])

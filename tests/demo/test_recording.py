@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from demo.recording import recording_for
+from mmdiff_core.anatomy import LayerGroup
+from tests.demo.stand_in import StandIn
+
+
+def test_heads_stay_apart_only_where_they_are_light() -> None:
+    small = StandIn().anatomy()
+    assert recording_for(small, subjects=2, words=6, steps=20).per_head
+    large = replace(small, groups=(LayerGroup((64, 64), 8, 5), LayerGroup((32, 32), 8, 5)))
+    heavy = recording_for(large, subjects=2, words=6, steps=30)
+    assert (heavy.per_head, heavy.words) == (False, True)
