@@ -76,8 +76,8 @@ def votes_on(pair: Pair, comparison: Comparison, answers: object, model: str) ->
         raise SettingsError("Answer at least one question, or take another pair.")
     sides: Sequence[tuple[str, Cell]] = [(LEFT, comparison.get(pair.left)), (RIGHT, comparison.get(pair.right))]
     ranked = sorted(sides, key=lambda side: contestant(side[1].variant.labels))
-    meaning: dict[object, Choice] = {NEITHER: "neither", **{side: CHOICES[i] for i, (side, _) in enumerate(ranked)}}
-    if not set(answers) <= set(QUESTIONS) or not set(answers.values()) <= set(meaning):
+    meaning: dict[str, Choice] = {side: CHOICES[i] for i, (side, _) in enumerate(ranked)} | {NEITHER: "neither"}
+    if not set(answers) <= set(QUESTIONS) or not set(map(str, answers.values())) <= set(meaning):
         raise SettingsError("The page and the server do not agree about the questions: load the page again.")
     first, second = (contestant(cell.variant.labels) for _, cell in ranked)
     at = now()

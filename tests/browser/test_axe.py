@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import PHONE, Open, fill_example, generate, open_settings
+from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, generate, open_settings, open_tab
+from tests.demo.stand_in import StandIn, served
 
 AXE = Path(os.environ.get("AXE_CORE", "nowhere"))
 # Gradio's own: its footer's icon, and the upload buttons of a gallery.
 GRADIO_S = {"image-redundant-alt", "label-content-name-mismatch", "nested-interactive", "aria-prohibited-attr"}
 
 pytestmark = pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install axe-core, AXE_CORE=.../axe.min.js")
+
+
+@pytest.fixture(scope="module")
+def url(model: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(model, tmp_path_factory.mktemp("votes") / "votes.sqlite3") as url:
+        yield url
 
 
 def _violations(page: Page) -> list[list[str]]:
@@ -67,3 +75,28 @@ def test_axe_finds_nothing_of_ours_in_the_cut_out_dialog_and_the_guide(open_page
     page.locator("#seen-1 [data-cut]").first.click()
     expect(page.locator("#cutout dialog")).to_be_visible()
     assert _violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_of_ours_in_compare_and_vote(open_page: Open, theme: str, options: dict[str, object]) -> None:
+    page = open_page(theme, **options)
+    fill_example(page)
+    open_tab(page, "Compare")
+    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    assert _violations(page) == []
+    compare(page)
+    assert _violations(page) == []
+    choose_grid(page, "0.5 1", "5")
+    compare(page)
+    assert _violations(page) == []
+    open_tab(page, "Vote")
+    page.locator("#ballot label", has_text="Left").first.click()
+    assert _violations(page) == []
+    page.locator("#ballot .vote-save").click()
+    expect(page.locator("#ballot .welcome-title")).to_contain_text("every pair")
+    page.locator("#ballot .results > summary").click()
+    page.locator("#ballot .vote-reset").click()
+    assert _violations(page) == []
+    page.locator("#ballot .reset-yes").click()
+    expect(page.locator("#ballot .tally-help")).to_have_text("There are no answers yet.")
