@@ -44,6 +44,14 @@ HUB_MODELS = (
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
 )
 
+# What annotates pictures for training: says what is in them, finds it, outlines it.
+ANNOTATORS = (
+    HubModel("Salesforce/blip-image-captioning-large", "BLIP, writes captions", "about 1.9 GB"),
+    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds things", "about 0.9 GB"),
+    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines them", "about 2.6 GB"),
+)
+SINGLE = (CLIP, *(model.name for model in ANNOTATORS))  # models of one part, by transformers
+
 
 def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
     """The folder itself, or where the hub's cache keeps the model of that name; nothing is downloaded.
@@ -80,7 +88,7 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
-    size = next((f" ({model.size})" for model in HUB_MODELS if model.name == name), "")
+    size = next((f" ({model.size})" for model in (*HUB_MODELS, *ANNOTATORS) if model.name == name), "")
     offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
@@ -103,7 +111,7 @@ def download(name: str) -> Path:
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
     try:
-        if name == CLIP:
+        if name in SINGLE:
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
@@ -120,6 +128,14 @@ def check_complete(folder: Path, source: str | PathLike[str]) -> None:
         ModelError: a file is missing or was cut off; the message names the first one and says what to do.
     """
     problem = next(problems(folder), None)
+    if problem is not None:
+        cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
+        raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')
+
+
+def check_weights(folder: Path, source: str | PathLike[str]) -> None:
+    """The same for the folder of a model of one part. Raises ModelError."""
+    problem = next(problems_of_weights(folder), None)
     if problem is not None:
         cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
         raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')

@@ -14,7 +14,7 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection, PreTrainedModel
 
 from mmdiff_core.backbones.hub import (
     CLIP,
@@ -282,7 +282,7 @@ def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str |
 def check_adapter_layers(
     adapter: MMDiffAdapter,
     unet: UNet2DConditionModel,
-    text_encoders: Sequence[nn.Module],
+    text_encoders: Sequence[PreTrainedModel],
     source: str | PathLike[str],
     base: str,
 ) -> None:
