@@ -185,7 +185,7 @@ class Trainer:
             with (self.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
         if self.board is not None:
-            self.board.numbers(self.step, {**shown, "rate": self.schedule.get_last_lr()[0]})
+            self.board.numbers(self.step, {**shown, "rate": float(self.schedule.get_last_lr()[0])})
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
