@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "mmdiff_core.training.cli",
     "export": "mmdiff_core.training.cli",
     "pack": "mmdiff_core.training.cli",
+    "annotate": "mmdiff_core.training.annotate.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
     "ablate": "mmdiff_core.evaluation.ablation.cli",

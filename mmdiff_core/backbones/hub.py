@@ -23,7 +23,6 @@ from mmdiff_core.errors import ModelError
 INDEX = "model_index.json"
 CLIP = "openai/clip-vit-large-patch14"
 CLIP_JUDGE, DINO_JUDGE = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
-ENCODERS = (CLIP, CLIP_JUDGE, DINO_JUDGE)  # single networks, not pipelines
 WEIGHTS = (".safetensors", ".bin")
 # What a part's folder must hold, one of each line, by the kind of its class.
 TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
@@ -48,11 +47,19 @@ HUB_MODELS = (
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
 )
 
-
+# What annotates pictures for training: says what is in them, finds it, outlines it.
+ANNOTATORS = (
+    HubModel("Salesforce/blip-image-captioning-large", "BLIP, writes captions", "about 1.9 GB"),
+    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds things", "about 0.9 GB"),
+    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines them", "about 2.6 GB"),
+)
+# What measures pictures as the field does.
 JUDGES = (
     HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", "about 610 MB"),
     HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", "about 90 MB"),
 )
+BINARY = (CLIP_JUDGE, DINO_JUDGE)  # their makers offer pytorch_model.bin alone
+SINGLE = (CLIP, *(model.name for model in (*ANNOTATORS, *JUDGES)))  # models of one part, by transformers
 
 
 def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
@@ -90,7 +97,8 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
-    size = next((f" ({model.size})" for model in (*HUB_MODELS, *JUDGES) if model.name == name), "")
+    known = (*HUB_MODELS, *JUDGES, *ANNOTATORS)
+    size = next((f" ({model.size})" for model in known if model.name == name), "")
     offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
@@ -114,8 +122,8 @@ def download(name: str) -> Path:
         )
     try:
         greet(name)
-        if name in ENCODERS:
-            weights = "model.safetensors" if name == CLIP else "pytorch_model.bin"  # what their makers offer
+        if name in SINGLE:
+            weights = "pytorch_model.bin" if name in BINARY else "model.safetensors"  # what their makers offer
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
     except httpx.TimeoutException as error:
@@ -142,6 +150,14 @@ def check_complete(folder: Path, source: str | PathLike[str]) -> None:
         ModelError: a file is missing or was cut off; the message names the first one and says what to do.
     """
     problem = next(problems(folder), None)
+    if problem is not None:
+        cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
+        raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')
+
+
+def check_weights(folder: Path, source: str | PathLike[str]) -> None:
+    """The same for the folder of a model of one part. Raises ModelError."""
+    problem = next(problems_of_weights(folder), None)
     if problem is not None:
         cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
         raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')

@@ -14,7 +14,7 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection, PreTrainedModel
 
 from mmdiff_core.backbones.hub import (
     CLIP,
@@ -37,7 +37,6 @@ from mmdiff_core.backbones.processors import cross_attention_layers, self_attent
 from mmdiff_core.checkpoint import Checkpoint, check_names, load_checkpoint
 from mmdiff_core.convert_official import convert_official, is_official, read_official
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
-from mmdiff_core.encoders.text import TextEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.faults import check_weights
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
@@ -286,7 +285,7 @@ def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str |
 def check_adapter_layers(
     adapter: MMDiffAdapter,
     unet: UNet2DConditionModel,
-    text_encoders: Sequence[TextEncoder],
+    text_encoders: Sequence[PreTrainedModel],
     source: str | PathLike[str],
     base: str,
 ) -> None:

@@ -180,9 +180,8 @@ class Trainer:
 
     def _log(self, terms: Mapping[str, Tensor], waited_s: float) -> dict[str, float]:
         self._check_finite()
-        if self.options.log_every:
-            terms = self.accelerator.reduce(dict(terms), "mean")
-        values = {name: float(value) for name, value in terms.items()}
+        means = self.accelerator.reduce(dict(terms), "mean") if self.options.log_every else terms
+        values = {name: float(value) for name, value in means.items()}
         self._tell({"batches_s": round(waited_s, 2), **values}, values)
         return values
 

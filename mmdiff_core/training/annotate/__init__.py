@@ -1,0 +1,1 @@
+"""From plain pictures to an annotated folder: captions, noun phrases, boxes, masks."""

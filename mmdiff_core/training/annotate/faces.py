@@ -1,0 +1,63 @@
+"""Faces in an annotated picture: each goes to the segment that it lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from mmdiff_core.training.annotations import Annotation
+from mmdiff_core.types import Box, Face
+
+
+class FoundFace(Protocol):
+    """A face and where it is, in fractions of the picture."""
+
+    @property
+    def box(self) -> Box: ...
+    @property
+    def face(self) -> Face: ...
+
+
+class FaceFinder(Protocol):
+    """Finds the faces of a picture."""
+
+    def find(self, photo: Image.Image) -> Sequence[FoundFace]: ...
+
+
+def add_faces(
+    annotation: Annotation, ids: np.ndarray, found: Sequence[FoundFace]
+) -> tuple[Annotation, dict[int, Image.Image]]:
+    """The annotation with the embeddings of its segments' faces, and their crops by segment.
+
+    A face belongs to the segment that covers most of its box, at least a third; of several the largest counts.
+    """
+    chosen: dict[int, FoundFace] = {}
+    for face in sorted(found, key=_area):
+        owner = _owner(face.box, ids)
+        if owner:
+            chosen[owner] = face
+    segments = tuple(
+        replace(segment, face=chosen[segment.id].face.embedding) if segment.id in chosen else segment
+        for segment in annotation.segments
+    )
+    return replace(annotation, segments=segments), {number: face.face.crop for number, face in chosen.items()}
+
+
+def _owner(box: Box, ids: np.ndarray) -> int:
+    """The segment of which most is in the box; 0: none covers a third of it."""
+    height, width = ids.shape
+    rows = slice(int(box.top * height), max(int(box.top * height) + 1, round(box.bottom * height)))
+    columns = slice(int(box.left * width), max(int(box.left * width) + 1, round(box.right * width)))
+    inside = ids[rows, columns]
+    counts = np.bincount(inside.ravel(), minlength=256)
+    counts[0] = 0
+    best = int(counts.argmax())
+    return best if counts[best] >= inside.size / 3 else 0
+
+
+def _area(face: FoundFace) -> float:
+    return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)
