@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mmdiff_core.evaluation.metrics import Estimate
 from mmdiff_core.evaluation.report import COUNTS
 from mmdiff_core.evaluation.suite import Case, draw_cases
 from mmdiff_core.heatmap import colour_of, overlay
@@ -25,6 +24,16 @@ ROUNDS = 5
 SIDE = 128
 _LABEL = 150
 _LINE = 14
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What a picture took in so many rounds."""
+
+    median: float
+    least: float
+    most: float
+    rounds: int
 
 
 def shown_cases(vocabulary: Vocabulary, seed: int) -> list[Case]:
@@ -58,7 +67,7 @@ def draw_variant(personalizer: Personalizer, vocabulary: Vocabulary, seed: int, 
         image.save(mapped)
 
 
-def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, Estimate]:
+def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, Seconds]:
     """Seconds per picture of two subjects, without maps: median, least and most of ``ROUNDS``.
 
     The variants take turns, so that whatever else the machine does hits all alike. A model without an adapter draws
@@ -73,7 +82,7 @@ def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabul
             *_, _last = personalizer.generate(requests[name])  # ends with the picture on the host
             if round_:  # the first warms up
                 taken[name].append(time.perf_counter() - began)
-    return {name: Estimate(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
+    return {name: Seconds(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
 
 
 def _timed_request(personalizer: Personalizer, case: Case) -> GenerateRequest:
