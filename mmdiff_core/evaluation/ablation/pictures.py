@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from mmdiff_core.evaluation.report import COUNTS
 from mmdiff_core.evaluation.suite import Case, draw_cases
@@ -76,12 +77,12 @@ def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabul
     case = draw_cases(vocabulary, {2: 1}, seed)[0]
     taken: dict[str, list[float]] = {name: [] for name in personalizers}
     requests = {name: _timed_request(personalizer, case) for name, personalizer in personalizers.items()}
-    for round_ in range(1 + ROUNDS):
-        for name, personalizer in personalizers.items():
-            began = time.perf_counter()
-            *_, _last = personalizer.generate(requests[name])  # ends with the picture on the host
-            if round_:  # the first warms up
-                taken[name].append(time.perf_counter() - began)
+    turns = [(round_, name) for round_ in range(1 + ROUNDS) for name in personalizers]
+    for round_, name in tqdm(turns, desc="seconds per picture", unit="picture", dynamic_ncols=True):
+        began = time.perf_counter()
+        *_, _last = personalizers[name].generate(requests[name])  # ends with the picture on the host
+        if round_:  # the first warms up
+            taken[name].append(time.perf_counter() - began)
     return {name: Seconds(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
 
 
