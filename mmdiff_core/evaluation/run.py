@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
@@ -61,9 +62,21 @@ def evaluate(options: SuiteOptions) -> dict[str, Any]:
 
 
 def evaluate_model(
-    personalizer: Personalizer, vocabulary: Vocabulary, options: SuiteOptions, about: Mapping[str, object] | None = None
+    personalizer: Personalizer,
+    vocabulary: Vocabulary,
+    options: SuiteOptions,
+    about: Mapping[str, object] | None = None,
+    rivals: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
-    """The same of a model that is loaded already; ``about`` tells what sets it apart from that in the options."""
+    """The same of a model that is loaded already.
+
+    Args:
+        personalizer: the model.
+        vocabulary: what it was trained on.
+        options: as of :func:`evaluate`, which see for the errors.
+        about: what sets the model apart from that in the options.
+        rivals: as of :class:`Suite`.
+    """
     if options.seed < FIRST_SEED:
         raise SettingsError(
             f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on, choose a higher one."
@@ -73,7 +86,7 @@ def evaluate_model(
     cases = draw_cases(vocabulary, options.prompts, options.seed)
     told = {**_about(options), **(about or {})}
     done = _begin(options, told)
-    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds)
+    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, rivals)
     _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
     rows = read_rows(options.folder)
     _write_sheets(options.folder)

@@ -166,16 +166,18 @@ class Suite:
         seed: of the suite; the rivals in the line-ups follow from it.
         stream: the heatmaps that are measured.
         bounds: whether to judge the real render and the base model's picture of every prompt, too.
+        rivals: toys of each noun that the referee knows by sight already; suites that differ in the model alone share
+            them.
     """
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        stream: Stream = "image", bounds: bool = True,
+        stream: Stream = "image", bounds: bool = True, rivals: dict[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.personalizer, self.referee, self.seeds, self.seed, self.stream = personalizer, referee, seeds, seed, stream
         self.bounds = bounds
         self.size = personalizer.sizes.default
-        self._rivals: dict[str, Tensor] = {}
+        self._rivals = {} if rivals is None else rivals
 
     def outcome(self, case: Case, photos: Sequence[Tensor] | None = None) -> Outcome:
         """The pictures of one case, judged. ``photos``, (P, 3, H, W) in [0, 1] of each toy, replace its views."""

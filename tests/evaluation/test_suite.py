@@ -20,7 +20,7 @@ from mmdiff_core.evaluation.baseline import base_pictures
 from mmdiff_core.evaluation.metrics import THRESHOLDS
 from mmdiff_core.evaluation.referee import Referee, save_referee
 from mmdiff_core.evaluation.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
-from mmdiff_core.evaluation.run import SuiteOptions, evaluate
+from mmdiff_core.evaluation.run import SuiteOptions, evaluate, read_rows
 from mmdiff_core.evaluation.suite import FIRST_SEED, LOWER, MODEL, RIVALS_FROM, UPPER, Row, draw_cases
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.captions import PLACE_WORDS
@@ -119,6 +119,11 @@ def test_report_has_the_shape_that_is_promised(model: Path, referee: Path, tmp_p
     assert [table[name]["identity"]["n"] for name in COUNTS.values()] == [4, 4, 6]
     assert [table["lower"][name]["present"]["n"] for name in COUNTS.values()] == [2, 1, 1]
     assert "| attributes swapped between subjects | - | - |" in (tmp_path / "toybox.md").read_text()
+    rows = read_rows(tmp_path)
+    assert len(rows) == 4 * 4  # two pictures, the render and the base's, of four prompts
+    for found in rows:
+        assert len(found.likeness) == found.count
+        assert all(-1 <= x <= 1 for x in found.likeness)
     for name in COUNTS.values():
         with Image.open(tmp_path / "sheets" / f"{name}.png") as sheet:
             assert min(sheet.size) > 160

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from mmdiff_core.backbones.processors import install
 from mmdiff_core.errors import CheckpointError, SettingsError
-from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.layer import LayerLoras
 from mmdiff_core.types import Recording
 from tests.nn.parts import (
@@ -244,3 +245,17 @@ def test_a_config_that_cannot_be_is_refused(adapter: MMDiffAdapter, change: dict
 def test_a_config_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(CheckpointError, match="configuration"):
         AdapterConfig.from_json(text)
+
+
+def test_fusing_behind_the_text_encoder_needs_one_of_the_layers_width(adapter: MMDiffAdapter) -> None:
+    one = (TextTower(adapter.config.width),)
+    assert replace(adapter.config, text_towers=one, fuse_after=True).fuse_after
+    for towers in (one * 2, (TextTower(adapter.config.width + 1),)):
+        with pytest.raises(SettingsError, match="single text encoder"):
+            replace(adapter.config, text_towers=towers, fuse_after=True)
+
+
+def test_a_config_from_before_a_field_was_added_is_read(adapter: MMDiffAdapter) -> None:
+    values = json.loads(adapter.config.to_json())
+    del values["fuse_after"]
+    assert AdapterConfig.from_json(json.dumps(values)) == adapter.config

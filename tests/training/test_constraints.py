@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmdiff_core.constraints import attention_constraint
+from mmdiff_core.constraints import attention_constraint, choose_layers
 from mmdiff_core.types import LayerMaps
 
 
@@ -66,6 +66,12 @@ def test_non_square_layers(masks: torch.Tensor) -> None:
 def test_map_without_gradient_raises(masks: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="no gradient"):
         attention_constraint([LayerMaps("layer", (8, 8), {"text": masks.clone()})], "text", masks, PRESENT)
+
+
+def test_layers_are_chosen_by_their_resolution() -> None:
+    maps = [LayerMaps(name, size, {}) for name, size in (("a", (8, 8)), ("b", (4, 4)), ("c", (2, 2)), ("d", (8, 8)))]
+    chosen = {which: [layer.layer for layer in choose_layers(maps, which)] for which in ("all", "fine", "coarse")}
+    assert chosen == {"all": ["a", "b", "c", "d"], "fine": ["a", "d"], "coarse": ["b", "c"]}
 
 
 def test_nothing_recorded_raises(masks: torch.Tensor) -> None:

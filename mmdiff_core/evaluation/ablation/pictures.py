@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
-from mmdiff_core.evaluation.metrics import Estimate
 from mmdiff_core.evaluation.report import COUNTS
 from mmdiff_core.evaluation.suite import Case, draw_cases
 from mmdiff_core.heatmap import colour_of, overlay
@@ -25,6 +25,16 @@ ROUNDS = 5
 SIDE = 128
 _LABEL = 150
 _LINE = 14
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What a picture took in so many rounds."""
+
+    median: float
+    least: float
+    most: float
+    rounds: int
 
 
 def shown_cases(vocabulary: Vocabulary, seed: int) -> list[Case]:
@@ -58,7 +68,7 @@ def draw_variant(personalizer: Personalizer, vocabulary: Vocabulary, seed: int, 
         image.save(mapped)
 
 
-def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, Estimate]:
+def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, Seconds]:
     """Seconds per picture of two subjects, without maps: median, least and most of ``ROUNDS``.
 
     The variants take turns, so that whatever else the machine does hits all alike. A model without an adapter draws
@@ -67,13 +77,13 @@ def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabul
     case = draw_cases(vocabulary, {2: 1}, seed)[0]
     taken: dict[str, list[float]] = {name: [] for name in personalizers}
     requests = {name: _timed_request(personalizer, case) for name, personalizer in personalizers.items()}
-    for round_ in range(1 + ROUNDS):
-        for name, personalizer in personalizers.items():
-            began = time.perf_counter()
-            *_, _last = personalizer.generate(requests[name])  # ends with the picture on the host
-            if round_:  # the first warms up
-                taken[name].append(time.perf_counter() - began)
-    return {name: Estimate(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
+    turns = [(round_, name) for round_ in range(1 + ROUNDS) for name in personalizers]
+    for round_, name in tqdm(turns, desc="seconds per picture", unit="picture", dynamic_ncols=True):
+        began = time.perf_counter()
+        *_, _last = personalizers[name].generate(requests[name])  # ends with the picture on the host
+        if round_:  # the first warms up
+            taken[name].append(time.perf_counter() - began)
+    return {name: Seconds(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
 
 
 def _timed_request(personalizer: Personalizer, case: Case) -> GenerateRequest:

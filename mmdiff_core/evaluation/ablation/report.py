@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mmdiff_core.evaluation.ablation.pictures import Seconds
 from mmdiff_core.evaluation.ablation.variants import FULL, Variant
-from mmdiff_core.evaluation.metrics import Estimate, average
+from mmdiff_core.evaluation.metrics import average
 from mmdiff_core.evaluation.suite import LOWER, MODEL, UPPER, Row
 
 BASE = "base"  # without photos
@@ -52,7 +53,7 @@ class Measured:
 
 
 def write_report(
-    measured: Sequence[Measured], seconds: Mapping[str, Estimate], about: Mapping[str, Any], folder: Path
+    measured: Sequence[Measured], seconds: Mapping[str, Seconds], about: Mapping[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Write ``ablation.json`` and ``ablation.md``; returns what the first holds.
 
@@ -65,7 +66,7 @@ def write_report(
     full = next(one for one in measured if one.variant.name == FULL)
     table = {
         "variants": {one.variant.name: _entry(one, full, seconds[one.variant.name]) for one in measured},
-        BASE: {**_scores(full.pictures(LOWER)), "seconds": seconds[BASE].to_json(), **_judged(full.table["lower"])},
+        BASE: {**_scores(full.pictures(LOWER)), "seconds": asdict(seconds[BASE]), **_judged(full.table["lower"])},
         "upper": {**_scores(full.pictures(UPPER)), **_judged(full.table["upper"])},
         "about": dict(about),
         "notes": NOTES,
@@ -75,14 +76,14 @@ def write_report(
     return table
 
 
-def _entry(one: Measured, full: Measured, seconds: Estimate) -> dict[str, Any]:
+def _entry(one: Measured, full: Measured, seconds: Seconds) -> dict[str, Any]:
     return {
         "title": one.variant.title,
         "group": one.variant.group,
         "settings": one.variant.to_json(),
         "parameters": int(one.training["parameters"]),
         "training": {name: value for name, value in one.training.items() if name != "parameters"},
-        "seconds": seconds.to_json(),
+        "seconds": asdict(seconds),
         **_scores(one.pictures()),
         **_judged(one.table),
         "change": {} if one is full else changes(full.pictures(), one.pictures()),
@@ -165,7 +166,7 @@ def _and(names: Sequence[str]) -> str:
 
 def _field_row(title: str, parameters: str, one: Mapping[str, Any]) -> str:
     seconds = one.get("seconds")
-    told = "-" if seconds is None else f"{seconds['mean']:.2f} ({seconds['low']:.2f} to {seconds['high']:.2f})"
+    told = "-" if seconds is None else f"{seconds['median']:.2f} ({seconds['least']:.2f} to {seconds['most']:.2f})"
     return f"| {title} | {parameters} | {told} | {_figure(one['subject'])} | {_figure(one['text'])} |"
 
 

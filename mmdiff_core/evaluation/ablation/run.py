@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mmdiff_core.backbones.toybox import FOLDER, Toybox, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.ablation.pictures import draw_variant, time_pictures, write_sheet
@@ -74,7 +76,8 @@ def ablate(options: AblationOptions) -> dict[str, Any]:
     backbone, like = load_toybox(options.start, options.device)
     load_referee(options.referee).config.check_knows(backbone.vocabulary)
     recipe = _begin(options, backbone, like.config)
-    measured = [_measure(variant, recipe, options, backbone) for variant in options.variants]
+    rivals: dict[str, Tensor] = {}
+    measured = [_measure(variant, recipe, options, backbone, rivals) for variant in options.variants]
     personalizers = {
         one.variant.name: Personalizer(backbone, load_variant(_home(options, one.variant) / ADAPTER).to(options.device))
         for one in measured
@@ -185,7 +188,9 @@ def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> i
 # ---------------------------------------------------------------- one variant
 
 
-def _measure(variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox) -> Measured:
+def _measure(
+    variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox, rivals: dict[str, Tensor]
+) -> Measured:
     """One variant trained, judged and drawn, as far as that is not done yet."""
     home = _home(options, variant)
     training = _train(variant, recipe, options)
@@ -202,7 +207,7 @@ def _measure(variant: Variant, recipe: Recipe, options: AblationOptions, backbon
         bounds=variant.name == FULL,
     )
     about = {"variant": variant.name, "adapter": fingerprint(home / ADAPTER)}
-    table = evaluate_model(personalizer, backbone.vocabulary, suite, about)
+    table = evaluate_model(personalizer, backbone.vocabulary, suite, about, rivals)
     draw_variant(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
     return Measured(variant, training, table, read_rows(home / "report"))
 
