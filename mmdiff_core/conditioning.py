@@ -16,11 +16,13 @@ from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
 from mmdiff_core.encoders.text import FusedWords
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
+from mmdiff_core.nn.attention import watched_keys
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import (
     ALL_PARTS,
     Condition,
     ImageFeatures,
+    LayerCondition,
     Parts,
     PromptTokens,
     Subject,
@@ -125,6 +127,7 @@ def build_condition(
     parts: Parts = ALL_PARTS,
     binding: float = 0.0,
     regions: Tensor | None = None,
+    recorded: bool = False,
 ) -> Condition:
     """Everything that conditions a denoising step, with keys and values of every layer computed.
 
@@ -141,17 +144,19 @@ def build_condition(
         parts: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
         binding: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
+        recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
+            condition, and layers may run twice.
     """
     adapter = adapter if parts.see_photos else None
     text = encode_prompts(backbone, tokens, adapter, subjects)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
-    strengths = torch.ones(words.shape) if strengths is None else strengths
+    strengths = (torch.ones(words.shape) if strengths is None else strengths).to(text.states)
     condition = Condition(
         text=text,
         subjects=subjects,
         words=words,
-        strengths=strengths.to(text.states),
-        guided=torch.ones(len(words), dtype=torch.bool, device=words.device),
+        strengths=strengths,
+        guided=torch.ones(len(words), dtype=torch.bool),
         binding=binding,
         regions=None if regions is None else regions.to(words.device),
     )
@@ -160,11 +165,20 @@ def build_condition(
     condition = replace(condition, added=backbone.added_conditions(condition.text, size))
     if adapter is None:
         return condition
-    return condition.with_layers(
-        adapter.condition_layers(
-            weights, condition.text.states, condition.subjects, condition.strengths, parts.null_token
-        )
-    )
+    # The unguided half sees no photo, so that the image term is made for the guided rows alone.
+    layers = adapter.condition_layers(weights, condition.text.states, subjects, strengths, parts.null_token)
+    return condition.with_layers(_watched(layers, condition) if recorded else layers)
+
+
+def _watched(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
+    """The same with what recording needs of each cross-attention layer, once for all steps."""
+    words, owned, rows = condition.words, condition.owned, condition.guided_rows
+    return {
+        path: layer
+        if layer.text is None
+        else replace(layer, watched=watched_keys(layer.text, layer.image, words, owned, rows))
+        for path, layer in layers.items()
+    }
 
 
 def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:

@@ -179,6 +179,7 @@ class Personalizer:
             parts=plan.request.parts,
             binding=plan.request.binding,
             regions=plan.regions,
+            recorded=plan.recording is not None,
         )
 
     def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:
