@@ -10,6 +10,7 @@ from PIL import Image
 
 from demo.reproduce import python_source, shell_command
 from mmdiff_core.animation import Kind, animated, growth_frames
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.export import archive
 from mmdiff_core.heatmap import colour_of
@@ -55,10 +56,11 @@ class Kept:
 
 
 class Shelf:
-    """The newest pictures of one session, by the names that the viewer knows them by."""
+    """The newest pictures of one session, by the names that the viewer knows them by, and the photos it has seen."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
+        self.photos = PhotoMemory()
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmdiff_core.backbones.base import Backbone, TextDeltas
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo_memory import PhotoMemory, see_photo
 from mmdiff_core.encoders.text import FusedWords
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 from mmdiff_core.nn.attention import watched_keys
@@ -31,16 +32,20 @@ from mmdiff_core.types import (
 )
 
 
-def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject]) -> ImageFeatures:
-    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject."""
+def encode_photos(
+    encoder: ImageEncoder, subjects: Sequence[Subject], memory: PhotoMemory | None = None
+) -> ImageFeatures:
+    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
+
+    Each photo is encoded by itself, so that the others of a request, and ``memory``, change nothing in it.
+    """
     most = max(len(subject.photos) for subject in subjects)
-    pixels = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
-    present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
-    for s, subject in enumerate(subjects):
-        for p, photo in enumerate(subject.photos):
-            pixels[0, s, p] = prepare(photo, encoder.size)
-            present[0, s, p] = True
-    return encode_pixels(encoder, pixels, present)
+    present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
+    see = see_photo if memory is None else memory.see
+    seen = [see(encoder, photo) for subject in subjects for photo in subject.photos]
+    cls, patches = torch.stack([x.cls for x in seen]), torch.stack([x.patches for x in seen])
+    present = present.to(cls.device)
+    return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
 
 
 def encode_people(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:

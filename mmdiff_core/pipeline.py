@@ -18,6 +18,7 @@ from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.conditioning import build_condition, encode_people, encode_photos
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.planning import Plan, defaults_of, describe_region, plan_request
@@ -115,26 +116,30 @@ class Personalizer:
         """Read a request without doing any work; see ``planning.plan_request`` for the errors."""
         return plan_request(request, self.backbone, self.adapter)
 
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
         """Make one picture per seed, a step at a time; closing the iterator cancels.
 
         A request that cannot be met raises here, before the first step; see ``validate``.
+
+        Args:
+            request: what to make.
+            photos: what the caller's earlier requests saw; photos among them are not encoded again.
         """
-        return self._steps(self.validate(request))
+        return self._steps(self.validate(request), photos)
 
     @torch.no_grad()
     def conditions(self, request: GenerateRequest) -> Conditions:
         """What conditions a request's steps, before and after the photos join; errors as ``validate``."""
         return self._conditions(self.validate(request))
 
-    def _conditions(self, plan: Plan) -> Conditions:
-        subjects = self._embed(plan)
+    def _conditions(self, plan: Plan, photos: PhotoMemory | None = None) -> Conditions:
+        subjects = self._embed(plan, photos)
         personal = self._condition(plan, subjects)
         return Conditions(plan, self._condition(plan, None) if plan.numbers.start_step else personal, personal)
 
     @torch.no_grad()
-    def _steps(self, plan: Plan) -> Iterator[Step]:
-        conditions = self._conditions(plan)
+    def _steps(self, plan: Plan, photos: PhotoMemory | None) -> Iterator[Step]:
+        conditions = self._conditions(plan, photos)
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds
         for index, seed in enumerate(seeds):
@@ -152,7 +157,7 @@ class Personalizer:
                     result=pictures if len(pictures) == len(seeds) else None,
                 )
 
-    def _embed(self, plan: Plan) -> SubjectEmbeddings | None:
+    def _embed(self, plan: Plan, photos: PhotoMemory | None) -> SubjectEmbeddings | None:
         """photos -> features (CLS, patches) -> subject embeddings (text width, refined)"""
         encoder = self.backbone.image_encoder
         if self.adapter is None or encoder is None or not plan.subjects:
@@ -162,7 +167,7 @@ class Personalizer:
             if self.adapter.config.source == "face":
                 features, identity = encode_people(encoder, plan.subjects)
             else:
-                features = encode_photos(encoder, plan.subjects)
+                features = encode_photos(encoder, plan.subjects, photos)
         return self.adapter.embed(features, identity, plan.request.parts)
 
     def _condition(self, plan: Plan, subjects: SubjectEmbeddings | None) -> Condition:
