@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "mmdiff_core.training.cli",
     "export": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
+    "benchmark": "mmdiff_core.benchmarks.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
 }
 BAD_INPUT = 2

@@ -172,11 +172,11 @@ def build_condition(
         return condition
     # The unguided half sees no photo, so that the image term is made for the guided rows alone.
     layers = adapter.condition_layers(weights, condition.text.states, subjects, strengths, parts.null_token)
-    return condition.with_layers(_watched(layers, condition) if recorded else layers)
+    return condition.with_layers(watch_layers(layers, condition) if recorded else layers)
 
 
-def _watched(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
-    """The same with what recording needs of each cross-attention layer, once for all steps."""
+def watch_layers(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
+    """The same layers with what recording needs of those that cross, once for all steps."""
     words, owned, rows = condition.words, condition.owned, condition.guided_rows
     return {
         path: layer
