@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "benchmark": "mmdiff_core.benchmarks.cli",
+    "presets": "mmdiff_core.benchmarks.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
 }
 BAD_INPUT = 2

@@ -22,7 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; importing torch waits until it runs."""
+    """Add ``benchmark`` and ``presets``; importing torch waits until one runs."""
+    _add_benchmark(subparsers)
+    _add_presets(subparsers)
+
+
+def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "benchmark",
         help="measure how fast it is beside the stock pipeline and others",
@@ -41,6 +46,53 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="cpu counts this process's own time, for a CPU that others use",
     )  # fmt: skip
     parser.set_defaults(run=run)
+
+
+def _add_presets(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "presets",
+        help="compare solvers, steps and guidance for the built-in model",
+        description="Makes the same pictures of two held-out toys in several ways, judged by the referee.",
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("presets"), help="folder for presets.json and presets.md")
+    add("--prompts", type=int, default=8, help="how many pictures of each way")
+    add("--model", type=Path, help="a model folder of training (default: the shipped weights)")
+    add(
+        "--ways", nargs="*", metavar="SOLVER:STEPS:GUIDANCE", help="the first is what the others are held against; by "
+        "default the usual twenty steps and some with fewer",
+    )  # fmt: skip
+    add("--clock", choices=("wall", "cpu"), default="wall", help="as of benchmark")
+    parser.set_defaults(run=run_presets)
+
+
+def run_presets(args: argparse.Namespace) -> int:
+    """Compare, write as it goes, and show the table.
+
+    Raises:
+        SettingsError: a way cannot be read.
+    """
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.toybox import FOLDER, load_toybox
+    from mmdiff_core.benchmarks.presets import CANDIDATES, Candidate, compare, to_json, to_markdown
+    from mmdiff_core.evaluation.referee import FILE, load_referee
+    from mmdiff_core.evaluation.suite import draw_cases
+
+    if args.prompts < 1:
+        raise SettingsError(f"--prompts must be at least 1, but is {args.prompts}.")
+    candidates = [Candidate.read(text) for text in args.ways or CANDIDATES]
+    quiet_libraries()
+    backbone, adapter = load_toybox(args.model or FOLDER)
+    referee = load_referee(FILE, "cpu")
+    cases = draw_cases(backbone.vocabulary, {2: args.prompts})
+    args.out.mkdir(parents=True, exist_ok=True)
+    scores = []
+    for score in compare(backbone, adapter, referee, cases, candidates, args.clock):
+        scores.append(score)
+        (args.out / "presets.json").write_text(to_json(scores), encoding="utf-8")
+        (args.out / "presets.md").write_text(to_markdown(scores), encoding="utf-8")
+    sys.stdout.write(to_markdown(scores))
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,12 +11,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
 
-import mmdiff_core
 from mmdiff_core.backbones.toybox import FOLDER, Toybox
 from mmdiff_core.benchmarks.timing import Clock, Contestant, alternate, ratio, timed
 from mmdiff_core.checkpoint import load_adapter
@@ -29,7 +27,7 @@ from mmdiff_core.training.recipes import LossWeights
 from mmdiff_core.training.stages.diffusion import DiffusionBatch, FlowMatching
 from mmdiff_core.types import GenerateRequest, PromptTokens, Subject
 
-APP = Path(mmdiff_core.__file__).parents[1] / "app.py"
+APP = FOLDER.parents[1] / "app.py"
 PATIENCE = 300.0  # seconds for the page to answer
 PHOTO_SIDE = 64
 MEGABYTE = 2**20

@@ -6,12 +6,16 @@ import hashlib
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from torch import Tensor
 
-from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
+
+if TYPE_CHECKING:  # a page has a memory before any model is loaded
+    from torch import Tensor
+
+    from mmdiff_core.encoders.image import ImageEncoder
 
 MOST_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
 
