@@ -97,7 +97,7 @@ class StableDiffusion(Backbone):
     def predict_noise(
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
-        call = Call(condition, layer_sizes(self.unet, *latents.shape[-2:], self._attention_paths), recorder)
+        call = Call(condition, layer_sizes(self.unet, *latents.shape[-2:], paths=self._attention_paths), recorder)
         with self.placement.using(self.unet):
             return self.unet(
                 latents,
