@@ -140,7 +140,7 @@ class Comparing:
             yield gr.HTML(value=sheet.shown())
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
                 album = sheet.album(plan.prompt, plan.words, variant.case.form)
-                with closing(self.personalizer.generate(variant.case.request)) as steps:  # type: ignore[type-var]
+                with closing(self.personalizer.generate(variant.case.request, photos=comparison.shelf.photos)) as steps:  # type: ignore[type-var]
                     for step in steps:
                         yield sheet.add(place, variant, album, step)
 

@@ -88,8 +88,9 @@ class Generation:
             request = form.request(limits_of(self.personalizer))
             plan = self.personalizer.validate(request)
             request = replace(request, recording=self._recording(plan))
-            album = Album(plan.prompt, plan.words, form, values[self.result.shelf])
-            with closing(self.personalizer.generate(request)) as steps:  # type: ignore[type-var]
+            shelf = values[self.result.shelf]
+            album = Album(plan.prompt, plan.words, form, shelf)
+            with closing(self.personalizer.generate(request, photos=shelf.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     yield album.add(step)
 

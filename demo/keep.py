@@ -12,6 +12,7 @@ from PIL import Image
 from demo.limits import Limits, usual
 from demo.reproduce import python_source, shell_command
 from mmdiff_core.animation import Kind, animated, growth_frames
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.export import archive
 from mmdiff_core.heatmap import colour_of
@@ -61,7 +62,7 @@ class Kept:
 
 
 class Shelf:
-    """The newest pictures of one session, by the names that the viewer knows them by.
+    """The newest pictures of one session, by the names that the viewer knows them by, and the photos it has seen.
 
     Args:
         limits: how many, and how heavy their maps may be; those of a large model weigh a hundred megabytes a picture.
@@ -72,6 +73,7 @@ class Shelf:
         limits = limits or usual()
         self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
         self._kept: dict[str, Kept] = {}
+        self.photos = PhotoMemory()
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""

@@ -13,13 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mmdiff_core.attention_maps import AttentionMaps
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.types import GenerateRequest, Picture, Step
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-Generate = Callable[[GenerateRequest], Iterator[Step]]
+Generate = Callable[[GenerateRequest, PhotoMemory | None], Iterator[Step]]
 LEAST_SECONDS = 20  # a fork, moving the model, a first step
 
 
@@ -53,7 +54,8 @@ def generate_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device:
 
     lent = import_module("spaces").GPU(duration=duration)(work)
 
-    def generate(request: GenerateRequest) -> Iterator[Step]:
+    def generate(request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
+        del photos  # what a lent process learns stays there
         with closing(lent(request)) as steps:
             yield from _unpacked(steps)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from demo.journal import Journal
 from demo.lending import Generate, generate_here
 from demo.limits import Limits
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import GenerationError, MMDiffError
 from mmdiff_core.types import GenerateRequest, Size, Step
 
@@ -93,8 +94,8 @@ class Service:
         self.limits.check(request)
         return self.model.validate(request)
 
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
-        """One step at a time; closing the iterator cancels.
+    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
+        """One step at a time; closing the iterator cancels. ``photos`` are those that the session has shown before.
 
         Raises:
             GenerationError: at a step, if the request keeps the model for longer than it may.
@@ -104,12 +105,12 @@ class Service:
         except MMDiffError as error:
             self.journal.failed("refused", error)
             raise
-        return self._steps(request)
+        return self._steps(request, photos)
 
-    def _steps(self, request: GenerateRequest) -> Iterator[Step]:
+    def _steps(self, request: GenerateRequest, photos: PhotoMemory | None) -> Iterator[Step]:
         began, done = time.monotonic(), 0
         try:
-            with self.watch.run(), closing(self._generate(request)) as steps:  # type: ignore[type-var]
+            with self.watch.run(), closing(self._generate(request, photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     self.watch.step()
                     done += 1

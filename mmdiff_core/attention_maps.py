@@ -78,9 +78,10 @@ class AttentionMaps:
             layers: the maps of one forward, streams (B, S, h, w) or (B, S, H, h, w).
             condition: of that forward, with one guided row. Without subjects only the text map tells something.
         """
-        row = int(condition.guided.nonzero()[0, 0])
+        row = len(condition.guided) - condition.guided_rows
         kept = [maps if condition.subjects is not None else _text_only(maps) for maps in layers]
-        new = (StepMaps(step, maps.layer, maps.size, _on_host(maps.streams, row)) for maps in kept)
+        hosted = _on_host([maps.streams for maps in kept], row)
+        new = (StepMaps(step, maps.layer, maps.size, streams) for maps, streams in zip(kept, hosted, strict=True))
         return replace(self, records=(*self.records, *new))
 
     @property
@@ -175,8 +176,14 @@ def _text_only(maps: LayerMaps) -> LayerMaps:
     )
 
 
-def _on_host(streams: Mapping[Stream, Tensor], row: int) -> dict[Stream, Tensor]:
-    return {stream: maps[row].detach().to("cpu", torch.float16) for stream, maps in streams.items()}
+def _on_host(layers: Sequence[Mapping[Stream, Tensor]], row: int) -> list[dict[Stream, Tensor]]:
+    """One row of every stream of every layer in float16, in a single copy however many there are."""
+    rows = [maps[row].detach() for streams in layers for maps in streams.values()]
+    if not rows:
+        return [{} for _ in layers]
+    flat = torch.cat([x.flatten() for x in rows]).to(torch.float16).cpu()
+    parts = iter([part.view(x.shape) for part, x in zip(flat.split([x.numel() for x in rows]), rows, strict=True)])
+    return [{stream: next(parts) for stream in streams} for streams in layers]
 
 
 def _head(maps: Tensor, head: int | None) -> Tensor:

@@ -26,10 +26,12 @@ COMMANDS = {
     "pack": "mmdiff_core.training.cli",
     "annotate": "mmdiff_core.training.annotate.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
+    "benchmark": "mmdiff_core.benchmarks.cli",
+    "presets": "mmdiff_core.benchmarks.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
     "ablate": "mmdiff_core.evaluation.ablation.cli",
     "limits": "mmdiff_core.evaluation.limits.cli",
-    "dryrun": "mmdiff_core.benchmarks.cli",
+    "dryrun": "mmdiff_core.benchmarks.dryrun_cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -14,13 +14,16 @@ from torch import Tensor
 from mmdiff_core.backbones.base import Backbone, TextDeltas
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo_memory import PhotoMemory, see_photo
 from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
+from mmdiff_core.nn.attention import watched_keys
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import (
     ALL_PARTS,
     Condition,
     ImageFeatures,
+    LayerCondition,
     Parts,
     PromptTokens,
     Subject,
@@ -29,16 +32,20 @@ from mmdiff_core.types import (
 )
 
 
-def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject]) -> ImageFeatures:
-    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject."""
+def encode_photos(
+    encoder: ImageEncoder, subjects: Sequence[Subject], memory: PhotoMemory | None = None
+) -> ImageFeatures:
+    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
+
+    Each photo is encoded by itself, so that the others of a request, and ``memory``, change nothing in it.
+    """
     most = max(len(subject.photos) for subject in subjects)
-    pixels = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
-    present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
-    for s, subject in enumerate(subjects):
-        for p, photo in enumerate(subject.photos):
-            pixels[0, s, p] = prepare(photo, encoder.size)
-            present[0, s, p] = True
-    return encode_pixels(encoder, pixels, present)
+    present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
+    see = see_photo if memory is None else memory.see
+    seen = [see(encoder, photo) for subject in subjects for photo in subject.photos]
+    cls, patches = torch.stack([x.cls for x in seen]), torch.stack([x.patches for x in seen])
+    present = present.to(cls.device)
+    return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
 
 
 def encode_people(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
@@ -138,6 +145,7 @@ def build_condition(
     parts: Parts = ALL_PARTS,
     binding: float = 0.0,
     regions: Tensor | None = None,
+    recorded: bool = False,
 ) -> Condition:
     """Everything that conditions a denoising step, with keys and values of every layer computed.
 
@@ -154,17 +162,19 @@ def build_condition(
         parts: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
         binding: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
+        recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
+            condition, and layers may run twice.
     """
     adapter = adapter if parts.see_photos else None
     text = encode_prompts(backbone, tokens, adapter, subjects)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
-    strengths = torch.ones(words.shape) if strengths is None else strengths
+    strengths = (torch.ones(words.shape) if strengths is None else strengths).to(text.states)
     condition = Condition(
         text=text,
         subjects=subjects,
         words=words,
-        strengths=strengths.to(text.states),
-        guided=torch.ones(len(words), dtype=torch.bool, device=words.device),
+        strengths=strengths,
+        guided=torch.ones(len(words), dtype=torch.bool),
         binding=binding,
         regions=None if regions is None else regions.to(words.device),
     )
@@ -173,11 +183,20 @@ def build_condition(
     condition = replace(condition, added=backbone.added_conditions(condition.text, size))
     if adapter is None:
         return condition
-    return condition.with_layers(
-        adapter.condition_layers(
-            weights, condition.text.states, condition.subjects, condition.strengths, parts.null_token
-        )
-    )
+    # The unguided half sees no photo, so that the image term is made for the guided rows alone.
+    layers = adapter.condition_layers(weights, condition.text.states, subjects, strengths, parts.null_token)
+    return condition.with_layers(watch_layers(layers, condition) if recorded else layers)
+
+
+def watch_layers(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
+    """The same layers with what recording needs of those that cross, once for all steps."""
+    words, owned, rows = condition.words, condition.owned, condition.guided_rows
+    return {
+        path: layer
+        if layer.text is None
+        else replace(layer, watched=watched_keys(layer.text, layer.image, words, owned, rows))
+        for path, layer in layers.items()
+    }
 
 
 def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:

@@ -20,6 +20,7 @@ from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.conditioning import build_condition, encode_people, encode_photos, weigh
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces, token_weights
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import ModelError
 from mmdiff_core.faults import memory_faults
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -132,33 +133,37 @@ class Personalizer:
         """Read a request, without any work but finding faces; see ``planning.plan_request`` for the errors."""
         return plan_request(request, self.backbone, self.adapter, self.faces)
 
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
         """Make one picture per seed, a step at a time; closing the iterator cancels.
 
         A request that cannot be met raises here, before the first step; see ``validate``.
 
+        Args:
+            request: what to make.
+            photos: what the caller's earlier requests saw; photos among them are not encoded again.
+
         Raises:
             GenerationError: at a step, if memory ran out or the numbers ran away; the model is as it was.
         """
-        return self._steps(self.validate(request))
+        return self._steps(self.validate(request), photos)
 
     @torch.no_grad()
     def conditions(self, request: GenerateRequest) -> Conditions:
         """What conditions a request's steps, before and after the photos join; errors as ``validate``."""
         return self._conditions(self.validate(request))
 
-    def _conditions(self, plan: Plan) -> Conditions:
-        subjects = self._embed(plan)
+    def _conditions(self, plan: Plan, photos: PhotoMemory | None = None) -> Conditions:
+        subjects = self._embed(plan, photos)
         personal = self._condition(plan, subjects)
         return Conditions(plan, self._condition(plan, None) if plan.numbers.start_step else personal, personal)
 
     @torch.no_grad()
-    def _steps(self, plan: Plan) -> Iterator[Step]:
+    def _steps(self, plan: Plan, photos: PhotoMemory | None) -> Iterator[Step]:
         with memory_faults():
-            yield from self._pictures(plan)
+            yield from self._pictures(plan, photos)
 
-    def _pictures(self, plan: Plan) -> Iterator[Step]:
-        conditions = self._conditions(plan)
+    def _pictures(self, plan: Plan, photos: PhotoMemory | None) -> Iterator[Step]:
+        conditions = self._conditions(plan, photos)
         pictures: tuple[Picture, ...] = ()
         seeds = plan.request.seeds
         for index, seed in enumerate(seeds):
@@ -176,7 +181,7 @@ class Personalizer:
                     result=pictures if len(pictures) == len(seeds) else None,
                 )
 
-    def _embed(self, plan: Plan) -> SubjectEmbeddings | None:
+    def _embed(self, plan: Plan, photos: PhotoMemory | None) -> SubjectEmbeddings | None:
         """photos -> features (CLS, patches) -> subject embeddings (text width, refined)"""
         encoder = self.backbone.image_encoder
         if self.adapter is None or encoder is None or not plan.subjects:
@@ -184,7 +189,7 @@ class Personalizer:
         config = self.adapter.config
         with self.backbone.placement.using(encoder):
             if config.source == "clip":
-                return self.adapter.embed(encode_photos(encoder, plan.subjects), parts=plan.request.parts)
+                return self.adapter.embed(encode_photos(encoder, plan.subjects, photos), parts=plan.request.parts)
             features, identity = encode_people(encoder, plan.subjects)
         embedded = self.adapter.embed(features, identity, plan.request.parts)
         return weigh(embedded, token_weights(plan.subjects, config.tokens))
@@ -203,6 +208,7 @@ class Personalizer:
             parts=plan.request.parts,
             binding=plan.request.binding,
             regions=plan.regions,
+            recorded=plan.recording is not None,
         )
 
     def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -216,11 +218,23 @@ class TextStates:
 
 @dataclass(frozen=True)
 class KeyValue:
-    """Keys and values of one stream, heads apart."""
+    """Keys and values of one stream, heads apart. Of an image stream B may be the guided rows alone."""
 
     key: Tensor  # (B, H, tokens, D/H)
     value: Tensor  # (B, H, tokens, D/H)
     bias: Tensor | None = None  # (B, 1, 1, tokens) additive, -inf at padding
+
+
+@dataclass(frozen=True)
+class WatchedKeys:
+    """What recording needs of the keys and values of a layer, of the R guided rows, in float32."""
+
+    text: Tensor  # (R, H, T, d) keys over sqrt(d)
+    columns: Tensor  # (R, S) long, text token of each subject's word; 0 where it has none
+    named: Tensor  # (R, S) 1 where a subject has a word, else 0
+    owned: Tensor  # (R, S, K) 1 where an image token is a photo of the subject, else 0
+    image: Tensor | None = None  # (R, H, K [+ 1], d) keys over sqrt(d); None: no image term
+    products: Tensor | None = None  # (R, H, K, K) of the values with each other, 0 between two subjects
 
 
 @dataclass(frozen=True)
@@ -237,7 +251,8 @@ class LayerCondition:
     output: Tensor | None = None  # (width, inner)
     output_bias: Tensor | None = None  # (width,)
     text: KeyValue | None = None
-    image: KeyValue | None = None  # strengths are already in the values; None: no image term
+    image: KeyValue | None = None  # of the guided rows; strengths are already in the values; None: no image term
+    watched: WatchedKeys | None = None  # for recording; None: made in every step that is recorded
 
 
 @dataclass(frozen=True)
@@ -252,7 +267,7 @@ class Condition:
     subjects: SubjectEmbeddings | None
     words: Tensor  # (B, S) index of each subject's word in T; -1: none
     strengths: Tensor  # (B, S)
-    guided: Tensor  # (B,) bool
+    guided: Tensor  # (B,) bool, on the host so that asking it never waits for a GPU; the guided rows come last
     layers: Mapping[str, LayerCondition] = field(default_factory=dict)
     added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
     binding: float = 0.0  # see GenerateRequest
@@ -261,6 +276,20 @@ class Condition:
     def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
         """The same condition with keys and values computed."""
         return replace(self, layers=layers)
+
+    @cached_property
+    def guided_rows(self) -> int:
+        """How many rows are guided."""
+        return int(self.guided.sum())
+
+    @cached_property
+    def owned(self) -> Tensor:
+        """1 where an image token is a photo of the subject, else 0: float32 (B, S, K); K = 0 without subjects."""
+        if self.subjects is None:
+            return self.words.new_zeros(*self.words.shape, 0, dtype=torch.float32)
+        owners, present = self.subjects.owners, self.subjects.present
+        subjects = torch.arange(self.words.shape[1], device=owners.device)
+        return ((owners == subjects[:, None]) & present[:, None, :]).float()
 
 
 @dataclass(frozen=True)

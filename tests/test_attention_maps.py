@@ -79,6 +79,17 @@ def test_guided_row_alone() -> None:
     assert np.allclose(maps.at("cat", "text"), 0.5)
 
 
+def test_a_step_is_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each copy from a GPU waits for it."""
+    copies, cpu = [], Tensor.cpu
+    monkeypatch.setattr(Tensor, "cpu", lambda x: copies.append(x) or cpu(x))
+    layers = [_layer("a", (2, 3), 0.1), _layer("b", (4, 6), 0.3, heads=2)]
+    maps = AttentionMaps(("cat", "robot")).with_step(0, layers, _condition())
+    assert len(copies) == 1
+    assert maps.records[1].streams["image"].shape == (2, 2, 4, 6)
+    assert np.allclose(maps.at("robot", "image", layer="b"), 0.3, atol=1e-3)
+
+
 def test_heads_apart_or_averaged() -> None:
     values = torch.arange(2 * 2 * 3 * 2 * 3).view(2, 2, 3, 2, 3).float()
     layer = LayerMaps("a", (2, 3), {"text": values})

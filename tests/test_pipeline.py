@@ -226,6 +226,42 @@ def test_recording_does_not_change_the_prediction(personalizer: Personalizer) ->
     assert torch.allclose(recorded, unrecorded, rtol=0, atol=1e-5)
 
 
+@torch.no_grad()
+def test_keys_and_values_are_made_once(personalizer: Personalizer) -> None:
+    """No step reads the prompt or the subjects through a layer again; the unguided half has no image term."""
+    unet, calls = personalizer.backbone.unet, []
+    layers = [unet.get_submodule(layer.path) for layer in personalizer.adapter.config.cross_attention]
+    hooks = [
+        linear.register_forward_hook(lambda *_: calls.append(1)) for attn in layers for linear in (attn.to_k, attn.to_v)
+    ]
+    _run(personalizer, REQUEST)
+    for hook in hooks:
+        hook.remove()
+    assert calls == []
+    conditions = personalizer.conditions(REQUEST)
+    for path in (layer.path for layer in personalizer.adapter.config.cross_attention):
+        layer = conditions.personal.layers[path]
+        assert len(layer.text.key) == 2
+        assert len(layer.image.key) == 1
+        assert conditions.plain.layers[path].image is None
+    bare = personalizer.conditions(replace(REQUEST, recording=None)).personal
+    assert all(layer.watched is None for layer in bare.layers.values())
+
+
+@torch.no_grad()
+def test_what_recording_needs_is_the_same_made_before_or_in_the_step(personalizer: Personalizer) -> None:
+    latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
+    found = []
+    for recording in (Recording(), None):
+        condition = personalizer.conditions(replace(REQUEST, recording=recording)).personal
+        recorder = Recorder()
+        recorder.begin_step()
+        personalizer.backbone.predict_noise(latents, torch.tensor(500), condition, recorder)
+        found.append(recorder.seal())
+    for before, now in zip(*found, strict=True):
+        assert all(torch.equal(before.streams[stream], now.streams[stream]) for stream in before.streams)
+
+
 def test_weights_and_modules_stay_as_they_were(personalizer: Personalizer) -> None:
     modules = [personalizer.backbone.unet, personalizer.backbone.text_encoders[0], personalizer.adapter]
     before = [{key: x.clone() for key, x in module.state_dict().items()} for module in modules]

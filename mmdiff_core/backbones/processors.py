@@ -9,7 +9,7 @@ so that interleaved requests share nothing, and a call without ``mmdiff`` is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -119,8 +119,8 @@ class ConditionedAttention:
 
     def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Forward) -> Tensor:
         """Multimodal attention, recorded if somebody listens. Args: query (B, H, L, d). Returns the same shape."""
-        watch = None if call.recorder is None else _watch(call.condition, call.recorder.wants)
-        gate = None if layer.image is None else _gate(query, text, call.condition, call.sizes.get(self.path))
+        watch = None if call.recorder is None else _watch(call.condition, layer, call.recorder.wants)
+        gate = None if layer.image is None else _gate(query, text, layer.image, call, self.path)
         attended = multimodal_attention(query, text, layer.image, watch, gate)
         if call.recorder is not None and attended.maps is not None:
             size = call.sizes[self.path]
@@ -164,8 +164,18 @@ def self_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, .
     return tuple(_describe(path, attn) for path, attn in _attention_layers(unet) if not attn.is_cross_attention)
 
 
-def layer_sizes(unet: UNet2DConditionModel, height: int, width: int) -> dict[str, tuple[int, int]]:
-    """(h, w) of every attention layer's hidden states, for latents of that height and width, odd ones too."""
+def attention_paths(unet: UNet2DConditionModel) -> tuple[str, ...]:
+    """Where the attention layers are. Looking for them takes longer than a small layer's work: do it once."""
+    return tuple(path for path, _ in _attention_layers(unet))
+
+
+def layer_sizes(
+    unet: UNet2DConditionModel, height: int, width: int, paths: Sequence[str] | None = None
+) -> dict[str, tuple[int, int]]:
+    """(h, w) of every attention layer's hidden states, for latents of that height and width, odd ones too.
+
+    ``paths`` are those of :func:`attention_paths`, where they are known.
+    """
     levels = [(height, width)]  # of the down blocks, then of the middle
     for block in unet.down_blocks:
         h, w = levels[-1]
@@ -177,7 +187,7 @@ def layer_sizes(unet: UNet2DConditionModel, height: int, width: int) -> dict[str
     for index in range(len(unet.down_blocks)):
         blocks[f"down_blocks.{index}"] = levels[index]
         blocks[f"up_blocks.{len(unet.down_blocks) - 1 - index}"] = levels[index]
-    return {path: blocks[path.split(".attentions.")[0]] for path, _ in _attention_layers(unet)}
+    return {path: blocks[path.split(".attentions.")[0]] for path in paths or attention_paths(unet)}
 
 
 def _attention_layers(unet: UNet2DConditionModel) -> Iterator[tuple[str, Attention]]:
@@ -208,24 +218,21 @@ def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear, bias: Tensor | 
     return frozen(x) if merged is None else F.linear(x, merged, bias)
 
 
-def _gate(query: Tensor, text: KeyValue, condition: Condition, size: tuple[int, int] | None) -> Gate | None:
-    """Where each subject may be in a layer of a size (h, w); None where all may be everywhere."""
+def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: str) -> Gate | None:
+    """Where each subject may be in the layer at ``path``; None where all may be everywhere."""
+    condition, rows = call.condition, len(image.key)
     if condition.subjects is None or (condition.binding == 0 and condition.regions is None):
         return None
-    gates = torch.ones(*condition.words.shape, query.shape[2], device=query.device)  # (B, S, L)
+    words = condition.words[-rows:]
+    gates = torch.ones(*words.shape, query.shape[2], device=query.device)  # (R, S, L)
     if condition.binding > 0:
-        gates = gates * word_gates(query, text, condition.words, condition.binding)
+        keys = KeyValue(text.key[-rows:], text.value[-rows:])
+        gates = gates * word_gates(query[-rows:], keys, words, condition.binding)
     if condition.regions is not None:
-        assert size is not None  # every layer of a UNet has one
-        gates = gates * region_gates(condition.regions, size)
+        gates = gates * region_gates(condition.regions[-rows:], call.sizes[path])
     return Gate(gates, condition.subjects.owners)
 
 
-def _watch(condition: Condition, recording: Recording) -> Watch:
+def _watch(condition: Condition, layer: LayerCondition, recording: Recording) -> Watch:
     """What to look at in a layer, for this condition."""
-    subjects, words = condition.subjects, condition.words
-    if subjects is None:
-        owners, present = words.new_zeros(0), words.new_zeros(words.shape[0], 0).bool()
-    else:
-        owners, present = subjects.owners, subjects.present
-    return Watch(words, owners, present, condition.guided.to(words.device), recording)
+    return Watch(condition.words, condition.owned, condition.guided_rows, recording, layer.watched)

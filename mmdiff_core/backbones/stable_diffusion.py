@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -24,7 +25,7 @@ from mmdiff_core.backbones.loading import (
 )
 from mmdiff_core.backbones.memory import Memory, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
-from mmdiff_core.backbones.processors import Call, install, layer_sizes
+from mmdiff_core.backbones.processors import Call, attention_paths, install, layer_sizes
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
@@ -97,7 +98,8 @@ class StableDiffusion(Backbone):
     def predict_noise(
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
-        call = Call(condition, layer_sizes(self.unet, *latents.shape[-2:]), recorder)
+        height, width = latents.shape[-2:]
+        call = Call(condition, layer_sizes(self.unet, height, width, self._attention_paths), recorder)
         with self.placement.using(self.unet):
             return self.unet(
                 latents,
@@ -106,6 +108,10 @@ class StableDiffusion(Backbone):
                 added_cond_kwargs=dict(condition.added),
                 cross_attention_kwargs={"mmdiff": call},
             ).sample
+
+    @cached_property
+    def _attention_paths(self) -> tuple[str, ...]:
+        return attention_paths(self.unet)
 
     def decode(self, latents: Tensor) -> list[Image.Image]:
         unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor

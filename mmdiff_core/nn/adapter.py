@@ -126,15 +126,17 @@ class MMDiffAdapter(nn.Module):
         Args:
             weights: of :meth:`weights`.
             text_states: (B, T, D).
-            subjects: None leaves the image term out.
-            strengths: (B, S) lambda of each subject; zero in rows that must not see a photo.
+            subjects: of the last R rows, which alone get an image term; None leaves it out everywhere.
+            strengths: (R, S) lambda of each subject; zero in rows that must not see a photo.
             null_token: False leaves the null token out, where the adapter has one.
         """
         cross = {layer.path for layer in self.config.cross_attention}
+        # Asking stops a GPU, and rows of a training batch are padded anyway.
+        full = subjects is not None and not torch.is_grad_enabled() and bool(subjects.present.all())
         if not null_token:
             weights = {path: replace(layer, null_key=None) for path, layer in weights.items()}
         return {
-            path: condition_layer(layer, path in cross, text_states, subjects, strengths)
+            path: condition_layer(layer, path in cross, text_states, subjects, strengths, full)
             for path, layer in weights.items()
         }
 

@@ -17,20 +17,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmdiff_core.types import KeyValue, Recording, Stream
+from mmdiff_core.types import KeyValue, Recording, Stream, WatchedKeys
 
 SHARPNESS = 8
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Whose attention to record, and how."""
+    """Whose attention to record, and how.
+
+    Only the last ``rows`` rows of a batch, the guided ones, are worked on; the others' maps are zero.
+    """
 
     words: Tensor  # (B, S) text token of each subject's word; -1: none
-    owners: Tensor  # (K,) subject of each image token
-    present: Tensor  # (B, K) bool, image tokens that stand for a photo
-    guided: Tensor  # (B,) bool, rows to record; the others' maps are zero
+    owned: Tensor  # (B, S, K) float32, 1 where an image token is a photo of the subject; see Condition.owned
+    rows: int
     recording: Recording
+    keys: WatchedKeys | None = None  # of :func:`watched_keys`, where they were made before
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,18 @@ class Gate:
     is what is left of the image term; so one subject alone is simply weighted, and of two only the one inside counts.
     """
 
-    gates: Tensor  # (B, S, L) in [0, 1], float32
+    gates: Tensor  # (R, S, L) in [0, 1], float32, of the rows that have an image term
     owners: Tensor  # (K,) subject of each image token
 
     @property
     def total(self) -> Tensor:
-        """What is left of the image term, (B, 1, L, 1)."""
+        """What is left of the image term, (R, 1, L, 1)."""
         return self.gates.amax(1)[:, None, :, None]
 
     def close(self, image: KeyValue) -> KeyValue:
-        """The image stream with the gates in its bias, (B, 1, L, tokens); a null token stays as it is."""
-        bias = self.gates.log().movedim(1, -1)[..., self.owners]  # (B, L, K), -inf where closed
-        bias = F.pad(bias, (0, image.key.shape[2] - bias.shape[-1]))[:, None]  # (B, 1, L, tokens)
+        """The image stream with the gates in its bias, (R, 1, L, tokens); a null token stays as it is."""
+        bias = self.gates.log().movedim(1, -1)[..., self.owners]  # (R, L, K), -inf where closed
+        bias = F.pad(bias, (0, image.key.shape[2] - bias.shape[-1]))[:, None]  # (R, 1, L, tokens)
         bias = bias if image.bias is None else bias + image.bias.float()
         nobody = torch.isinf(bias).all(-1, keepdim=True)  # a softmax needs a token; `total` or the values are 0
         return replace(image, bias=bias.masked_fill(nobody, 0).to(image.key.dtype))
@@ -87,18 +90,28 @@ def multimodal_attention(
     Args:
         query: (B, H, L, d).
         text: keys and values of T text tokens.
-        image: keys and values of K subject tokens and, after them, perhaps of a null token; None: no image term.
+        image: keys and values of K subject tokens and, after them, perhaps of a null token, for the last R rows of the
+            batch; the rows before, the unguided half, have no image term. None: no row has one.
         watch: what to record; None leaves the fused kernels alone. The output is the same either way.
         gate: where each subject may be; None: everywhere.
     """
     output = attend(query, text)
     if image is not None:
-        if gate is not None:
-            image = gate.close(image)
-        part = attend(query, image)
-        output = output + (part if gate is None else part * gate.total.to(part.dtype))
+        image = image if gate is None else gate.close(image)
+        part = attend(query[-len(image.key) :], image)  # (R, H, L, d)
+        output = _add_rows(output, part if gate is None else part * gate.total.to(part.dtype))
     maps = None if watch is None else attention_maps(query, text, image, output, watch, gate)
     return Attended(output, maps)
+
+
+def _add_rows(whole: Tensor, part: Tensor) -> Tensor:
+    """``part`` (R, ...) added to the last R rows of ``whole`` (B, ...), in place where no gradient forbids it."""
+    if len(part) == len(whole):
+        return whole + part
+    if whole.requires_grad or part.requires_grad:
+        return torch.cat([whole[: -len(part)], whole[-len(part) :] + part])
+    whole[-len(part) :] += part
+    return whole
 
 
 def attention_maps(
@@ -108,34 +121,56 @@ def attention_maps(
 
     ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
-    output; ``words`` is ``text`` of the prompt's other words. What a row has no word or token for, is zero.
+    output; ``words`` is ``text`` of the prompt's other words. What a row has no word or token for, is zero. Args as in
+    :func:`multimodal_attention`, whose ``output`` this stands beside: nothing of it is computed again but the scores,
+    which no fused kernel hands out.
+
+    Everything here has its pixels last, which is several times as fast as tokens last: there are few tokens.
     """
-    recording = watch.recording
+    recording, rows = watch.recording, watch.rows
+    query, output = query[-rows:], output[-rows:]
     maps: dict[Stream, Tensor] = {}
     with torch.autocast(query.device.type, enabled=False):
+        keys = watch.keys or watched_keys(text, image, watch.words, watch.owned, rows)
         if "text" in recording.streams:
-            maps["text"] = word_maps(query, text, watch.words)
+            maps["text"] = word_maps(query, keys.text, keys.columns, keys.named, recording.per_head)
         if recording.tokens:
-            others = torch.tensor(recording.tokens, device=watch.words.device)
-            maps["words"] = word_maps(query, text, others.expand(len(query), -1))
+            maps["words"] = other_word_maps(query, keys.text, recording)
         if "image" in recording.streams or "influence" in recording.streams:
-            softmax = image_softmax(query, image, watch.owners.shape[0])  # (B, H, L, K)
-            softmax = softmax if gate is None else softmax * gate.total
-            owned = token_owners(watch)  # (B, S, K)
+            softmax = image_softmax(query, keys, None if image is None else image.bias)  # (B, H, K, L)
+            softmax = softmax if gate is None else softmax * gate.total[-rows:].mT
             if "image" in recording.streams:
-                maps["image"] = (softmax @ owned[:, None].transpose(-1, -2)).movedim(-1, 1)  # (B, S, H, L)
+                maps["image"] = _sum_owned(softmax, keys.owned, recording.per_head)
             if "influence" in recording.streams:
-                parts = subject_parts(softmax, owned, image)  # (B, S, H, L, d)
-                maps["influence"] = influence_maps(parts, output, recording.per_head)
-        return {stream: _finish(x, watch) for stream, x in maps.items()}
+                maps["influence"] = influence_maps(softmax, keys, output, recording.per_head)
+        return {stream: _blank_before(x, len(watch.words)) for stream, x in maps.items()}
 
 
-def word_maps(query: Tensor, text: KeyValue, words: Tensor) -> Tensor:
-    """Text softmax at the subjects' words alone. Args: words (B, S). Returns (B, S, H, L)."""
-    scores = _scores(query, text)  # (B, H, L, T)
-    columns = words.clamp(min=0)[:, None, None, :].expand(*scores.shape[:-1], -1)  # (B, H, L, S)
-    chosen = (scores.gather(-1, columns) - scores.logsumexp(-1, keepdim=True)).exp()
-    return (chosen * (words >= 0)[:, None, None, :]).movedim(-1, 1)
+def watched_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: Tensor, rows: int) -> WatchedKeys:
+    """What the maps need beside the queries. Args as in :func:`multimodal_attention` and :class:`Watch`."""
+    words, owned = words[-rows:], owned[-rows:]
+    keys = WatchedKeys(_scaled(text.key[-rows:]), words.clamp(min=0), (words >= 0).float(), owned)
+    if image is None:
+        return keys
+    value = image.value[-rows:, :, : owned.shape[-1]].float()  # (R, H, K, d)
+    same = (owned.mT @ owned)[:, None]  # (R, 1, K, K) 1 where two tokens are the same subject's
+    return replace(keys, image=_scaled(image.key[-rows:]), products=value @ value.mT * same)
+
+
+def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_head: bool = False) -> Tensor:
+    """Text softmax at the subjects' words alone, (B, S, L), or (B, S, H, L) with heads; args as in WatchedKeys."""
+    softmax = _scores(query, key).softmax(2)  # (B, H, T, L): a column is a share of them all
+    index = columns[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])  # (B, H, S, L)
+    chosen = softmax.gather(2, index)
+    if per_head:
+        return chosen.movedim(1, 2) * named[..., None, None]
+    return chosen.mean(1) * named[..., None]
+
+
+def other_word_maps(query: Tensor, key: Tensor, recording: Recording) -> Tensor:
+    """The same for the words that no subject owns, in the place of the subjects; every row has all of them."""
+    columns = torch.tensor(recording.tokens, device=query.device).expand(len(query), -1)
+    return word_maps(query, key, columns, torch.ones_like(columns, dtype=torch.float32), recording.per_head)
 
 
 def word_gates(query: Tensor, text: KeyValue, words: Tensor, binding: float) -> Tensor:
@@ -150,7 +185,7 @@ def word_gates(query: Tensor, text: KeyValue, words: Tensor, binding: float) -> 
         words: (B, S).
         binding: from 0, all gates open, to 1.
     """
-    maps = word_maps(query, text, words).mean(2)  # (B, S, L)
+    maps = word_maps(query, _scaled(text.key), words.clamp(min=0), (words >= 0).float())  # (B, S, L)
     maps = maps / maps.amax(-1, keepdim=True).clamp(min=1e-8)
     sharp = maps * (maps / maps.amax(1, keepdim=True).clamp(min=1e-8)) ** SHARPNESS
     return torch.where((words >= 0)[..., None], 1 - binding + binding * sharp, 1.0)
@@ -161,46 +196,59 @@ def region_gates(regions: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(regions.float(), size).flatten(2)
 
 
-def image_softmax(query: Tensor, image: KeyValue | None, tokens: int) -> Tensor:
-    """Softmax over the subject tokens, (B, H, L, K); a null token takes its share and is left out."""
-    if image is None:
-        return query.new_zeros(*query.shape[:-1], tokens, dtype=torch.float32)
-    return _scores(query, image).softmax(-1)[..., :tokens]
+def image_softmax(query: Tensor, keys: WatchedKeys, bias: Tensor | None) -> Tensor:
+    """Softmax over the subject tokens, (B, H, K, L); a null token takes its share and is left out.
 
-
-def token_owners(watch: Watch) -> Tensor:
-    """1 where an image token is a photo of the subject, else 0: (B, S, K)."""
-    subjects = torch.arange(watch.words.shape[1], device=watch.owners.device)
-    return ((watch.owners == subjects[:, None]) & watch.present[:, None, :]).float()
-
-
-def subject_parts(softmax: Tensor, owned: Tensor, image: KeyValue | None) -> Tensor:
-    """What each subject adds to the attention output, (B, S, H, L, d)."""
-    if image is None:
-        return softmax.new_zeros(owned.shape[0], owned.shape[1], *softmax.shape[1:3], 1)
-    value = image.value.float()[:, None, :, : owned.shape[-1]]  # (B, 1, H, K, d)
-    return softmax[:, None] @ (value * owned[:, :, None, :, None])
-
-
-def influence_maps(parts: Tensor, output: Tensor, per_head: bool) -> Tensor:
-    """Norm of a subject's part of the output over the norm of the output.
-
-    Norms run over the channels of all heads, (B, S, 1, L), or of each head, (B, S, H, L). The parts of several
-    subjects and of the text can cancel each other, so an influence is not bounded by 1.
+    Args:
+        query: (B, H, L, d).
+        keys: None for the image gives zeros.
+        bias: (B or more, 1, 1 or L, tokens), what is added to the scores.
     """
-    channels = (-1,) if per_head else (2, -1)
-    part = torch.linalg.vector_norm(parts, dim=channels, keepdim=True)  # (B, S, 1|H, L, 1)
-    whole = torch.linalg.vector_norm(output.float()[:, None], dim=channels, keepdim=True)  # (B, 1, 1|H, L, 1)
-    return (part / whole.clamp(min=1e-6)).squeeze(-1)
+    tokens = keys.owned.shape[-1]
+    if keys.image is None:
+        batch, heads, pixels, _ = query.shape
+        return query.new_zeros(batch, heads, tokens, pixels, dtype=torch.float32)
+    scores = _scores(query, keys.image)
+    if bias is not None:
+        scores = scores + bias[-len(query) :].float().mT
+    return scores.softmax(2)[:, :, :tokens]
 
 
-def _scores(query: Tensor, stream: KeyValue) -> Tensor:
-    """Q K^T / sqrt(d) + bias in float32, (B, H, L, tokens)."""
-    scores = (query.float() * query.shape[-1] ** -0.5) @ stream.key.float().transpose(-1, -2)
-    return scores if stream.bias is None else scores + stream.bias.float()
+def influence_maps(softmax: Tensor, keys: WatchedKeys, output: Tensor, per_head: bool) -> Tensor:
+    """Norm of a subject's part of the output over the norm of the output (B, H, L, d).
+
+    Norms run over the channels of all heads, (B, S, L), or of each head, (B, S, H, L). The parts of several subjects
+    and of the text can cancel each other, so an influence is not bounded by 1.
+
+    A part is never made: with p the softmax at a subject's tokens and V their values, its squared norm is p V Vt pt,
+    and V Vt is small.
+    """
+    if keys.products is None:
+        return _sum_owned(softmax, keys.owned, per_head)
+    squared = _sum_owned(keys.products @ softmax * softmax, keys.owned, per_head, mean=False)
+    part = torch.where(squared > 0, squared.clamp(min=1e-24).sqrt(), 0)  # at 0 a root has no gradient
+    whole = torch.linalg.vector_norm(output.float(), dim=-1 if per_head else (1, 3))  # (B, [H,] L)
+    return part / whole.clamp(min=1e-6)[:, None]
 
 
-def _finish(maps: Tensor, watch: Watch) -> Tensor:
-    """Blank the unguided rows, average the heads unless they are asked for. (B, S, H, L) -> (B, S, [H,] L)."""
-    maps = maps * watch.guided[:, None, None, None]
-    return maps if watch.recording.per_head else maps.mean(2)
+def _sum_owned(shares: Tensor, owned: Tensor, per_head: bool, mean: bool = True) -> Tensor:
+    """Values of tokens (B, H, K, L) summed over each subject's, (B, S, H, L), or with the heads averaged or summed."""
+    if per_head:
+        return (owned[:, None] @ shares).movedim(1, 2)
+    return owned @ (shares.mean(1) if mean else shares.sum(1))
+
+
+def _scaled(key: Tensor) -> Tensor:
+    """Keys over sqrt(d), in float32: there are fewer of them than of queries."""
+    return key.float() * key.shape[-1] ** -0.5
+
+
+def _scores(query: Tensor, key: Tensor) -> Tensor:
+    """(Q K^T)^T in float32, (B, H, tokens, L), of keys that are scaled already."""
+    return key @ query.float().mT
+
+
+def _blank_before(maps: Tensor, batch: int) -> Tensor:
+    """Zero maps for the unguided rows, which come first: (R, ...) -> (B, ...)."""
+    missing = batch - len(maps)
+    return F.pad(maps, (0, 0) * (maps.ndim - 1) + (missing, 0)) if missing else maps

@@ -91,31 +91,43 @@ def text_key_value(weights: LayerWeights, states: Tensor) -> KeyValue:
     return KeyValue(key, value)
 
 
-def image_key_value(weights: LayerWeights, subjects: SubjectEmbeddings, strengths: Tensor) -> KeyValue | None:
+def image_key_value(
+    weights: LayerWeights, subjects: SubjectEmbeddings, strengths: Tensor, full: bool = False
+) -> KeyValue | None:
     """Keys and values of the subjects, each value times its subject's strength; None without an image branch.
 
     Padding gets a bias of -inf and a zero value. A row without any photo gives exactly zero: with a null token all its
     attention goes there, else no bias is set (a softmax needs a token) and the zero values do the work.
 
     Args:
-        strengths: (B, S) lambda per subject.
+        weights: of the layer.
+        subjects: of R rows.
+        strengths: (R, S) lambda per subject.
+        full: nothing is padding, so that no bias is needed, which the fused kernels are quicker without.
     """
     if weights.key_image is None or weights.value_image is None or subjects.owners.shape[0] == 0:
         return None
     tokens, present = subjects.tokens.to(weights.key_image.dtype), subjects.present
-    key = split_heads(F.linear(tokens, weights.key_image), weights.heads)  # (B, H, K, d)
+    key = split_heads(F.linear(tokens, weights.key_image), weights.heads)  # (R, H, K, d)
     value = split_heads(F.linear(tokens, weights.value_image), weights.heads)
-    gain = strengths[:, subjects.owners] * present  # (B, K)
+    gain = strengths[:, subjects.owners] * present  # (R, K)
+    weighed, full = subjects.weights, full and subjects.weights is None
     value = value * gain[:, None, :, None].to(value.dtype)
     if weights.null_key is None:
-        return KeyValue(key, value, _bias(present | ~present.any(1, keepdim=True), key, subjects.weights))
+        return KeyValue(key, value, None if full else _bias(present | ~present.any(1, keepdim=True), key, weighed))
     null = weights.null_key.to(key.dtype).unflatten(0, (weights.heads, 1, -1))  # (H, 1, d)
-    key = torch.cat([key, null.expand(key.shape[0], -1, -1, -1)], dim=2)  # (B, H, K+1, d)
-    return KeyValue(key, F.pad(value, (0, 0, 0, 1)), _bias(F.pad(present, (0, 1), value=True), key, subjects.weights))
+    key = torch.cat([key, null.expand(key.shape[0], -1, -1, -1)], dim=2)  # (R, H, K+1, d)
+    bias = None if full else _bias(F.pad(present, (0, 1), value=True), key, weighed)
+    return KeyValue(key, F.pad(value, (0, 0, 0, 1)), bias)
 
 
 def condition_layer(
-    weights: LayerWeights, is_cross: bool, states: Tensor, subjects: SubjectEmbeddings | None, strengths: Tensor
+    weights: LayerWeights,
+    is_cross: bool,
+    states: Tensor,
+    subjects: SubjectEmbeddings | None,
+    strengths: Tensor,
+    full: bool = False,
 ) -> LayerCondition:
     """Everything of a request that one layer needs. Args as in :func:`image_key_value`; states (B, T, D)."""
     weights = weights.to(states.device)  # they may wait elsewhere
@@ -126,7 +138,7 @@ def condition_layer(
         output=weights.output,
         output_bias=weights.output_bias,
         text=text_key_value(weights, states),
-        image=None if subjects is None else image_key_value(weights, subjects, strengths),
+        image=None if subjects is None else image_key_value(weights, subjects, strengths, full),
     )
 
 

@@ -162,7 +162,7 @@ class StandIn:
         size = (request.width or width, request.height or height)
         return Plan(request, prompt, words, steps, min(start, steps), size)
 
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: object = None) -> Iterator[Step]:
         """One disc per subject, sharper with every step."""
         return self._steps(self.validate(request))
 

@@ -44,8 +44,12 @@ def _text(weights: LayerWeights) -> KeyValue:
 
 def _watch(subjects: SubjectEmbeddings, recording: Recording | None = None) -> Watch:
     words = torch.tensor([[1, 4], [6, 0], [2, -1]])
-    guided = torch.ones(B, dtype=torch.bool)
-    return Watch(words, subjects.owners, subjects.present, guided, recording or Recording())
+    return Watch(words, _owned(subjects), B, recording or Recording())
+
+
+def _owned(subjects: SubjectEmbeddings) -> Tensor:
+    each = range(int(subjects.owners.max()) + 1)
+    return torch.stack([((subjects.owners == s) & subjects.present).float() for s in each], dim=1)  # (B, S, K)
 
 
 @pytest.fixture(params=[True, False], ids=["null", "no_null"])
@@ -170,10 +174,31 @@ def test_other_words_have_maps_of_their_own(weights: LayerWeights) -> None:
     assert torch.allclose(maps["words"][0, 1], maps["text"][0, 0])  # token 1 is a subject's word in the first row
 
 
+def test_the_image_term_of_the_last_rows_alone(weights: LayerWeights) -> None:
+    """Rows without a photo may be left out, which changes nothing; gradients go through either way."""
+    present = torch.ones(B, K, dtype=torch.bool)
+    present[0] = False
+    subjects, query, text = _subjects(present), _query(), _text(weights)
+    rest = SubjectEmbeddings((), subjects.tokens[1:], subjects.owners, present[1:])
+    watch = replace(_watch(subjects), rows=2)
+    padded = multimodal_attention(query, text, image_key_value(weights, subjects, torch.ones(B, S)), watch)
+    for full in (False, True):
+        image = image_key_value(weights, rest, torch.ones(B - 1, S), full)
+        assert (image.bias is None) is full
+        with torch.no_grad():
+            fewer = multimodal_attention(query, text, image, watch)
+        assert torch.allclose(fewer.output, padded.output, atol=1e-6)
+        assert torch.equal(fewer.output[0], attend(query, text)[0])
+        assert all(torch.allclose(fewer.maps[stream], padded.maps[stream], atol=1e-6) for stream in STREAMS)
+    tracked = query.requires_grad_()
+    multimodal_attention(tracked, text, image, watch).output.sum().backward()
+    assert tracked.grad is not None
+
+
 def test_unguided_rows_are_blank(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    watch = replace(_watch(subjects), guided=torch.tensor([False, True, True]))
+    watch = replace(_watch(subjects), rows=2)
     for maps in multimodal_attention(query, text, image, watch).maps.values():
         assert not maps[0].any()
         assert maps[1].any()

@@ -34,7 +34,8 @@ def _stream(seed: int, tokens: int, null: bool = False) -> KeyValue:
 
 
 QUERY, TEXT = _drawn(0, B, H, L, WIDTH), _stream(10, T)
-WATCH = Watch(WORDS, OWNERS, torch.ones(B, S * N, dtype=torch.bool), torch.ones(B, dtype=torch.bool), Recording())
+OWNED = torch.stack([subject == OWNERS for subject in range(S)]).float()  # (S, K)
+WATCH = Watch(WORDS, OWNED.expand(B, -1, -1), B, Recording())
 
 
 @pytest.fixture(params=[True, False], ids=["null", "no_null"])
@@ -159,8 +160,7 @@ def test_binding_moves_a_subjects_influence_to_its_word() -> None:
     text = KeyValue(key, torch.ones_like(key))
     image = KeyValue(torch.zeros(1, 1, S * N, WIDTH), _drawn(3, 1, 1, S * N, WIDTH))
     words = torch.tensor([[1, 3]])
-    present = torch.ones(1, S * N, dtype=torch.bool)
-    watch = Watch(words, OWNERS, present, torch.ones(1, dtype=torch.bool), Recording())
+    watch = Watch(words, OWNED[None], 1, Recording())
     free = multimodal_attention(query, text, image, watch).maps
     assert torch.allclose(free["image"], torch.full_like(free["image"], 0.5))
     bound = multimodal_attention(query, text, image, watch, Gate(word_gates(query, text, words, 1.0), OWNERS)).maps

@@ -1,0 +1,144 @@
+"""Which solver, steps and guidance make good pictures soonest: candidates judged by the referee and by the clock.
+
+A candidate's pictures of two subjects are held against the reference's, many steps with the same seeds: by the
+referee's measures, and by how far they are from it in pixels, which tells the solver's error on any weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DPMSolverMultistepScheduler, SchedulerMixin, UniPCMultistepScheduler
+from PIL import Image
+
+from mmdiff_core.backbones.base import Defaults
+from mmdiff_core.backbones.toybox import Toybox
+from mmdiff_core.benchmarks.timing import Clock, timed
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.referee import Referee
+from mmdiff_core.evaluation.suite import MODEL, Case, Outcome, Suite
+from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.types import GenerateRequest, Subject
+
+Solver = str
+SOLVERS: Mapping[Solver, tuple[type[SchedulerMixin], Mapping[str, Any]]] = {
+    "dpm2m": (DPMSolverMultistepScheduler, {}),  # the stored one
+    "dpm2m shift 2": (DPMSolverMultistepScheduler, {"flow_shift": 2.0}),
+    "dpm2m shift 3": (DPMSolverMultistepScheduler, {"flow_shift": 3.0}),
+    "dpm3m": (DPMSolverMultistepScheduler, {"solver_order": 3}),
+    "euler": (DPMSolverMultistepScheduler, {"solver_order": 1}),
+    "unipc": (UniPCMultistepScheduler, {}),
+}
+CANDIDATES = (
+    *(f"dpm2m:20:{guidance}" for guidance in (3, 2)),
+    *(f"{solver}:{steps}:3" for steps in (10, 8, 6) for solver in ("dpm2m", "dpm2m shift 2", "unipc")),
+    *(f"{solver}:8:2" for solver in ("dpm2m", "dpm2m shift 2")),
+)
+MEASURES = ("identity", "present", "place", "swapped")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to sample."""
+
+    solver: Solver
+    steps: int
+    guidance: float
+
+    @classmethod
+    def read(cls, text: str) -> Candidate:
+        """``dpm2m:8:2.5``: solver, steps and guidance.
+
+        Raises:
+            SettingsError: it is not written so, or there is no such solver.
+        """
+        try:
+            solver, steps, guidance = text.split(":")
+            found = cls(solver, int(steps), float(guidance))
+        except ValueError as error:
+            raise SettingsError(f'"{text}" cannot be read: write it as in dpm2m:8:2.5.') from error
+        if solver not in SOLVERS:
+            raise SettingsError(f'There is no solver "{solver}": choose among {", ".join(SOLVERS)}.')
+        return found
+
+    @property
+    def name(self) -> str:
+        return f"{self.solver}, {self.steps} steps, guidance {self.guidance:g}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a candidate did."""
+
+    candidate: Candidate
+    seconds: float  # a picture, median
+    distance: float  # to the reference, root mean square in steps of 255
+    measures: Mapping[str, float]  # means, of MEASURES
+
+
+def with_solver(backbone: Toybox, candidate: Candidate) -> Toybox:
+    """The same model, sampled that way by default."""
+    kind, changes = SOLVERS[candidate.solver]
+    scheduler = kind.from_config({**backbone.scheduler.config, **changes})
+    return replace(backbone, scheduler=scheduler, defaults=Defaults(candidate.steps, candidate.guidance))
+
+
+@torch.no_grad()
+def compare(
+    backbone: Toybox, adapter: MMDiffAdapter, referee: Referee, cases: Sequence[Case], candidates: Sequence[Candidate],
+    clock: Clock = "wall",
+) -> Iterator[Score]:  # fmt: skip
+    """The candidates' scores, one by one; the first is the reference."""
+    suite = Suite(Personalizer(backbone, adapter), referee, seeds=(0,))
+    reference: list[Image.Image] = []
+    for candidate in candidates:
+        suite.personalizer = Personalizer(with_solver(backbone, candidate), adapter)
+        outcomes = [suite.outcome(case) for case in cases]
+        shown = [one for outcome in outcomes for one in outcome.shown if one.row.kind == MODEL]
+        made = [one.image for one in shown]
+        reference = reference or made
+        means = {name: _mean([getattr(one.row, name) for one in shown]) for name in MEASURES}
+        seconds = float(np.median([_seconds(suite.personalizer, outcome, clock) for outcome in outcomes]))
+        yield Score(candidate, seconds, _distance(made, reference), means)
+
+
+def _seconds(personalizer: Personalizer, outcome: Outcome, clock: Clock) -> float:
+    """Of a recorded picture, from its photos to the end."""
+    caption = outcome.case.scene.caption
+    subjects = tuple(Subject(name, photos) for name, photos in zip(caption.names, outcome.photos, strict=True))
+    request = GenerateRequest(caption.text, subjects)
+    return timed(lambda: list(personalizer.generate(request)), personalizer.backbone.device, clock)
+
+
+def _mean(values: Sequence[Any]) -> float:
+    flat = [float(x) for value in values for x in (value if isinstance(value, list) else [value])]
+    return float(np.mean(flat)) if flat else float("nan")
+
+
+def _distance(made: Sequence[Image.Image], reference: Sequence[Image.Image]) -> float:
+    pairs = zip(made, reference, strict=True)
+    errors = [np.asarray(a, dtype=float) - np.asarray(b, dtype=float) for a, b in pairs]
+    return float(np.sqrt(np.mean(np.square(errors))))
+
+
+def to_markdown(scores: Sequence[Score]) -> str:
+    """A row per candidate, the reference first."""
+    lines = [
+        f"| sampling | s a picture | distance | {' | '.join(MEASURES)} |",
+        f"|---|---|---|{'---|' * len(MEASURES)}",
+    ]
+    for score in scores:
+        cells = " | ".join(f"{score.measures[name]:.2f}" for name in MEASURES)
+        lines.append(f"| {score.candidate.name} | {score.seconds:.2f} | {score.distance:.1f} | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+def to_json(scores: Sequence[Score]) -> str:
+    """The same for programs."""
+    return json.dumps([asdict(score) for score in scores], indent=2) + "\n"

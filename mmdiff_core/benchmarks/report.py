@@ -1,0 +1,149 @@
+"""``speed.json``, a Markdown table and a chart of a benchmark."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmdiff_core.benchmarks.timing import Clock, ratio
+
+SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # what speed.json promises
+ALSO = ("ours_uncached", "ours_one", "ours_four")
+TITLES = {
+    "stock": "stock pipeline",
+    "ours": "ours, two subjects",
+    "ours_recorded": "ours, recorded",
+    "ours_unmerged": "ours, LoRA unmerged",
+    "ours_uncached": "ours, K and V every step",
+    "ours_one": "ours, one subject",
+    "ours_four": "ours, four subjects",
+    "ip_adapter_plus": "IP-Adapter-Plus (diffusers)",
+    "daam_style": "stock, recorded as DAAM does",
+}
+UNITS = {
+    "first_preview_s": "first preview, s",
+    "picture_s": "a picture at the app's defaults, s",
+    "peak_memory_mb": "peak memory, MB",
+    "startup_s": "start-up to the first page, warm, s",
+    "adapter_load_s": "adapter load, s",
+    "rendered_per_s": "rendered pictures per second",
+    "base_samples_per_s": "training, base, samples per second",
+    "adapter_samples_per_s": "training, adapter, samples per second",
+}
+
+
+def summary(samples: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """What ``speed.json`` holds of a model: median ratios to the stock step, their intervals, the seconds beside."""
+    ratios = {name: ratio(seconds, samples["stock"]) for name, seconds in samples.items()}
+    return {
+        **{name: ratios[name].median for name in SHOWN},
+        "more": {name: ratios[name].median for name in ALSO if name in ratios},
+        "intervals": {name: [r.low, r.high] for name, r in ratios.items()},
+        "samples": {name: list(seconds) for name, seconds in samples.items()},
+    }
+
+
+def machine(device: torch.device, clock: Clock) -> dict[str, Any]:
+    """What it ran on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "clock": "wall" if clock == "wall" else "processor time of the process",
+    }
+
+
+def processor() -> str:
+    """The processor's own name, as far as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return f"{named or platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
+
+
+def write(folder: Path, steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> list[Path]:
+    """Write everything; ``steps`` holds a :func:`summary` per model, ``about`` the machine and the other figures."""
+    files = [folder / name for name in ("speed.json", "about.json", "speed.md")]
+    files[0].write_text(json.dumps(steps, indent=2) + "\n", encoding="utf-8")
+    files[1].write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    files[2].write_text(to_markdown(steps, titles, about), encoding="utf-8")
+    if steps:
+        files.append(folder / "speed.png")
+        chart(steps, files[-1], about["machine"]["device"])
+    return files
+
+
+def to_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> str:
+    """A table of ratios and one of everything else."""
+    lines = [f"Ratios to the stock step, medians (95 % interval). {_told(about['machine'])}", ""]
+    if steps:
+        lines += [f"| step | {' | '.join(steps)} |", f"|---|{'---|' * len(steps)}"]
+        lines += [f"| {TITLES[name]} | {_row(steps, name)} |" for name in TITLES]
+        seconds = (f"{np.median(model['samples']['stock']):.3g} s" for model in steps.values())
+        lines += [f"| the stock step itself | {' | '.join(seconds)} |", ""]
+        lines += [f"* {name}: {titles[name]}" for name in steps]
+    figures = {key: about["figures"][key] for key in UNITS if about["figures"].get(key)}
+    if figures:
+        lines += ["", "| built-in model | median | lowest | highest |", "|---|---|---|---|"]
+        lines += [f"| {UNITS[key]} | {_spread(values)} |" for key, values in figures.items()]
+    over = about["figures"].get("adapter_over_base")
+    if over:
+        lines += ["", f"Training the adapter makes {_figure(over)} of the base's samples per second."]
+    return "\n".join([*lines, ""])
+
+
+def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
+    """Ratios as bars, a group per model."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    names = [name for name in TITLES if name != "stock"]
+    width = 0.8 / len(steps)
+    for number, (model, found) in enumerate(steps.items()):
+        at = np.arange(len(names)) + (number - (len(steps) - 1) / 2) * width
+        heights = np.array([_median(found, name) for name in names])
+        spread = np.array([found["intervals"][name] for name in names]).T
+        errors = np.abs(spread - heights)
+        axes.bar(at, heights, width, yerr=errors, label=model, error_kw={"elinewidth": 0.8})
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(names)), [TITLES[name].replace(", ", ",\n") for name in names], fontsize=7)
+    axes.set_ylim(bottom=0.8)
+    axes.set_ylabel("step, stock pipeline = 1")
+    axes.set_title(device, fontsize=9)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def _median(found: Mapping[str, Any], name: str) -> float:
+    return found[name] if name in found else found["more"][name]
+
+
+def _row(steps: Mapping[str, Any], name: str) -> str:
+    cells = []
+    for found in steps.values():
+        low, high = found["intervals"][name]
+        cells.append("1" if name == "stock" else f"{_median(found, name):.3f} ({low:.3f} to {high:.3f})")
+    return " | ".join(cells)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.median(values):.3g} | {min(values):.3g} | {max(values):.3g}"
+
+
+def _figure(over: Mapping[str, float]) -> str:
+    return f"{over['median']:.2f} ({over['low']:.2f} to {over['high']:.2f})"
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    return f"{about['device']}, {about['threads']} thread(s), torch {about['torch']}, {about['clock']}."

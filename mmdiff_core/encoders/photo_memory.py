@@ -1,0 +1,72 @@
+"""Photos that were seen before are not encoded again: a bounded memory that its owner hands in with a request."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from mmdiff_core.encoders.photo import prepare
+
+if TYPE_CHECKING:  # a page has a memory before any model is loaded
+    from torch import Tensor
+
+    from mmdiff_core.encoders.image import ImageEncoder
+
+MOST_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the image encoder saw in one photo."""
+
+    cls: Tensor  # (Dv,)
+    patches: Tensor  # (M, Dh)
+
+
+class PhotoMemory:
+    """The last photos that one image encoder saw, by their content. It belongs to a session, never to a model.
+
+    A photo is always encoded by itself, so that what a generation gets is the same, bit for bit, whether the photo was
+    seen before or not. Another encoder starts it anew.
+
+    Args:
+        most: how many photos to keep; those that were not asked for the longest leave first.
+    """
+
+    def __init__(self, most: int = MOST_PHOTOS) -> None:
+        self.most = most
+        self._seen: OrderedDict[bytes, Seen] = OrderedDict()
+        self._encoder: weakref.ref[ImageEncoder] | None = None
+
+    def see(self, encoder: ImageEncoder, photo: Image.Image) -> Seen:
+        """What ``encoder`` sees in an upright RGB photo, from memory if it can be."""
+        if self._encoder is None or self._encoder() is not encoder:
+            self._seen.clear()
+            self._encoder = weakref.ref(encoder)
+        key = content_key(photo)
+        found = self._seen.pop(key, None) or see_photo(encoder, photo)
+        self._seen[key] = found
+        while len(self._seen) > self.most:
+            self._seen.popitem(last=False)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+
+def see_photo(encoder: ImageEncoder, photo: Image.Image) -> Seen:
+    """One forward of the image encoder."""
+    cls, patches = encoder.encode(prepare(photo, encoder.size)[None])
+    return Seen(cls[0], patches[0])
+
+
+def content_key(photo: Image.Image) -> bytes:
+    """The same for the same pixels, whatever the file."""
+    digest = hashlib.blake2b(repr((photo.mode, photo.size)).encode(), digest_size=32)
+    digest.update(photo.tobytes())
+    return digest.digest()

@@ -1,0 +1,66 @@
+"""The command end to end at its smallest: no test fails on a time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmdiff_core.benchmarks.report import SHOWN, to_markdown
+from mmdiff_core.cli import BAD_INPUT, main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["benchmark", "--quick", "--models", "tiny", "--rounds", "2", "--out", str(folder)]) == 0
+    assert "IP-Adapter-Plus" in said.getvalue()
+    return folder
+
+
+def test_speed_holds_ratios_and_samples(folder: Path) -> None:
+    speed = json.loads((folder / "speed.json").read_text())
+    assert list(speed) == ["tiny"]
+    tiny = speed["tiny"]
+    assert tiny["stock"] == 1.0
+    for name in SHOWN:
+        low, high = tiny["intervals"][name]
+        assert 0 < low <= tiny[name] <= high
+        assert len(tiny["samples"][name]) == 2
+
+
+def test_everything_around_it(folder: Path) -> None:
+    about = json.loads((folder / "about.json").read_text())
+    assert about["machine"]["device"]
+    figures = about["figures"]
+    for name in ("first_preview_s", "picture_s", "adapter_load_s", "rendered_per_s", "base_samples_per_s"):
+        assert len(figures[name]) == 2
+        assert min(figures[name]) > 0
+    assert figures["peak_memory_mb"][0] > 50
+    assert figures["adapter_over_base"]["median"] > 0
+    assert figures["first_preview_s"][0] < figures["picture_s"][0]
+
+
+def test_a_table_and_a_chart(folder: Path) -> None:
+    table = (folder / "speed.md").read_text()
+    assert "| ours, recorded |" in table
+    assert "adapter load" in table
+    with Image.open(folder / "speed.png") as chart:
+        assert chart.width > 800
+
+
+def test_a_table_without_models_or_figures() -> None:
+    machine = {"device": "a machine", "threads": 1, "torch": "2", "clock": "wall"}
+    assert "a machine" in to_markdown({}, {}, {"machine": machine, "figures": {}})
+
+
+@pytest.mark.parametrize(("flags", "told"), [(["--models", "dit"], "choose among"), (["--rounds", "0"], "at least 1")])
+def test_what_cannot_be_timed(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", *flags]) == BAD_INPUT
+    assert told in capsys.readouterr().err
