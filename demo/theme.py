@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-_SHEETS = ("studio", "compose", "fields", "viewer", "inspect", "timeline", "binding", "compare", "vote")
+_SHEETS = ("studio", "compose", "fields", "viewer", "inspect", "timeline", "binding", "compare", "lens", "vote")
 STYLE_SHEETS = tuple(STATIC / f"{name}.css" for name in _SHEETS)
 
 
