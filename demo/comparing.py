@@ -108,7 +108,9 @@ class Comparing:
         """How many pictures that are, or why there are none yet."""
         form = self.form.read(values)
         try:
-            told = {"count": len(self.table(values).variants), "fault": "", "asked": "", "base": _numbers(form)}
+            table = self.table(values)
+            base = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
+            told = {"count": len(table.variants), "fault": "", "asked": "", "base": base}
         except MMDiffError as error:
             told = {"count": 0, "fault": str(error), "asked": "", "base": []}
         return {self.panel.plan: told, self.panel.base: marked(form)}

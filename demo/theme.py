@@ -9,7 +9,7 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 _SHEETS = (
     *("studio", "compose", "faces", "fields", "cutout", "viewer", "inspect", "timeline", "binding", "guide"),
-    *("compare", "vote", "about"),
+    *("compare", "lens", "vote", "about"),
 )
 STYLE_SHEETS = tuple(STATIC / f"{name}.css" for name in _SHEETS)
 

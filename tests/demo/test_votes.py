@@ -151,9 +151,7 @@ def test_sides_are_by_chance_and_every_pair_comes_once(tmp_path: Path) -> None:
     assert ballot.draw(comparison, chance) is not None
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [("as_composed-1", "without_refiner-1"), ("without_refiner-1", "as_composed-1")]
-)
+@pytest.mark.parametrize("names", [("as_composed-1", "without_refiner-1"), ("without_refiner-1", "as_composed-1")])
 def test_an_answer_names_the_variant_not_the_side(tmp_path: Path, names: tuple[str, str]) -> None:
     comparison = _comparison([Label("as_composed"), Label("without_refiner")], [1], tmp_path)
     side = "left" if names[0].startswith("as") else "right"

@@ -16,7 +16,7 @@ from mmdiff_core.backbones.processors import install
 from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.layer import LayerLoras
-from mmdiff_core.types import Recording
+from mmdiff_core.types import Parts, Recording
 from tests.nn.parts import (
     CONTEXT,
     TOKENS,
@@ -220,6 +220,12 @@ def test_text_encoder_deltas(adapter: MMDiffAdapter) -> None:
     assert all(delta.shape == (WORD, WORD) and delta.any() for delta in deltas.values())
     assert adapter.text_encoder_deltas(1) == {}, "kept, but not applied unless asked"
     assert any(name.startswith("text_encoders.1.") for name in adapter.state_dict())
+
+
+def test_config_tells_the_parts(adapter: MMDiffAdapter) -> None:
+    assert adapter.config.parts == Parts()
+    assert replace(adapter.config, refiner_depth=0).parts == Parts(refiner=False)
+    assert replace(adapter.config, image_branch=False).parts == Parts(True, False, False, False)
 
 
 def test_config_survives_json(adapter: MMDiffAdapter) -> None:
