@@ -206,8 +206,8 @@ def split(folder: AnnotatedFolder, share: float, most: int) -> tuple[list[int], 
         raise TrainingError(f'"{folder.path}" has one usable picture only: training needs at least two.')
     count = min(most, max(1, round(share * len(folder))))
     lots = [random.Random(f"validation:{stem.name}").random() for stem in folder.stems]
-    held = sorted(range(len(folder)), key=lots.__getitem__)[:count]
-    return [index for index in range(len(folder)) if index not in set(held)], sorted(held)
+    held = set(sorted(range(len(folder)), key=lots.__getitem__)[:count])
+    return [index for index in range(len(folder)) if index not in held], sorted(held)
 
 
 def cut_out(picture: Image.Image, mask: np.ndarray, segment: Segment) -> Image.Image:

@@ -6,10 +6,10 @@ in a picture, the constraints on both maps, CLIP ViT-L/14, and for portraits Arc
 CLS with LoRAs in the self-attention and in the text encoders, too. Their steps, batch sizes, learning rates and loss
 weights could not be found anywhere: those, the dropout shares and the null token are ours, and untried at full size.
 
-recipe         base      picture   steps x batch x processes    trained, in millions
-sd15-general   SD 1.5      512      60,000 x 8 x 8                  35
-sdxl-general   SDXL       1024      60,000 x 4 x 8                 270
-portrait       SDXL       1024      40,000 x 4 x 8                 290
+recipe         base      picture    steps    batch of a process    trained, in millions
+sd15-general   SD 1.5      512      60,000            8                    39
+sdxl-general   SDXL       1024      60,000            4                   243
+portrait       SDXL       1024      40,000            4                   306
 """
 
 from __future__ import annotations

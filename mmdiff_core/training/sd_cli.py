@@ -61,7 +61,7 @@ def run_sd(args: argparse.Namespace) -> int:
     adapter = args.out / "adapter.safetensors"
     if result is None:
         sys.stderr.write("Stopped and saved: the same command goes on.\n")
-    elif adapter.is_file():
+    elif result:  # of several processes the first has one
         sys.stdout.write(f"{adapter}\n")
     return 0
 

@@ -28,7 +28,7 @@ from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.processes import count_of, only_one_started
 from mmdiff_core.training.run_sd import SdOptions, train_sd
 from mmdiff_core.training.shards import pack
-from mmdiff_core.types import GenerateRequest
+from mmdiff_core.types import Face, GenerateRequest, Subject
 from tests import tiny
 from tests.training import annotated
 
@@ -204,6 +204,27 @@ def test_shards_and_another_folder_to_validate_on(places: dict[str, Path], tmp_p
     made = options(places, tmp_path / "out", data=str(tmp_path / "shards"), validation=places["data"])
     assert train_sd(recipe, made) is not None
     assert sum("validation" in line for line in log(tmp_path / "out")) == 2
+
+
+def test_portraits(places: dict[str, Path], tmp_path: Path) -> None:
+    """A whole run of the face variant, its sheet included, and a picture with what it wrote."""
+    data = annotated.folder(tmp_path / "data", 3)
+    for number, file in enumerate(sorted(data.rglob("*.json"))):
+        values = json.loads(file.read_text())
+        segment = values["segments"][0]
+        segment |= {"identity": "tom", "face": [0.04] * 512}
+        file.write_text(json.dumps(values))
+        tiny.photo(number, (16, 16)).save(file.with_name(f"{file.stem}.face{segment['id']}.png"))
+    base = annotated.base(tmp_path / "sdxl", "sdxl")
+    recipe = annotated.recipe("portrait", steps=1, sheet_every=1, validate_every=1)
+    assert train_sd(recipe, options(places, tmp_path / "out", base=str(base), data=str(data))) is not None
+    assert len(list((tmp_path / "out" / "sheets").glob("*.png"))) == 1
+    assert "validation" in log(tmp_path / "out")[-1]
+    face = Face((0.04,) * 512, tiny.photo(1, (16, 16)))
+    subject = Subject("robot", (tiny.photo(2),), faces=(face,))
+    personalizer = Personalizer.load(base, tmp_path / "out" / "adapter.safetensors")
+    *_, last = personalizer.generate(GenerateRequest("a robot", (subject,), steps=1))
+    assert last.picture.maps.at("robot", "image").shape
 
 
 def test_from_the_shell(places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
