@@ -23,7 +23,7 @@ from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation import suite as suite_module
 from mmdiff_core.evaluation.ablation import pictures
 from mmdiff_core.evaluation.ablation import run as run_module
-from mmdiff_core.evaluation.ablation.report import SCORES, changes, to_markdown, verdicts
+from mmdiff_core.evaluation.ablation.report import LEAST_PICTURES, SCORES, changes, to_markdown, verdicts
 from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate, recipe_of
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
 from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, choose
@@ -338,8 +338,8 @@ def test_changes_are_paired() -> None:
     assert change["identity"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 8}
 
 
-def part(**change: tuple[float, float]) -> dict:
-    told = {name: {"mean": sum(ends) / 2, "low": ends[0], "high": ends[1]} for name, ends in change.items()}
+def part(n: int = 200, **change: tuple[float, float]) -> dict:
+    told = {name: {"mean": sum(ends) / 2, "low": ends[0], "high": ends[1], "n": n} for name, ends in change.items()}
     return {"title": "no null token", "group": "part", "change": told}
 
 
@@ -354,6 +354,7 @@ def test_verdicts_follow_from_the_intervals() -> None:
     assert "does not earn its place" in said[2]
     assert "not shown to earn its place" in said[3]
     assert verdicts({"x": {**part(subject=falls), "group": "rank"}}) == []
+    assert "cannot be judged" in verdicts({"x": part(n=LEAST_PICTURES - 1, subject=falls)})[0]
 
 
 def test_markdown_of_the_table(table: dict[str, dict]) -> None:
@@ -361,4 +362,5 @@ def test_markdown_of_the_table(table: dict[str, dict]) -> None:
     assert text.count("| real renders |") == 2
     assert f"| {VARIANTS['ip-adapter-plus'].title} |" in text
     assert table["about"]["whole method"] in text
+    assert text.count("too few pictures to tell") == len(NAMES)
     assert STAGE not in table["about"]

@@ -18,6 +18,7 @@ from mmdiff_core.evaluation.metrics import average
 from mmdiff_core.evaluation.suite import LOWER, MODEL, UPPER, Row
 
 BASE = "base"  # without photos
+LEAST_PICTURES = 30  # of a variant, below which a bootstrap's interval is too narrow to conclude anything from
 
 # What a picture scores, between 0 and 1, the more the better.
 SCORES: Mapping[str, tuple[str, Callable[[Row], float]]] = {
@@ -142,22 +143,32 @@ def to_markdown(table: Mapping[str, Any]) -> str:
 
 def verdicts(variants: Mapping[str, Any]) -> list[str]:
     """A line for each part of the method that was taken away: whether it earned its place."""
-    lines = []
-    for one in variants.values():
-        if one["group"] != "part":
-            continue
-        worse = [SCORES[name][0] for name, change in one["change"].items() if change["high"] < 0]
-        better = [SCORES[name][0] for name, change in one["change"].items() if change["low"] > 0]
-        part = one["title"].removeprefix("no ")
-        if worse and not better:
-            lines.append(f"* **{part}** earns its place here: without it {_and(worse)} fell.")
-        elif worse:
-            lines.append(f"* **{part}** is a trade here: without it {_and(worse)} fell and {_and(better)} rose.")
-        elif better:
-            lines.append(f"* **{part}** does not earn its place here: without it {_and(better)} rose.")
-        else:
-            lines.append(f"* **{part}** is not shown to earn its place here: no score fell without it.")
+    parts = [one for one in variants.values() if one["group"] == "part"]
+    lines = [f"* **{one['title'].removeprefix('no ')}** {_verdict(one['change'])}" for one in parts]
     return [*lines, ""] if lines else []
+
+
+def _verdict(change: Mapping[str, Mapping[str, float]]) -> str:
+    worse, better = _fell_and_rose(change)
+    if _too_few(change):
+        return f"cannot be judged: it takes {LEAST_PICTURES} pictures or more of each variant."
+    if worse and not better:
+        return f"earns its place here: without it {_and(worse)} fell."
+    if worse:
+        return f"is a trade here: without it {_and(worse)} fell and {_and(better)} rose."
+    if better:
+        return f"does not earn its place here: without it {_and(better)} rose."
+    return "is not shown to earn its place here: no score fell without it."
+
+
+def _fell_and_rose(change: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[str]]:
+    """The scores whose interval lies below 0, and those whose interval lies above."""
+    fell = [SCORES[name][0] for name, x in change.items() if x["high"] < 0]
+    return fell, [SCORES[name][0] for name, x in change.items() if x["low"] > 0]
+
+
+def _too_few(change: Mapping[str, Mapping[str, float]]) -> bool:
+    return min(x["n"] for x in change.values()) < LEAST_PICTURES
 
 
 def _and(names: Sequence[str]) -> str:
@@ -185,8 +196,9 @@ def _change_row(one: Mapping[str, Any]) -> str:
 
 
 def _reading(change: Mapping[str, Mapping[str, float]]) -> str:
-    worse = [SCORES[name][0] for name, x in change.items() if x["high"] < 0]
-    better = [SCORES[name][0] for name, x in change.items() if x["low"] > 0]
+    if _too_few(change):
+        return "too few pictures to tell"
+    worse, better = _fell_and_rose(change)
     told = [f"less {name}" for name in worse] + [f"more {name}" for name in better]
     return ", ".join(told) or "no difference shown"
 
