@@ -75,6 +75,7 @@ def _tabs(page: Page, theme: str, out: Path) -> None:
 
 
 def _shoot(page: Page, file: Path) -> None:
+    page.locator("#reach").evaluate("node => (node.style.position = 'static')")  # else it hangs in the middle
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=file, full_page=True)
     sys.stdout.write(f"{file}\n")
