@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _made(browser: Browser, url: str, theme: str, device: dict[str, object], args: argparse.Namespace) -> Page:
     """A page of its own session on which the example was made."""
-    context = browser.new_context(**({"device_scale_factor": 1.5} | device), locale="en")
+    context = browser.new_context(**({"device_scale_factor": 1} | device), locale="en")
     context.add_init_script(REMEMBERED.format(seed=args.seed))
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
@@ -75,6 +75,7 @@ def _tabs(page: Page, theme: str, out: Path) -> None:
 
 
 def _shoot(page: Page, file: Path) -> None:
+    page.locator("#reach").evaluate("node => (node.style.position = 'static')")  # else it hangs in the middle
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=file, full_page=True)
     sys.stdout.write(f"{file}\n")

@@ -71,6 +71,7 @@ def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options:
     page.reload()
     fill_example(page)
     assert len(model.log) == runs
+    expect(page.locator(".guide")).to_be_hidden()
 
 
 def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> None:
