@@ -40,6 +40,7 @@ from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
 
+SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
 # The shape of SDXL base 1.0, which the official checkpoint was made for.
 SDXL_UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -299,7 +300,9 @@ def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.d
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
-    """Squares of the size that the UNet was trained on, and from half to twice that."""
+    """Squares of the size that the UNet was trained on, and from half to twice that; small ones are good for trials."""
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
-    side = pipe.unet.config.sample_size * scale
-    return Size(default=(side, side), smallest=side // 2, largest=2 * side, multiple=scale)
+    trained = pipe.unet.config.sample_size or (128 if hasattr(pipe, "text_encoder_2") else 64)
+    side = (trained if isinstance(trained, int) else max(trained)) * scale
+    smallest = min(side // 2, SMALLEST_LATENT * scale)
+    return Size(default=(side, side), smallest=smallest, largest=2 * side, multiple=scale)

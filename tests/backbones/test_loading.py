@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from mmdiff_core.backbones.loading import native_sizes
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview
 from mmdiff_core.backbones.processors import ConditionedAttention
 from mmdiff_core.backbones.registry import load_backbone
@@ -179,3 +181,21 @@ def test_preview_is_clipped_and_oriented() -> None:
     assert shown.size == (4, 2)
     assert shown.getpixel((3, 0)) == (255, 0, 0)
     assert shown.getpixel((0, 1)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("trained", "kind", "sizes"),
+    [
+        (64, "sd", (512, 256, 1024)),
+        (128, "sdxl", (1024, 256, 2048)),
+        (None, "sdxl", (1024, 256, 2048)),
+        ([48, 64], "sd", (512, 256, 1024)),
+        (32, "sd", (256, 128, 512)),
+    ],
+)
+def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, sizes: tuple[int, int, int]) -> None:
+    parts = {"text_encoder_2": None} if kind == "sdxl" else {}
+    unet = SimpleNamespace(config=SimpleNamespace(sample_size=trained))
+    vae = SimpleNamespace(config=SimpleNamespace(block_out_channels=(1, 2, 3, 4)))
+    found = native_sizes(SimpleNamespace(unet=unet, vae=vae, **parts))
+    assert (found.default, found.smallest, found.largest, found.multiple) == ((sizes[0],) * 2, sizes[1], sizes[2], 8)
