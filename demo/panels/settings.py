@@ -15,6 +15,7 @@ from gradio.components import Component
 from demo.faults import MOST_GUIDANCE, MOST_STEPS
 from demo.form import MOST_PICTURES, MOST_SEED, Settings
 from demo.panels import QUIET
+from demo.panels.models import model_menu
 from demo.panels.numbers import dial, is_number, within
 from demo.texts import text
 from mmdiff_core.types import ALL_PARTS, Parts
@@ -39,6 +40,7 @@ class SettingsPanel:
         self.defaults = personalizer.defaults
         self.sizes = personalizer.sizes
         self.about = about_model(personalizer)
+        self.name = personalizer.backbone.name
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -51,6 +53,7 @@ class SettingsPanel:
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
                 gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
+                gr.HTML(model_menu(self.name), elem_id="models", elem_classes="section", apply_default_css=False)
 
     def _render_seeds(self) -> None:
         with gr.Column(elem_classes="group"):

@@ -83,6 +83,7 @@ def test_adapter_of_another_model(sd: Path, sdxl: Path) -> None:
 
 
 def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match=r'"nowhere/no-model" is not here.*models --download nowhere/no-model"[.]$'):
         load_backbone("nowhere/no-model")
     with pytest.raises(ModelError, match='"no such folder" is not here: there is no such folder'):
