@@ -191,8 +191,11 @@ def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation from a preprocessor's file; CLIP's own where there is none."""
     if not config.is_file():
         return CLIP_MEAN, CLIP_STD
-    values = json.loads(config.read_text())
-    return tuple(values["image_mean"]), tuple(values["image_std"])
+    try:
+        values = json.loads(config.read_text())
+        return tuple(values["image_mean"]), tuple(values["image_std"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f'The file "{config}" is damaged: get the image encoder again.') from error
 
 
 # ---------------------------------------------------------------- the adapter

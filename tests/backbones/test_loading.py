@@ -61,6 +61,9 @@ def test_image_encoder_of_its_own_folder(sd: Path, sdxl: Path, tmp_path: Path) -
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1] * 3, "image_std": [0.5] * 3}))
     backbone, _ = load_stable_diffusion_xl(sdxl, sdxl / "adapter.safetensors", tmp_path)
     assert backbone.image_encoder.mean.flatten().tolist() == pytest.approx([0.1] * 3)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": ')
+    with pytest.raises(ModelError, match=r'preprocessor_config.json" is damaged: get the image encoder again'):
+        load_stable_diffusion_xl(sdxl, sdxl / "adapter.safetensors", tmp_path)
     with pytest.raises(ModelError, match=r"image encoder .*nothing\" is not here.*models --download openai/clip-vit"):
         load_stable_diffusion(sd, None, tmp_path / "nothing")
 
