@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 
@@ -37,22 +36,3 @@ def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch)
 def test_importing_the_app_does_nothing() -> None:
     code = "import sys, app; assert 'gradio' not in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_without_the_base_it_goes_on_with_the_built_in_model(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The person reads which command gets the base, and how large it is; the page opens all the same."""
-    asked: list[tuple[str | None, str, object]] = []
-
-    def load(flags: argparse.Namespace) -> str:
-        asked.append((flags.base, flags.model, flags.adapter))
-        if flags.base is not None:
-            raise ModelError('Fetch it with "python -m mmdiff_core models --download x/y" (about 7 GB).')
-        return "loaded"
-
-    monkeypatch.setattr(app, "load_from_flags", load)
-    assert app.load(app.parse_flags(["--base", "x/y", "--adapter", "a.safetensors"])) == "loaded"
-    assert asked[1] == (None, "toybox", None)
-    assert "models --download x/y" in caplog.text
-    assert "(about 7 GB). Going on with the built-in model." in caplog.text
