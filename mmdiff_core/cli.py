@@ -25,7 +25,7 @@ COMMANDS = {
     "export": "mmdiff_core.training.cli",
     "evaluate": "mmdiff_core.evaluation.cli",
     "train-referee": "mmdiff_core.evaluation.cli",
-    "dryrun": "mmdiff_core.benchmarks.cli",
+    "dryrun": "mmdiff_core.benchmarks.dryrun_cli",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130
