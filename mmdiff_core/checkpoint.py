@@ -85,7 +85,10 @@ def load_checkpoint(
     """Everything in a file of :func:`save_adapter`. Args and errors as :func:`load_adapter`."""
     tensors, metadata = _read(Path(path))
     if metadata.get("format") != FORMAT or "config" not in metadata:
-        raise CheckpointError(f"{path} is not an MM-Diff adapter of this version (format {FORMAT})")
+        raise CheckpointError(
+            f"{path} is not an MM-Diff adapter of this version (format {FORMAT}): give a file that training or "
+            '"python -m mmdiff_core convert" wrote, or the folder of the official release.'
+        )
     adapter = make(AdapterConfig.from_json(metadata["config"]))
     names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
     encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}

@@ -16,9 +16,9 @@ from demo.faults import MOST_GUIDANCE, MOST_STEPS
 from demo.form import MOST_PICTURES, MOST_SEED, Settings
 from demo.limits import limits_of
 from demo.panels import QUIET
+from demo.panels.models import model_menu
 from demo.panels.numbers import dial, is_number, within
 from demo.texts import text
-from mmdiff_core.backbones.registry import available_models
 from mmdiff_core.backbones.samplers import SAMPLERS
 from mmdiff_core.types import ALL_PARTS, Parts
 
@@ -46,6 +46,7 @@ class SettingsPanel:
         self.limits = limits_of(personalizer)
         self.sizes = personalizer.sizes
         self.about = about_model(personalizer)
+        self.name = personalizer.backbone.name
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -58,7 +59,7 @@ class SettingsPanel:
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
                 gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
-                gr.HTML(model_menu(), elem_id="models", elem_classes="section", apply_default_css=False)
+                gr.HTML(model_menu(self.name), elem_id="models", elem_classes="section", apply_default_css=False)
 
     def _render_seeds(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -197,19 +198,6 @@ class SettingsPanel:
         sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
         return steps, round(self.defaults.start_step * share), sampler
-
-
-def model_menu() -> str:
-    """HTML: the models that could be loaded instead, each with the command that starts or gets it.
-
-    One model is loaded for everybody on the page, so it is chosen where the app is started.
-    """
-    lines = []
-    for model in available_models():
-        flag = "--model" if model.complete else "--base"
-        todo = f"python app.py {flag} {model.key}" if model.present else model.how_to_get
-        lines.append(f"<li>{escape(model.title)}<br><code>{escape(todo)}</code></li>")
-    return f"<details><summary>{text('models_here')}</summary><ul class='models'>{''.join(lines)}</ul></details>"
 
 
 def about_model(personalizer: Personalizer) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from zipfile import is_zipfile
 
 import httpx
 from diffusers import DiffusionPipeline
@@ -181,8 +182,10 @@ def _problems_of_part(part: Path, kind: str) -> Iterator[str]:
     for word, files in (("Tokenizer", TOKENIZER_FILES), ("Scheduler", SCHEDULER_FILES), ("Processor", PROCESSOR_FILES)):
         needed = files if word in kind or (word == "Processor" and "Extractor" in kind) else needed
     for names in needed:
-        if not any((part / name).is_file() for name in names):
+        there = [part / name for name in names if (part / name).is_file()]
+        if not there:
             yield f'the file "{part / names[0]}" is missing'
+        yield from (f'the file "{path}" is damaged' for path in there if not is_json(path))
     if needed[0] == ("config.json",):
         yield from problems_of_weights(part)
 
@@ -194,14 +197,29 @@ def problems_of_weights(part: Path) -> Iterator[str]:
     if not whole:
         yield f'the weights in the folder "{part}" are missing'
     for index in part.glob("*.index*.json"):
+        if not is_json(index):
+            yield f'the file "{index}" is damaged'
+            continue
         shards = set(json.loads(index.read_text())["weight_map"].values())
         yield from (f'the file "{part / name}" is missing' for name in sorted(shards) if not (part / name).is_file())
-    yield from (f'the file "{path}" was cut off' for path in whole if path.suffix == WEIGHTS[0] and is_cut_off(path))
+    yield from (f'the file "{path}" was cut off' for path in whole if is_cut_off(path))
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file holds a table in JSON, whole."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a safetensors file is shorter than its own header says."""
+    """Whether a safetensors file is shorter than its own header says, or a .bin file has lost its end or all of it."""
     size = path.stat().st_size
+    if path.suffix != WEIGHTS[0]:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"  # else of an older format, which does not tell
+        return size == 0 or (zipped and not is_zipfile(path))
     with path.open("rb") as file:
         start = int.from_bytes(file.read(8), "little")
         if size < 8 + start:

@@ -42,6 +42,7 @@ from mmdiff_core.faults import check_weights
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
 
+SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
 # The shape of SDXL base 1.0, which the official checkpoint was made for.
 SDXL_UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -203,8 +204,11 @@ def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation from a preprocessor's file; CLIP's own where there is none."""
     if not config.is_file():
         return CLIP_MEAN, CLIP_STD
-    values = json.loads(config.read_text())
-    return tuple(values["image_mean"]), tuple(values["image_std"])
+    try:
+        values = json.loads(config.read_text())
+        return tuple(values["image_mean"]), tuple(values["image_std"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f'The file "{config}" is damaged: get the image encoder again.') from error
 
 
 # ---------------------------------------------------------------- the adapter
@@ -324,7 +328,9 @@ def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.d
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
-    """Squares of the size that the UNet was trained on, and from half to twice that."""
+    """Squares of the size that the UNet was trained on, and from half to twice that; small ones are good for trials."""
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
-    side = pipe.unet.config.sample_size * scale
-    return Size(default=(side, side), smallest=side // 2, largest=2 * side, multiple=scale)
+    trained = pipe.unet.config.sample_size or (128 if hasattr(pipe, "text_encoder_2") else 64)
+    side = (trained if isinstance(trained, int) else max(trained)) * scale
+    smallest = min(side // 2, SMALLEST_LATENT * scale)
+    return Size(default=(side, side), smallest=smallest, largest=2 * side, multiple=scale)

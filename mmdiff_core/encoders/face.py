@@ -105,7 +105,7 @@ class InsightFaces:
                 allowed_modules=["detection", "recognition"],
                 providers=[*gpu, "CPUExecutionProvider"],
             )
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        except _loading_errors() as error:
             raise ModelError(
                 f'The models that find faces cannot be opened: a file in "{self.folder}" is damaged or was cut off. '
                 f'Fetch them again with "{download_command(FACES)}".'
@@ -121,6 +121,17 @@ def _insightface() -> ModuleType:
             "This adapter reads faces, and what finds them in photos is not installed: run "
             f'"{INSTALL}", or give each subject its faces (Subject.faces in Python).'
         ) from error
+
+
+def _loading_errors() -> tuple[type[Exception], ...]:
+    """What a damaged model raises: onnxruntime's own errors have no common base but Exception."""
+    usual = (OSError, RuntimeError, ValueError, AssertionError)
+    try:
+        state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    except ImportError:
+        return usual
+    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*usual, *own)
 
 
 # ---------------------------------------------------------------- from photos to a subject's faces

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmdiff_core.evaluation.dreambench import BenchOptions
     from mmdiff_core.evaluation.teach import Phase
 
-SUITES = ("toybox", "dreambench")
+SUITES = ("toybox", "dreambench", "binding")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +39,7 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--prompts", type=int, help="prompts for one and for two subjects, half as many for three; of "
                         "dreambench, how many of each subject's 25")  # fmt: skip
     add_model_flags(parser)
-    _add_toybox(parser.add_argument_group("toybox").add_argument)
+    _add_toybox(parser.add_argument_group("toybox and binding").add_argument)
     _add_dreambench(parser.add_argument_group("dreambench").add_argument)
     parser.set_defaults(run=run_evaluate)
 
@@ -47,6 +47,7 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
 def _add_toybox(add: Callable[..., object]) -> None:
     add("--seed", type=int, default=900_000, help="the first identity, 900000 or more")
     add("--referee", type=Path, help="its file (default: the shipped one)")
+    add("--bindings", type=float, nargs="+", default=[0.0, 0.5, 0.8, 1.0], help="what the suite binding compares")
 
 
 def _add_dreambench(add: Callable[..., object]) -> None:
@@ -90,7 +91,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         raise SettingsError(f'There is no suite "{args.suite}". Choose among {", ".join(SUITES)}.')
     if args.prompts is not None and args.prompts < 1:
         raise SettingsError(f"The number of prompts is {args.prompts}; choose 1 or more.")
-    return _dreambench(args) if args.suite == "dreambench" else _toybox(args)
+    return {"toybox": _toybox, "dreambench": _dreambench, "binding": _binding}[args.suite](args)
 
 
 def _toybox(args: argparse.Namespace) -> int:
@@ -102,8 +103,7 @@ def _toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.run import SuiteOptions, evaluate
     from mmdiff_core.evaluation.suite import PROMPTS, QUICK_PROMPTS, SEEDS
 
-    if args.base is not None or args.adapter is not None:
-        raise SettingsError("The toybox suite measures complete models: leave --base and --adapter out.")
+    _needs_complete_model(args)
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
@@ -118,6 +118,34 @@ def _toybox(args: argparse.Namespace) -> int:
     )
     sys.stdout.write(to_markdown(evaluate(options)))
     return 0
+
+
+def _binding(args: argparse.Namespace) -> int:
+    """Two subjects at several bindings, by the referee."""
+    from mmdiff_core.backbones.memory import choose_device
+    from mmdiff_core.backbones.toybox import FOLDER
+    from mmdiff_core.evaluation.binding_suite import PROMPTS, BindingOptions, compare_bindings, to_markdown
+    from mmdiff_core.evaluation.referee import FILE
+    from mmdiff_core.evaluation.suite import QUICK_PROMPTS, SEEDS
+
+    _needs_complete_model(args)
+    options = BindingOptions(
+        folder=args.out,
+        model=FOLDER if args.model == BUILT_IN else Path(args.model),
+        referee=args.referee or FILE,
+        prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else PROMPTS),
+        seeds=SEEDS[:1] if args.quick else SEEDS,
+        seed=args.seed,
+        bindings=tuple(args.bindings),
+        device=str(choose_device(args.device)),
+    )
+    sys.stdout.write(to_markdown(compare_bindings(options)))
+    return 0
+
+
+def _needs_complete_model(args: argparse.Namespace) -> None:
+    if args.base is not None or args.adapter is not None:
+        raise SettingsError(f"The {args.suite} suite measures complete models: leave --base and --adapter out.")
 
 
 def _dreambench(args: argparse.Namespace) -> int:

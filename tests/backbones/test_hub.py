@@ -58,6 +58,12 @@ def _cut(path: Path, by: int = 100) -> None:
         (lambda f: shutil.rmtree(f / "unet"), 'unet/config.json" is missing'),
         (lambda f: _cut(f / "unet" / "diffusion_pytorch_model.safetensors"), 'unet/diffusion.*" was cut off'),
         (lambda f: _cut(f / "unet" / "diffusion_pytorch_model.safetensors", 10**9), 'unet/diffusion.*" was cut off'),
+        (lambda f: (f / "vae" / "config.json").write_text('{"a": '), 'vae/config.json" is damaged'),
+        (lambda f: (f / "tokenizer" / "tokenizer.json").write_text("[]"), 'tokenizer.json" is damaged'),
+        (
+            lambda f: (f / "unet" / "x.safetensors.index.json").write_text("{"),
+            'unet/x.safetensors.index.json" is damaged',
+        ),
         (lambda f: (f / "model_index.json").write_text("{"), 'model_index.json" is damaged'),
         (lambda f: (f / "model_index.json").unlink(), "has no model_index.json"),
     ],
@@ -76,6 +82,19 @@ def test_a_shard_too_few(copied: Path) -> None:
     names = {"a": "diffusion_pytorch_model-00001-of-00002.safetensors", "b": "diffusion_pytorch_model-2.safetensors"}
     (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     assert list(hub.problems(copied)) == [f'the file "{part / names["b"]}" is missing']
+
+
+def test_a_half_downloaded_bin_file(copied: Path) -> None:
+    """As older models have them; an empty one, and one whose end is missing."""
+    part = copied / "unet"
+    whole = part / "diffusion_pytorch_model.bin"
+    torch.save({"weight": torch.ones(9)}, whole)
+    (part / "diffusion_pytorch_model.safetensors").unlink()
+    assert list(hub.problems(copied)) == []
+    _cut(whole)
+    assert list(hub.problems(copied)) == [f'the file "{whole}" was cut off']
+    whole.write_bytes(b"")
+    assert list(hub.problems(copied)) == [f'the file "{whole}" was cut off']
 
 
 def test_weights_of_another_model(copied: Path, sd: Path) -> None:

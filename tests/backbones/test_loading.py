@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from mmdiff_core.backbones.loading import native_sizes
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview
 from mmdiff_core.backbones.processors import ConditionedAttention
 from mmdiff_core.backbones.registry import load_backbone
@@ -59,6 +61,9 @@ def test_image_encoder_of_its_own_folder(sd: Path, sdxl: Path, tmp_path: Path) -
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1] * 3, "image_std": [0.5] * 3}))
     backbone, _ = load_stable_diffusion_xl(sdxl, sdxl / "adapter.safetensors", tmp_path)
     assert backbone.image_encoder.mean.flatten().tolist() == pytest.approx([0.1] * 3)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": ')
+    with pytest.raises(ModelError, match=r'preprocessor_config.json" is damaged: get the image encoder again'):
+        load_stable_diffusion_xl(sdxl, sdxl / "adapter.safetensors", tmp_path)
     with pytest.raises(ModelError, match=r"image encoder .*nothing\" is not here.*models --download openai/clip-vit"):
         load_stable_diffusion(sd, None, tmp_path / "nothing")
 
@@ -81,6 +86,7 @@ def test_adapter_of_another_model(sd: Path, sdxl: Path) -> None:
 
 
 def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match=r'"nowhere/no-model" is not here.*models --download nowhere/no-model"[.]$'):
         load_backbone("nowhere/no-model")
     with pytest.raises(ModelError, match='"no such folder" is not here: there is no such folder'):
@@ -179,3 +185,21 @@ def test_preview_is_clipped_and_oriented() -> None:
     assert shown.size == (4, 2)
     assert shown.getpixel((3, 0)) == (255, 0, 0)
     assert shown.getpixel((0, 1)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("trained", "kind", "sizes"),
+    [
+        (64, "sd", (512, 256, 1024)),
+        (128, "sdxl", (1024, 256, 2048)),
+        (None, "sdxl", (1024, 256, 2048)),
+        ([48, 64], "sd", (512, 256, 1024)),
+        (32, "sd", (256, 128, 512)),
+    ],
+)
+def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, sizes: tuple[int, int, int]) -> None:
+    parts = {"text_encoder_2": None} if kind == "sdxl" else {}
+    unet = SimpleNamespace(config=SimpleNamespace(sample_size=trained))
+    vae = SimpleNamespace(config=SimpleNamespace(block_out_channels=(1, 2, 3, 4)))
+    found = native_sizes(SimpleNamespace(unet=unet, vae=vae, **parts))
+    assert (found.default, found.smallest, found.largest, found.multiple) == ((sizes[0],) * 2, sizes[1], sizes[2], 8)

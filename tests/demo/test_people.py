@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo.api import _choices
 from demo.form import Form, SubjectForm
 from demo.people import chosen_for, people, with_face, with_weight
 from mmdiff_core.encoders.face import FoundFace
-from mmdiff_core.errors import ModelError
+from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.types import FaceChoice
 from tests.faces import BLUE, GREEN, RED, Squares, group
 
@@ -68,3 +69,13 @@ def test_clicks_and_weights() -> None:
 def test_a_form_hands_the_choices_on(photos: list[str]) -> None:
     card = SubjectForm(0, "man", (photos[0],), faces=(FaceChoice(1),))
     assert Form("a man", (card,)).request().subjects[0].choices == (FaceChoice(1),)
+
+
+def test_a_program_chooses_faces_by_number() -> None:
+    photos = [{}, {}]  # uploaded files; only their number counts here
+    assert _choices({"name": "man", "photos": photos}) == ()
+    both = {"name": "man", "photos": photos, "faces": [2, 0], "mix": [0.7, 0.3]}
+    assert _choices(both) == (FaceChoice(2, 0.7), FaceChoice(None, 0.3))
+    assert _choices({"name": "man", "photos": photos, "mix": [1, 2]}) == (FaceChoice(None, 1), FaceChoice(None, 2))
+    with pytest.raises(SettingsError, match=r'"man" has 2 photo\(s\): give as many numbers'):
+        _choices({"name": "man", "photos": photos, "faces": [1]})

@@ -88,6 +88,10 @@ def test_weights_of_tokens() -> None:
 # ---------------------------------------------------------------- the optional library
 
 
+class InvalidProtobuf(Exception):
+    """As onnxruntime's, which has no other base."""
+
+
 class Library:
     """What we call of insightface: finds nothing at the larger size, and two faces at the smaller."""
 
@@ -95,7 +99,7 @@ class Library:
         self.options = options
         self.seen: list[np.ndarray] = []
         if Path(options["name"], "broken.onnx").exists():
-            raise RuntimeError("Protobuf parsing failed")
+            raise InvalidProtobuf("Protobuf parsing failed")
 
     def prepare(self, ctx_id: int, det_size: tuple[int, int]) -> None:
         self.size = det_size
@@ -123,6 +127,9 @@ def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "insightface.app": {"FaceAnalysis": Library},
         "insightface.utils": {},
         "insightface.utils.face_align": {"norm_crop": _norm_crop},
+        "onnxruntime": {},
+        "onnxruntime.capi": {},
+        "onnxruntime.capi.onnxruntime_pybind11_state": {"InvalidProtobuf": InvalidProtobuf},
     }
     for name, contents in modules.items():
         module = ModuleType(name)

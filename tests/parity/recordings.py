@@ -76,10 +76,10 @@ def assert_same(ours: Tensor, recorded: Tensor, tolerance: float = TOLERANCE) ->
     assert found <= tolerance, f"{found:.2e} apart"
 
 
-def write_release(folder: Path) -> None:
-    """The recorded checkpoint as the three files that the official code writes."""
-    recorded = tensors("ckpt_A")
-    groups = {name.split("/")[1] for name in recorded if name.startswith("custom/")}
-    torch.save(below(recorded, "unet_adapter/"), folder / "unet_adapter_weights.bin")
-    torch.save(below(recorded, "text_encoder_adapter/"), folder / "text_encoder_adapter_weights.bin")
-    torch.save({g: below(recorded, f"custom/{g}/") for g in groups}, folder / "custom_weights.bin")
+def write_release(folder: Path, checkpoint: Mapping[str, Tensor] | None = None) -> None:
+    """A checkpoint, the recorded one by default, as the three files that the official code writes."""
+    checkpoint = tensors("ckpt_A") if checkpoint is None else checkpoint
+    groups = {name.split("/")[1] for name in checkpoint if name.startswith("custom/")}
+    torch.save(below(checkpoint, "unet_adapter/"), folder / "unet_adapter_weights.bin")
+    torch.save(below(checkpoint, "text_encoder_adapter/"), folder / "text_encoder_adapter_weights.bin")
+    torch.save({g: below(checkpoint, f"custom/{g}/") for g in groups}, folder / "custom_weights.bin")

@@ -95,7 +95,7 @@ def personalizer(material: Material) -> Personalizer:
     return Personalizer.load(material.base, material.official, material.clip)
 
 
-def _subjects(references: tuple[int, ...]) -> tuple[Subject, ...]:
+def _subjects(references: tuple[int, ...], side: int = 32) -> tuple[Subject, ...]:
     """Subjects with a photo of the image encoder's size each, and so many faces each."""
     generator = torch.Generator().manual_seed(len(references) + sum(references))
     faces = iter(torch.nn.functional.normalize(torch.randn(9, 512, generator=generator), dim=-1).tolist())
@@ -103,9 +103,9 @@ def _subjects(references: tuple[int, ...]) -> tuple[Subject, ...]:
     return tuple(
         Subject(
             f"subject {n}",
-            (tiny.photo(next(seeds), (32, 32)),),
+            (tiny.photo(next(seeds), (side, side)),),
             strength=0.8,
-            faces=tuple(Face(tuple(next(faces)), tiny.photo(next(seeds), (32, 32))) for _ in range(count)),
+            faces=tuple(Face(tuple(next(faces)), tiny.photo(next(seeds), (side, side))) for _ in range(count)),
         )
         for n, count in enumerate(references)
     )
@@ -149,9 +149,11 @@ def _official(material: Material, scheduler: str, request: GenerateRequest) -> T
     return material.reference(run)
 
 
-def _request(references: tuple[int, ...], guidance: float, start: int, size: tuple[int, int]) -> GenerateRequest:
+def _request(
+    references: tuple[int, ...], guidance: float, start: int, size: tuple[int, int], side: int = 32
+) -> GenerateRequest:
     return GenerateRequest(
-        PROMPTS[len(references)], _subjects(references), steps=3, guidance=guidance, start_step=start,
+        PROMPTS[len(references)], _subjects(references, side), steps=3, guidance=guidance, start_step=start,
         width=size[0], height=size[1],
     )  # fmt: skip
 

@@ -1,0 +1,127 @@
+"""The README's section on Stable Diffusion, followed line for line with tiny models in the place of the real ones."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusers import ControlNetModel
+from PIL import Image
+
+import app
+from mmdiff_core import cli
+from mmdiff_core.benchmarks import shapes
+from mmdiff_core.encoders import face
+from tests import tiny
+from tests.benchmarks.test_dryrun import TINY
+from tests.evaluation.judges import save_judges
+from tests.faces import BLUE, GREEN, RED, Squares, group, identity
+
+README = Path(__file__).parents[1] / "README.md"
+SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0"
+
+
+def _section() -> str:
+    text = README.read_text(encoding="utf-8")
+    return text[text.index("## On Stable Diffusion") : text.index("## How it works")]
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", _section(), re.DOTALL)
+
+
+def _commands() -> Iterator[list[str]]:
+    for block in _blocks("bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                yield words
+
+
+COMMANDS = list(_commands())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the section's reader has, in small."""
+    folder = tmp_path_factory.mktemp("readme")
+    tiny.save_model("sd", folder / SD)
+    (folder / SD / "adapter.safetensors").rename(folder / "adapter.safetensors")
+    tiny.save_model("sdxl", folder / SDXL, source="face", null_token=False, patches_with_cls=True)
+    (folder / SDXL / "adapter.safetensors").rename(folder / "portrait.safetensors")
+    for number, name in enumerate(("cat", "dog", "edges")):
+        tiny.photo(number, (32, 32)).save(folder / f"{name}.png")
+    Image.new("L", (16, 16), 255).save(folder / "mask.png")
+    for name, photo in {"a": group(RED), "group": group(GREEN, BLUE), "man": group(RED), "face": group(RED)}.items():
+        photo.save(folder / f"{name}.png")
+    np.save(folder / "face.npy", np.array(identity(RED)))
+    for name in ("cat", "dog"):
+        (folder / "dreambooth" / "dataset" / name).mkdir(parents=True)
+        tiny.photo(5).save(folder / "dreambooth" / "dataset" / name / "00.jpg")
+    unet = tiny.stable_diffusion().unet
+    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
+    control.save_pretrained(folder / "lllyasviel/sd-controlnet-canny")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In that folder, where a name of the hub is a folder; faces are squares."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(face.InsightFaces, "find", lambda self, photo: Squares().find(photo))
+    monkeypatch.setattr(shapes, "SHAPES", TINY)
+
+
+def _named(command: str) -> list[list[str]]:
+    return [words for words in COMMANDS if words[:3] == ["python", "-m", "mmdiff_core"] and words[3] == command]
+
+
+def test_every_command_is_known_and_every_flag_too() -> None:
+    kinds = {words[3] for words in COMMANDS if words[:2] == ["python", "-m"]}
+    assert kinds >= {"models", "generate", "convert", "evaluate", "dryrun"}
+    for words in COMMANDS:
+        if words[:3] == ["python", "-m", "mmdiff_core"]:
+            cli.build_parser(words[3]).parse_args(words[3:])
+        elif words[:2] == ["python", "app.py"]:
+            app.parse_flags(words[2:])
+
+
+@pytest.mark.parametrize("words", _named("generate"), ids=lambda words: words[-1])
+def test_pictures(words: list[str], place: Path) -> None:
+    assert cli.main([*words[3:], "--steps", "2"]) == 0
+    assert list((place / words[-1]).glob("1_seed0*.png"))
+
+
+def test_the_app_opens_the_same_model() -> None:
+    (words,) = (words for words in COMMANDS if words[:2] == ["python", "app.py"])
+    assert app.load(app.parse_flags(words[2:])).backbone.name == SD
+
+
+def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", SD]) == 0
+    assert "use it with --base" in capsys.readouterr().out
+    for words in _named("dryrun"):
+        assert cli.main([*words[3:], "--device", "cpu", "--steps", "1"]) == 0
+
+
+def test_dreambench(place: Path, tmp_path: Path) -> None:
+    (words,) = (words for words in _named("evaluate") if "dreambench" in words)
+    clip, dino = save_judges(tmp_path)
+    judged = ["--clip", str(clip), "--dino", str(dino), "--quick", "--steps", "1", "--device", "cpu"]
+    assert cli.main([*words[3:], *judged]) == 0
+    assert (place / "report" / "dreambench.md").is_file()
+
+
+PROGRAMS = [source for source in _blocks("python") if "picture" in source and ".save(" in source]
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_python(number: int, place: Path) -> None:
+    source = PROGRAMS[number]
+    exec(compile(source, f"README, Python {number + 1}", "exec"), {})
+    (saved,) = re.findall(r'\.save\("(\w+\.png)"\)', source)
+    with Image.open(place / saved) as image:
+        assert image.size == (32, 32)
