@@ -6,17 +6,21 @@ Opening a model never downloads anything; ``python -m mmdiff_core models --downl
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-import httpx
+import httpx2
 from diffusers import DiffusionPipeline
 from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
+from safetensors import safe_open
+from torch import nn
 
 from mmdiff_core.errors import ModelError
 
@@ -109,12 +113,12 @@ def download(name: str) -> Path:
         if name == CLIP:
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
-    except httpx.TimeoutException as error:
+    except httpx2.TimeoutException as error:
         raise ModelError(
             f'"{name}" is not downloaded, because the hub does not answer: try again later. What has come already is '
             "kept, and the download goes on from there."
         ) from error
-    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+    except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
@@ -172,6 +176,26 @@ def problems_of_weights(part: Path) -> Iterator[str]:
         shards = set(json.loads(index.read_text())["weight_map"].values())
         yield from (f'the file "{part / name}" is missing' for name in sorted(shards) if not (part / name).is_file())
     yield from (f'the file "{path}" was cut off' for path in whole if path.suffix == WEIGHTS[0] and is_cut_off(path))
+
+
+def check_all_there(part: nn.Module, folder: Path, name: str, source: object) -> None:
+    """Whether every tensor of a part came from its files: libraries fill what is missing with random numbers.
+
+    Tensors are counted by their number of values, since files from before a renaming have other names and layouts.
+
+    Raises:
+        ModelError: some are missing.
+    """
+    held: Counter[int] = Counter()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as read:
+            held.update(math.prod(read.get_slice(key).get_shape()) for key in read.keys())  # noqa: SIM118
+    missing = Counter(x.numel() for x in part.parameters()) - held
+    if held and missing:
+        raise ModelError(
+            f'The model "{source}" is incomplete: the files in "{folder}" lack {missing.total()} tensors of its '
+            f"{name}. Get the model again."
+        )
 
 
 def is_cut_off(path: Path) -> bool:
