@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -146,8 +145,6 @@ def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], An
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            if guests.folder is not None:
-                shutil.rmtree(guests.folder, ignore_errors=True)
 
     return lifespan
 
