@@ -107,7 +107,7 @@ class Service:
         return self._steps(self._sized(request))
 
     def _sized(self, request: GenerateRequest) -> GenerateRequest:
-        """The model's own size may be larger than a visitor may ask for: where the request leaves it open, it is not."""
+        """With a size: where none is given, the model takes its own, which may be larger than is allowed here."""
         width, height = self.sizes.default
         width = width if request.width is None else request.width
         height = height if request.height is None else request.height
