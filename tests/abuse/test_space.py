@@ -51,9 +51,10 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         except httpx.HTTPError:
             return False
 
-    until(up, STARTS_WITHIN)
-    yield host
-    if process.poll() is None:
+    try:
+        until(up, STARTS_WITHIN)
+        yield host
+    finally:
         process.kill()
         process.wait(60)
 
