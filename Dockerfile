@@ -1,8 +1,8 @@
 # MM-Diff Studio on a machine of your own: docker build -t mm-diff-studio . && docker run -p 7860:7860 mm-diff-studio
 FROM python:3.12-slim-bookworm
 
-# Which PyTorch: /whl/cpu for any machine, /whl/cu128 for NVIDIA GPUs (then run with --gpus all).
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The package index of a smaller build of PyTorch, such as its CPU build; left out, it is the usual one, for NVIDIA GPUs.
+ARG TORCH_INDEX=
 ARG TORCH_VERSION=2.13.0
 
 ENV PYTHONUNBUFFERED=1 \
@@ -20,7 +20,7 @@ RUN useradd --create-home --uid 1000 studio \
 WORKDIR /app
 
 # What changes seldom comes first, so that a change of the code does not install everything anew.
-RUN pip install "torch==${TORCH_VERSION}" --index-url "${TORCH_INDEX}"
+RUN pip install "torch==${TORCH_VERSION}" ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}
 COPY requirements.txt ./
 RUN pip install -r requirements.txt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -154,7 +155,11 @@ def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -
     if flags.password:
         options["auth"] = (flags.user, flags.password)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # containers are ended by TERM
-    page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
+    try:
+        page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 if __name__ == "__main__":

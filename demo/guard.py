@@ -22,6 +22,7 @@ ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 HEARTBEAT = "/gradio_api/heartbeat/"
 UPLOAD = "/gradio_api/upload"
 FETCH = ("/gradio_api/file=", "/gradio_api/proxy=", "/gradio_api/file/")
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 DEEPEST = 60  # levels of a request's JSON
 
 
@@ -76,8 +77,11 @@ class Guard:
             finally:
                 self.guests.leave(session)
             return
+        if scope["method"] in WITHOUT_BODY:  # streams ask for news of the client in passing, which takes no wrapping
+            await self.app(scope, receive, send)
+            return
         body = self._bounded(scope, receive)
-        if scope["method"] == "POST" and not path.startswith(UPLOAD):
+        if not path.startswith(UPLOAD):
             body = await _read_and_checked(body)
         await self.app(scope, body, send)
 
@@ -153,7 +157,7 @@ def _check_body(body: bytes) -> None:
     except RecursionError:
         raise Refused(400, "The request is nested too deeply.") from None
     if any(_is_address(path) or (marked and not is_temporary(path)) for path, marked in files):
-        raise Refused(400, "Photos are uploaded here, not named by where they are: upload the file.")
+        raise Refused(400, "A photo is no upload, or no longer on this server: upload it again.")
 
 
 def _files(content: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:

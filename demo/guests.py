@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
+import ctypes
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -144,8 +145,6 @@ def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], An
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            if guests.folder is not None:
-                shutil.rmtree(guests.folder, ignore_errors=True)
 
     return lifespan
 
@@ -153,14 +152,19 @@ def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], An
 async def _sweep_again_and_again(guests: Guests, app: App, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        sweep_once(guests, app)
+        if sweep_once(guests, app):
+            await asyncio.to_thread(_return_memory)
 
 
-def sweep_once(guests: Guests, app: App) -> None:
-    """Gradio keeps an entry of every session for ever, of some hundred kilobytes; here it goes with the session."""
+def sweep_once(guests: Guests, app: App) -> set[str]:
+    """Forget those who have gone, who are returned.
+
+    Gradio keeps an entry of every session for ever, of some hundred kilobytes; here it goes with the session.
+    """
     holder, queue = app.state_holder, app.get_blocks()._queue
     known = {*list(holder.session_data), *list(queue.pending_event_ids_session)}
-    for session in guests.sweep(known, _at_work(queue)):
+    gone = guests.sweep(known, _at_work(queue))
+    for session in gone:
         holder.delete_state(session)
         with holder.lock:
             holder.session_data.pop(session, None)
@@ -170,6 +174,7 @@ def sweep_once(guests: Guests, app: App) -> None:
             queue.event_ids_to_events.pop(event, None)
     for files in app.get_blocks().temp_file_sets:  # names only, but for ever
         files.difference_update([path for path in list(files) if not Path(path).exists()])
+    return gone
 
 
 def _at_work(queue: Queue) -> set[str]:
@@ -177,6 +182,13 @@ def _at_work(queue: Queue) -> set[str]:
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in list(each.queue)]
     running = [event for job in queue.active_jobs for event in job or ()]
     return {event.session_hash for event in (*waiting, *running) if event.session_hash}
+
+
+def _return_memory() -> None:
+    """What the C library has kept of freed memory, such as that of large photos, back to the system."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _remove(path: Path) -> None:

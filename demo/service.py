@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from demo.journal import Journal
@@ -92,7 +92,7 @@ class Service:
     def validate(self, request: GenerateRequest) -> Plan:
         """Read a request without doing any work; errors as the model's, and where it asks for too much."""
         self.limits.check(request)
-        return self.model.validate(request)
+        return self.model.validate(self._sized(request))
 
     def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
         """One step at a time; closing the iterator cancels. ``photos`` are those that the session has shown before.
@@ -105,7 +105,14 @@ class Service:
         except MMDiffError as error:
             self.journal.failed("refused", error)
             raise
-        return self._steps(request, photos)
+        return self._steps(self._sized(request), photos)
+
+    def _sized(self, request: GenerateRequest) -> GenerateRequest:
+        """With a size: where none is given, the model takes its own, which may be larger than is allowed here."""
+        width, height = self.sizes.default
+        width = width if request.width is None else request.width
+        height = height if request.height is None else request.height
+        return replace(request, width=width, height=height)
 
     def _steps(self, request: GenerateRequest, photos: PhotoMemory | None) -> Iterator[Step]:
         began, done = time.monotonic(), 0

@@ -84,6 +84,8 @@ def launch_options(page: Page) -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
+        # Else launch asks itself for the page, once, and gives up after three seconds, which a busy machine needs.
+        "_frontend": False,
         "max_file_size": f"{limits.upload_mb}mb",
         "max_threads": limits.threads,
         "mcp_server": mcp_server(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -28,15 +29,12 @@ def memory_faults() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _is_memory(error):
             raise
-        failed = type(error).__name__
-    else:
-        return
-    # Raised out here, where the error is gone: its frames would keep every tensor of the attempt alive.
-    give_back_memory()
-    raise GenerationError(
-        "There was not enough memory for this picture: ask for a smaller one, for fewer photos, or try again when less "
-        f"is going on. Whoever runs this can start it with --memory tiling or offload. ({failed})"
-    )
+        traceback.clear_frames(error.__traceback__)  # they would keep every tensor of the attempt alive
+        give_back_memory()
+        raise GenerationError(
+            "There was not enough memory for this picture: ask for a smaller one, for fewer photos, or try again when "
+            f"less is going on. Whoever runs this can start it with --memory tiling. ({type(error).__name__})"
+        ) from None
 
 
 def give_back_memory() -> None:

@@ -217,7 +217,7 @@ def any_adapter(draw: some.DrawFn) -> MMDiffAdapter:
     """A random adapter of any small shape."""
     width = draw(some.sampled_from([8, 16]))
     layers = tuple(
-        AttentionLayer(f"blocks.{i}.attn2", draw(some.sampled_from([8, 16])), draw(some.sampled_from([8, 16])), 2)
+        AttentionLayer(f"blocks.{i}.attn2", draw(some.sampled_from([8, 16])), width, 16, 2)
         for i in range(draw(some.integers(1, 3)))
     )
     config = AdapterConfig(

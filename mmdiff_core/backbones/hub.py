@@ -6,18 +6,22 @@ Opening a model never downloads anything; ``python -m mmdiff_core models --downl
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from zipfile import is_zipfile
 
-import httpx
+import httpx2
 from diffusers import DiffusionPipeline
 from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
+from safetensors import safe_open
+from torch import nn
 
 from mmdiff_core.errors import ModelError
 
@@ -127,12 +131,12 @@ def download(name: str) -> Path:
             weights = "pytorch_model.bin" if name in BINARY else "model.safetensors"  # what their makers offer
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
-    except httpx.TimeoutException as error:
+    except httpx2.TimeoutException as error:
         raise ModelError(
             f'"{name}" is not downloaded, because the hub does not answer: try again later. What has come already is '
             "kept, and the download goes on from there."
         ) from error
-    except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+    except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
@@ -211,6 +215,26 @@ def is_json(path: Path) -> bool:
         return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
     except ValueError:
         return False
+
+
+def check_all_there(part: nn.Module, folder: Path, name: str, source: object) -> None:
+    """Whether every tensor of a part came from its files: libraries fill what is missing with random numbers.
+
+    Tensors are counted by their number of values, since files from before a renaming have other names and layouts.
+
+    Raises:
+        ModelError: some are missing.
+    """
+    held: Counter[int] = Counter()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as read:
+            held.update(math.prod(read.get_slice(key).get_shape()) for key in read.keys())  # noqa: SIM118
+    missing = Counter(x.numel() for x in part.parameters()) - held
+    if held and missing:
+        raise ModelError(
+            f'The model "{source}" is incomplete: the files in "{folder}" lack {missing.total()} tensors of its '
+            f"{name}. Get the model again."
+        )
 
 
 def is_cut_off(path: Path) -> bool:

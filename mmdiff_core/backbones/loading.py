@@ -18,6 +18,7 @@ from transformers import CLIPVisionModelWithProjection, PreTrainedModel
 
 from mmdiff_core.backbones.hub import (
     CLIP,
+    check_all_there,
     check_complete,
     find_folder,
     first_line,
@@ -76,7 +77,10 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
             f'The model "{source}" cannot be opened: a file in "{folder}" is damaged or of another kind. Get the model '
             f"again. ({first_line(error)})"
         ) from error
-    check_weights({name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}, source)
+    for name, part in pipe.components.items():
+        if isinstance(part, nn.Module):
+            check_all_there(part, folder / name, name, source)
+            check_weights({name: part}, source)
     pipe.register_to_config(_name_or_path=str(source))
     if pipe.vae.config.force_upcast and dtype != torch.float32:
         pipe.vae.to(torch.float32)
@@ -170,6 +174,7 @@ def _open_image_encoder(
         raise ModelError(
             f'The image encoder "{source}" cannot be opened: it is not a CLIP vision model. ({first_line(error)})'
         ) from error
+    check_all_there(model, folder, "image encoder", source)
     check_weights({"image encoder": model}, source)
     return model, *_statistics(folder / "preprocessor_config.json")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from mmdiff_core.errors import PhotoError
@@ -30,6 +32,11 @@ FORMATS = (
     "ICO",
     "TGA",
 )  # without PostScript: opening it runs a program
+# What Pillow raises on broken data, by way of its own readers and of what they read with.
+BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError, AttributeError),
+    *(MemoryError, NotImplementedError, struct.error, zlib.error),
+)
 NEUTRAL = (127, 127, 127)  # ground under transparent parts
 
 
@@ -58,7 +65,9 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
     try:
         with Image.open(path, formats=FORMATS) as image:
             return _upright_rgb(image, name)
-    except UnidentifiedImageError as error:
+    except PhotoError:
+        raise
+    except BROKEN as error:  # before there is an image at all
         raise PhotoError(f'"{name}" is not a picture that can be read (use JPEG, PNG, WebP, GIF or TIFF).') from error
     except Image.DecompressionBombError as error:
         raise PhotoError(_too_large(name)) from error
@@ -75,10 +84,9 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         image.seek(0)
         image.load()
         image = ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-        # Pillow's decoders raise any of these on broken data.
+        image = _to_rgb(image)
+    except BROKEN as error:
         raise PhotoError(f'The photo "{name}" is damaged and cannot be read: save it anew or use another.') from error
-    image = _to_rgb(image)
     image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
     return image
 
@@ -87,6 +95,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """A new 8-bit RGB image from any mode."""
     if image.mode.startswith(("I", "F")):
         return _eight_bit(image).convert("RGB")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (*NEUTRAL, 255))

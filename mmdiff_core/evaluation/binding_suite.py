@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.metrics import Estimate, proportion
 from mmdiff_core.evaluation.referee import FILE, load_referee
@@ -59,9 +60,9 @@ class BoundPersonalizer(Personalizer):
         super().__init__(personalizer.backbone, personalizer.adapter)
         self.binding = binding
 
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
         """As ``Personalizer.generate``."""
-        return super().generate(replace(request, binding=self.binding))
+        return super().generate(replace(request, binding=self.binding), photos)
 
 
 def compare_bindings(options: BindingOptions) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def compare_bindings(options: BindingOptions) -> dict[str, Any]:
     personalizer = Personalizer(backbone, adapter)
     cases = draw_cases(backbone.vocabulary, {2: options.prompts}, options.seed)
     for binding in options.bindings:
-        suite = Suite(BoundPersonalizer(personalizer, binding), referee, options.seeds, options.seed)
+        suite = Suite(BoundPersonalizer(personalizer, binding), referee, options.seeds, options.seed, bounds=False)
         done = {row.number for row in _rows(options, binding)}
         for case in tqdm([case for case in cases if case.number not in done], desc=f"binding {binding:g}"):
             rows = [asdict(shown.row) for shown in suite.outcome(case).shown if shown.row.kind == MODEL]

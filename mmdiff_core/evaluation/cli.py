@@ -150,6 +150,9 @@ def _needs_complete_model(args: argparse.Namespace) -> None:
 
 def _dreambench(args: argparse.Namespace) -> int:
     """Photos, by CLIP and DINO."""
+    from mmdiff_core.training.processes import start_all_processes
+
+    start_all_processes()  # before anything that takes long to import
     from mmdiff_core.backbones.hub import CLIP_JUDGE, DINO_JUDGE
     from mmdiff_core.encoders.face import InsightFaces
     from mmdiff_core.evaluation.dreambench import BenchOptions, read_subjects

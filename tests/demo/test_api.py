@@ -115,7 +115,7 @@ def test_a_file_of_the_server_is_never_read(client: Client) -> None:
     body = {"data": ["a cat", [{"name": "cat", "photos": [forged]}]]}
     call = httpx.post(f"{client.src}gradio_api/call/generate", json=body)
     assert call.status_code == 400
-    assert "upload the file" in call.json()["detail"]
+    assert "upload it again" in call.json()["detail"]
 
 
 def test_a_client_that_cancels_stops_the_model(photo: str) -> None:

@@ -35,6 +35,14 @@ def test_it_is_the_model_within_the_limits() -> None:
         service.generate(GenerateRequest("a dog", REQUEST.subjects))  # at once, not at the first step
 
 
+def test_a_size_that_is_left_open_is_within_the_limits_too() -> None:
+    service = _service(side=128)  # the model's own is 256
+    *_, last = service.generate(REQUEST)
+    assert last.picture is not None
+    assert last.picture.image.size == (128, 128)
+    assert service.validate(REQUEST).size == (128, 128)
+
+
 def test_a_run_that_takes_too_long_ends_in_a_sentence_and_frees_the_model() -> None:
     model = StandIn(pause=0.2)
     service = _service(model)
