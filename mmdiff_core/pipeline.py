@@ -112,6 +112,11 @@ class Personalizer:
         """Steps, guidance and delay of a request that leaves them open."""
         return defaults_of(self.backbone, self.adapter)
 
+    @property
+    def fast(self) -> Defaults | None:
+        """What ``defaults`` are for somebody in a hurry; None where the model has no such preset."""
+        return self.backbone.fast
+
     def validate(self, request: GenerateRequest) -> Plan:
         """Read a request without doing any work; see ``planning.plan_request`` for the errors."""
         return plan_request(request, self.backbone, self.adapter)
