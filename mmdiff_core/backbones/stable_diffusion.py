@@ -97,7 +97,8 @@ class StableDiffusion(Backbone):
     def predict_noise(
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
-        call = Call(condition, layer_sizes(self.unet, *latents.shape[-2:], paths=self._attention_paths), recorder)
+        height, width = latents.shape[-2:]
+        call = Call(condition, layer_sizes(self.unet, height, width, self._attention_paths), recorder)
         with self.placement.using(self.unet):
             return self.unet(
                 latents,
