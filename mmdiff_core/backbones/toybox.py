@@ -18,7 +18,7 @@ from mmdiff_core.toybox.vocabulary import Vocabulary, load_vocabulary
 
 FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
 DEFAULTS = Defaults(steps=20, guidance=3.0)
-FAST = Defaults(steps=8, guidance=3.0)  # chosen by "python -m mmdiff_core presets"
+FAST = Defaults(steps=12, guidance=3.0)  # to be chosen by "python -m mmdiff_core presets"
 NEEDED = ("model_index.json", "adapter.safetensors", "preview.json")
 
 
