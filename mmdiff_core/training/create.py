@@ -155,8 +155,8 @@ def create_image_encoder(recipe: Recipe) -> CLIPVisionModelWithProjection:
 def create_scheduler() -> DPMSolverMultistepScheduler:
     """Rectified flow under a stock sampler that every Stable Diffusion pipeline accepts.
 
-    The shift spends more of the steps on strong noise, where shapes are decided: 20 steps come five times as close to
-    the picture of many as without, and 12 closer than 20 without (``python -m mmdiff_core presets``).
+    The shift spends more of the steps on strong noise, where shapes are decided: 20 steps come two to five times as
+    close to the picture of many as without (``python -m mmdiff_core presets``).
     """
     return DPMSolverMultistepScheduler(
         prediction_type="flow_prediction",
