@@ -125,6 +125,11 @@ class Personalizer:
         """Steps, guidance and delay of a request that leaves them open."""
         return defaults_of(self.backbone, self.adapter)
 
+    @property
+    def fast(self) -> Defaults | None:
+        """What ``defaults`` are for somebody in a hurry; None where the model has no such preset."""
+        return self.backbone.fast
+
     def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
         """The sizes of all parts for pictures of ``picture`` = (width, height); by default the usual ones."""
         return dissect(self.backbone, self.adapter, picture or self.sizes.default)

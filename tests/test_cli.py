@@ -133,6 +133,7 @@ def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
         (["--text-encoder-2-lora"], "no LoRA for a second text encoder"),
         (["--adapter", "none.safetensors"], "none.safetensors"),
         (["--out", "{photos}/a.png"], "cannot be made"),
+        (["--fast"], "no preset for few steps"),
         (["--device", "abacus"], 'device "abacus" cannot be used'),
         (["--subject", "cat={photos}/none/"], "is not there"),
     ],

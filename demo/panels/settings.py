@@ -29,7 +29,7 @@ Update = dict[Component, Any]
 PARTS = tuple(asdict(ALL_PARTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 OWN = "own"  # the model's own sampler, None in a request
-FEW_STEPS_SAMPLER = "unipc"  # with 10 steps of Toybox as near to 60 as DPM++ comes with 15
+FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
 SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
 
 
@@ -42,7 +42,7 @@ class SettingsPanel:
     """The numbers of a generation, with the model's own defaults."""
 
     def __init__(self, personalizer: Personalizer) -> None:
-        self.defaults = personalizer.defaults
+        self.defaults, self.fast = personalizer.defaults, personalizer.fast
         self.limits = limits_of(personalizer)
         self.sizes = personalizer.sizes
         self.about = about_model(personalizer)
@@ -193,7 +193,9 @@ class SettingsPanel:
         }
 
     def _preset(self, key: str) -> tuple[int, int, str]:
-        """Steps and delay in the model's own proportion, and the sampler that suits them."""
+        """Steps and delay in the model's own proportion, and the sampler that suits them; or its own preset for few."""
+        if key == "few_steps" and self.fast is not None:
+            return min(self.fast.steps, self.limits.steps), self.fast.start_step, OWN
         share = PRESETS[key]
         sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))

@@ -50,6 +50,11 @@ class Backbone(ABC):
     placement: Placement  # where the parts are while they wait
 
     @property
+    def fast(self) -> Defaults | None:
+        """Fewer steps at little loss, where such a preset was measured."""
+        return None
+
+    @property
     def device(self) -> torch.device:
         """Where everything is computed, wherever the weights wait."""
         return self.placement.device

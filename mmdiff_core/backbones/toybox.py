@@ -18,6 +18,7 @@ from mmdiff_core.toybox.vocabulary import Vocabulary, load_vocabulary
 
 FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
 DEFAULTS = Defaults(steps=20, guidance=3.0)
+FAST = Defaults(steps=12, guidance=3.0)  # to be chosen by "python -m mmdiff_core presets"
 NEEDED = ("model_index.json", "adapter.safetensors", "preview.json")
 
 
@@ -26,6 +27,10 @@ class Toybox(StableDiffusion):
     """A model of the rendered world, which tells what of that world its weights were trained on."""
 
     vocabulary: Vocabulary
+
+    @property
+    def fast(self) -> Defaults:
+        return FAST
 
 
 def is_toybox(folder: str | PathLike[str]) -> bool:

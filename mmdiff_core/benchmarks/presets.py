@@ -28,7 +28,8 @@ from mmdiff_core.types import GenerateRequest, Subject
 
 Solver = str
 SOLVERS: Mapping[Solver, tuple[type[SchedulerMixin], Mapping[str, Any]]] = {
-    "dpm2m": (DPMSolverMultistepScheduler, {}),  # the stored one
+    "stored": (DPMSolverMultistepScheduler, {}),
+    "dpm2m": (DPMSolverMultistepScheduler, {"flow_shift": 1.0}),
     "dpm2m shift 2": (DPMSolverMultistepScheduler, {"flow_shift": 2.0}),
     "dpm2m shift 3": (DPMSolverMultistepScheduler, {"flow_shift": 3.0}),
     "dpm3m": (DPMSolverMultistepScheduler, {"solver_order": 3}),
@@ -36,9 +37,9 @@ SOLVERS: Mapping[Solver, tuple[type[SchedulerMixin], Mapping[str, Any]]] = {
     "unipc": (UniPCMultistepScheduler, {}),
 }
 CANDIDATES = (
-    *(f"dpm2m:20:{guidance}" for guidance in (3, 2)),
-    *(f"{solver}:{steps}:3" for steps in (10, 8, 6) for solver in ("dpm2m", "dpm2m shift 2", "unipc")),
-    *(f"{solver}:8:2" for solver in ("dpm2m", "dpm2m shift 2")),
+    *(f"stored:{steps}:3" for steps in (40, 20, 10, 8, 6)),
+    *(f"{solver}:8:3" for solver in ("dpm2m", "dpm2m shift 3", "unipc")),
+    *(f"stored:8:{guidance}" for guidance in (2, 4)),
 )
 MEASURES = ("identity", "present", "place", "swapped")
 

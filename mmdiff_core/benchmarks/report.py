@@ -117,7 +117,9 @@ def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
         errors = np.abs(spread - heights)
         axes.bar(at, heights, width, yerr=errors, label=model, error_kw={"elinewidth": 0.8})
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(names)), [TITLES[name].replace(", ", ",\n") for name in names], fontsize=7)
+    axes.set_xticks(
+        range(len(names)), [TITLES[name].replace(", ", ",\n").replace(" (", "\n(") for name in names], fontsize=7
+    )
     axes.set_ylim(bottom=0.8)
     axes.set_ylabel("step, stock pipeline = 1")
     axes.set_title(device, fontsize=9)

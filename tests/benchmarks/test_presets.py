@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mmdiff_core.backbones.toybox import Toybox, load_toybox
+from mmdiff_core.backbones.toybox import FAST, Toybox, load_toybox
 from mmdiff_core.benchmarks.presets import CANDIDATES, SOLVERS, Candidate, Score, to_markdown, with_solver
+from mmdiff_core.cli import main
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.export import read_settings
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
@@ -16,8 +18,12 @@ from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toybox, MMDiffAdapter]:
-    folder: Path = tiny.save_toybox(tmp_path_factory.mktemp("toybox"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_toybox(tmp_path_factory.mktemp("toybox"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> tuple[Toybox, MMDiffAdapter]:
     return load_toybox(folder)
 
 
@@ -43,6 +49,13 @@ def test_every_solver_samples_by_default(model: tuple[Toybox, MMDiffAdapter], so
     assert steps[-1].picture.image.getextrema() != ((0, 0),) * 3
     assert steps[-1].picture.settings["guidance"] == 2.0
     assert backbone.defaults.steps == 20  # the model itself stays as it was
+
+
+def test_the_preset_fills_what_is_left_open(folder: Path, tmp_path: Path) -> None:
+    flags = ["generate", "--model", str(folder), "--device", "cpu", "--prompt", "a cat", "--fast"]
+    assert main([*flags, "--guidance", "1.5", "--out", str(tmp_path)]) == 0
+    settings = read_settings(tmp_path / "1_seed0.png")
+    assert (settings["steps"], settings["guidance"]) == (FAST.steps, 1.5)
 
 
 def test_a_row_a_way() -> None:

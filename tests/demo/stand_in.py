@@ -103,6 +103,7 @@ class StandIn:
     pause: float = 0.0
     sizes: Size = field(default_factory=lambda: Size((256, 256), 128, 384, 64))
     defaults: Defaults = field(default_factory=Defaults)
+    fast: Defaults | None = None
     backbone: Backbone = field(default_factory=Backbone)
     log: list[str] = field(default_factory=list)
     asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out

@@ -17,7 +17,7 @@ from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import SettingsPanel
 from demo.ui import build_ui, launch_options
 from mmdiff_core.errors import PromptError
-from tests.demo.stand_in import StandIn
+from tests.demo.stand_in import Defaults, StandIn
 
 Values = dict[Any, Any]
 
@@ -201,6 +201,8 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
     assert settings._preset("usual_steps") == (settings.defaults.steps, settings.defaults.start_step, "own")
     assert settings._preset("many_steps") == (12, 2, "own")
     assert settings._preset("few_steps") == (3, 0, "unipc")
+    settings.fast = Defaults(steps=4)
+    assert settings._preset("few_steps") == (4, 0, "own")
 
 
 def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -> None:
