@@ -203,7 +203,8 @@ def _read(subjects: Any) -> tuple[SubjectForm, ...]:
     """Subjects as a program wrote them, whose layout nobody has checked."""
     if not isinstance(subjects, list) or not all(map(_well_formed, subjects)):
         raise SettingsError(
-            'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number}.'
+            'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number, '
+            '"faces": [numbers], "mix": [numbers]}, of which strength, faces and mix may be left out.'
         )
     return tuple(_subject(i, given) for i, given in enumerate(subjects))
 
@@ -211,18 +212,23 @@ def _read(subjects: Any) -> tuple[SubjectForm, ...]:
 def _well_formed(given: Any) -> bool:
     if not isinstance(given, dict):
         return False
-    strength = given.get("strength", 1.0)
     return (
         isinstance(given.get("name"), str)
         and isinstance(given.get("photos"), list)
-        and isinstance(strength, int | float)
-        and not isinstance(strength, bool)
+        and _is_number(given.get("strength", 1.0))
+        and all(isinstance(x, list) and all(map(_is_number, x)) for x in (given.get("faces", []), given.get("mix", [])))
     )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _parts(without: list[str] | None) -> Parts:
-    unknown = [part for part in without or () if part not in PARTS]
     with spoken():
+        if without is not None and not isinstance(without, list):
+            raise SettingsError("The parts to switch off must be a list of their names.")
+        unknown = [part for part in without or () if part not in PARTS]
         if unknown:
             raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
     return Parts(**{part: part not in (without or ()) for part in PARTS})

@@ -35,7 +35,7 @@ def check_sampler(name: str | None) -> None:
     Raises:
         SettingsError: there is no such sampler.
     """
-    if name is not None and name not in SAMPLERS:
+    if name is not None and (not isinstance(name, str) or name not in SAMPLERS):
         raise SettingsError(f'There is no sampler "{name}": choose one of {", ".join(SAMPLERS)}.')
 
 

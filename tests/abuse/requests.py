@@ -18,8 +18,11 @@ NAMES = (
     "start_step",
     "width",
     "height",
+    "sampler",
+    "binding",
+    "without",
 )
-GOOD: dict[str, Any] = {"prompt": "a cat", "negative_prompt": "", "seed": 0, "pictures": 1, "steps": 2}
+GOOD: dict[str, Any] = {"prompt": "a cat", "negative_prompt": "", "seed": 0, "pictures": 1, "steps": 2, "binding": 0}
 
 Case = tuple[str, dict[str, Any], bool | None]  # what, changes of GOOD, whether it should be answered with a picture
 
@@ -77,10 +80,14 @@ def prompts() -> Iterator[Case]:
 def numbers() -> Iterator[Case]:
     """Every number out of its range, and what is no number."""
     huge = [-1, 0.5, 1e9, -1e308, 1e308, 10**30, float("nan"), float("inf"), "7", "seven", [], {}, True]
-    for name in ("seed", "pictures", "steps", "guidance", "start_step", "width", "height"):
+    for name in ("seed", "pictures", "steps", "guidance", "start_step", "width", "height", "binding"):
         for value in huge:
             yield f"{name} {value!r:.12}", {name: value}, None
     yield from ((f"{name} null", {name: None}, None) for name in ("seed", "pictures", "steps", "guidance"))
+    for name in ("sampler", "without"):
+        yield from (
+            (f"{name} {value!r}", {name: value}, False) for value in ("magic", 7, ["magic"], [[]], [None], {"a": 1})
+        )
     yield from ((f"{side} off the grid", {side: 200}, None) for side in ("width", "height"))
 
 
@@ -119,6 +126,10 @@ def subjects(photo: dict[str, Any]) -> Iterator[Case]:
         [cat | {"strength": None}],
         [cat | {"strength": True}],
         [cat | {"strength": float("nan")}],
+        [cat | {"faces": 1}],
+        [cat | {"faces": ["left"]}],
+        [cat | {"mix": [1, 2, 3]}],
+        [cat | {"mix": None}],
     ]
     yield from ((f"subjects {value!r:.30}", {"subjects": value}, False) for value in odd)
 
