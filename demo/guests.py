@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from demo.service import Service
 
 SWEEP_S = 20.0
+JUST_CAME_S = 60.0  # a file so new may be somebody else's upload of the same, who has not named it yet
 
 
 class Guests:
@@ -41,6 +42,7 @@ class Guests:
         self._lines: dict[str, int] = {}  # open lines of each session
         self._heard: dict[str, float] = {}
         self._files: dict[str, set[Path]] = {}
+        self._spared: set[Path] = set()  # to be removed, but just written again
         self._lock = threading.Lock()
 
     def arrive(self, session: str) -> None:
@@ -86,7 +88,9 @@ class Guests:
             freed = {path for session in gone for path in self._files.pop(session, ())}
             for session in gone:
                 del self._heard[session]
-            for path in (freed | self._forgotten(now)) - self.held():
+            unheld = (freed | self._forgotten(now) | self._spared) - self.held()
+            self._spared = {path for path in unheld if now - _written(path) < min(JUST_CAME_S, self.keep_s)}
+            for path in unheld - self._spared:
                 _remove(path)
         return gone
 
@@ -189,6 +193,14 @@ def _return_memory() -> None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _written(path: Path) -> float:
+    """When a file was written; long ago where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _remove(path: Path) -> None:
