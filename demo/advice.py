@@ -15,13 +15,16 @@ LONGEST_DELAY = 0.3  # of the steps; photos that join later come too late to sha
 WEAKEST, STRONGEST, NUDGE = 0.5, 2.0, 0.2  # strengths
 
 
+Phrase = tuple[str, dict[str, Any]]  # the key of a text, and what fills its gaps; a list is one of names
+
+
 class Advice(TypedDict):
-    """A sentence, and the change that its button makes; None: no button.
+    """Sentences, and the change that the button makes; None: no button.
 
     The change is ``{"start_step": number}`` or ``{"strengths": {slot: number}}``, with slots as text, as JSON has them.
     """
 
-    text: str
+    says: list[Phrase]
     change: dict[str, Any] | None
 
 
@@ -80,12 +83,12 @@ def advise(case: Case) -> Advice:
     """The gravest finding: an empty map, a subject without a place, a leak, two at one spot; else that all is well."""
     binding, names = case.binding, case.names
     if binding.flat.any():
-        flat = " and ".join(name for name, flat in zip(names, binding.flat, strict=True) if flat)
-        return _say(f"The map of {flat} is even all over: there is nothing to measure. Try another kind of heatmap.")
+        flat = [name for name, flat in zip(names, binding.flat, strict=True) if flat]
+        return _say(("advice_even", {"names": flat}))
     close = [(i, j) for i, j in zip(*(binding.distances < CLOSE).nonzero(), strict=True) if i < j]
     if close:
         one, two = (names[i] for i in close[0])
-        return _say(f"{one} and {two} peak at the same spot. Say where each is, as in “next to”, or try another seed.")
+        return _say(("advice_close", {"one": one, "two": two}), ("try_places", {}))
     for i, j in binding.leaks:
         if binding.shares[i, j] >= SERIOUS:
             return _leak(case, i, j)
@@ -95,39 +98,39 @@ def advise(case: Case) -> Advice:
 
 def _leak(case: Case, i: int, j: int) -> Advice:
     """Photos that join later find the subjects' places settled by the words; then a weaker image term."""
-    name = case.names[i]
     share = _percent(case.binding.shares[i, j])
-    text = f"The look of {name} may leak into {case.names[j]}: {share} of its attention lies there."
+    found: Phrase = ("advice_leak", {"one": case.names[i], "two": case.names[j], "share": share})
     steps = int(case.settings["steps"])
     later = min(case.delay + max(1, round(steps / 10)), int(LONGEST_DELAY * steps))
     if later > case.delay:
-        return _say(f"{text} Try a delay of {later}: the words then settle who is where.", {"start_step": later})
+        return _say(found, ("try_later", {"n": later}), change={"start_step": later})
     weaker = round(case.strengths[i] - NUDGE, 2)
-    if weaker >= WEAKEST:
-        return _say(f"{text} Try a strength of {weaker:g} for {name}.", {"strengths": {str(case.slots[i]): weaker}})
-    return _say(f"{text} Try another seed, or say where each is, as in “next to”.")
+    return _strength(case, i, weaker, found) if weaker >= WEAKEST else _say(found, ("try_places", {}))
 
 
 def _lost(case: Case, i: int) -> Advice:
     """Photos that join sooner shape more; then a stronger image term."""
-    name = case.names[i]
-    text = f"No part of the picture belongs to {name}: it may be missing, or blended into another subject."
+    found: Phrase = ("advice_lost", {"name": case.names[i]})
     if case.delay > 0:
         sooner = case.delay // 2
-        return _say(f"{text} Try a delay of {sooner}: the photos then join sooner.", {"start_step": sooner})
+        return _say(found, ("try_sooner", {"n": sooner}), change={"start_step": sooner})
     stronger = round(case.strengths[i] + NUDGE, 2)
-    if stronger <= STRONGEST:
-        return _say(f"{text} Try a strength of {stronger:g} for it.", {"strengths": {str(case.slots[i]): stronger}})
-    return _say(f"{text} Try another seed.")
+    return _strength(case, i, stronger, found) if stronger <= STRONGEST else _say(found, ("try_seed", {}))
+
+
+def _strength(case: Case, i: int, strength: float, found: Phrase) -> Advice:
+    wish: Phrase = ("try_strength", {"n": f"{strength:g}", "name": case.names[i]})
+    return _say(found, wish, change={"strengths": {str(case.slots[i]): strength}})
 
 
 def _well(case: Case) -> Advice:
-    parts = [f"{_percent(case.binding.shares[i, i])} of {name}’s attention" for i, name in enumerate(case.names)]
-    return _say(f"No leak: {' and '.join(parts)} {'lies' if len(parts) == 1 else 'lie'} where the subject itself is.")
+    shares = [_percent(case.binding.shares[i, i]) for i in range(len(case.names))]
+    own = [("advice_own", {"name": name, "share": share}) for name, share in zip(case.names, shares, strict=True)]
+    return _say(("advice_well", {}), *own)
 
 
-def _say(text: str, change: dict[str, Any] | None = None) -> Advice:
-    return {"text": text, "change": change}
+def _say(*says: Phrase, change: dict[str, Any] | None = None) -> Advice:
+    return {"says": list(says), "change": change}
 
 
 def _percent(part: float) -> str:

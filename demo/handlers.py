@@ -82,7 +82,7 @@ class Generation:
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
-        yield waiting("Looking at the photos …")
+        yield waiting("looking_at_photos")
         form = self.form.read(values)
         with spoken():
             request = form.request(limits_of(self.personalizer))

@@ -14,9 +14,8 @@ from demo.files import data_url
 from demo.form import Form
 from demo.keep import Shelf
 from demo.packing import StepPack, pack_map, pack_step
-from demo.texts import english
 from demo.theme import static
-from demo.variants import MOST_CELLS, Label, Table, Variant, in_words
+from demo.variants import MOST_CELLS, Label, Table, Variant
 from demo.viewer import Album, duration
 from mmdiff_core.attention_maps import AttentionMaps
 from mmdiff_core.errors import PhotoError
@@ -109,7 +108,7 @@ class Sheet:
         if step.picture is None:
             return gr.HTML(live=self._live(place, album, step))
         shot = album.finish(step.picture)
-        shot["facts"] = f"{in_words(variant.labels, english())} · {shot['facts']}"
+        shot["labels"] = _plain(variant.labels)
         self.comparison.cells[shot["name"]] = Cell(variant, step.picture.seed, shot)
         maps = averaged(step.picture.maps) if step.picture.maps else {}
         self.cells.append(

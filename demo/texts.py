@@ -46,7 +46,7 @@ _SPOKEN = (
     *("slider", "slider_help", "save_sheet", "count_picture", "count_pictures", "as_composed", "without_subject"),
     *("without_photos", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
     *("seed", "strength", "strength_1", "strength_2", "strength_3", "strength_4", "delay", "guidance", "steps"),
-    *("parts", "subjects", "width", "height", "without_one_subject"),
+    *("parts", "subjects", "pictures", "width", "height", "without_one_subject"),
     *("vote", "vote_subject", "vote_text", "vote_better", "neither", "vote_save", "vote_skip", "vote_saved"),
     *("vote_none", "vote_none_help", "vote_done", "vote_done_help", "pairs_left", "rather_than"),
     *("tally", "tally_help", "tally_none", "tally_question", "tally_share", "tally_votes"),
@@ -60,6 +60,20 @@ _SPOKEN = (
         "reset_yes",
         "reset_no",
     ),
+    # The viewer's.
+    *("result", "view_empty", "view_empty_help", "view_ready", "in_the_making", "looking_at_photos"),
+    *("step_progress", "preview_at", "picture_of", "picture_facts", "other_words_help", "word_help", "help_text"),
+    *("help_image", "help_influence", "show_all", "hide_all", "timeline", "play", "pause", "step", "step_of"),
+    *("all_steps", "newest", "animations", "save_webp", "save_webp_help", "save_gif", "save_gif_help"),
+    *("step_number", "preview", "looks", "colours", "layout", "beside", "on_top", "opacity", "threshold"),
+    *("no_threshold", "outline", "outline_at", "layers", "all_layers", "one_layer", "many_layers", "deeper_block"),
+    *("head", "head_of", "heads_help", "peek", "no_such_map", "even_map", "here", "point_help", "both"),
+    *("sentences", "bound_where", "apply_advice", "applied", "applied_help", "on_subject", "matrix", "pair"),
+    *("pair_overlap", "pair_apart", "how", "how_on", "how_on_text", "how_elsewhere", "how_elsewhere_text"),
+    *("how_region", "how_region_text", "how_overlap", "how_overlap_text", "how_apart", "how_apart_text"),
+    *("save_picture", "save_overlay", "save_all", "save_all_help", "copy_python", "copy_shell", "copied"),
+    *("copied_help", "file_made", "advice_even", "advice_close", "advice_leak", "advice_lost", "advice_well"),
+    *("advice_own", "try_later", "try_sooner", "try_strength", "try_seed", "try_places"),
 )
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import gradio as gr
 from PIL import Image
 
-from demo.advice import Case, PackedBinding, pack_binding
+from demo.advice import Case, PackedBinding, Phrase, pack_binding
 from demo.files import data_url, film_strip, picture_file
 from demo.form import Form
 from demo.keep import Kept, Shelf
@@ -25,7 +25,7 @@ from mmdiff_core.types import Picture, Step, Stream, Word
 # In the order in which the browser reads them.
 SCRIPTS = (
     *("heatmap", "palettes", "contour", "paint"),  # pure functions
-    *("maps", "controls", "timeline", "binding", "keep", "drop", "viewer"),
+    *("speech", "maps", "controls", "timeline", "binding", "keep", "drop", "viewer"),
 )
 NO_MAPS: PackedMaps = {"steps": 0, "streams": {}}
 
@@ -68,20 +68,26 @@ class Album:
         live = None if step.result is not None else self._live(step)
         return gr.HTML(value={"run": self.run, "pictures": list(self.pictures)}, live=live)
 
-    def _shot(self, image: Any, caption: str, maps: PackedMaps) -> dict[str, Any]:
+    def _shot(self, image: Any, caption: Phrase, maps: PackedMaps) -> dict[str, Any]:
         return {"image": image, "caption": caption, "sentence": self.sentence, "subjects": self.subjects, "maps": maps}
 
     def _live(self, step: Step) -> dict[str, Any]:
         maps = pack_maps(step.maps, newest=True) if step.maps else NO_MAPS
-        shot = self._shot(data_url(step.preview), f"Preview at step {step.step}", maps)
+        shot = self._shot(data_url(step.preview), ("preview_at", {"n": step.step}), maps)
         return shot | {"run": self.run, "progress": self._progress(step)}
 
     def _progress(self, step: Step) -> dict[str, Any]:
         done = step.picture_index * step.steps + step.step
         total = step.picture_count * step.steps
         left = (time.monotonic() - self.started) / done * (total - done)
-        which = f"Picture {step.picture_index + 1} of {step.picture_count} · " if step.picture_count > 1 else ""
-        return {"text": f"{which}step {step.step} of {step.steps} · {duration(left)} left", "done": done / total}
+        return {
+            "picture": step.picture_index + 1,
+            "pictures": step.picture_count,
+            "step": step.step,
+            "steps": step.steps,
+            "left": duration(left),
+            "done": done / total,
+        }
 
     def finish(self, picture: Picture) -> dict[str, Any]:
         """Put a finished picture, with the previews since the last one, on the shelf; returns its record."""
@@ -95,12 +101,14 @@ class Album:
         name = f"{self.run}-{len(self.pictures)}"
         self.shelf.add(name, kept)
         file = picture_file(picture)
-        caption = f"{''.join(piece['text'] for piece in self.sentence)} (seed {picture.seed})"
-        size = f"{picture.image.width} × {picture.image.height}"
+        prompt = "".join(piece["text"] for piece in self.sentence)
+        width, height = picture.image.size
+        facts = {"seed": picture.seed, "steps": picture.settings["steps"], "width": width, "height": height}
+        caption: Phrase = ("picture_of", {"prompt": prompt, "seed": picture.seed})
         return self._shot(file, caption, pack_maps(picture.maps) if picture.maps else NO_MAPS) | {
             "name": name,
             "file": file["orig_name"],
-            "facts": f"Seed {picture.seed} · {picture.settings['steps']} steps · {size}",
+            "facts": ("picture_facts", facts),
             "strip": film_strip(kept.previews),
             "bindings": _bindings(kept),
             "python": python_source(picture.settings, self.photos),
@@ -108,9 +116,9 @@ class Album:
         }
 
 
-def waiting(text: str) -> gr.HTML:
-    """The viewer before the first step."""
-    return gr.HTML(live={"progress": {"text": text, "done": 0}})
+def waiting(key: str) -> gr.HTML:
+    """The viewer before the first step, and the key of what it says."""
+    return gr.HTML(live={"progress": {"waiting": key, "done": 0}})
 
 
 def _bindings(kept: Kept) -> dict[Stream, PackedBinding]:

@@ -69,7 +69,7 @@ class ResultPanel:
 
     def starting(self) -> Update:
         """Between the click and the first step."""
-        return {self.viewer: waiting("Waiting for the first step …")}
+        return {self.viewer: waiting("sheet_waiting")}
 
     def idle(self) -> Update:
         """Nothing runs; finished pictures stay."""

@@ -1,13 +1,7 @@
 // Binding: whose attention lies where, in numbers that the server measured over all steps.
 
-const HOW = [
-  ["On a subject", "The part of the row subject's attention, the sum of its map, that falls into the column subject's region. A region is where a subject's map, scaled to its own range, is at least one half and higher than every other's."],
-  ["Elsewhere", "The part that falls into no subject's region."],
-  ["Region", "The part of the picture that the subject's region takes."],
-  ["Overlap", "The sum of the lower over the sum of the higher of two scaled maps: 0 % for maps that share nothing, 100 % for equal ones."],
-  ["Peaks apart", "The distance between the maps' highest points, as a part of the picture's diagonal."],
-];
-const howOf = (name) => HOW.find(([title]) => title === name)[1];
+/** How a number is made, for its tooltip. */
+const howOf = (name) => spoken(`how_${name}_text`);
 
 function heading(text, how, colour) {
   const cell = make("th", { scope: "col", title: how }, text);
@@ -16,7 +10,7 @@ function heading(text, how, colour) {
 }
 
 function shareCell(share, colour, own) {
-  const cell = make("td", { class: own ? "own" : "other", title: howOf("On a subject") }, percent(share));
+  const cell = make("td", { class: own ? "own" : "other", title: howOf("on") }, percent(share));
   cell.style.setProperty("--subject", colour);
   cell.style.setProperty("--share", percent(0.5 * share).replace(" ", ""));
   return cell;
@@ -24,17 +18,17 @@ function shareCell(share, colour, own) {
 
 function matrixTable(shown, binding) {
   const { subjects } = shown;
-  const columns = subjects.map(({ name, colour }) => heading(`on ${name}`, howOf("On a subject"), colour));
+  const columns = subjects.map(({ name, colour }) => heading(told("on_subject", { name }), howOf("on"), colour));
   const head = make("tr", {}, make("td", {}), ...columns);
-  head.append(heading("elsewhere", howOf("Elsewhere")), heading("region", howOf("Region")));
+  head.append(heading(spoken("how_elsewhere"), howOf("elsewhere")), heading(spoken("how_region"), howOf("region")));
   const rows = subjects.map(({ name, colour }, i) => {
     const title = make("th", { scope: "row" }, name);
     title.style.setProperty("--subject", colour);
     const shares = subjects.map((_, j) => shareCell(binding.shares[i][j], colour, i === j));
-    const rest = make("td", { title: howOf("Elsewhere") }, percent(binding.elsewhere[i]));
-    return make("tr", {}, title, ...shares, rest, make("td", { title: howOf("Region") }, percent(binding.coverage[i])));
+    const rest = make("td", { title: howOf("elsewhere") }, percent(binding.elsewhere[i]));
+    return make("tr", {}, title, ...shares, rest, make("td", { title: howOf("region") }, percent(binding.coverage[i])));
   });
-  const caption = make("caption", {}, "Where each subject's attention lies, over all steps");
+  const caption = make("caption", {}, spoken("matrix"));
   return make("table", {}, caption, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
@@ -44,10 +38,10 @@ function pairLines(shown, binding) {
     make(
       "p",
       { class: "help pair" },
-      `${one.name} and ${other.name}: `,
-      make("span", { title: howOf("Overlap") }, `overlap ${percent(binding.overlap[i][j])}`),
+      `${told("pair", { one: one.name, two: other.name })} `,
+      make("span", { title: howOf("overlap") }, told("pair_overlap", { part: percent(binding.overlap[i][j]) })),
       ", ",
-      make("span", { title: howOf("Peaks apart") }, `peaks ${percent(binding.distances[i][j])} of the diagonal apart`),
+      make("span", { title: howOf("apart") }, told("pair_apart", { part: percent(binding.distances[i][j]) })),
     ),
   );
 }
@@ -56,11 +50,11 @@ function drawBinding(shown) {
   const binding = shown.bindings?.[kindOf(shown)];
   find(".binding").hidden = !binding;
   if (!binding) return;
-  const { text, change } = binding.advice;
-  find(".advice-text").textContent = text;
+  const { says, change } = binding.advice;
+  find(".advice-text").textContent = phrases(says);
   find(".apply").hidden = !change;
   find(".apply").disabled = view.applied === change && Boolean(change);
-  find(".apply").textContent = find(".apply").disabled ? "Applied: now generate" : "Apply to the settings";
+  find(".apply").textContent = spoken(find(".apply").disabled ? "applied" : "apply_advice");
   find(".matrix").replaceChildren(matrixTable(shown, binding), ...pairLines(shown, binding));
 }
 
@@ -69,7 +63,5 @@ function applyAdvice() {
   view.applied = change;
   trigger("advise", { change });
   drawBinding(shot());
-  find(".announce").textContent = "The settings are changed. Press Generate to see what it does.";
+  find(".announce").textContent = spoken("applied_help");
 }
-
-find(".how dl").append(...HOW.flatMap(([title, text]) => [make("dt", {}, title), make("dd", {}, text)]));

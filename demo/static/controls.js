@@ -24,7 +24,7 @@ function drawSentence(shown) {
 
 function wordButton(text, word) {
   const pressed = String(word === view.word);
-  return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: WORD_HELP }, text);
+  return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: spoken("word_help") }, text);
 }
 
 function drawSubjects(shown) {
@@ -38,19 +38,19 @@ function drawSubjects(shown) {
   find(".subjects").replaceChildren(...toggles);
 }
 
-const allLabel = (shown) => (shown.subjects.some((_, i) => view.hidden.has(i)) ? "Show all" : "Hide all");
+const allLabel = (shown) => spoken(shown.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
 
 function drawSizes(shown) {
   const groups = groupsOf(shown, lookedAt(shown));
   const sizes = Map.groupBy(groups, sizeName);
   const bySize = [...sizes].map(([size, own]) => [size, `${size} (${layerCount(own)})`]);
   const byLayer = groups.filter(({ layer }) => layer).map((group) => [group.layer, `${sizeName(group)}, ${layerName(group)}`]);
-  fillMenu(".sizes", [["", "All, averaged"], ...bySize, ...byLayer], sizeOf(shown) ?? "");
+  fillMenu(".sizes", [["", spoken("all_layers")], ...bySize, ...byLayer], sizeOf(shown) ?? "");
   const heads = groups.find(({ layer }) => layer && layer === sizeOf(shown))?.heads ?? 0;
-  const each = Array.from({ length: heads }, (_, head) => [String(head), `Head ${head + 1} of ${heads}`]);
-  fillMenu(".heads", [["", "All, averaged"], ...each], String(headOf(shown) ?? ""));
+  const each = Array.from({ length: heads }, (_, head) => [String(head), told("head_of", { n: head + 1, m: heads })]);
+  fillMenu(".heads", [["", spoken("all_layers")], ...each], String(headOf(shown) ?? ""));
   find(".heads").disabled = !heads;
-  find(".heads").title = heads ? "" : "Choose a single layer first: heads of different layers have nothing to do with each other.";
+  find(".heads").title = heads ? "" : spoken("heads_help");
 }
 
 function fillMenu(selector, entries, value) {
@@ -60,31 +60,32 @@ function fillMenu(selector, entries, value) {
 
 function layerCount(groups) {
   const layers = groups.reduce((sum, group) => sum + group.layers, 0);
-  return layers === 1 ? "1 layer" : `${layers} layers`;
+  return layers === 1 ? spoken("one_layer") : told("many_layers", { n: layers });
 }
 
 /** "down 1.0" for down_blocks.1.attentions.0.transformer_blocks.0.attn2; deeper blocks add their number. */
 function layerName({ layer }) {
   const [block, attention, inner] = layer.split(/\.?(?:attentions|transformer_blocks|attn2)\.?/);
   const name = block.replace(/_blocks?\.?/, " ").trim();
-  return `${name}${/\d$/.test(name) ? "." : " "}${attention ?? ""}${inner && inner !== "0" ? `, block ${inner}` : ""}`.trim();
+  const place = `${name}${/\d$/.test(name) ? "." : " "}${attention ?? ""}`.trim();
+  return inner && inner !== "0" ? told("deeper_block", { name: place, n: inner }) : place;
 }
 
 function drawControls(shown) {
   const kind = kindOf(shown);
   for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === kind;
-  find(".kind-help").textContent = wordOf(shown) ? WORD_HELP : KINDS[kind];
+  find(".kind-help").textContent = spoken(wordOf(shown) ? "word_help" : `help_${kind}`);
   const slider = find(".step");
   slider.max = shown.maps.steps;
   slider.disabled = find(".play").disabled = isLive();
   slider.value = view.step = isLive() ? 0 : Math.min(view.step, shown.maps.steps);
-  const text = view.step ? `${view.step} of ${shown.maps.steps}` : "all, averaged";
-  find(".step-text").textContent = isLive() ? "newest" : text;
+  const text = view.step ? told("step_of", { n: view.step, m: shown.maps.steps }) : spoken("all_steps");
+  find(".step-text").textContent = isLive() ? spoken("newest") : text;
   slider.setAttribute("aria-valuetext", text);
   const { opacity, threshold } = look();
   find(".opacity-text").textContent = percent(opacity);
-  find(".threshold-text").textContent = threshold ? percent(threshold) : "none";
-  find(".outline-help").textContent = `at ${percent(outlineLevel({ threshold }))} of each map's range`;
+  find(".threshold-text").textContent = threshold ? percent(threshold) : spoken("no_threshold");
+  find(".outline-help").textContent = told("outline_at", { part: percent(outlineLevel({ threshold })) });
   drawSizes(shown);
 }
 
@@ -100,16 +101,17 @@ function drawScales(layers, { palette }) {
 }
 
 function readoutText(shown, layers) {
-  if (view.peek) return "The picture alone, as long as you hold it.";
+  if (view.peek) return spoken("peek");
   const wanted = shown.subjects.some((_, i) => !view.hidden.has(i));
-  if (wanted && !layers.length) return "No such map at this step: the photos join later.";
+  if (wanted && !layers.length) return spoken("no_such_map");
   const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
-  if (flat.length) return `The map of ${flat.join(" and ")} is even all over: it points nowhere.`;
+  if (flat.length) return told("even_map", { names: named(flat) });
   if (view.pointer) {
     const { x, y } = view.pointer;
-    return "Here: " + layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
+    const values = layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
+    return told("here", { values });
   }
-  return layers.length ? "Point at the heatmap, or touch it, to read values; hold it to see the picture under it." : "";
+  return layers.length ? spoken("point_help") : "";
 }
 
 function toggleSubject(subject) {

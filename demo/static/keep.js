@@ -23,7 +23,7 @@ function order(button, event, wish) {
   const patience = setTimeout(ready, PATIENCE);
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
-  find(".announce").textContent = "The file is being made; it is saved when it is ready.";
+  find(".announce").textContent = spoken("file_made");
   document.addEventListener("mmdiff-parcel", ready);
   trigger(event, { name: shot().name, stream: kindOf(shot()), ...wish });
 }
@@ -42,14 +42,15 @@ async function copyCode(button) {
   await copyText(shot()[button.dataset.copy]);
   const label = button.textContent;
   button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours stay where they are
-  button.textContent = "Copied";
-  find(".announce").textContent = "Copied. Put your photos' files beside it: they stand there by their names.";
+  button.textContent = spoken("copied");
+  find(".announce").textContent = spoken("copied_help");
   setTimeout(() => (button.textContent = label), 1600);
 }
 
 function drawKeep(shown) {
   find(".keep").hidden = isLive();
-  find(".facts").textContent = shown.facts ?? "";
+  const facts = shown.facts ? [phrase(shown.facts)] : [];
+  find(".facts").textContent = [...(shown.labels ?? []).map(said), ...facts].join(" · ");
   if (isLive()) return;
   Object.assign(find(".save"), { href: sourceOf(shown.image), download: shown.file });
 }

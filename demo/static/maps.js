@@ -2,18 +2,14 @@
 //
 // Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties:
 //   props.value  {run, pictures: [shot]}    finished pictures of the run; with `opened`: one from the Compare tab
-//   props.live   shot with its `run` and a `progress` {text, done}, or null when nothing runs; without `image` as
-//                long as it waits
+//   props.live   shot with its `run` and a `progress` {picture, pictures, step, steps, left, done}, or null when
+//                nothing runs; as long as it waits without `image` and with a `progress` {waiting: key, done}
 // A shot is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all
 // lists count the shot's subjects; maps is {steps, streams: {kind: [packed group]}}, see heatmap.js;
 // of the kind "words" the prompt's other words stand in the place of the subjects: a sentence's `word`.
-// A finished one has also {name, file, facts, strip: {image, w, h}, bindings: {kind: {...}}, python, shell}.
+// A finished one has also {name, file, facts, strip: {image, w, h}, bindings: {kind: {...}}, python, shell}, and
+// `labels` where it comes from a comparison. `caption`, `facts` and what advice says are phrases, see speech.js.
 
-const KINDS = {
-  text: "Where the model reads the subject's word in the prompt.",
-  image: "Where the model looks at the subject's photos.",
-  influence: "How much of what each spot becomes is owed to the subject's photos.",
-};
 const PREFERRED = ["image", "influence", "text"]; // the clearest first
 const ALL = null; // of steps or sizes: their mean
 
@@ -23,7 +19,6 @@ const view = { run: null, shelf: [], chosen: 0, hidden: new Set(), solo: null, k
 // `size` is that of layers, or one layer's path; `head` counts from 0 as text, "" stands for all; `word` is one of the
 // prompt that no subject owns, whose map is looked at instead of the subjects'.
 const WORD_COLOUR = "#2dd4bf";
-const WORD_HELP = "Where the model reads this word of the prompt.";
 
 const isLive = () => Boolean(props.live) && view.chosen === -1;
 const shot = () => (isLive() ? props.live : view.shelf[view.chosen]) || null;

@@ -85,8 +85,8 @@ function drawProgress() {
   if (!live) return;
   const { progress } = live;
   const words = { n: progress?.picture, m: progress?.pictures, step: progress?.step, steps: progress?.steps };
-  const line = spoken(progress ? "sheet_progress" : "sheet_waiting").replace(/{(\w+)}/g, (_, name) => words[name]);
-  find(".step-line").textContent = progress ? `${line} · ${spoken("time_left").replace("{time}", progress.left)}` : line;
+  const line = told(progress ? "sheet_progress" : "sheet_waiting", words);
+  find(".step-line").textContent = progress ? `${line} · ${told("time_left", { time: progress.left })}` : line;
   find(".track").setAttribute("aria-valuenow", String(Math.round(100 * (progress?.done ?? 0))));
   find(".track").classList.toggle("waiting", !progress);
   find(".track span").style.width = `${100 * (progress?.done ?? 0)}%`;

@@ -51,7 +51,7 @@ function filmColumn(shown, rows, steps, column, cell) {
   if (cell.preview) context.drawImage(cell.preview, steps[column] * cell.w, 0, cell.w, cell.sourceH, 0, 0, CELL, cell.h);
   rows.forEach((row, i) => drawCell(context, row, column, [0, (i + 1) * (cell.h + 2), CELL, cell.h]));
   canvas.style.height = `${height}px`;
-  const label = `Step ${steps[column] + 1}`;
+  const label = told("step_number", { n: steps[column] + 1 });
   return make("button", { type: "button", class: "film", "data-step": steps[column] + 1, "aria-label": label }, canvas);
 }
 
@@ -88,7 +88,7 @@ function drawTimeline(shown) {
 }
 
 function drawStripNames(shown, cell) {
-  const names = ["preview", ...filmSubjects(shown).map(({ name }) => name)].map((name) => {
+  const names = [spoken("preview"), ...filmSubjects(shown).map(({ name }) => name)].map((name) => {
     const label = make("span", {}, name);
     label.style.height = `${cell.h}px`;
     return label;
@@ -117,7 +117,7 @@ function drawEarly(shown) {
   const { w, h } = shown.strip;
   Object.assign(find(".early"), { width: w, height: h });
   find(".early").getContext("2d").drawImage(preview, (view.step - 1) * w, 0, w, h, 0, 0, w, h);
-  find(".badge").textContent = `Preview at step ${view.step}`;
+  find(".badge").textContent = told("preview_at", { n: view.step });
 }
 
 function goTo(step) {
@@ -129,7 +129,7 @@ function stopPlaying() {
   clearInterval(view.playing);
   view.playing = null;
   find(".play").classList.remove("on");
-  find(".play").setAttribute("aria-label", "Play the steps");
+  find(".play").setAttribute("aria-label", spoken("play"));
 }
 
 function togglePlaying() {
@@ -137,7 +137,7 @@ function togglePlaying() {
   const last = shot().maps.steps;
   if (view.step >= last) view.step = 0;
   find(".play").classList.add("on");
-  find(".play").setAttribute("aria-label", "Pause");
+  find(".play").setAttribute("aria-label", spoken("pause"));
   view.playing = setInterval(() => {
     goTo(view.step + 1);
     if (view.step >= last) stopPlaying();

@@ -28,8 +28,8 @@ function drawMaps() {
 }
 
 function drawThumbs() {
-  const entries = view.shelf.map((entry, i) => [i, sourceOf(entry.image), entry.caption]);
-  if (props.live?.image) entries.unshift([-1, sourceOf(props.live.image), "the picture in the making"]);
+  const entries = view.shelf.map((entry, i) => [i, sourceOf(entry.image), phrase(entry.caption)]);
+  if (props.live?.image) entries.unshift([-1, sourceOf(props.live.image), spoken("in_the_making")]);
   const thumbs = entries.map(([index, source, caption]) => {
     const thumb = make("button", { type: "button", class: "thumb", "data-index": index, title: caption });
     thumb.setAttribute("aria-pressed", String(index === view.chosen));
@@ -39,24 +39,32 @@ function drawThumbs() {
   find(".thumbs").replaceChildren(...(thumbs.length > 1 ? thumbs : []));
 }
 
+/** Before the first step: a key; then the step, and the picture where there are several. */
+function progressText({ waiting, picture, pictures, step, steps, left }) {
+  if (waiting) return spoken(waiting);
+  const line = told(pictures > 1 ? "sheet_progress" : "step_progress", { n: picture, m: pictures, step, steps });
+  return `${line} · ${told("time_left", { time: left })}`;
+}
+
 function drawProgress() {
   const progress = props.live?.progress;
   find(".progress").hidden = !progress;
   if (!progress) return;
-  find(".step-line").textContent = progress.text;
+  find(".step-line").textContent = progressText(progress);
   find(".track").setAttribute("aria-valuenow", String(Math.round(100 * progress.done)));
   find(".track").classList.toggle("waiting", !props.live.image);
   find(".track span").style.width = `${100 * progress.done}%`;
 }
 
 function drawStage(shown, mapped) {
+  const caption = phrase(shown.caption);
   find(".stage").classList.toggle("single", !mapped || find(".layouts input:checked").value === "on-top");
-  for (const [picture, alt] of [[find(".bare"), shown.caption], [find(".picture"), mapped ? "" : shown.caption]]) {
+  for (const [picture, alt] of [[find(".bare"), caption], [find(".picture"), mapped ? "" : caption]]) {
     if (picture.getAttribute("src") !== sourceOf(shown.image)) picture.src = sourceOf(shown.image);
     picture.alt = alt;
     picture.classList.toggle("rough", isLive());
   }
-  if (find(".stage").matches(".single")) find(".picture").alt = shown.caption;
+  if (find(".stage").matches(".single")) find(".picture").alt = caption;
 }
 
 function draw() {
@@ -96,7 +104,7 @@ function receive() {
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
   if (!props.live && view.chosen === -1) {
     view.chosen = Math.max(0, Math.min(props.value?.pictures?.length ?? 1, view.shelf.length) - 1);
-    if (view.shelf.length > before) find(".announce").textContent = "The picture is ready.";
+    if (view.shelf.length > before) find(".announce").textContent = spoken("view_ready");
   }
   draw();
 }
@@ -152,4 +160,5 @@ for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["point
 find(".picture").addEventListener("load", drawOverlay);
 new ResizeObserver(drawOverlay).observe(find(".frame"));
 watch(["value", "live"], receive);
+translate();
 receive();

@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.keep import Kept
+from demo.theme import static
 from mmdiff_core.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.browser.page import PHONE, Open, fill_example, generate, overlay, set_range
@@ -139,17 +140,21 @@ def test_binding_says_what_it_means(inspected: Page) -> None:
     expect(binding.locator("tbody tr")).to_have_count(2)
     own = binding.locator("td.own").all_text_contents()
     assert all(int(share.removesuffix(" %")) > 40 for share in own)
-    assert binding.locator("td.own").first.get_attribute("title").startswith("The part of the row subject's attention")
+    assert binding.locator("td.own").first.get_attribute("title").startswith("The part of the row subject’s attention")
     binding.locator(".how > summary").click()
     expect(binding.locator("dt")).to_have_count(5)
 
 
 def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    advice = {"text": "Try a delay of 2.", "change": {"start_step": 2, "strengths": {"1": 0.8}}}
+    says = [("try_later", {"n": 2}), ("try_strength", {"n": "0.8", "name": "robot"})]
+    advice = {"says": says, "change": {"start_step": 2, "strengths": {"1": 0.8}}}
     monkeypatch.setattr("demo.advice.advise", lambda _: advice)
     page = open_page()
     fill_example(page)
     generate(page)
+    expect(page.locator("#result .advice-text")).to_have_text(
+        "Try a delay of 2: the words then settle who is where. Try a strength of 0.8 for robot."
+    )
     page.locator("#result .apply").click()
     expect(page.locator("#result .apply")).to_be_disabled()
     expect(page.locator("#strength-2 input[type=number]")).to_have_value("0.8")
@@ -305,3 +310,32 @@ def test_a_new_run_shows_the_clearest_kind_there_is(open_page: Open, model: Stan
         expect(page.locator("#result .kinds input:checked")).to_have_value("text")
     expect(page.locator("#result .keep")).to_be_visible()
     expect(page.locator("#result .kinds input:checked")).to_have_value("image")
+
+
+def test_it_speaks_the_person_s_language(open_page: Open, model: StandIn) -> None:
+    page = open_page(locale="de-DE")
+    result = page.locator("#result")
+    expect(result.locator(".welcome-title")).to_have_text("Hier erscheint dein Bild")
+    fill_example(page)
+    with model.held(picture=1, step=4):
+        page.locator("#generate").click()
+        expect(result.locator(".step-line")).to_contain_text("Schritt 3 von 6 · noch ")
+    expect(result.locator(".keep")).to_be_visible()
+    expect(result.locator(".save")).to_have_text("Bild speichern")
+    expect(result.locator(".pack")).to_have_attribute(
+        "title", "Bild, Überlagerungen, Karten, Abbildungen für einen Artikel, Einstellungen"
+    )
+    expect(result.locator(".facts")).to_contain_text(" · 6 Schritte · ")
+    expect(result.locator(".advice-text")).to_contain_text("der Aufmerksamkeit von cat liegt dort, wo cat selbst ist.")
+    expect(result.locator(".matrix thead th")).to_have_text(["Auf cat", "Auf robot", "Anderswo", "Region"])
+    expect(result.locator(".pair")).to_contain_text("cat und robot: Überlappung ")
+    expect(result.locator(".play")).to_have_attribute("aria-label", "Schritte abspielen")
+    result.locator(".film").nth(3).click()
+    expect(result.locator(".badge")).to_have_text("Vorschau bei Schritt 4")
+    result.locator(".look > summary").click()
+    expect(result.locator(".heads")).to_have_text("Alle, gemittelt")
+    assert result.locator(".other-word").first.get_attribute("title") == "Wo das Modell dieses Wort des Prompts liest."
+    english = json.loads(static("texts.en.json"))
+    german = json.loads(static("texts.de.json"))
+    shown = set(result.inner_text().splitlines())
+    assert {text for key, text in english.items() if german[key] != text and "{" not in text} & shown == set()

@@ -102,7 +102,7 @@ def test_a_picture_opens_in_the_studio_with_all_its_steps(comparing: Comparing, 
     (shot,) = update.value["pictures"]
     assert update.value["opened"] is True
     assert shot["maps"]["steps"] == 6
-    assert shot["facts"].startswith("Strength 1 · Seed 4 · ")
+    assert (shot["labels"], shot["facts"][1]["seed"]) == ([["strength", "1"]], 4)
     assert shelf.get(name).zipped("text")  # what is made on demand can be made
     with pytest.raises(gr.Error, match="earlier comparison"):
         comparing.inspect(Comparison(), shelf, gr.EventData(None, {"name": name}))

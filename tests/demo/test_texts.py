@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import ui
+from demo import sheet, ui, viewer, vote
 from demo.texts import LANGUAGES, languages
 from demo.theme import STATIC
 from tests.demo.stand_in import StandIn
@@ -44,3 +44,20 @@ def test_every_label_of_the_page_is_known_and_every_known_one_is_used() -> None:
     families = {key for key in ENGLISH if key.startswith(("part_", "photos_")) or "." in key}
     plain = [key for key in ENGLISH if key not in families]
     assert [key for key in plain if not re.search(rf"[\"'{{]{re.escape(key)}[\"'}}]", code)] == []
+
+
+def test_what_the_scripts_say_is_on_the_page() -> None:
+    """A key that is not among the spoken ones would stand on the page itself."""
+    scripts = sorted({*viewer.SCRIPTS, *sheet.SCRIPTS, *vote.SCRIPTS})
+    code = "".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
+    markup = "".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.html")))
+    asked = re.findall(r"""\b(?:spoken|told)\("(\w+)\"""", code) + re.findall(r'data-(?:say|name|tip)="(\w+)"', markup)
+    assert len(asked) > 80
+    page = re.findall(r' data-([\w-]+)="', languages().translations["en"]["spoken"])
+    assert set(asked) - {name.replace("-", "_") for name in page} == set()
+
+
+def test_markup_before_it_is_translated_is_the_english_text() -> None:
+    for path in sorted(STATIC.glob("*.html")):
+        for key, shown in re.findall(r'data-say="(\w+)"[^>]*>([^<]+)<', path.read_text(encoding="utf-8")):
+            assert shown == ENGLISH[key], (path.name, key)

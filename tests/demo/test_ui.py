@@ -207,7 +207,7 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
 
 def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -> None:
     run = generation.run(values | {generation.form.settings.pictures: 2})
-    assert "photos" in next(run).props["live"]["progress"]["text"]
+    assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
     assert generation.personalizer.log == []  # Stop is heard from here on
     next(run)
     run.close()

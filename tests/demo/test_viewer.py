@@ -28,7 +28,8 @@ def test_every_step_shows_preview_progress_and_its_newest_map() -> None:
     live = album.add(steps[0]).props["live"]
     assert live["image"].startswith("data:image/jpeg;base64,")
     assert live["progress"]["done"] == 0.25
-    assert "step 1 of 4" in live["progress"]["text"]
+    assert (live["progress"]["step"], live["progress"]["steps"], live["progress"]["pictures"]) == (1, 4, 1)
+    assert live["caption"] == ("preview_at", {"n": 1})
     assert live["maps"]["steps"] == 1
     assert album.add(steps[1]).props["live"]["maps"]["streams"]["image"][0]["steps"] == [0]
     assert [subject["colour"] for subject in live["subjects"]] == [colour_of(0), colour_of(3)]
@@ -40,11 +41,12 @@ def test_finished_pictures_gather_while_the_next_is_made() -> None:
     assert len(updates[2].value["pictures"]) == 1
     assert updates[2].props["live"] is not None
     assert updates[3].value is None  # only what changes is sent
-    assert "Picture 2 of 2" in updates[3].props["live"]["progress"]["text"]
+    progress = updates[3].props["live"]["progress"]
+    assert (progress["picture"], progress["pictures"]) == (2, 2)
     assert updates[-1].props["live"] is None
     first, second = updates[-1].value["pictures"]
     assert [first["maps"]["steps"], second["maps"]["steps"]] == [3, 3]
-    assert first["facts"].startswith("Seed 5 ")
+    assert (first["facts"][0], first["facts"][1]["seed"], first["facts"][1]["steps"]) == ("picture_facts", 5, 3)
     assert second["file"] == "mm-diff-6.png"
 
 
