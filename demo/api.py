@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -34,14 +34,13 @@ PARTS = tuple(asdict(ALL_PARTS))
 class SubjectInput(TypedDict):
     """A subject as a program hands it over; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
 
-    For adapters that read faces: which face of each photo, from the left (0: the largest), and how much each counts.
+    For adapters that read faces there may be two lists more, which Gradio's schema would ask of everybody: ``faces``,
+    which face of each photo, from the left (0: the largest), and ``mix``, how much each counts.
     """
 
     name: str
     photos: list[gr.FileData]
     strength: NotRequired[float]
-    faces: NotRequired[list[int]]
-    mix: NotRequired[list[float]]
 
 
 def register(personalizer: Personalizer) -> None:
@@ -183,12 +182,12 @@ def _pictures(
                 yield done
 
 
-def _subject(slot: int, given: SubjectInput) -> SubjectForm:
+def _subject(slot: int, given: Mapping[str, Any]) -> SubjectForm:
     photos = tuple(uploaded(photo, given["name"]) for photo in given["photos"])
     return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0), faces=_choices(given))
 
 
-def _choices(given: SubjectInput) -> tuple[FaceChoice, ...]:
+def _choices(given: Mapping[str, Any]) -> tuple[FaceChoice, ...]:
     """One choice per photo where the program says anything about faces."""
     count = len(given["photos"])
     if "faces" not in given and "mix" not in given:

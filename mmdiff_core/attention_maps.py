@@ -103,7 +103,7 @@ class AttentionMaps:
     @property
     def nbytes(self) -> int:
         """What the maps take in memory."""
-        return sum(x.untyped_storage().nbytes() for record in self.records for x in record.streams.values())
+        return sum(x.nbytes for record in self.records for x in record.streams.values())
 
     @property
     def size(self) -> tuple[int, int]:

@@ -14,6 +14,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def forget_accelerate() -> None:
+    """Of several trainings in one process each may choose its precision."""
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _precision_of_a_module() -> None:
+    forget_accelerate()
+
+
+@pytest.fixture(autouse=True)
+def _precision_of_a_test() -> None:
+    forget_accelerate()
+
+
 @pytest.fixture(scope="session")
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether the long form was asked for."""

@@ -27,7 +27,8 @@ SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-di
 
 def _section() -> str:
     text = README.read_text(encoding="utf-8")
-    return text[text.index("## On Stable Diffusion") : text.index("## How it works")]
+    start = text.index("## On Stable Diffusion")
+    return text[start : text.index("\n## ", start)]
 
 
 def _blocks(language: str) -> list[str]:

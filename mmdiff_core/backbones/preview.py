@@ -15,6 +15,7 @@ from mmdiff_core.backbones.memory import device_of
 FIT_PICTURES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
 FIT_SIDE = 16  # latent pixels a side of a fitted picture
+CALM = 0.002  # of the latents' variance: keeps the map of channels that say the same from showing their noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def to_pictures(pixels: Tensor) -> list[Image.Image]:
 
 @torch.no_grad()
 def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPreview:
-    """The least-squares map from an autoencoder's scaled latents back to colour.
+    """The map of least squares, with a little ridge, from an autoencoder's scaled latents back to colour.
 
     Args:
         vae: the autoencoder.
@@ -51,9 +52,12 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
     latents = torch.cat([vae.encode(chunk).latent_dist.mode() for chunk in scaled.split(8)]) * vae.config.scaling_factor
     seen = F.interpolate(pictures, latents.shape[-2:], mode="area").movedim(1, -1).flatten(0, 2).float().cpu()
     known = latents.movedim(1, -1).flatten(0, 2).float().cpu()  # (n h w, c)
-    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
-    solution = torch.linalg.lstsq(known, seen, driver="gelsd").solution  # (c + 1, 3)
-    return LatentPreview(solution[:-1], solution[-1])
+    middle, usual = known.mean(0), seen.mean(0)
+    deviations = known - middle
+    covariance = deviations.T @ deviations / len(known)  # (c, c)
+    ridge = CALM * covariance.diagonal().mean() * torch.eye(len(covariance))
+    matrix = torch.linalg.lstsq(covariance + ridge, deviations.T @ (seen - usual) / len(known), driver="gelsd").solution
+    return LatentPreview(matrix, usual - middle @ matrix)
 
 
 def random_colours(side: int) -> Tensor:

@@ -152,9 +152,10 @@ def watched_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: T
     keys = WatchedKeys(_scaled(text.key[-rows:]), words.clamp(min=0), (words >= 0).float(), owned)
     if image is None:
         return keys
-    value = image.value[-rows:, :, : owned.shape[-1]].float()  # (R, H, K, d)
-    same = (owned.mT @ owned)[:, None]  # (R, 1, K, K) 1 where two tokens are the same subject's
-    return replace(keys, image=_scaled(image.key[-rows:]), products=value @ value.mT * same)
+    with torch.autocast(text.key.device.type, enabled=False):
+        value = image.value[-rows:, :, : owned.shape[-1]].float()  # (R, H, K, d)
+        same = (owned.mT @ owned)[:, None]  # (R, 1, K, K) 1 where two tokens are the same subject's
+        return replace(keys, image=_scaled(image.key[-rows:]), products=value @ value.mT * same)
 
 
 def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_head: bool = False) -> Tensor:

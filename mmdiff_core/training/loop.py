@@ -220,6 +220,7 @@ class Trainer:
 
     def _sheet(self) -> None:
         """A picture of what the averaged weights can do now."""
+        self._check_finite()
         if not self.accelerator.is_main_process:
             return
         with self._averaged():

@@ -82,7 +82,7 @@ def test_its_log_is_json_and_it_ends_clean_at_term(space: Host) -> None:
     assert any(line.get("text", "").startswith("Loading the model toybox") for line in lines), space.log
     assert list(space.folder.glob("mm-diff-studio-*"))
     space.process.terminate()
-    assert space.process.wait(60) == 0, space.log
+    assert space.process.wait(240) == 0, space.log
     assert not list(space.folder.glob("mm-diff-studio-*"))
     # Gradio's own watcher of files complains where ``spaces`` is not installed, as it is on a Space.
     assert not re.search(r'File "[^"]*/(app|demo/\w+|mmdiff_core/\w+)\.py"', space.log)

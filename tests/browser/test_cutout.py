@@ -44,10 +44,16 @@ def _photo(page: Page, tmp_path: Path, number: int = 0) -> Image.Image:
 
 
 def _apply(page: Page) -> None:
-    before = page.locator("#seen-1").inner_html()
+    seen, held = page.locator("#seen-1").inner_html(), page.locator("#photos-1 .grid-container img").all()
+    photos = [photo.get_attribute("src") for photo in held]
     page.locator("#cutout .apply").click()
     expect(page.locator("#cutout dialog")).to_be_hidden()
-    page.wait_for_function("before => document.querySelector('#seen-1').innerHTML !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('#seen-1').innerHTML !== before", arg=seen)
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('#photos-1 .grid-container img')]"
+        ".map(photo => photo.getAttribute('src')).join() !== before.join()",
+        arg=photos,
+    )
 
 
 def test_a_box_crops_and_the_photo_is_replaced(open_page: Open, scene: str, tmp_path: Path) -> None:

@@ -274,6 +274,7 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
 
 def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
+    expect(page.locator("#result .welcome-title").first).to_be_visible()  # its scripts are there
     _drop(page, "#result", _saved(tmp_path / "fox.png"))
     _expect_restored(page)
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import importlib.util
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import httpx
 import pytest
 
 from demo import mcp
-from demo.ui import launch_options
+from demo.ui import build_ui, launch_options
 from tests.demo.stand_in import StandIn, served
 
 needs_extra = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason='no MCP: pip install "gradio[mcp]"')
 
 
 def test_nobody_asked() -> None:
-    assert launch_options()["mcp_server"] is False
+    assert launch_options(build_ui(StandIn()))["mcp_server"] is False  # type: ignore[arg-type]
 
 
 def test_a_missing_extra_is_said_and_the_page_is_served(
@@ -36,8 +37,9 @@ def test_a_missing_extra_is_said_and_the_page_is_served(
 @needs_extra
 def test_tools_are_the_named_endpoints_and_take_photos(monkeypatch: pytest.MonkeyPatch, photo: str) -> None:
     monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
-    with served(StandIn()) as url:
-        tools, said = asyncio.run(_talk(f"{url}gradio_api/mcp/", photo))
+    # In a thread of its own: a browser's test before may have left a loop in this one.
+    with served(StandIn()) as url, ThreadPoolExecutor(1) as executor:
+        tools, said = executor.submit(asyncio.run, _talk(f"{url}gradio_api/mcp/", photo)).result()
     assert set(tools) == {"generate", "attention", "toy", "models"}
     assert tools["generate"].description.startswith("Make pictures of the subjects in the photos.")
     described = tools["generate"].inputSchema["properties"]

@@ -91,7 +91,7 @@ def test_words_are_told_where_somebody_asked_for_them(caplog: pytest.LogCaptureF
 
 
 class Failing(StandIn):
-    def generate(self, request: GenerateRequest) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: object = None) -> Iterator[Step]:
         yield from super()._steps(self.validate(request))
         raise GenerationError("no memory for a secret cat")
 

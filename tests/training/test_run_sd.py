@@ -167,7 +167,7 @@ def test_two_processes_are_as_one(places: dict[str, Path], tmp_path: Path) -> No
     validation, other = ([line["validation"] for line in log(out) if "validation" in line] for out in (one, two))
     assert len(validation) == 1
     assert validation == pytest.approx(other, abs=1e-5)
-    assert differences(one, two) < 1e-4
+    assert differences(one, two) < 5e-4  # of steps of 0.01 each, from losses that differ in their last digits
 
 
 def test_how_many_processes_were_asked_for() -> None:
