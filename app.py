@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdiff_core.errors import MMDiffError, ModelError, SettingsError
+from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
 from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
 
 if TYPE_CHECKING:
@@ -68,15 +68,16 @@ def add_host_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load(flags: argparse.Namespace) -> Personalizer:
-    """The model that the flags ask for; where it is not here, the built-in one instead.
+    """The model that the flags ask for; where it is not here or damaged, the built-in one instead.
 
     Raises:
         MMDiffError: it cannot be loaded; the message says what to do.
     """
     try:
         return load_from_flags(flags)
-    except ModelError as error:
-        if flags.base is None and flags.adapter is None:
+    except (ModelError, CheckpointError) as error:
+        mistaken = isinstance(error, CheckpointError) and not Path(flags.adapter or "").exists()  # a slip of the pen
+        if mistaken or (flags.base is None and flags.adapter is None):
             raise
         logger.warning("%s Going on with the built-in model.", error)
         built_in = {"base": None, "model": BUILT_IN, "adapter": None, "text_encoder_2_lora": False}

@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -36,8 +37,13 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    served = build_ui(Personalizer.from_assets())
-    _, url, _ = served.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
+    with tempfile.TemporaryDirectory() as folder:
+        _walk(args, Path(folder) / "votes.sqlite3")
+
+
+def _walk(args: argparse.Namespace, votes: Path) -> None:
+    served = build_ui(Personalizer.from_assets(), votes=votes)
+    _, url, _ = served.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(served))
     try:
         with sync_playwright() as driver:
             path = os.environ.get("CHROMIUM") or shutil.which("chromium")
