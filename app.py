@@ -145,6 +145,11 @@ def main(arguments: list[str] | None = None) -> None:
     serve(service, flags, temporary)
 
 
+def _interrupt(*_: object) -> None:
+    """As Ctrl-C does it; not by sending INT, which a process that was started in the background ignores."""
+    raise KeyboardInterrupt
+
+
 def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -> None:
     """Serve the page until Ctrl-C or TERM."""
     from demo.limits import is_hosted
@@ -155,7 +160,7 @@ def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -
     options: dict[str, Any] = launch_options(page)
     if flags.password:
         options["auth"] = (flags.user, flags.password)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # containers are ended by TERM
+    signal.signal(signal.SIGTERM, _interrupt)  # containers are ended by TERM
     try:
         page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
     finally:
