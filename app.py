@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import signal
-import tempfile
+import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
 if TYPE_CHECKING:
     from demo.limits import Limits
     from demo.service import Service
+    from demo.temporary import TemporaryFolder
     from mmdiff_core.pipeline import Personalizer
 
 logger = logging.getLogger("mmdiff")
@@ -28,18 +29,44 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description="Personalised pictures with a heatmap per subject, in the browser.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT") or "7860")
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
     add_host_flags(parser)
     parser.add_argument(
         "--votes",
         metavar="FILE",
         help="where the answers of the Vote tab are kept, or off; without it MMDIFF_VOTES, else a file in your own "
-        "data folder, and none on a Space",
+        "data folder, and none where others come in",
     )
     add_model_flags(parser)
     add_limit_flags(parser)
     return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(
+            f'the port, also of GRADIO_SERVER_PORT, must be a whole number from 1 to 65535, but is "{text}"'
+        )
+    return int(text)
+
+
+def check_address(host: str, port: int) -> None:
+    """Whether the page can be served there, before the model is loaded.
+
+    Raises:
+        SettingsError: another program listens there, or this machine has no such address.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
+            place.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose another with --host and "
+            "--port, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."
+        ) from error
 
 
 def add_host_flags(parser: argparse.ArgumentParser) -> None:
@@ -97,15 +124,32 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
 
     journal = Journal(flags.log_words)
     if not lends_gpus():
-        return Service(load(flags), limits, journal)
+        return Service(_named(load(flags), flags), limits, journal)
     precise = "float16" if flags.dtype == "auto" else flags.dtype
     model = load(argparse.Namespace(**{**vars(flags), "device": "cpu", "memory": "none", "dtype": precise}))
+    model = _named(model, flags, "cuda")
     return Service(model, limits, journal, generate=generate_on_loan(model))
 
 
-def prepare() -> Path | None:
+def _named(model: Personalizer, flags: argparse.Namespace, device: str | None = None) -> Personalizer:
+    """With an origin that may be shown to whoever comes in, and the device that pictures are made on."""
+    if model.origin is not None:
+        origin = model.origin.without_folders() if is_open(flags) else model.origin
+        model.origin = replace(origin, device=device or origin.device)
+    return model
+
+
+def is_open(flags: argparse.Namespace) -> bool:
+    """Whether others than the person who started it come in."""
+    from demo.limits import is_hosted
+
+    return flags.hosted or flags.share or is_hosted()
+
+
+def prepare() -> TemporaryFolder | None:
     """What must be so before Gradio and CUDA are there; returns the folder of temporary files, if it is ours."""
     from demo.limits import lends_gpus
+    from demo.temporary import TemporaryFolder
 
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # a table of all events at each event
@@ -114,9 +158,9 @@ def prepare() -> Path | None:
         import spaces  # noqa: F401  (before CUDA)
     if os.environ.get("GRADIO_TEMP_DIR"):
         return None
-    folder = tempfile.mkdtemp(prefix="mm-diff-studio-")
-    os.environ["GRADIO_TEMP_DIR"] = folder
-    return Path(folder)
+    folder = TemporaryFolder()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder.files)
+    return folder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -127,6 +171,8 @@ def main(arguments: list[str] | None = None) -> None:
     hosted = flags.hosted or is_hosted()
     try:
         limits = limits_from(flags, hosted)
+        if not flags.share_nothing:
+            check_address(flags.host, flags.port)
     except SettingsError as error:
         raise SystemExit(f"{error}") from error
     temporary = prepare()
@@ -150,13 +196,13 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -> None:
+def serve(service: Service, flags: argparse.Namespace, temporary: TemporaryFolder | None) -> None:
     """Serve the page until Ctrl-C or TERM."""
-    from demo.limits import is_hosted
     from demo.ui import build_ui, launch_options
     from demo.votes import votes_file
 
-    page = build_ui(service, temporary, votes_file(flags.votes, flags.hosted or is_hosted()))
+    files = None if temporary is None else temporary.files
+    page = build_ui(service, files, votes_file(flags.votes, is_open(flags)), is_open(flags))
     options: dict[str, Any] = launch_options(page)
     if flags.password:
         options["auth"] = (flags.user, flags.password)
@@ -165,7 +211,7 @@ def serve(service: Service, flags: argparse.Namespace, temporary: Path | None) -
         page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
     finally:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.remove()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -49,5 +48,5 @@ class AboutTab:
         """Everything that the page's script fills in."""
         model = self.personalizer
         anatomy = model.anatomy(None if picture is None else picture.image.size)
-        weights = weight_facts(Path(model.backbone.name).name, anatomy, model.sizes, known_to(model.backbone))
+        weights = weight_facts(model.backbone.display_name, anatomy, model.sizes, known_to(model.backbone))
         return together(run_facts(anatomy, picture, model.defaults.start_step, model.defaults.steps), weights)

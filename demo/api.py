@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import gradio as gr
 
 from demo.examples import known_to, photograph
 from demo.files import photo_file, picture_file
-from demo.form import Form, Settings, SubjectForm
+from demo.form import MOST_SEED, Form, Settings, SubjectForm
 from demo.guests import hold
 from demo.handlers import GPU
+from demo.kinds import check_types, is_number, is_text
 from demo.limits import limits_of
 from demo.packing import pack_step
 from demo.spoken import spoken
 from demo.uploads import uploaded
 from mmdiff_core.backbones.registry import AvailableModel, available_models
-from mmdiff_core.backbones.samplers import SAMPLERS
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts, Picture
 
@@ -77,7 +76,8 @@ def register(personalizer: Personalizer) -> None:
             start_step: Steps of plain text before the photos join; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.
-            sampler: dpm++, unipc, ddim or sde; the model's own where it is null. unipc needs the fewest steps.
+            sampler: dpm++, unipc, euler (not on Toybox), ddim or sde; the model's own where it is null. unipc needs
+                the fewest steps.
             binding: 0 to 1, keeps each subject's photos to where its word is seen, so that subjects mix less.
             without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
 
@@ -85,9 +85,10 @@ def register(personalizer: Personalizer) -> None:
             The finished pictures, after every step:
             {"image": file, "seed": number, "settings": everything needed to make it again}.
         """
-        settings = Settings(
-            seed, pictures, steps, guidance, start_step, width, height, negative_prompt.strip(),
-            _parts(without), sampler, binding,
+        settings = _settings(
+            prompt=prompt, negative_prompt=negative_prompt, seed=seed, pictures=pictures, steps=steps,
+            guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
+            without=without,
         )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
             yield [_described(picture) for picture in finished]
@@ -127,9 +128,9 @@ def register(personalizer: Personalizer) -> None:
             step and kind of map (text, image, influence) one {"h", "w", "lo", "hi", "data"} per subject; data holds
             h * w bytes in base64, row by row, where 0 stands for lo and 255 for hi.
         """
-        settings = Settings(
-            seed, 1, steps, guidance, start_step, width, height, negative_prompt.strip(),
-            _parts(without), sampler, binding,
+        settings = _settings(
+            prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance,
+            start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, without=without,
         )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
             yield _with_maps(finished[0]) if finished else None
@@ -146,9 +147,12 @@ def register(personalizer: Personalizer) -> None:
             The photos, files that generate and attention take.
         """
         with spoken():
+            check_types({"noun": noun, "seed": seed, "views": views})
             if not 1 <= views <= MOST_VIEWS:
                 raise SettingsError(f"The number of views must be from 1 to {MOST_VIEWS}.")
-            photos = photograph(noun, seed, views).photos
+            if not 0 <= seed <= MOST_SEED:
+                raise SettingsError(f"The seed must be from 0 to {MOST_SEED}.")
+            photos = photograph(noun, int(seed), int(views)).photos
         return [photo_file(photo, f"{noun}-{seed}-{i + 1}.png") for i, photo in enumerate(photos)]
 
     def models() -> dict[str, Any]:
@@ -165,6 +169,22 @@ def register(personalizer: Personalizer) -> None:
     gr.api(attention, concurrency_limit=1, concurrency_id=GPU)
     gr.api(toy)
     gr.api(models)
+
+
+def _settings(**given: Any) -> Settings:
+    """The parameters of an endpoint as a program wrote them, whose types nobody has checked."""
+    with spoken():
+        check_types(given)
+        chosen = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
+        negative, parts = given["negative_prompt"].strip(), _parts(given["without"])
+        return Settings(**chosen, negative_prompt=negative, parts=parts)
+
+
+def _parts(without: Sequence[str] | None) -> Parts:
+    unknown = [part for part in without or () if part not in PARTS]
+    if unknown:
+        raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
+    return Parts(**{part: part not in (without or ()) for part in PARTS})
 
 
 def _pictures(
@@ -212,25 +232,11 @@ def _well_formed(given: Any) -> bool:
     if not isinstance(given, dict):
         return False
     return (
-        isinstance(given.get("name"), str)
+        is_text(given.get("name"))
         and isinstance(given.get("photos"), list)
-        and _is_number(given.get("strength", 1.0))
-        and all(isinstance(x, list) and all(map(_is_number, x)) for x in (given.get("faces", []), given.get("mix", [])))
+        and is_number(given.get("strength", 1.0))
+        and all(isinstance(x, list) and all(map(is_number, x)) for x in (given.get("faces", []), given.get("mix", [])))
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _parts(without: list[str] | None) -> Parts:
-    with spoken():
-        if without is not None and not isinstance(without, list):
-            raise SettingsError("The parts to switch off must be a list of their names.")
-        unknown = [part for part in without or () if part not in PARTS]
-        if unknown:
-            raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
-    return Parts(**{part: part not in (without or ()) for part in PARTS})
 
 
 def _described(picture: Picture) -> dict[str, Any]:
@@ -246,10 +252,10 @@ def _with_maps(picture: Picture) -> dict[str, Any]:
 def _loaded(personalizer: Personalizer) -> dict[str, Any]:
     known = known_to(personalizer.backbone)
     return {
-        "name": Path(personalizer.backbone.name).name,  # of a folder only what tells it apart
+        "name": personalizer.backbone.display_name,
         "sizes": asdict(personalizer.sizes),
         "defaults": asdict(personalizer.defaults),
-        "samplers": list(SAMPLERS),
+        "samplers": list(personalizer.backbone.samplers),
         "parts": list(PARTS),
         "knows": None if known is None else asdict(known),
     }

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from demo.faults import MOST_GUIDANCE, MOST_STEPS, MOST_STRENGTH
-from demo.form import MOST_SEED, SLOTS
+from demo.form import MOST_SEED, OWN, SLOTS
+from demo.limits import limits_of
 from demo.variants import EACH_SUBJECT, PART_NAMES, Case, Choice, Label, omissions, parts_of
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import Parts
@@ -86,12 +87,42 @@ class Omission:
         return omissions(case, self.wanted, self.having)
 
 
-AnyAxis = Axis | Omission
+@dataclass(frozen=True)
+class SamplerAxis:
+    """Samplers by their names, of ``known`` ones; ``OWN`` is the model's own."""
+
+    known: Sequence[str]
+    key: str = "sampler"
+
+    @property
+    def suggestion(self) -> str:
+        """All of them."""
+        return f"{OWN} {' '.join(self.known)}"
+
+    def choices(self, typed: str, case: Case) -> tuple[Choice, ...]:
+        """One choice per name that was typed.
+
+        Raises:
+            SettingsError: there is none, or one is not known.
+        """
+        names = dict.fromkeys(re.split(r"[\s,;]+", typed.strip().rstrip(",;").lower()))
+        return tuple(map(self._choice, names))
+
+    def _choice(self, name: str) -> Choice:
+        if name == OWN:
+            return Choice(Label("sampler_own"), partial(_with, "sampler", None))
+        if name not in self.known:
+            raise SettingsError(f"“{name}” is no sampler here: give some of {OWN}, {', '.join(self.known)}.")
+        return Choice(Label(self.key, name), partial(_with, "sampler", name))
+
+
+AnyAxis = Axis | Omission | SamplerAxis
 
 
 def axes_of(personalizer: Personalizer) -> dict[str, AnyAxis]:
     """Everything that a loaded model lets a person change, by key."""
     usual, sizes = personalizer.defaults, personalizer.sizes
+    most_steps = min(MOST_STEPS, limits_of(personalizer).steps)
     steps, delay, guidance = usual.steps, usual.start_step, usual.guidance
     having = parts_of(personalizer)
     axes: list[AnyAxis] = [
@@ -102,8 +133,18 @@ def axes_of(personalizer: Personalizer) -> dict[str, AnyAxis]:
             for slot in range(SLOTS)
         ),
         Axis("delay", _around(delay, 0, steps // 2), 0, MOST_STEPS // 2, partial(_with, "start_step"), whole=True),
+        Axis("bound", "0 0.5 1", 0, 1, partial(_with, "binding")),
         Axis("guidance", f"1 {guidance:g} {2 * guidance:g}", 1, MOST_GUIDANCE, partial(_with, "guidance")),
-        Axis("steps", f"{max(1, steps // 2)} {steps} {2 * steps}", 1, MOST_STEPS, _with_steps, True, order=FIRST),
+        Axis(
+            "steps",
+            _around(steps, max(1, steps // 2), min(2 * steps, most_steps)),
+            1,
+            most_steps,
+            _with_steps,
+            True,
+            order=FIRST,
+        ),
+        SamplerAxis(personalizer.backbone.samplers),
         Omission("parts", PART_NAMES, having),
         Omission("subjects", (EACH_SUBJECT,), having),
     ]
@@ -124,7 +165,7 @@ def _around(value: int, least: int, most: int) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def _with(name: str, value: float, case: Case) -> Case:
+def _with(name: str, value: float | str | None, case: Case) -> Case:
     change: dict[str, Any] = {name: value}
     return replace(case, request=replace(case.request, **change))
 

@@ -31,6 +31,6 @@ class CompareTab:
 
     def listen(self, page: gr.Blocks) -> None:
         """Tie the tab to the Studio."""
-        self.panel.listen()
+        self.panel.listen(page)
         self.comparing.listen()
         self.comparing.opened(self.place)

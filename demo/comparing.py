@@ -21,7 +21,9 @@ from demo.panels import QUIET, SPEAKING
 from demo.panels.compare import ComparePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ResultPanel
+from demo.recording import recording_of
 from demo.sentence import marked
+from demo.service import Deadline
 from demo.sheet import Comparison, Sheet
 from demo.spoken import spoken
 from demo.texts import english
@@ -61,8 +63,10 @@ class Comparing:
             show_progress_on=panel.queue,
             api_visibility="private",
         )
-        run.then(self.rest, None, resting, **QUIET)
-        panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET)
+        self.rested = (
+            run.then(self.rest, None, resting, **QUIET),
+            panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET),
+        )  # after the last picture of a comparison, for who waits for it
         gr.on(
             [field.change for field in panel.fields],
             self.review,
@@ -138,13 +142,19 @@ class Comparing:
             plans = self.plans(table)
             comparison: Comparison = values[self.panel.comparison]
             comparison.begin(table, self.form.read(values))
-            sheet = Sheet(comparison, [plan.numbers.steps for plan in plans])
+            sheet = Sheet(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
             yield gr.HTML(value=sheet.shown())
+            seconds = limits_of(self.personalizer).run_seconds
+            deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
                 album = sheet.album(plan.prompt, plan.words, variant.case.form)
-                with closing(self.personalizer.generate(variant.case.request, photos=comparison.shelf.photos)) as steps:  # type: ignore[type-var]
+                recording = recording_of(self.personalizer, plan, len(plans))
+                request = replace(variant.case.request, recording=recording)
+                with closing(self.personalizer.generate(request, photos=comparison.shelf.photos)) as steps:  # type: ignore[type-var]
                     for step in steps:
                         yield sheet.add(place, variant, album, step)
+                        if not sheet.finished:
+                            deadline.check()
 
     def rest(self) -> Update:
         """Back to Compare; what is finished stays."""
@@ -175,4 +185,6 @@ def _numbers(form: Form) -> list[list[str]]:
         "guidance": settings.guidance,
         "delay": settings.start_step,
     }
-    return [[key, f"{value:.10g}"] for key, value in given.items() if value is not None]
+    given |= {"bound": settings.binding} if settings.binding else {}
+    numbers = [[key, f"{value:.10g}"] for key, value in given.items() if value is not None]
+    return [*numbers, *([["sampler", settings.sampler]] if settings.sampler else [])]

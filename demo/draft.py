@@ -13,21 +13,33 @@ from demo.form import SLOTS
 from demo.theme import static
 from mmdiff_core.types import ALL_PARTS
 
-LOADING = static("draft_load.js")
+STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # what the browser keeps is under these keys
+
+OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")
 
 _PARTS = tuple(vars(ALL_PARTS))
 
 
-def saving(names: Sequence[str]) -> str:
-    """JavaScript that keeps the inputs of an event under these names."""
-    return static("draft_save.js").replace("NAMES", json.dumps(list(names)))
+def saving(names: Sequence[str], model: str, key: str = STUDIO) -> str:
+    """JavaScript that keeps the inputs of an event under these names, and whose numbers they are."""
+    script = static("draft_save.js").replace("NAMES", json.dumps(list(names)))
+    return script.replace("MODEL", json.dumps(model)).replace("KEY", json.dumps(key))
 
 
-def record(kept: object) -> dict[str, Any]:
-    """What the browser kept, in the layout of a picture's settings; {} where it kept nothing that can be read."""
+def loading(key: str = STUDIO) -> str:
+    """JavaScript that fetches what was kept, as the one input of an event."""
+    return static("draft_load.js").replace("KEY", json.dumps(key))
+
+
+def record(kept: object, model: str) -> dict[str, Any]:
+    """What the browser kept, in the layout of a picture's settings; {} where it kept nothing that can be read.
+
+    Numbers that another model's defaults stood behind are left out.
+    """
     if not isinstance(kept, dict):
         return {}
-    found = {key: value for key, value in kept.items() if "-" not in key and value is not None}
+    others = {"model", *(() if kept.get("model") == model else OF_A_MODEL)}
+    found = {key: value for key, value in kept.items() if "-" not in key and key not in others and value is not None}
     if isinstance(found.get("parts"), list):
         found["parts"] = {name: name in found["parts"] for name in _PARTS}
     count = kept.get("count")

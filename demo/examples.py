@@ -43,7 +43,7 @@ class Example:
 
     def filling(self) -> Filling:
         """Render the photos."""
-        return Filling(self.prompt, tuple(photograph(noun, seed) for noun, seed in self.toys))
+        return Filling(self.prompt, tuple(_photographed(noun, seed) for noun, seed in self.toys))
 
     def thumbnails(self, size: int = 96) -> tuple[Image.Image, ...]:
         """One small picture per toy."""
@@ -75,19 +75,23 @@ def examples_for(known: Vocabulary | None) -> tuple[Example, ...]:
     return tuple(example for example in EXAMPLES if known is None or example.fits(known))
 
 
-def vocabulary_note(known: Vocabulary | None) -> str:
-    """What the loaded weights know, for the page; empty for a model of the wide world."""
+def known_words(known: Vocabulary | None) -> dict[str, str]:
+    """What the loaded weights know, as a prompt says it; empty for a model of the wide world."""
     if known is None:
-        return ""
-    places = ", ".join(PLACE_WORDS[place][0] for place in known.places)
-    note = f"The built-in model knows toys ({', '.join(known.nouns)}) and places ({places})"
-    return f"{note}, in these styles: {', '.join(known.styles)}." if len(known.styles) > 1 else f"{note}."
+        return {}
+    places = (PLACE_WORDS[place][0] for place in known.places)
+    return {"toys": ", ".join(known.nouns), "places": ", ".join(places), "styles": ", ".join(known.styles)}
 
 
-@lru_cache(maxsize=64)
 def photograph(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
     """Photos of one toy, each from another side and in another place."""
     return ToyPhotos(noun, tuple(toy_photos(noun, seed, views=views, size=PHOTO_SIZE)))
+
+
+@lru_cache(maxsize=len({toy for example in EXAMPLES for toy in example.toys}))
+def _photographed(noun: str, seed: int) -> ToyPhotos:
+    """A toy of an example, rendered once; others are never kept, so that no visitor fills the memory."""
+    return photograph(noun, seed)
 
 
 class ToyBox:
@@ -95,6 +99,7 @@ class ToyBox:
 
     def __init__(self, rng: random.Random | None = None, known: Vocabulary | None = None) -> None:
         self.random = rng or random.SystemRandom()
+        self.limited = known is not None  # or the model knows the wide world
         self.known = known or WHOLE_WORLD
 
     def roll(self, wanted: str = "") -> ToyPhotos:

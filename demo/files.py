@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -15,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from demo.guests import hold
 from mmdiff_core.export import png_info
 from mmdiff_core.types import Picture
-from mmdiff_core.writing import named_disk_faults
+from mmdiff_core.writing import named_disk_faults, written_aside
 
 STRIP_SIDE = 64  # pixels of a frame at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
@@ -34,12 +35,26 @@ def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
 
 
 def cached(data: bytes, name: str) -> dict[str, Any]:
-    """Write into Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
-    with named_disk_faults(name):
-        path = save_bytes_to_cache(data, name, get_upload_folder())
-    hold(path)
+    """A file in Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
     media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
-    return {"path": path, "orig_name": name, "mime_type": media_type, "meta": {"_type": "gradio.FileData"}}
+    meta = {"_type": "gradio.FileData"}
+    return {"path": cached_at(data, name), "orig_name": name, "mime_type": media_type, "meta": meta}
+
+
+def cached_at(data: bytes, name: str) -> str:
+    """Write into Gradio's cache, in a folder named after the contents.
+
+    What is there already is left as it is: a browser may be reading it at this moment.
+    """
+    path = Path(get_upload_folder()).resolve() / hash_bytes(data) / name
+    hold(path)  # before it is found there: from here on nobody sweeps it away
+    with named_disk_faults(name):
+        if path.exists():
+            path.touch()  # as young as a new one, for a program that holds nothing
+        else:
+            with written_aside(path) as aside:
+                aside.write_bytes(data)
+    return str(path)
 
 
 def data_url(picture: Image.Image) -> str:

@@ -14,6 +14,7 @@ from mmdiff_core.types import ALL_PARTS, FaceChoice, GenerateRequest, Parts, Sub
 
 SLOTS = 4
 MOST_PICTURES = 4
+OWN = "own"  # the model's own sampler, None in a request
 MOST_SEED = 2**32 - 1
 
 

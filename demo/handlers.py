@@ -17,15 +17,12 @@ from demo.panels import QUIET, SPEAKING
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import random_seed
-from demo.recording import recording_for
+from demo.recording import recording_of
 from demo.spoken import spoken
 from demo.viewer import Album, waiting
-from mmdiff_core.encoders.prompt import other_words
-from mmdiff_core.types import Recording
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
-    from mmdiff_core.planning import Plan
 
 Values = Mapping[Component, Any]
 Update = dict[Any, Any]
@@ -87,17 +84,12 @@ class Generation:
         with spoken():
             request = form.request(limits_of(self.personalizer))
             plan = self.personalizer.validate(request)
-            request = replace(request, recording=self._recording(plan))
+            request = replace(request, recording=recording_of(self.personalizer, plan))
             shelf = values[self.result.shelf]
-            album = Album(plan.prompt, plan.words, form, shelf)
+            album = Album(plan.prompt, plan.words, form, shelf, self.personalizer.origin)
             with closing(self.personalizer.generate(request, photos=shelf.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     yield album.add(step)
-
-    def _recording(self, plan: Plan) -> Recording:
-        size = (plan.numbers.width, plan.numbers.height)
-        others = len(other_words(plan.prompt, plan.words))
-        return recording_for(self.personalizer.anatomy(size), len(plan.words), others, plan.numbers.steps)
 
     def rest(self) -> Update:
         """Back to Generate; what is finished stays."""

@@ -34,7 +34,7 @@ def describe(service: Service) -> dict[str, Any]:
     stuck = silent > max(STUCK_S, service.limits.run_seconds)
     return {
         "status": "stuck" if stuck else "ok",
-        "model": service.backbone.name,
+        "model": service.backbone.display_name,
         "up_s": round(time.monotonic() - watch.began),
         "running": watch.running,
         "silent_s": round(silent),

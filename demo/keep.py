@@ -16,6 +16,7 @@ from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.export import archive
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.origin import BUILT_IN_MODEL, Origin, shown_name
 from mmdiff_core.types import STREAMS, Picture, Stream
 
 KINDS: tuple[Kind, ...] = ("webp", "gif")
@@ -27,13 +28,17 @@ RESTORED = (
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished picture, its previews, one per step, and its subjects' cards and photos: file names, and the files."""
+    """A finished picture, its previews, one per step, its subjects' cards and photos, and the model that made it.
+
+    ``photos`` are file names in a zip, ``files`` the files themselves.
+    """
 
     picture: Picture
     previews: tuple[Image.Image, ...]
     slots: tuple[int, ...]
     photos: tuple[tuple[str, ...], ...]
     files: tuple[tuple[str, ...], ...] = ()
+    origin: Origin = BUILT_IN_MODEL
 
     @property
     def colours(self) -> list[str]:
@@ -46,11 +51,19 @@ class Kept:
         records = self.picture.maps.records if self.picture.maps else ()
         return sum(maps.nbytes for record in records for maps in record.streams.values())
 
+    @property
+    def python(self) -> str:
+        """The program that makes the picture again."""
+        return python_source(self.picture.settings, self.photos, self.origin)
+
+    @property
+    def shell(self) -> str:
+        """The command that makes the picture again."""
+        return shell_command(self.picture.settings, self.photos, self.origin)
+
     def zipped(self, stream: Stream) -> bytes:
         """Everything about the picture in one zip, and how to make it again: program, command, and the photos."""
-        settings = self.picture.settings
-        notes: dict[str, str | bytes] = {"reproduce.py": python_source(settings, self.photos)}
-        notes["reproduce.sh"] = shell_command(settings, self.photos) + "\n"
+        notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
         for names, files in zip(self.photos, self.files, strict=False):
             there = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in there if path.is_file()}
@@ -67,13 +80,16 @@ class Shelf:
     Args:
         limits: how many, and how heavy their maps may be; those of a large model weigh a hundred megabytes a picture.
         most: how many, if that is not for the limits to say.
+        photos: those that the session has seen before.
     """
 
-    def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, most: int | None = None, photos: PhotoMemory | None = None
+    ) -> None:
         limits = limits or usual()
         self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
         self._kept: dict[str, Kept] = {}
-        self.photos = PhotoMemory()
+        self.photos = PhotoMemory() if photos is None else photos
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
@@ -131,3 +147,26 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
             {"name": subject.get("name", ""), "strength": subject.get("strength"), "photos": 0} for subject in subjects
         ]
     return record
+
+
+def restored(settings: Mapping[str, Any], refused: Sequence[str], model: str) -> str:
+    """What to say of settings that went back into the fields.
+
+    Args:
+        settings: those inside the picture.
+        refused: what of them no field can hold.
+        model: that is loaded.
+    """
+    subjects = [subject for subject in settings.get("subjects") or () if isinstance(subject, Mapping)]
+    beside = [what for what in ("region", "faces") if any(what in subject for subject in subjects)]
+    missing = [*refused, *({"region": "regions", "faces": "chosen faces"}[what] for what in beside)]
+    made_by, loaded = shown_name(str(settings.get("model", model))), model
+    sentences = [
+        "Prompt, names, strengths and settings are as they were"
+        + (f", except for what the fields here cannot hold: {', '.join(missing)}." if missing else "."),
+        f"The picture is of another model, “{made_by}”; here “{loaded}” is loaded." if made_by != loaded else "",
+        "Photos are not inside a picture: the cards keep those they have; drop the others again."
+        if subjects
+        else "It was made without subjects: the cards stay as they are.",
+    ]
+    return " ".join(filter(None, sentences))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
 
 if TYPE_CHECKING:
+    from mmdiff_core.backbones.base import Defaults
     from mmdiff_core.types import GenerateRequest, Size
 
 PREFIX = "MMDIFF_"
@@ -34,6 +35,7 @@ class Limits:
     photos: int = _limit(16, 6, "photos of a subject")
     threads: int = _limit(40, 8, "things that are done at the same time beside the model, such as opening photos")
     pictures: int = _limit(4, 2, "pictures of one request")
+    comparison_pictures: int = _limit(64, 12, "pictures of one comparison, which has the time of one request")
     steps: int = _limit(100, 50, "denoising steps of a picture")
     side: int = _limit(2048, 1024, "pixels of a picture's longer side")
     shelf_pictures: int = _limit(16, 6, "pictures that a session keeps for downloads")
@@ -47,6 +49,11 @@ class Limits:
         width, height = (min(side, largest) for side in sizes.default)
         return replace(sizes, default=(width, height), largest=largest)
 
+    def fewer_steps(self, defaults: Defaults) -> Defaults:
+        """A model's defaults, with no more than ``steps``."""
+        steps = min(defaults.steps, self.steps)
+        return replace(defaults, steps=steps, start_step=min(defaults.start_step, steps))
+
     def check(self, request: GenerateRequest) -> None:
         """Refuse a request that asks for too much.
 
@@ -54,7 +61,7 @@ class Limits:
             PromptError, PhotoError, SettingsError: it does; the message gives the limit.
         """
         self.check_words("prompt", request.prompt)
-        self.check_words("negative prompt", request.negative_prompt)
+        self.check_words("negative prompt", request.negative_prompt or "")
         for subject in request.subjects:
             self.check_words("name of a subject", subject.name)
             self.check_photos(subject.name, len(subject.photos))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from gradio.utils import get_upload_folder, is_in_or_equal
@@ -54,7 +53,8 @@ def still_here(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 def prepared(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
     """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
 
-    Each is a button that opens the cut-out dialog with its photo (cutout.js).
+    Each is a button that opens the cut-out dialog with its photo (cutout.js). Its name is that of the element
+    :func:`label_of` and its number, for Gradio translates no text inside of others.
     """
     figures = []
     for number, photo in enumerate(photos, 1):
@@ -63,10 +63,16 @@ def prepared(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
         except PhotoError:
             continue  # named where it was dropped
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
-        name = escape(f"Photo {number} as the model sees it")
-        picture = f'<img src="{data_url(image)}" alt="{name}" title="{side} × {side} · ✂">'
-        figures.append(f'<button type="button" data-cut="{slot},{number - 1}">{picture}</button>')
+        own = f"seen-photo-{slot + 1}-{number}"
+        picture = f'<img id="{own}" src="{data_url(image)}" alt="{number}" title="{side} × {side} · ✂">'
+        named = f'aria-labelledby="{label_of(slot)} {own}"'
+        figures.append(f'<button type="button" data-cut="{slot},{number - 1}" {named}>{picture}</button>')
     return "".join(figures)
+
+
+def label_of(slot: int) -> str:
+    """The id of what stands before a card's prepared photos."""
+    return f"seen-label-{slot + 1}"
 
 
 def _readable(path: str) -> bool:

@@ -7,50 +7,43 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from mmdiff_core.origin import Origin
 from mmdiff_core.types import ALL_PARTS
 
-BUILT_IN = "toybox"
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
-ADAPTER = "adapter.safetensors"  # settings do not tell the file: a placeholder, as the photos are
+FOLDER = "photos"  # apart from a zip's other files
 
 
-def photo_names(subjects: Sequence[tuple[str, Sequence[str]]]) -> tuple[tuple[str, ...], ...]:
-    """File names per subject of photos given as (subject's name, paths).
-
-    Names that occur twice, as those of pasted or rendered photos do, become the subject's name and a number.
-    """
-    names = [[Path(path).name for path in paths] for _, paths in subjects]
-    often = Counter(name for own in names for name in own)
-    return tuple(
-        tuple(
-            name if often[name] == 1 else f"{_plain(subject)}-{number}{Path(name).suffix}"
-            for number, name in enumerate(own, start=1)
-        )
-        for (subject, _), own in zip(subjects, names, strict=True)
-    )
+def photo_names(photos: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """File names, no two alike and without commas, of the paths of each subject's photos."""
+    numbers = count(1)
+    return tuple(tuple(_numbered(next(numbers), Path(path)) for path in own) for own in photos)
 
 
-def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) -> str:
+def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: Origin) -> str:
     """A program of a few lines.
 
     Args:
         settings: a picture's settings.
         photos: file names per subject.
+        origin: of the model that made it.
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
     sampler = settings.get("sampler")
     return (
-        "# The photos are not inside a picture: put their files beside this program.\n"
+        "# The photos are not inside a picture: put them beside this program under these names.\n"
+        f"{_torch(origin)}"
         "from mmdiff_core.encoders.photo import load_photo\n"
         "from mmdiff_core.pipeline import Personalizer\n"
         f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
         "def photos(*files):\n"
         "    return tuple(map(load_photo, files))\n\n\n"
-        f"personalizer = Personalizer.load({_model(settings)})\n"
+        f"personalizer = Personalizer.load({_loading(origin)})\n"
         "request = GenerateRequest(\n"
         f"    prompt={settings['prompt']!r},\n"
         f"    subjects=(\n{subjects}    ),\n"
@@ -66,12 +59,13 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
     )
 
 
-def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) -> str:
-    """One command."""
+def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: Origin) -> str:
+    """One command; the arguments are those of :func:`python_source`."""
+    often = Counter(subject["name"] for subject in settings["subjects"])
     words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
     for subject, names in zip(settings["subjects"], photos, strict=True):
         words.append(("--subject", f"{subject['name']}={','.join(names)}"))
-        if subject["strength"] != 1:
+        if subject["strength"] != 1 or often[subject["name"]] > 1:  # each in turn
             words.append(("--strength", f"{subject['name']}={subject['strength']}"))
         words += _face_flags(subject)
     if settings["negative_prompt"]:
@@ -81,9 +75,10 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]]) 
         words.append(("--binding", settings["binding"]))
     if settings.get("sampler"):
         words.append(("--sampler", settings["sampler"]))
-    if settings["model"] != BUILT_IN:
-        words += [("--model", settings["model"]), ("--adapter", ADAPTER)]
+    words += _model_flags(origin)
     lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
+    if origin.text_encoder_2_lora:
+        lines.append("--text-encoder-2-lora")
     if parts := _parts_off(settings):
         lines.append(f"--without {' '.join(parts)}")
     return " \\\n  ".join(lines)
@@ -94,9 +89,10 @@ def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     return ", ".join([*(["FaceChoice"] if faces else []), "GenerateRequest", *(["Parts"] if parts else []), "Subject"])
 
 
-def _plain(name: str) -> str:
-    """As a part of a file name."""
-    return re.sub(r"[^\w-]+", "-", name).strip("-") or "photo"
+def _numbered(number: int, path: Path) -> str:
+    """As a file among the photos, the photo's own name still to be seen."""
+    stem, suffix = (re.sub(r"[^\w-]+", "-", part).strip("-") for part in (path.stem, path.suffix))
+    return f"{FOLDER}/{number}-{stem or 'photo'}.{suffix or 'png'}"
 
 
 def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -117,8 +113,28 @@ def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
     return flags
 
 
-def _model(settings: Mapping[str, Any]) -> str:
-    return "" if settings["model"] == BUILT_IN else f"{settings['model']!r}, {ADAPTER!r}"
+def _loading(origin: Origin) -> str:
+    """The arguments of ``Personalizer.load`` that are not its own defaults."""
+    usual = asdict(Origin())
+    given = {name: value for name, value in asdict(origin).items() if value != usual[name] and name != "complete"}
+    shown = {name: f"torch.{value}" if name == "dtype" else repr(value) for name, value in given.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def _torch(origin: Origin) -> str:
+    return "" if origin.dtype == Origin.dtype else "import torch\n\n"
+
+
+def _model_flags(origin: Origin) -> list[tuple[str, object]]:
+    """The flags that load the same model on the same kind of device, whatever the machine would choose by itself."""
+    flags: list[tuple[str, object]] = []
+    if origin.model != Origin.model:
+        flags.append(("--model" if origin.complete else "--base", origin.model))
+    for name in ("adapter", "image_encoder"):
+        if value := getattr(origin, name):
+            flags.append(("--" + name.replace("_", "-"), value))
+    flags.append(("--device", origin.device))
+    return flags if origin.complete else [*flags, ("--dtype", origin.dtype), ("--memory", origin.memory)]
 
 
 def _parts_off(settings: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from itertools import count
 from typing import NotRequired, TypedDict
 
 from demo.form import Form
-from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt import find_words, occurrences
 from mmdiff_core.errors import PromptError
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import Word
@@ -89,8 +89,7 @@ def add_word(prompt: str, name: str) -> str:
 
 def count_word(prompt: str, name: str) -> int:
     """How often a name stands in a prompt as whole words."""
-    words = [re.escape(word) for word in name.split()]
-    return len(re.findall(r"(?<![\w-])" + r"\s+".join(words) + r"(?![\w-])", prompt, re.IGNORECASE)) if words else 0
+    return len(occurrences(prompt, name))
 
 
 # ---------------------------------------------------------------- reading

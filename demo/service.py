@@ -17,6 +17,7 @@ from mmdiff_core.errors import GenerationError, MMDiffError
 from mmdiff_core.types import GenerateRequest, Size, Step
 
 if TYPE_CHECKING:
+    from mmdiff_core.backbones.base import Defaults
     from mmdiff_core.pipeline import Personalizer
     from mmdiff_core.planning import Plan
 
@@ -57,6 +58,32 @@ class Watch:
         return time.monotonic() - self.advanced if self.running else 0.0
 
 
+class Deadline:
+    """When work that begins now must be done.
+
+    Args:
+        seconds: for how long it may keep the model.
+        what: how messages call the work.
+        instead: what to ask for if that is too short.
+    """
+
+    def __init__(self, seconds: float, what: str = "A request", instead: str = "fewer pictures or steps") -> None:
+        self.seconds, self.what, self.instead = seconds, what, instead
+        self.began = time.monotonic()
+
+    def check(self) -> None:
+        """Whether there is time left for another step.
+
+        Raises:
+            GenerationError: there is none.
+        """
+        if time.monotonic() - self.began > self.seconds:
+            raise GenerationError(
+                f"{self.what} may keep the model for {self.seconds} seconds here, and this one needs longer: ask for "
+                f"{self.instead}, or for a smaller size."
+            )
+
+
 class Service:
     """Has the interface of a :class:`Personalizer` and stands before one.
 
@@ -89,10 +116,20 @@ class Service:
         """The sizes that the model can make and a visitor may ask for."""
         return self.limits.within(self.model.sizes)
 
+    @property
+    def defaults(self) -> Defaults:
+        """The model's, with no more steps than a visitor may ask for."""
+        return self.limits.fewer_steps(self.model.defaults)
+
+    @property
+    def fast(self) -> Defaults | None:
+        """The same of the model's preset for few steps."""
+        return self.model.fast and self.limits.fewer_steps(self.model.fast)
+
     def validate(self, request: GenerateRequest) -> Plan:
         """Read a request without doing any work; errors as the model's, and where it asks for too much."""
         self.limits.check(request)
-        return self.model.validate(self._sized(request))
+        return self.model.validate(self._decided(request))
 
     def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
         """One step at a time; closing the iterator cancels. ``photos`` are those that the session has shown before.
@@ -105,24 +142,27 @@ class Service:
         except MMDiffError as error:
             self.journal.failed("refused", error)
             raise
-        return self._steps(self._sized(request), photos)
+        return self._steps(self._decided(request), photos)
 
-    def _sized(self, request: GenerateRequest) -> GenerateRequest:
-        """With a size: where none is given, the model takes its own, which may be larger than is allowed here."""
+    def _decided(self, request: GenerateRequest) -> GenerateRequest:
+        """With steps and size: where they are left open, the model takes its own, which may be more than is allowed."""
+        steps = self.defaults.steps if request.steps is None else request.steps
         width, height = self.sizes.default
         width = width if request.width is None else request.width
         height = height if request.height is None else request.height
-        return replace(request, width=width, height=height)
+        return replace(request, steps=steps, width=width, height=height)
 
     def _steps(self, request: GenerateRequest, photos: PhotoMemory | None) -> Iterator[Step]:
-        began, done = time.monotonic(), 0
+        deadline, done = Deadline(self.limits.run_seconds), 0
+        began = deadline.began
         try:
             with self.watch.run(), closing(self._generate(request, photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     self.watch.step()
                     done += 1
                     yield step
-                    self._check_time(began, step)
+                    if step.result is None:
+                        deadline.check()
         except GeneratorExit:
             self.journal.tell("cancelled", done_steps=done, seconds=_since(began), **self.journal.asked(request))
             raise
@@ -130,13 +170,6 @@ class Service:
             self.journal.failed("failed", error, done_steps=done, seconds=_since(began))
             raise
         self.journal.tell("generated", done_steps=done, seconds=_since(began), **self.journal.asked(request))
-
-    def _check_time(self, began: float, step: Step) -> None:
-        if step.result is None and time.monotonic() - began > self.limits.run_seconds:
-            raise GenerationError(
-                f"A request may keep the model for {self.limits.run_seconds} seconds here, and this one needs longer: "
-                "ask for fewer pictures or steps, or for a smaller size."
-            )
 
 
 def _since(began: float) -> float:

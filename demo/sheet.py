@@ -13,12 +13,15 @@ import gradio as gr
 from demo.files import data_url
 from demo.form import Form
 from demo.keep import Shelf
+from demo.limits import Limits, usual
 from demo.packing import StepPack, pack_map, pack_step
 from demo.theme import static
-from demo.variants import MOST_CELLS, Label, Table, Variant
+from demo.variants import Label, Table, Variant
 from demo.viewer import Album, duration
 from mmdiff_core.attention_maps import AttentionMaps
+from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import PhotoError
+from mmdiff_core.origin import Origin
 from mmdiff_core.types import Step, Word
 
 SCRIPTS = ("heatmap", "palettes", "contour", "paint", "speech", "cells", "lens", "sheet_file", "sheet")
@@ -49,16 +52,20 @@ class Cell:
 class Comparison:
     """The last comparison of one session: what is finished of it, by name."""
 
+    limits: Limits = field(default_factory=usual)
     run: str = ""
     table: Table | None = None
     form: Form | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
-    shelf: Shelf = field(default_factory=lambda: Shelf(most=MOST_CELLS))
+    shelf: Shelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shelf = self._empty_shelf()
 
     def begin(self, table: Table, form: Form) -> None:
         """Forget the one before."""
         self.run, self.table, self.form = uuid4().hex, table, form
-        self.cells, self.shelf = {}, Shelf(most=MOST_CELLS)
+        self.cells, self.shelf = {}, self._empty_shelf(self.shelf.photos)
 
     def get(self, name: object) -> Cell:
         """A finished picture.
@@ -70,6 +77,9 @@ class Comparison:
             raise PhotoError("This picture is of an earlier comparison: compare again to look into it.")
         return self.cells[name]
 
+    def _empty_shelf(self, photos: PhotoMemory | None = None) -> Shelf:
+        return Shelf(self.limits, self.limits.comparison_pictures, photos)
+
 
 class Sheet:
     """Turns the steps of a comparison's pictures into what the browser shows.
@@ -77,13 +87,20 @@ class Sheet:
     Args:
         comparison: takes what is finished.
         steps: how many steps each variant has.
+        origin: of the model.
     """
 
-    def __init__(self, comparison: Comparison, steps: Sequence[int]) -> None:
+    def __init__(self, comparison: Comparison, steps: Sequence[int], origin: Origin | None = None) -> None:
         self.comparison = comparison
+        self.origin = origin
         self.steps = steps
         self.cells: list[dict[str, Any]] = []
         self.started = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last picture is there."""
+        return len(self.cells) == len(self.steps)
 
     def shown(self) -> dict[str, Any]:
         """The axes, and what is finished."""
@@ -100,7 +117,7 @@ class Sheet:
 
     def album(self, prompt: str, words: Sequence[Word], form: Form) -> Album:
         """For the steps of one variant."""
-        return Album(prompt, words, form, self.comparison.shelf)
+        return Album(prompt, words, form, self.comparison.shelf, self.origin)
 
     def add(self, place: int, variant: Variant, album: Album, step: Step) -> gr.HTML:
         """Take a step in; returns the update for the browser."""

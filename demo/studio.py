@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from demo.examples import ToyBox, examples_for, known_to, vocabulary_note
+from demo.examples import ToyBox, examples_for, known_to
 from demo.handlers import Generation
 from demo.limits import limits_of
 from demo.panels.compose import ComposePanel
@@ -35,7 +35,7 @@ class StudioTab:
         encoder = getattr(personalizer.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
         faces = getattr(personalizer, "faces", None)
-        compose = ComposePanel(ToyBox(known=known), vocabulary_note(known), side, faces)
+        compose = ComposePanel(ToyBox(known=known), side, faces)
         self.cutout = CutoutPanel(compose.cards)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExamplePanel(compose, examples_for(known))

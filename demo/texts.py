@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -12,6 +13,9 @@ from gradio.i18n import I18nData
 from demo.form import SLOTS
 from demo.theme import static
 from mmdiff_core.heatmap import colour_of
+
+Labels = Mapping[str, str]
+Telling = Callable[[Labels], Mapping[str, str]]  # from a language's labels to further texts, by their keys
 
 # A browser set to Chinese asks for zh-CN, zh-TW, ... and falls back on zh.
 LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
@@ -46,6 +50,7 @@ _SPOKEN = (
     *("slider", "slider_help", "save_sheet", "count_picture", "count_pictures", "as_composed", "without_subject"),
     *("without_photos", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
     *("seed", "strength", "strength_1", "strength_2", "strength_3", "strength_4", "delay", "guidance", "steps"),
+    *("bound", "sampler", "sampler_own"),
     *("parts", "subjects", "pictures", "width", "height", "without_one_subject"),
     *("vote", "vote_subject", "vote_text", "vote_better", "neither", "vote_save", "vote_skip", "vote_saved"),
     *("vote_none", "vote_none_help", "vote_done", "vote_done_help", "pairs_left", "rather_than"),
@@ -68,6 +73,7 @@ _SPOKEN = (
     *("step_number", "preview", "looks", "colours", "layout", "beside", "on_top", "opacity", "threshold"),
     *("no_threshold", "outline", "outline_at", "layers", "all_layers", "one_layer", "many_layers", "deeper_block"),
     *("head", "head_of", "heads_help", "peek", "no_such_map", "even_map", "here", "point_help", "both"),
+    *("read_values",),
     *("sentences", "bound_where", "apply_advice", "applied", "applied_help", "on_subject", "matrix", "pair"),
     *("pair_overlap", "pair_apart", "how", "how_on", "how_on_text", "how_elsewhere", "how_elsewhere_text"),
     *("how_region", "how_region_text", "how_overlap", "how_overlap_text", "how_apart", "how_apart_text"),
@@ -89,13 +95,14 @@ def english() -> dict[str, str]:
     return labels
 
 
-def languages() -> gr.I18n:
-    """Every label in every language, for ``Blocks.launch``."""
-    return gr.I18n(**{locale: _table(file) for locale, file in LANGUAGES.items()})
+def languages(*tellings: Telling) -> gr.I18n:
+    """Every label in every language, for ``Blocks.launch``, with what ``tellings`` make of the labels."""
+    return gr.I18n(**{locale: _table(file, tellings) for locale, file in LANGUAGES.items()})
 
 
-def _table(language: str) -> dict[str, str]:
+def _table(language: str, tellings: Sequence[Telling]) -> dict[str, str]:
     labels: dict[str, str] = json.loads(static(f"texts.{language}.json"))
     spoken = "".join(f' data-{name.replace("_", "-")}="{escape(labels[name])}"' for name in _SPOKEN)
     markup = {key: template.format_map(labels) for key, template in _MARKUP.items()}
-    return labels | markup | {"spoken": f"<span hidden{spoken}></span>"}
+    told = {key: told for telling in tellings for key, told in telling(labels).items()}
+    return labels | markup | told | {"spoken": f"<span hidden{spoken}></span>"}

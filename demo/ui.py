@@ -17,6 +17,7 @@ from demo.guests import Guests, Page, housekeeping
 from demo.health import health_route
 from demo.limits import Limits
 from demo.mcp import mcp_server
+from demo.panels.models import telling_of
 from demo.service import Service
 from demo.studio import StudioTab
 from demo.texts import languages, text
@@ -40,13 +41,16 @@ class Tab(Protocol):
         """Tie them to each other, once all tabs are rendered."""
 
 
-def build_ui(model: Personalizer | Service, temporary: Path | None = None, votes: Path | None = None) -> Page:
+def build_ui(
+    model: Personalizer | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
+) -> Page:
     """The whole page around one loaded model.
 
     Args:
         model: as it is, or as a service with limits of its own.
         temporary: the folder of temporary files where it is this page's alone; see :class:`Guests`.
         votes: the file in which people's votes are kept; None: nobody is asked.
+        hosted: anybody may come in; nobody may delete what others have answered.
     """
     service = model if isinstance(model, Service) else Service(model, Limits())
     personalizer = cast("Personalizer", service)  # it has the same interface
@@ -54,7 +58,7 @@ def build_ui(model: Personalizer | Service, temporary: Path | None = None, votes
     compare = CompareTab(personalizer, studio)
     tabs: list[Tab] = [studio, compare]
     if votes is not None:
-        tabs.append(VoteTab(personalizer, compare, votes))
+        tabs.append(VoteTab(personalizer, compare, votes, deletable=not hosted))
     tabs.append(AboutTab(personalizer, studio.result))
     with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
@@ -79,7 +83,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
         "js": static("studio.js"),
-        "i18n": languages(),
+        "i18n": languages(telling_of(page.service.model)),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import is_file_obj_with_meta
 
+from demo.files import cached_at
 from mmdiff_core.errors import PhotoError
 
 HOW = 'upload it, with handle_file(path) in Python, or give a "data:image/png;base64,..." URL'
@@ -52,7 +52,7 @@ def from_data_url(url: object, name: str) -> str:
         data = b""
     if not 0 < len(data) <= MOST_BYTES:
         raise PhotoError(f'A photo of "{name}" cannot be read from its data URL: {HOW}.')
-    return save_bytes_to_cache(data, f"{name}.png", get_upload_folder())  # the decoder goes by content, not by name
+    return cached_at(data, "photo.png")  # the decoder goes by content, not by name
 
 
 def _from_here(url: str, name: str) -> str:

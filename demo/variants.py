@@ -15,7 +15,6 @@ from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-MOST_CELLS = 64
 AS_COMPOSED = "as_composed"
 EACH_SUBJECT, ALL_PHOTOS = "each_subject", "all_photos"
 PART_NAMES = tuple(asdict(ALL_PARTS))
@@ -105,17 +104,16 @@ def omissions(case: Case, wanted: Sequence[str], having: Parts = ALL_PARTS) -> t
 
 def table_of(
     case: Case, columns: Sequence[Choice], rows: Sequence[Choice] = _ALONE, across: str | None = None,
-    down: str | None = None, against_first: bool = False,
+    down: str | None = None, against_first: bool = False, most: int | None = None,
 ) -> Table:  # fmt: skip
-    """Every combination, row by row.
+    """Every combination, row by row; ``most`` is how many pictures may be asked for.
 
     Raises:
         SettingsError: there are too many, or a change is not possible.
     """
-    if len(columns) * len(rows) > MOST_CELLS:
-        raise SettingsError(
-            f"{len(columns)} × {len(rows)} are {len(columns) * len(rows)} pictures: ask for {MOST_CELLS} at most."
-        )
+    count = len(columns) * len(rows)
+    if most is not None and count > most:
+        raise SettingsError(f"{len(columns)} × {len(rows)} are {count} pictures: ask for {most} at most here.")
     variants = tuple(
         Variant(c, r, tuple(choice.label for choice in (column, row) if choice.label.key), _changed(case, column, row))
         for (r, row), (c, column) in product(enumerate(rows), enumerate(columns))

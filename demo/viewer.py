@@ -15,11 +15,12 @@ from demo.files import data_url, film_strip, picture_file
 from demo.form import Form
 from demo.keep import Kept, Shelf
 from demo.packing import PackedMaps, pack_maps
-from demo.reproduce import photo_names, python_source, shell_command
+from demo.reproduce import photo_names
 from demo.sentence import Piece, pieces, with_words
 from demo.theme import static
 from mmdiff_core.binding import measure_binding
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.origin import Origin
 from mmdiff_core.types import Picture, Step, Stream, Word
 
 # In the order in which the browser reads them.
@@ -43,18 +44,29 @@ def viewer() -> gr.HTML:
 
 
 class Album:
-    """Turns the steps of one run into what the viewer shows, and puts finished pictures on the session's shelf."""
+    """Turns the steps of one run into what the viewer shows, and puts finished pictures on the session's shelf.
 
-    def __init__(self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf) -> None:
+    Args:
+        prompt: without triggers.
+        words: of the subjects, in it.
+        form: what was asked for.
+        shelf: the session's.
+        origin: of the model; None where it is not known, which counts as the built-in one.
+    """
+
+    def __init__(
+        self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf, origin: Origin | None = None
+    ) -> None:
         self.run = uuid4().hex
         self.sentence: list[Piece] = with_words(pieces(prompt, words))
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
-        self.photos = photo_names([(subject.name, subject.photos) for subject in form.subjects])
+        self.photos = photo_names(self.files)
         self.subjects = [
             {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
         ]
         self.shelf = shelf
+        self.origin = origin or Origin()
         self.pictures: list[dict[str, Any]] = []
         self.previews: list[Image.Image] = []
         self.started = time.monotonic()
@@ -97,7 +109,7 @@ class Album:
         return shot
 
     def _finished(self, picture: Picture) -> dict[str, Any]:
-        kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files)
+        kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files, self.origin)
         name = f"{self.run}-{len(self.pictures)}"
         self.shelf.add(name, kept)
         file = picture_file(picture)
@@ -111,8 +123,8 @@ class Album:
             "facts": ("picture_facts", facts),
             "strip": film_strip(kept.previews),
             "bindings": _bindings(kept),
-            "python": python_source(picture.settings, self.photos),
-            "shell": shell_command(picture.settings, self.photos),
+            "python": kept.python,
+            "shell": kept.shell,
         }
 
 

@@ -24,6 +24,7 @@ from demo.votes import Tally, VoteBox, as_csv, labels_of, tally
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.origin import shown_name
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -40,15 +41,17 @@ class VoteTab:
         personalizer: whose name goes with the answers.
         compare: where the pictures come from.
         file: where answers are kept.
+        deletable: whoever sees the page may delete all of them.
     """
 
     title = text("vote")
     place: gr.Tab
 
-    def __init__(self, personalizer: Personalizer, compare: CompareTab, file: Path) -> None:
-        self.model = personalizer.backbone.name
-        self.comparison = compare.panel
+    def __init__(self, personalizer: Personalizer, compare: CompareTab, file: Path, deletable: bool = True) -> None:
+        self.model = personalizer.backbone.display_name
+        self.comparison, self.comparing = compare.panel, compare.comparing
         self.box = VoteBox(file)
+        self.deletable = deletable
         self.random = random.SystemRandom()
 
     def render(self) -> None:
@@ -70,9 +73,12 @@ class VoteTab:
         """Every event shows the next pair, but for the file."""
         known = [self.state, self.comparison.comparison]
         self.place.select(self._show, known, self.ballot, **SPEAKING)
+        for rested in self.comparing.rested:  # the tab may have been opened while the pictures were being made
+            rested.then(self._show, known, self.ballot, **SPEAKING)
         self.ballot.vote(self._vote, known, self.ballot, **SPEAKING)
         self.ballot.skip(self._skip, known, self.ballot, **SPEAKING)
-        self.ballot.reset(self._reset, known, self.ballot, **SPEAKING)
+        if self.deletable:
+            self.ballot.reset(self._reset, known, self.ballot, **SPEAKING)
         self.ballot.export(self._export, None, self.parcel, **SPEAKING)
 
     def _show(self, state: Ballot, comparison: Comparison) -> dict[str, Any]:
@@ -113,6 +119,7 @@ class VoteTab:
             "compared": bool(comparison.cells),
             "left": len(state.left(comparison)),
             "votes": len(votes),
+            "deletable": self.deletable,
             "tally": [_counted(entry) for entry in tally(votes)],
         }
 
@@ -154,6 +161,7 @@ def _photos(paths: Sequence[str]) -> list[str]:
 def _counted(entry: Tally) -> dict[str, Any]:
     share = entry.share if entry.wins + entry.losses else None
     return {
+        "model": shown_name(entry.model),
         "question": entry.question,
         "first": [list(label) for label in labels_of(entry.first)],
         "second": [list(label) for label in labels_of(entry.second)],

@@ -53,8 +53,9 @@ class Vote:
 
 @dataclass(frozen=True)
 class Tally:
-    """The answers to one question about one pair of variants. ``share`` of the decided ones went to ``first``."""
+    """The answers to one question about a pair of a model's variants. ``share`` of the decided ones chose ``first``."""
 
+    model: str
     question: str
     first: str
     second: str
@@ -142,8 +143,9 @@ class VoteBox:
                 file.execute(_TABLE)
                 yield file
         except (sqlite3.Error, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else error  # without the path
             raise SettingsError(
-                f"The votes in {self.path.name} cannot be read or written ({error}): start the app with --votes and "
+                f"The votes in {self.path.name} cannot be read or written ({why}): start the app with --votes and "
                 "another file."
             ) from error
 
@@ -154,16 +156,16 @@ def now() -> str:
 
 
 def tally(votes: Sequence[Vote]) -> list[Tally]:
-    """What the answers add up to, by pair of variants and question; the interval is Wilson's for the decided ones."""
-    pairs = sorted({(vote.first, vote.second) for vote in votes})
-    counts = Counter((vote.first, vote.second, vote.question, vote.choice) for vote in votes)
+    """What the answers add up to by model, pair of variants and question; Wilson's interval for the decided ones."""
+    pairs = sorted({(vote.model, vote.first, vote.second) for vote in votes})
+    counts = Counter((vote.model, vote.first, vote.second, vote.question, vote.choice) for vote in votes)
     found = []
-    for first, second in pairs:
+    for model, first, second in pairs:
         for question in QUESTIONS:
-            wins, losses, ties = (counts[first, second, question, choice] for choice in CHOICES)
+            wins, losses, ties = (counts[model, first, second, question, choice] for choice in CHOICES)
             if wins + losses + ties:
                 share = proportion([True] * wins + [False] * losses)
-                found.append(Tally(question, first, second, wins, losses, ties, share))
+                found.append(Tally(model, question, first, second, wins, losses, ties, share))
     return found
 
 

@@ -122,7 +122,9 @@ def check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], s
     }
     told = [f"{len(names)} {what} ({_some(names)})" for what, names in complaints.items() if names]
     if told:
-        raise CheckpointError(f"the tensors in {source} do not fit: {'; '.join(told)}")
+        raise CheckpointError(
+            f"the tensors in {source} do not fit: {'; '.join(told)}. Get the file again, or the model for it."
+        )
 
 
 def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -28,6 +28,7 @@ from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.lora import Lora, PathDict
 
+_CURE = "download its three files again."
 _HEAD_DIM = 256  # of the official SE-Refiner, whatever its width
 _IMAGE_ENCODER = "custom/image_encoder/"
 _BLOCKS = ("down_blocks", "up_blocks", "mid_block")  # the official numbering has the middle last
@@ -88,6 +89,7 @@ def convert_official(
     cross_attention: Sequence[AttentionLayer],
     self_attention: Sequence[AttentionLayer],
     apply_second_text_lora: bool = False,
+    source: str = "the official checkpoint",
 ) -> Checkpoint:
     """Map every official tensor to its place in an adapter.
 
@@ -96,6 +98,7 @@ def convert_official(
         cross_attention, self_attention: the layers of the UNet that the checkpoint was made for.
         apply_second_text_lora: the LoRA of the second text encoder is always kept, but the official code fails to
             apply it, so published pictures are made without; True switches it on.
+        source: what messages call the checkpoint.
 
     Raises:
         CheckpointError: a tensor too many or too few, or of another shape than the UNet's layers ask for.
@@ -104,21 +107,25 @@ def convert_official(
     image_encoder = {k.removeprefix(_IMAGE_ENCODER): x for k, x in tensors.items() if k.startswith(_IMAGE_ENCODER)}
     rest = {k: x for k, x in tensors.items() if not k.startswith(_IMAGE_ENCODER)}
     if not image_encoder:
-        raise CheckpointError("the official checkpoint has no image encoder (custom_weights.bin, image_encoder)")
+        raise CheckpointError(f"There is no image_encoder in custom_weights.bin of {source}: {_CURE}")
     try:
         config = _config(rest, cross_attention, self_attention, apply_second_text_lora)
     except KeyError as error:
-        raise CheckpointError(f"the official checkpoint has no tensor {error}") from error
+        raise CheckpointError(f"There is no tensor {error} in {source}: {_CURE}") from error
     except SettingsError as error:
-        raise CheckpointError(f"the official checkpoint was made for another base model than this: {error}") from error
+        raise CheckpointError(
+            f"The base model is not the one that {source} was made for, so give that with --base: {error}"
+        ) from error
     adapter = MMDiffAdapter(config)
     ours = {official: name for name, official in official_names(adapter).items()}
-    fill(adapter, {ours.get(name, name): x for name, x in rest.items()}, "the official checkpoint")
-    return Checkpoint(adapter, checked_image_encoder(image_encoder))
+    fill(adapter, {ours.get(name, name): x for name, x in rest.items()}, source)
+    return Checkpoint(adapter, checked_image_encoder(image_encoder, source))
 
 
-def checked_image_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def checked_image_encoder(tensors: Mapping[str, Tensor], source: str = "the official checkpoint") -> dict[str, Tensor]:
     """The official image encoder, every key and shape accounted for; the official code takes any mismatch silently.
+
+    ``source`` is what messages call the checkpoint.
 
     Raises:
         CheckpointError: it is not a whole CLIP vision model with projection.
@@ -127,10 +134,12 @@ def checked_image_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         config = _vision_config(tensors)
     except KeyError as error:
-        raise CheckpointError(f"the official image encoder (custom_weights.bin) has no tensor {error}") from error
+        raise CheckpointError(
+            f"There is no tensor {error} in the image encoder (custom_weights.bin) of {source}: {_CURE}"
+        ) from error
     with torch.device("meta"):
         expected = CLIPVisionModelWithProjection(config).state_dict()
-    check_names(expected, tensors, "the official image encoder (custom_weights.bin)")
+    check_names(expected, tensors, f"the image encoder (custom_weights.bin) of {source}")
     return tensors
 
 

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from mmdiff_core.attention_maps import AttentionMaps
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.figures import overview_figure, rendered, steps_figure
 from mmdiff_core.heatmap import colour_of, overlay
@@ -21,6 +23,7 @@ from mmdiff_core.types import Picture, Stream
 from mmdiff_core.writing import written_aside
 
 SETTINGS_CHUNK = "mmdiff"  # everything, as JSON
+FLAT = 1e-4  # of a share of attention
 PARAMETERS_CHUNK = "parameters"  # the line that other programs for pictures read
 
 
@@ -71,8 +74,21 @@ def read_settings(path: str | PathLike[str]) -> dict[str, object]:
     return settings
 
 
+def telling_stream(maps: AttentionMaps) -> Stream:
+    """The first kind of map that differs from pixel to pixel for some subject: image, influence or text.
+
+    The image map of a single subject does not without a null token, and the first two are nothing where no step saw
+    the photos.
+    """
+    kinds: tuple[Stream, ...] = ("image", "influence", "text")
+    recorded = [kind for kind in kinds if kind in maps.streams]
+    subjects = range(len(maps.subjects))
+    telling = (kind for kind in recorded if any(float(np.ptp(maps.at(s, kind))) > FLAT for s in subjects))
+    return next(telling, recorded[0])
+
+
 def write_picture(
-    picture: Picture, folder: Path, stem: str, stream: Stream = "image", colours: Sequence[str] | None = None
+    picture: Picture, folder: Path, stem: str, stream: Stream | None = None, colours: Sequence[str] | None = None
 ) -> list[Path]:
     """Write ``<stem>.png``, an overlay per subject and, if there are maps, ``<stem>_maps.npz``.
 
@@ -80,7 +96,7 @@ def write_picture(
         picture: a finished picture.
         folder: an existing folder; files of the same name are replaced.
         stem: start of every file's name.
-        stream: the kind of map that the overlays show.
+        stream: the kind of map that the overlays show; None: of :func:`telling_stream`.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
 
     Returns:
@@ -93,6 +109,7 @@ def write_picture(
     with written_aside(files[0]) as aside:
         picture.image.save(aside, pnginfo=png_info(picture.settings))
     if picture.maps is not None and picture.maps.records:
+        stream = stream or telling_stream(picture.maps)
         for index, word in enumerate(picture.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
             colour = colours[index] if colours else colour_of(index)

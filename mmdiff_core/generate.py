@@ -39,7 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add = parser.add_argument
     add("--prompt", required=True, help="the picture in words; it names every subject")
     add("--subject", action="append", default=[], metavar="NAME=PHOTO[,PHOTO...]", help="files or a folder; repeatable")
-    add("--strength", action="append", default=[], metavar="NAME=NUMBER", help="weight of a subject's photos, 1")
+    add("--strength", action="append", default=[], metavar="NAME=NUMBER", help="weight of a subject's photos, 1; of "
+        "several subjects of one name each its own, in their order")  # fmt: skip
     add(
         "--region", action="append", default=[], metavar="NAME=REGION", help="where a subject may be: left,top,right,"
         "bottom in fractions of the picture, or a picture that is white there",
@@ -60,14 +61,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--fast", action="store_true", help="fewer steps at little loss, where the model has a preset for it")
     add("--guidance", type=float, help="how closely to follow the prompt; up to 1 is off")
     add("--start-step", type=int, help="first step that sees the photos")
-    add("--sampler", metavar="NAME", help="dpm++, unipc, ddim or sde; the model's own by default")
+    add(
+        "--sampler", metavar="NAME", help="dpm++, unipc, euler (not on Toybox), ddim or sde; the model's own by default"
+    )
     add(
         "--without", nargs="+", default=[], metavar="PART", choices=PART_NAMES,
         help=f"parts of the method to switch off: {', '.join(PART_NAMES)}",
     )  # fmt: skip
     add("--width", type=int)
     add("--height", type=int)
-    add("--map", choices=("text", "image", "influence"), default="image", help="kind of map in the overlays")
+    add(
+        "--map", choices=("text", "image", "influence"), help="kind of map in the overlays; image by default, or "
+        "the next that tells something",
+    )  # fmt: skip
     add("--no-maps", action="store_true", help="record no maps, which is a little faster")
     add("--per-head", action="store_true", help="keep the maps of every attention head")
     add("--out", type=Path, default=Path("out"), help="folder for the results, out/")
@@ -86,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
     if args.fast:
         request = _in_a_hurry(request, personalizer)
     _make_folder(args.out)
+    if not request.subjects:
+        sys.stderr.write("There is no --subject, so the picture is made from the prompt alone.\n")
     written: list[dict[str, object]] = []
     for step in _with_progress(personalizer.generate(request)):
         if step.picture is not None:
@@ -149,16 +157,11 @@ def read_subjects(
     from mmdiff_core.types import Subject
 
     pairs = [_split(text, "--subject", "cat=a.png,b.png") for text in subjects]
-    weights = read_strengths(strengths, [name for name, _ in pairs])
-    places = read_regions(regions, [name for name, _ in pairs])
+    names = [name for name, _ in pairs]
+    given = zip(pairs, read_strengths(strengths, names), read_regions(regions, names), strict=True)
     return tuple(
-        Subject(
-            name,
-            tuple(map(load_photo, _photo_files(name, paths))),
-            weights.get(name, 1.0),
-            region=places.get(name),
-        )
-        for name, paths in pairs
+        Subject(name, tuple(map(load_photo, _photo_files(name, paths))), strength, region=region)
+        for (name, paths), strength, region in given
     )
 
 
@@ -168,71 +171,89 @@ def with_choices(subjects: Sequence[Subject], faces: Iterable[str], mixes: Itera
     Raises:
         SettingsError: a flag names no subject, or has not one number for each photo.
     """
+    numbers, weights = _numbers_of(faces, "--face", subjects), _numbers_of(mixes, "--mix", subjects)
+    for subject, chosen in zip(subjects, numbers, strict=True):
+        if chosen is not None and not all(number >= 0 and number.is_integer() for number in chosen):
+            raise SettingsError(
+                f'--face of "{subject.name}" must be whole numbers: 1 is the face on the left, 0 the largest.'
+            )
+    return tuple(map(_with_choice, subjects, numbers, weights))
+
+
+def _with_choice(subject: Subject, numbers: tuple[float, ...] | None, weights: tuple[float, ...] | None) -> Subject:
     from mmdiff_core.types import FaceChoice
 
-    by_name = {subject.name: len(subject.photos) for subject in subjects}
-    numbers, weights = _numbers_by_name(faces, "--face", by_name), _numbers_by_name(mixes, "--mix", by_name)
-    for name, chosen in numbers.items():
-        if not all(number >= 0 and number.is_integer() for number in chosen):
-            raise SettingsError(f'--face of "{name}" must be whole numbers: 1 is the face on the left, 0 the largest.')
-
-    def choices(name: str, photos: int) -> tuple[FaceChoice, ...]:
-        which = numbers.get(name, (0.0,) * photos)
-        return tuple(map(FaceChoice, (int(n) or None for n in which), weights.get(name, (1.0,) * photos)))
-
-    return tuple(
-        replace(subject, choices=choices(subject.name, len(subject.photos)))
-        if subject.name in numbers | weights
-        else subject
-        for subject in subjects
-    )
+    if numbers is None and weights is None:
+        return subject
+    photos = len(subject.photos)
+    faces = (int(number) or None for number in numbers or (0.0,) * photos)
+    return replace(subject, choices=tuple(map(FaceChoice, faces, weights or (1.0,) * photos)))
 
 
-def _numbers_by_name(given: Iterable[str], flag: str, photos: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
-    """``man=2,1`` by name, one number for each photo."""
-    numbers = {}
-    for text in given:
-        name, rest = _split(text, flag, "man=1,2")
-        if name not in photos:
-            raise SettingsError(f"{flag} {text} names no subject: there is {', '.join(photos) or 'none'}.")
-        try:
-            numbers[name] = tuple(map(float, rest.split(",")))
-        except ValueError as error:
-            raise SettingsError(f"{flag} {text}: give numbers with commas between them.") from error
-        if len(numbers[name]) != photos[name]:
-            raise SettingsError(f'{flag} {text}: "{name}" has {photos[name]} photo(s); give a number for each.')
+def _numbers_of(given: Iterable[str], flag: str, subjects: Sequence[Subject]) -> list[tuple[float, ...] | None]:
+    """``man=2,1`` per subject, one number for each photo."""
+    numbers: list[tuple[float, ...] | None] = []
+    for subject, rest in zip(subjects, _dealt(given, flag, "man=1,2", [s.name for s in subjects]), strict=True):
+        numbers.append(None if rest is None else _numbers(f"{flag} {subject.name}={rest}", rest, subject))
     return numbers
 
 
-def read_strengths(strengths: Iterable[str], names: Sequence[str]) -> Mapping[str, float]:
-    """``cat=0.8`` by name."""
-    weights = {}
-    for text in strengths:
-        name, number = _split(text, "--strength", "cat=0.8")
+def _numbers(shown: str, rest: str, subject: Subject) -> tuple[float, ...]:
+    try:
+        numbers = tuple(map(float, rest.split(",")))
+    except ValueError as error:
+        raise SettingsError(f"{shown}: give numbers with commas between them.") from error
+    if len(numbers) != len(subject.photos):
+        raise SettingsError(f'{shown}: "{subject.name}" has {len(subject.photos)} photo(s); give a number for each.')
+    return numbers
+
+
+def _dealt(given: Iterable[str], flag: str, example: str, names: Sequence[str]) -> list[str | None]:
+    """What a flag says of each subject; None where it says nothing.
+
+    Given once for a name it counts for every subject of that name; given as often as there are such, each in turn.
+    """
+    by_name: dict[str, list[str]] = {}
+    for text in given:
+        name, rest = _split(text, flag, example)
         if name not in names:
-            raise SettingsError(f"--strength {text} names no subject: there is {', '.join(names) or 'none'}.")
+            raise SettingsError(f"{flag} {text} names no subject: there is {', '.join(names) or 'none'}.")
+        by_name.setdefault(name, []).append(rest)
+    for name, rests in by_name.items():
+        if len(rests) not in (1, names.count(name)):
+            raise SettingsError(
+                f'{flag} is given {len(rests)} times for "{name}": give it once, or once for each subject of that name.'
+            )
+    turns = [names[:place].count(name) for place, name in enumerate(names)]
+    said = ((by_name.get(name), turn) for name, turn in zip(names, turns, strict=True))
+    return [None if rests is None else rests[min(turn, len(rests) - 1)] for rests, turn in said]
+
+
+def read_strengths(strengths: Iterable[str], names: Sequence[str]) -> list[float]:
+    """``cat=0.8`` per subject; 1 where none is given."""
+    weights = []
+    for name, number in zip(names, _dealt(strengths, "--strength", "cat=0.8", names), strict=True):
         try:
-            weights[name] = float(number)
+            weights.append(1.0 if number is None else float(number))
         except ValueError as error:
-            raise SettingsError(f'--strength {text}: "{number}" is not a number.') from error
+            raise SettingsError(f'--strength {name}={number}: "{number}" is not a number.') from error
     return weights
 
 
-def read_regions(regions: Iterable[str], names: Sequence[str]) -> Mapping[str, Box | Image.Image]:
-    """``cat=0,0,0.5,1`` or ``cat=mask.png`` by name."""
+def read_regions(regions: Iterable[str], names: Sequence[str]) -> list[Box | Image.Image | None]:
+    """``cat=0,0,0.5,1`` or ``cat=mask.png`` per subject; None where none is given."""
+    given = _dealt(regions, "--region", "cat=0,0,0.5,1", names)
+    return [None if region is None else _region(region) for region in given]
+
+
+def _region(region: str) -> Box | Image.Image:
     from mmdiff_core.encoders.photo import load_photo
     from mmdiff_core.types import Box
 
-    places: dict[str, Box | Image.Image] = {}
-    for text in regions:
-        name, region = _split(text, "--region", "cat=0,0,0.5,1")
-        if name not in names:
-            raise SettingsError(f"--region {text} names no subject: there is {', '.join(names) or 'none'}.")
-        try:
-            places[name] = Box(*map(float, region.split(",")))
-        except (ValueError, TypeError):
-            places[name] = load_photo(region)
-    return places
+    try:
+        return Box(*map(float, region.split(",")))
+    except (ValueError, TypeError):
+        return load_photo(region)
 
 
 def _split(text: str, flag: str, example: str) -> tuple[str, str]:
@@ -245,7 +266,7 @@ def _split(text: str, flag: str, example: str) -> tuple[str, str]:
 def _photo_files(name: str, paths: str) -> list[Path]:
     """The files of ``a.png,b.png``; a folder stands for the pictures in it."""
     files: list[Path] = []
-    for path in map(Path, filter(None, paths.split(","))):
+    for path in map(Path, filter(None, map(str.strip, paths.split(",")))):
         inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise PhotoError(f'The folder "{path}" for the subject "{name}" holds no picture.')

@@ -74,7 +74,10 @@ def run_models(args: argparse.Namespace) -> int:
 
 def describe(model: AvailableModel) -> str:
     """A few lines about a model, for a person to read."""
+    from mmdiff_core.backbones.hub import amount
+
     size = "" if model.size is None else f", {model.size / GIGABYTE:.2g} GB"
+    size = size if model.download is None else f", about {amount(model.download)}"
     lines = [f"{model.key}", f"    {model.title} ({model.where}{size})"]
     if model.present and model.where != "hub":
         flag = "--model" if model.complete else "--base"
@@ -98,7 +101,9 @@ def run_convert(args: argparse.Namespace) -> int:
     if args.out.is_dir():
         raise SettingsError(f'"{args.out}" is a folder: give --out the name of a file, such as adapter.safetensors.')
     tensors = read_official(args.official)
-    checkpoint = convert_official(tensors, *official_layers(args.base))
+    checkpoint = convert_official(
+        tensors, *official_layers(args.base), source=f'the official checkpoint "{args.official}"'
+    )
     if args.text_encoder_2_lora:
         apply_second_text_lora(checkpoint.adapter)
     dtypes = {x.dtype for x in tensors.values() if x.is_floating_point()}

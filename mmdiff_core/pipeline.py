@@ -17,13 +17,14 @@ from mmdiff_core.backbones.loading import check_adapter
 from mmdiff_core.backbones.memory import Memory, merged_weights
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
-from mmdiff_core.backbones.toybox import load_toybox
+from mmdiff_core.backbones.toybox import is_toybox, load_toybox
 from mmdiff_core.conditioning import build_condition, encode_people, encode_photos, weigh
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces, token_weights
 from mmdiff_core.encoders.photo_memory import PhotoMemory
 from mmdiff_core.errors import ModelError
 from mmdiff_core.faults import memory_faults
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.origin import BUILT_IN, Origin
 from mmdiff_core.planning import Plan, defaults_of, describe_choices, describe_region, plan_request
 from mmdiff_core.sampling import Sample, sample
 from mmdiff_core.types import Condition, GenerateRequest, Picture, Size, Step, SubjectEmbeddings
@@ -38,13 +39,19 @@ class Personalizer:
         backbone: the diffusion model.
         adapter: MM-Diff's weights for it; without them the model is the stock one and subjects are refused.
         faces: finds faces in photos, for adapters of the face variant; ``insightface`` by default.
+        origin: how to load the same again; None for parts that were put together elsewhere.
     """
 
     def __init__(
-        self, backbone: Backbone, adapter: MMDiffAdapter | None = None, faces: FaceAnalyser | None = None
+        self,
+        backbone: Backbone,
+        adapter: MMDiffAdapter | None = None,
+        faces: FaceAnalyser | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.backbone = backbone
         self.adapter = adapter
+        self.origin = origin
         reads_faces = adapter is not None and adapter.config.source == "face"
         self.faces = (faces or InsightFaces(device=backbone.device.type)) if reads_faces else None
         self._weights = {} if adapter is None else merged_weights(adapter, backbone.unet)  # once per load
@@ -56,7 +63,7 @@ class Personalizer:
         Raises:
             ModelError: its files are missing.
         """
-        return cls(*load_toybox(device=device))
+        return cls(*load_toybox(device=device), origin=Origin(device=str(device)))
 
     @classmethod
     def load(
@@ -73,7 +80,13 @@ class Personalizer:
 
         The arguments and errors are those of ``backbones.registry.load_backbone``.
         """
-        return cls(*load_backbone(model, adapter, image_encoder, device, dtype, memory, text_encoder_2_lora))
+        parts = load_backbone(model, adapter, image_encoder, device, dtype, memory, text_encoder_2_lora)
+        weights = None if adapter is None else str(adapter)
+        if model == BUILT_IN or is_toybox(model):
+            return cls(*parts, origin=Origin(str(model), weights, device=str(device)))
+        precision, sees = str(dtype).removeprefix("torch."), None if image_encoder is None else str(image_encoder)
+        named = (str(model), weights, sees, str(device), precision, memory, text_encoder_2_lora)
+        return cls(*parts, origin=Origin(*named, complete=False))
 
     @classmethod
     def of_pipeline(
@@ -95,7 +108,8 @@ class Personalizer:
     def moved_to(self, device: str | torch.device) -> Personalizer:
         """This model on another device. The networks themselves move, so that the old one is of no use any more."""
         adapter = None if self.adapter is None else self.adapter.to(device)
-        return Personalizer(self.backbone.moved_to(device), adapter)
+        origin = None if self.origin is None else replace(self.origin, device=str(device))
+        return Personalizer(self.backbone.moved_to(device), adapter, origin=origin)
 
     def attach(self, pipe: DiffusionPipeline) -> Attachment:
         """Personalise a stock pipeline: text to image, image to image, inpainting or ControlNet.
@@ -107,7 +121,9 @@ class Personalizer:
             CheckpointError: the adapter does not fit the pipeline's networks.
         """
         if self.adapter is None:
-            raise ModelError(f'The model "{self.backbone.name}" was loaded without an adapter: load one to attach.')
+            raise ModelError(
+                f'The model "{self.backbone.display_name}" was loaded without an adapter: load one to attach.'
+            )
         if getattr(self.backbone, "stock", None) is not backbone_class(pipe).stock:
             raise ModelError(f"The adapter is for another kind of model than that of a {type(pipe).__name__}.")
         check_adapter(self.adapter, pipe)
@@ -241,7 +257,7 @@ class Personalizer:
             for subject in plan.subjects
         ]
         return {
-            "model": self.backbone.name,
+            "model": self.backbone.display_name,
             "prompt": plan.request.prompt,
             "negative_prompt": plan.request.negative_prompt,
             "subjects": subjects,

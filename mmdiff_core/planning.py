@@ -15,7 +15,7 @@ from mmdiff_core.attention_maps import AttentionMaps
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.samplers import check_sampler
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
-from mmdiff_core.encoders.photo import load_photo
+from mmdiff_core.encoders.photo import read_photo
 from mmdiff_core.encoders.prompt import find_words, other_words, tokenize, word_tokens
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -74,10 +74,12 @@ def plan_request(
         SettingsError: a number is out of the model's range.
         ModelError: there are subjects, but no adapter that knows what to do with them, or nothing that finds faces.
     """
+    avoided = request.negative_prompt or ""
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
+    check_sampler(request.sampler, backbone.samplers)
     prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
     tokens = tuple(tokenize(tokenizer, prompt, words) for tokenizer in backbone.tokenizers)
-    negative = tuple(tokenize(tokenizer, request.negative_prompt) for tokenizer in backbone.tokenizers)
+    negative = tuple(tokenize(tokenizer, avoided) for tokenizer in backbone.tokenizers)
     subjects = tuple(_check_subject(subject) for subject in request.subjects)
     if subjects:
         _check_model(backbone, adapter)
@@ -92,6 +94,7 @@ def plan_request(
     if request.recording is not None and request.recording.words:
         others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words))
     guiding = negative if numbers.guidance > 1 else None
+    request = replace(request, negative_prompt=avoided)
     return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
 
 
@@ -120,7 +123,6 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
             raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
-    check_sampler(request.sampler)
     if not request.seeds:
         raise SettingsError("There is no seed: give one for each picture.")
     for seed in request.seeds:
@@ -186,25 +188,25 @@ def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
     if adapter is None or backbone.image_encoder is None:
         part = "adapter" if adapter is None else "image encoder"
         raise ModelError(
-            f'The model "{backbone.name}" was loaded without an {part}, so it can show no photo: load one.'
+            f'The model "{backbone.display_name}" was loaded without an {part}, so it can show no photo: load one.'
         )
 
 
 def _check_subject(subject: Subject) -> Subject:
-    """The subject with upright RGB photos."""
+    """The subject with upright RGB photos, or pixels that can be used."""
     _check_range(f'The strength of "{subject.name}"', subject.strength, 0, MOST_STRENGTH)
     if not subject.photos:
         raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
-    names = (f'{number} of "{subject.name}"' for number in range(1, len(subject.photos) + 1))
-    return replace(subject, photos=tuple(map(load_photo, subject.photos, names)))
+    names = (f"{number} of {subject.name}" for number in range(1, len(subject.photos) + 1))
+    return replace(subject, photos=tuple(map(read_photo, subject.photos, names)))
 
 
 def _check_faces(subject: Subject) -> Subject:
-    """The subject with upright RGB faces."""
+    """The subject with upright RGB faces, or pixels that can be used."""
     for face in subject.faces:
         if len(face.embedding) != FACE_WIDTH or not all(map(math.isfinite, face.embedding)):
             raise PhotoError(f'A face embedding of "{subject.name}" is not {FACE_WIDTH} finite numbers.')
-    faces = (replace(face, crop=load_photo(face.crop, f'A face of "{subject.name}"')) for face in subject.faces)
+    faces = (replace(face, crop=read_photo(face.crop, f'A face of "{subject.name}"')) for face in subject.faces)
     return replace(subject, faces=tuple(faces))
 
 

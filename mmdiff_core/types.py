@@ -30,6 +30,10 @@ STREAMS: tuple[Stream, ...] = ("text", "image", "influence")  # of subjects; "wo
 
 # ---------------------------------------------------------------- what a person asks for
 
+# A picture, or RGB pixels (3, h, w) in floating point, from 0, black, to 1. Pixels are neither rounded nor clamped nor
+# padded; where the image encoder needs another size, they are resized by antialiased bilinear interpolation.
+Photo = Image.Image | Tensor
+
 
 @dataclass(frozen=True)
 class Box:
@@ -46,7 +50,7 @@ class Face:
     """A face as adapters of the face variant read it."""
 
     embedding: tuple[float, ...]  # 512 numbers of unit norm, by ArcFace
-    crop: Image.Image  # the aligned face
+    crop: Photo  # the aligned face
     weight: float = 1.0  # beside the subject's other faces; 0 leaves it out
 
 
@@ -71,7 +75,7 @@ class Subject:
     """
 
     name: str
-    photos: tuple[Image.Image, ...]
+    photos: tuple[Photo, ...]
     strength: float = 1.0
     faces: tuple[Face, ...] = ()
     choices: tuple[FaceChoice, ...] = ()
@@ -121,12 +125,12 @@ class GenerateRequest:
     One picture is made per entry of ``seeds``. ``parts`` switches parts of the method off, to see what each does.
     ``binding``, from 0 (off) to 1, keeps each subject's image term where the picture attends to the subject's own
     word; it helps weights that were trained without constraints to keep several subjects apart. ``sampler`` is one of
-    ``backbones.samplers.SAMPLERS``.
+    the backbone's ``samplers``.
     """
 
     prompt: str
     subjects: tuple[Subject, ...] = ()
-    negative_prompt: str = ""
+    negative_prompt: str | None = ""  # None is no negative prompt, as "" is
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     guidance: float | None = None

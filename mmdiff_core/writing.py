@@ -33,6 +33,7 @@ _REASONS = {
     errno.EACCES: "this account may not write there: choose another folder",
     errno.EPERM: "this account may not write there: choose another folder",
     errno.ENOTDIR: "a file stands where a folder is needed: choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed: choose another folder",
 }
 
 

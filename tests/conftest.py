@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+FIGURE = "figure"  # the name of a test's property
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -39,11 +41,21 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def figure(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Tells a figure on the terminal."""
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells a figure at the end of the run; as a property of the test, since what xdist's workers print is lost."""
+    return lambda text: record_property(FIGURE, text)
 
-    def tell(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{text}\n")
 
-    return tell
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    told = [
+        text
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
+    if told:
+        terminalreporter.section("figures")
+    for text in told:
+        terminalreporter.line(str(text))

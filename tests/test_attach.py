@@ -16,7 +16,6 @@ from diffusers import ControlNetModel, DiffusionPipeline, LCMScheduler, UNet2DCo
 from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
 
-from mmdiff_core.backbones.processors import ConditionedAttention
 from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import CheckpointError, ModelError, PromptError
 from mmdiff_core.pipeline import Personalizer
@@ -191,7 +190,37 @@ def test_around_a_pipeline_whose_networks_are_shared(adapters: dict[str, Path]) 
         _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
     *_, after = personalizer.generate(REQUEST)
     assert np.array_equal(np.asarray(before.picture.image), np.asarray(after.picture.image))
-    assert all(isinstance(x, ConditionedAttention) for x in pipe.unet.attn_processors.values())
+
+
+def test_networks_that_are_shared_become_stock_ones_again(adapters: dict[str, Path]) -> None:
+    pipe, stock = _pipeline("sd"), _pipeline("sd")
+    personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
+    assert _modules(pipe.unet) == _modules(stock.unet)
+    *_, before = personalizer.generate(REQUEST)
+    with personalizer.attach(pipe):
+        pass
+    assert _modules(pipe.unet) == _modules(stock.unet)
+    pipe.unet.set_default_attn_processor()
+    *_, after = personalizer.generate(REQUEST)
+    assert np.array_equal(np.asarray(before.picture.image), np.asarray(after.picture.image))
+
+
+def test_two_attachments_detached_in_the_order_in_which_they_were_made(personalizers: dict[str, Personalizer]) -> None:
+    pipe = _pipeline("sd")
+    first, second = (personalizers["sd"].attach(pipe) for _ in range(2))
+    first.detach()
+    with pytest.raises(ModelError, match="was detached"):
+        second.condition(REQUEST).pipeline_kwargs()
+    second.detach()
+    assert _modules(pipe.unet) == _modules(_pipeline("sd").unet)
+
+
+def test_a_call_after_detach_is_refused(personalizers: dict[str, Personalizer]) -> None:
+    pipe = _pipeline("sd")
+    with personalizers["sd"].attach(pipe) as attached:
+        kwargs = attached.condition(REQUEST).pipeline_kwargs()
+    with pytest.raises(ModelError, match="was detached"):
+        pipe(**kwargs)
 
 
 def test_the_built_in_model_in_a_stock_pipeline(tmp_path: Path) -> None:
@@ -243,6 +272,48 @@ def test_without_any_part_it_is_the_stock_picture(adapters: dict[str, Path]) -> 
     condition = attached.condition(replace(REQUEST, parts=nothing, steps=2, start_step=0))
     assert np.array_equal(_pixels(pipe, condition.pipeline_kwargs()), stock)
     assert condition.maps is None
+
+
+# ---------------------------------------------------------------- calls that leave steps out
+
+
+@pytest.mark.parametrize("kind", ["sd img2img", "sdxl img2img", "sd inpaint", "sdxl inpaint"])
+def test_delayed_merging_counts_the_steps_that_a_strength_leaves_out(
+    kind: str, personalizers: dict[str, Personalizer]
+) -> None:
+    """Of 10 steps at a strength of 0.4 the last four run, all of them later than the delay."""
+    pipe, extra = _pipeline(kind), {name: x for name, x in KINDS[kind][1].items() if name != "strength"}
+    attached = personalizers[kind.split()[0]].attach(pipe)
+    late, other = (attached.condition(replace(r, steps=10, start_step=4)) for r in (REQUEST, OTHER_PHOTOS))
+    at_once = attached.condition(replace(REQUEST, steps=10, start_step=0))
+    mine, others, expected = (
+        _pixels(pipe, condition.pipeline_kwargs(strength=0.4) | extra) for condition in (late, other, at_once)
+    )
+    assert np.array_equal(mine, expected)
+    assert np.abs(mine - others).max() > 0
+    assert late.maps.steps == (0, 1, 2, 3)
+    later = attached.condition(replace(REQUEST, steps=10, start_step=8))
+    _pixels(pipe, later.pipeline_kwargs(strength=0.4) | extra)
+    assert [later.maps.at("cat", "image", step=step).max() > 0 for step in range(4)] == [False, False, True, True]
+
+
+def test_a_strength_that_the_condition_was_not_told(personalizers: dict[str, Personalizer]) -> None:
+    pipe, extra = _pipeline("sd img2img"), {"image": PICTURE, "strength": 0.4}
+    attached = personalizers["sd"].attach(pipe)
+    delayed, at_once = (attached.condition(replace(REQUEST, steps=10, start_step=start)) for start in (4, 0))
+    with pytest.raises(ModelError, match="give the strength to pipeline_kwargs"):
+        pipe(**delayed.pipeline_kwargs() | extra)
+    pipe(**at_once.pipeline_kwargs() | extra)
+    with pytest.raises(ModelError, match="StableDiffusionPipeline has no strength"):
+        personalizers["sd"].attach(_pipeline("sd")).condition(REQUEST).pipeline_kwargs(strength=0.4)
+
+
+def test_arguments_are_for_one_call(personalizers: dict[str, Personalizer]) -> None:
+    pipe = _pipeline("sd")
+    kwargs = personalizers["sd"].attach(pipe).condition(REQUEST).pipeline_kwargs()
+    pipe(**kwargs)
+    with pytest.raises(ModelError, match=r"call pipeline_kwargs\(\) for each call"):
+        pipe(**kwargs)
 
 
 # ---------------------------------------------------------------- LoRAs for few steps

@@ -91,8 +91,14 @@ def test_the_older_layout_of_the_text_lora(converted: Checkpoint, layers: tuple[
         (lambda t: t.update({"unet_adapter/99.to_q_lora.up.weight": torch.zeros(1)}), "unknown .unet_adapter/99"),
         (lambda t: t.update({"unet_adapter/3.to_q_lora.up.weight": torch.zeros(1, 64)}), "1 of another shape"),
         (lambda t: t.pop("custom/obj_embeds_proj/fc.weight"), "obj_embeds_proj/fc.weight"),
-        (lambda t: [t.pop(k) for k in list(t) if k.startswith("custom/image_encoder/")], "no image encoder"),
-        (lambda t: t.pop("custom/image_encoder/visual_projection.weight"), "image encoder .* has no tensor"),
+        (
+            lambda t: [t.pop(k) for k in list(t) if k.startswith("custom/image_encoder/")],
+            "There is no image_encoder in .*: download its three files again",
+        ),
+        (
+            lambda t: t.pop("custom/image_encoder/visual_projection.weight"),
+            "no tensor 'visual_projection.weight' in the image encoder",
+        ),
         (lambda t: t.pop("custom/image_encoder/vision_model.post_layernorm.bias"), "1 missing .*post_layernorm"),
         (lambda t: t.update({"custom/image_encoder/x": torch.zeros(1)}), "image encoder .* 1 unknown .x."),
     ],
@@ -102,8 +108,10 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     spoilt = dict(tensors("ckpt_A"))
     spoil(spoilt)
-    with pytest.raises(CheckpointError, match=message):
-        convert_official(spoilt, *layers)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        convert_official(spoilt, *layers, source='the official checkpoint "release"')
+    assert 'the official checkpoint "release"' in str(caught.value)
+    assert "again" in str(caught.value)
 
 
 def test_the_three_files_are_read(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from mmdiff_core.animation import animated, growth_frames
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError
-from mmdiff_core.export import archive, png_info, read_settings
+from mmdiff_core.export import archive, png_info, read_settings, telling_stream
 from mmdiff_core.figures import MOST_COLUMNS, overview_figure, steps_figure
 from mmdiff_core.types import Picture, Word
 
@@ -56,6 +56,21 @@ def test_the_zip_is_complete(picture: Picture) -> None:
         assert json.loads(packed.read("settings.json")) == SETTINGS
         assert packed.read("figure.pdf").startswith(b"%PDF")
         assert np.load(io.BytesIO(packed.read("mm-diff-3_maps.npz")))["text/mid"].shape == (12, 2, 3, 4)
+
+
+def test_overlays_show_a_map_that_tells_something(picture: Picture) -> None:
+    """Of one subject without a null token the image map is 1 everywhere; before the delay is over it is nothing."""
+    assert picture.maps is not None
+    assert telling_stream(picture.maps) == "image"
+    text = picture.maps.records[5].streams["text"]
+
+    def with_maps(**streams: torch.Tensor) -> AttentionMaps:
+        return AttentionMaps(("cat", "dog"), (StepMaps(0, "mid", (3, 4), {"text": text, **streams}),))  # type: ignore[dict-item]
+
+    flat = torch.ones_like(text)
+    assert telling_stream(with_maps(image=flat, influence=text)) == "influence"
+    assert telling_stream(with_maps(image=0 * flat, influence=0 * flat)) == "text"
+    assert telling_stream(with_maps()) == "text"
 
 
 def test_without_maps_there_is_nothing_to_draw(picture: Picture) -> None:

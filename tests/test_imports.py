@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
-    ["mmdiff_core.errors", "mmdiff_core.types", "mmdiff_core.config", "mmdiff_core.faults", "mmdiff_core.writing"],
+    [
+        *("mmdiff_core.errors", "mmdiff_core.types", "mmdiff_core.config", "mmdiff_core.faults"),
+        *("mmdiff_core.writing", "mmdiff_core.origin"),
+    ],
     ["mmdiff_core.nn"],
     [
         "mmdiff_core.checkpoint",

@@ -9,17 +9,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from diffusers import ControlNetModel
 from PIL import Image
 
 import app
 from mmdiff_core import cli
+from mmdiff_core.backbones import toybox
+from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.benchmarks import shapes
+from mmdiff_core.checkpoint import load_checkpoint
 from mmdiff_core.encoders import face
+from mmdiff_core.evaluation import suite
+from mmdiff_core.evaluation.ablation import pictures
+from mmdiff_core.evaluation.ablation import run as ablation
+from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
+from mmdiff_core.evaluation.referee import Referee, save_referee
+from mmdiff_core.toybox.vocabulary import save_vocabulary
+from mmdiff_core.training import data
 from tests import tiny
 from tests.benchmarks.test_dryrun import TINY
 from tests.evaluation.judges import save_judges
+from tests.evaluation.small import CONFIG, VOCABULARY
 from tests.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.parity.recordings import write_release
+from tests.parity.test_pipeline import base_pipeline
 
 README = Path(__file__).parents[1] / "README.md"
 SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0"
@@ -114,6 +128,43 @@ def test_dreambench(place: Path, tmp_path: Path) -> None:
     judged = ["--clip", str(clip), "--dino", str(dino), "--quick", "--steps", "1", "--device", "cpu"]
     assert cli.main([*words[3:], *judged]) == 0
     assert (place / "report" / "dreambench.md").is_file()
+
+
+def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the recorded checkpoint and its base model, which is another one than the tiny SDXL here."""
+    (words,) = _named("convert")
+    base_pipeline().save_pretrained(tmp_path / SDXL)
+    (tmp_path / "official").mkdir()
+    write_release(tmp_path / "official")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words[3:]) == 0
+    assert load_checkpoint(tmp_path / "portrait.safetensors").adapter.config.source == "face"
+
+
+def test_binding_of_weights_that_never_learned_the_constraint(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second command takes the file that the first one leaves."""
+    (training,), (measuring,) = _named("ablate"), (words for words in _named("evaluate") if "binding" in words)
+    for module, name, value in (
+        (suite, "CANDIDATES", 4), (suite, "RIVALS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
+        (ablation, "TIMED_STEPS", 1), (pictures, "ROUNDS", 1), (pictures, "SHOWN", {1: 1, 2: 1}),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    model, referee = tiny.save_toybox(tmp_path / "model"), tmp_path / "referee.safetensors"
+    save_vocabulary(VOCABULARY, model)
+    torch.manual_seed(0)
+    save_referee(Referee(CONFIG), referee)
+    options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, pool=12, prompts=1)
+    pool = place / training[training.index("--out") + 1] / "pool"
+    pool.mkdir(parents=True)  # so that no other process is started to render it
+    data._render_shard(pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), data.SHARD)
+
+    small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]
+    more = ["--start", str(model), "--steps", "1", "--batch", "4", "--pool", "12"]
+    assert cli.main([*training[3:], *more, *small]) == 0
+    assert cli.main([*measuring[3:], "--model", str(model), "--quick", *small]) == 0
+    assert "| attributes swapped between the subjects |" in capsys.readouterr().out
 
 
 PROGRAMS = [source for source in _blocks("python") if "picture" in source and ".save(" in source]

@@ -9,11 +9,11 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
 
 from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.samplers import SAMPLERS, with_sampler
+from mmdiff_core.backbones.samplers import FLOW_SAMPLERS, SAMPLERS, samplers_for, with_sampler
 from mmdiff_core.conditioning import build_condition
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import SettingsError
@@ -157,24 +157,55 @@ def test_recorder_is_sealed_between_steps(backbone: Backbone) -> None:
     assert last.maps is not None
 
 
-@pytest.mark.parametrize("flow", [False, True], ids=["diffusion", "flow"])
-@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize(
+    ("name", "flow"), [*((name, False) for name in SAMPLERS), *((name, True) for name in FLOW_SAMPLERS)]
+)
 def test_every_sampler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
     """Of a network that knows them, so that its prediction is exact at every step."""
     options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
     scheduler = with_sampler(DPMSolverMultistepScheduler(**options), name)
     scheduler.set_timesteps(5)
     clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    latents, generator = noise, torch.Generator().manual_seed(1)
-    for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
+    latents, generator = noise * scheduler.init_noise_sigma, torch.Generator().manual_seed(1)
+    for index, timestep in enumerate(scheduler.timesteps):
+        noisy = scheduler.scale_model_input(latents, timestep)
         if flow:
-            prediction = (latents - clean) / sigma
+            prediction = (noisy - clean) / scheduler.sigmas[index]
         else:
-            kept = scheduler.alphas_cumprod[timestep]
-            prediction = (latents - kept.sqrt() * clean) / (1 - kept).sqrt()
+            kept = scheduler.alphas_cumprod[timestep.long()]
+            prediction = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
         more = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
         latents = scheduler.step(prediction, timestep, latents, **more).prev_sample
-    assert torch.allclose(latents, clean, atol=2e-3)
+    ends = getattr(scheduler, "final_alpha_cumprod", 1.0)  # DDIM stops where the first timestep's noise is left
+    assert torch.allclose(latents, clean, atol=2e-3 + 5 * (1 - ends) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("own", [DDIMScheduler, EulerDiscreteScheduler])
+def test_euler_and_ddim_are_the_stock_schedulers(own: type[SchedulerMixin], kind: str, backbone: Backbone) -> None:
+    noise = {
+        "beta_schedule": "scaled_linear",
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "prediction_type": kind,
+    }
+    ours = replace(backbone, scheduler=own(**noise))
+    stock = {
+        "euler": EulerDiscreteScheduler(**noise),
+        "ddim": DDIMScheduler(**noise, clip_sample=False, set_alpha_to_one=False),
+    }
+    condition = _condition(backbone, "a cat")
+    for name, scheduler in stock.items():
+        *_, named = sample(ours, condition, condition, replace(SETTINGS, sampler=name))
+        *_, expected = sample(replace(backbone, scheduler=scheduler), condition, condition, SETTINGS)
+        assert torch.equal(named.latents, expected.latents)
+
+
+def test_a_flow_has_samplers_of_its_own() -> None:
+    flow = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    assert set(samplers_for(EulerDiscreteScheduler())) - set(samplers_for(flow)) == {"euler"}
+    with pytest.raises(SettingsError, match='no sampler "euler": choose one of'):
+        with_sampler(flow, "euler")
 
 
 def test_no_sampler_is_the_models_own_and_an_unknown_one_is_refused() -> None:

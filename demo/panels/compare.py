@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
+from demo import draft
 from demo.axes import AnyAxis, axes_of
+from demo.limits import limits_of
 from demo.panels import QUIET
 from demo.sheet import Comparison, sheet
 from demo.texts import text
@@ -25,15 +27,19 @@ Update = dict[Any, Any]
 OMIT, GRID = "mode-omit", "mode-grid"
 AXIS = "axis-{}".format
 NOTHING = AXIS("none")
+_NAMES = ("mode", "omit", "across", "columns", "down", "rows")  # of the fields, in their order
 ACROSS, DOWN = "strength", "seed"  # at first
+_OF_A_MODEL = tuple(map(AXIS, (*draft.OF_A_MODEL, "delay")))  # whose values may be no good for another
 
 
 class ComparePanel:
     """The fields of the Compare tab, its two buttons, and the sheet."""
 
     def __init__(self, personalizer: Personalizer) -> None:
+        self.model = personalizer.backbone.display_name
         self.axes = axes_of(personalizer)
         self.having = parts_of(personalizer)
+        self.limits = limits_of(personalizer)
         self.left_out = [key for key in LEAVE_OUT if getattr(self.having, key, True)]
 
     def render(self) -> None:
@@ -48,7 +54,8 @@ class ComparePanel:
             self._render_omissions()
             self._render_grid()
             self._render_actions()
-        self.comparison = gr.State(Comparison())
+        self.draft = gr.JSON(visible=False)
+        self.comparison = gr.State(Comparison(self.limits))
         self.sheet = sheet()
 
     def _render_omissions(self) -> None:
@@ -90,11 +97,31 @@ class ComparePanel:
             gr.HTML(place, elem_id="compare-ahead", apply_default_css=False, min_height=1)
         self.queue = gr.HTML("", elem_id="compare-queue", elem_classes="queue", apply_default_css=False, min_height=1)
 
-    def listen(self) -> None:
-        """The fields follow what changes; an axis brings values to begin with."""
+    def listen(self, page: gr.Blocks) -> None:
+        """The fields follow what changes; an axis brings values to begin with. The browser keeps them."""
         self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
         self.across.input(self._suggest, self.across, self.columns, **QUIET)
         self.down.input(self._suggest, self.down, self.rows, **QUIET)
+        keeping = draft.saving(_NAMES, self.model, draft.COMPARE)
+        gr.on([field.change for field in self.fields], None, list(self.fields), None, js=keeping, **QUIET)
+        page.load(self._recall, self.draft, list(self.fields), js=draft.loading(draft.COMPARE), **QUIET)
+
+    def _recall(self, kept: object) -> Update:
+        """What the browser kept of the fields; what is no good, or goes by another model, is left."""
+        kept = kept if isinstance(kept, dict) else {}
+        foreign = () if kept.get("model") == self.model else _OF_A_MODEL
+        mode, omit, across, columns, down, rows = (kept.get(name) for name in _NAMES)
+        update: Update = {self.mode: mode if mode in (OMIT, GRID) else gr.skip()}
+        if isinstance(omit, list):
+            update[self.omit] = [key for key in self.left_out if key in omit]
+        for value, field, values, typed in (
+            (across, self.across, self.columns, columns),
+            (down, self.down, self.rows, rows),
+        ):
+            known = [key for _, key in field.choices if key not in foreign]
+            if value in known and isinstance(typed, str):
+                update |= {field: value, values: gr.update(value=typed, visible=self._is_typed(value))}
+        return update
 
     @property
     def fields(self) -> tuple[gr.Radio | gr.CheckboxGroup | gr.Dropdown | gr.Textbox, ...]:
@@ -113,16 +140,16 @@ class ComparePanel:
         choices = omissions(case, values[self.omit] or (), self.having)
         if len(choices) == 1:
             raise SettingsError("Choose what to leave out: something that is on in the Studio.")
-        return table_of(case, choices, against_first=True)
+        return table_of(case, choices, against_first=True, most=self.limits.comparison_pictures)
 
     def _grid(self, values: Values, case: Case) -> Table:
         across, down = self._axis(values[self.across]), self._axis(values[self.down])
         if across is None or across is down:
             raise SettingsError("Choose two different settings, one across and one down.")
-        columns = across.choices(values[self.columns] or "", case)
+        columns, most = across.choices(values[self.columns] or "", case), self.limits.comparison_pictures
         if down is None:
-            return table_of(case, columns, across=across.key)
-        return table_of(case, columns, down.choices(values[self.rows] or "", case), across.key, down.key)
+            return table_of(case, columns, across=across.key, most=most)
+        return table_of(case, columns, down.choices(values[self.rows] or "", case), across.key, down.key, most=most)
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
@@ -139,4 +166,9 @@ class ComparePanel:
         """Axes whose values are known need no field."""
         axis = self._axis(value)
         suggestion = "" if axis is None else axis.suggestion
-        return gr.update(value=suggestion, visible=bool(suggestion))
+        return gr.update(value=suggestion, visible=self._is_typed(value))
+
+    def _is_typed(self, value: str) -> bool:
+        """Whether an axis has values that a person types."""
+        axis = self._axis(value)
+        return axis is not None and bool(axis.suggestion)

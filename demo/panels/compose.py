@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -31,14 +30,12 @@ class ComposePanel:
 
     Args:
         toys: the die.
-        note: what the model knows, in a sentence; empty where that is the wide world.
         side: pixels a side of what the model's image encoder takes.
         faces: finds faces, where the adapter reads them.
     """
 
-    def __init__(self, toys: ToyBox, note: str = "", side: int = 224, faces: FaceAnalyser | None = None) -> None:
+    def __init__(self, toys: ToyBox, side: int = 224, faces: FaceAnalyser | None = None) -> None:
         self.toys = toys
-        self.note = note
         self.cards = [SubjectCard(slot, side, faces) for slot in range(SLOTS)]
 
     def render(self) -> None:
@@ -57,8 +54,8 @@ class ComposePanel:
     def _render_prompt(self) -> None:
         with gr.Column(elem_classes="prompt-head"):
             gr.HTML(text("prompt_head"), elem_classes="section", apply_default_css=False)
-            if self.note:
-                gr.HTML(_details(self.note), elem_classes="section", apply_default_css=False)
+            if self.toys.limited:
+                gr.HTML(text("knows_note"), elem_classes="section", apply_default_css=False)
         self.prompt = gr.Textbox(
             label=text("prompt"),
             show_label=False,
@@ -124,13 +121,21 @@ class ComposePanel:
         update: Update = {self.prompt: record["prompt"]} if isinstance(record.get("prompt"), str) else {}
         subjects = record.get("subjects")
         if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:SLOTS]):
-            update |= self._shown(max(len(subjects[:SLOTS]), 1))
-            for card in self.cards:
-                update |= _restored(card, subjects[card.slot] if card.slot < len(subjects) else {"photos": []})
+            update |= self._shown(len(subjects[:SLOTS])) if subjects else {}
+            for card, subject in zip(self.cards, subjects, strict=False):  # a card beyond them is only hidden
+                update |= _restored(card, subject)
         for slot, strength in (record.get("strengths") or {}).items():
             if within(self.cards[slot].strength, strength):
                 update[self.cards[slot].strength] = strength
         return update
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record's subjects :meth:`restore` leaves out because no card can hold it."""
+        subjects = record.get("subjects") or []
+        held = zip(self.cards, subjects, strict=False)
+        weak = [subject for card, subject in held if _unfit(card, subject)]
+        surplus = [f"the subject “{subject['name']}”" for subject in subjects[SLOTS:]]
+        return [f"strength {subject.get('strength')} of “{subject['name']}”" for subject in weak] + surplus
 
     def targets(self) -> list[Component]:
         """What :meth:`fill` and :meth:`restore` write to."""
@@ -202,5 +207,6 @@ def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
     return card.fill(name, kept, strength, aside)
 
 
-def _details(note: str) -> str:
-    return f"<details><summary>{text('knows')}</summary>{escape(note)}</details>"
+def _unfit(card: SubjectCard, subject: Mapping[str, Any]) -> bool:
+    """Whether the card cannot hold the subject's strength."""
+    return subject.get("strength") is not None and not within(card.strength, subject["strength"])

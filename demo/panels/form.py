@@ -70,10 +70,10 @@ class FormPanel:
             None,
             [self.compose.count, *self._kept.values()],
             None,
-            js=draft.saving(["count", *self._kept]),
+            js=draft.saving(["count", *self._kept], self.personalizer.backbone.display_name),
             **QUIET,
         )
-        page.load(self._recall, self.draft, self.targets(), js=draft.LOADING, **QUIET)
+        page.load(self._recall, self.draft, self.targets(), js=draft.loading(), **QUIET)
 
     @property
     def fields(self) -> set[Block]:
@@ -93,6 +93,10 @@ class FormPanel:
         """
         nothing = {self.compose.count: gr.skip()}  # Gradio takes no empty update
         return nothing | self.compose.restore(record) | self.settings.restore(record)
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record :meth:`restore` leaves out because no field can hold it."""
+        return self.compose.refused(record) + self.settings.refused(record)
 
     def targets(self) -> list[Component]:
         """Outputs of an event that returns :meth:`restore`."""
@@ -120,7 +124,7 @@ class FormPanel:
         return {self.compose.chips: drawn, self.faults: self.told(faults)}
 
     def _recall(self, kept: object) -> Update:
-        return self.restore(draft.record(kept))
+        return self.restore(draft.record(kept, self.personalizer.backbone.display_name))
 
     @property
     def _kept(self) -> dict[str, Any]:

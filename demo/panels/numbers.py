@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 from gradio.i18n import I18nData
 
+from demo.kinds import is_number
+
 
 def dial(label: I18nData, value: float, least: float, most: float, step: float, elem_id: str, **more: Any) -> gr.Slider:
     """A slider with a number beside it."""
     return gr.Slider(least, most, value=value, step=step, label=label, elem_id=elem_id, **more)
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a record holds a number here; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def within(field: Component, value: object) -> bool:

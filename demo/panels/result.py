@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo.files import cached
-from demo.keep import Shelf, kind_of, restorable, stream_of
+from demo.keep import Shelf, kind_of, restorable, restored, stream_of
 from demo.limits import Limits, usual
 from demo.panels import SPEAKING
 from demo.spoken import spoken
@@ -52,7 +52,7 @@ class ResultPanel:
         )
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]
-            file_types=[".png"],
+            file_types=["image"],  # others than PNG are told that they carry no settings
             size="sm",
             elem_id="open-picture",
             elem_classes="quiet",
@@ -88,21 +88,20 @@ class ResultPanel:
             return cached(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
 
     def _advise(self, event: gr.EventData) -> Update:
-        """Put advice into the fields; the person presses Generate."""
+        """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""
         change = event.change if isinstance(event.change, dict) else {}
         strengths = change.get("strengths")
         if isinstance(strengths, dict):  # the page's keys are text
             cards = {str(card.slot): card.slot for card in self.form.compose.cards}
             change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
-        return self.form.restore({key: change[key] for key in ("start_step", "strengths") if key in change})
+        advised = {key: change[key] for key in ("start_step", "strengths") if key in change}
+        return self.form.restore(advised | {"seed": event.seed})
 
     def _restore(self, file: str) -> Update:
         """Prompt, names, strengths and settings of a saved picture."""
         with spoken():
-            settings = restorable(read_settings(file))
-        gr.Info(
-            "Prompt, names, strengths and settings are as they were. Photos are not inside a picture: "
-            "the cards keep those they have; drop the others again.",
-            duration=12,
-        )
-        return self.form.restore(settings)
+            settings = read_settings(file)
+        record = restorable(settings)
+        told = restored(settings, self.form.refused(record), self.form.personalizer.backbone.display_name)
+        gr.Info(told, duration=12)
+        return self.form.restore(record)

@@ -6,20 +6,18 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
 
 from demo.faults import MOST_GUIDANCE, MOST_STEPS
-from demo.form import MOST_PICTURES, MOST_SEED, Settings
+from demo.form import MOST_PICTURES, MOST_SEED, OWN, Settings
+from demo.kinds import is_number
 from demo.limits import limits_of
 from demo.panels import QUIET
-from demo.panels.models import model_menu
-from demo.panels.numbers import dial, is_number, within
+from demo.panels.numbers import dial, within
 from demo.texts import text
-from mmdiff_core.backbones.samplers import SAMPLERS
 from mmdiff_core.types import ALL_PARTS, Parts
 
 if TYPE_CHECKING:
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
 Update = dict[Component, Any]
 PARTS = tuple(asdict(ALL_PARTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
-OWN = "own"  # the model's own sampler, None in a request
 FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
-SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
+SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
 
 
 def random_seed() -> int:
@@ -45,8 +42,7 @@ class SettingsPanel:
         self.defaults, self.fast = personalizer.defaults, personalizer.fast
         self.limits = limits_of(personalizer)
         self.sizes = personalizer.sizes
-        self.about = about_model(personalizer)
-        self.name = personalizer.backbone.name
+        self.samplers = personalizer.backbone.samplers
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -58,8 +54,8 @@ class SettingsPanel:
             self._render_size()
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
-                gr.HTML(f'<p class="hint">{escape(self.about)}</p>', elem_id="model", apply_default_css=False)
-                gr.HTML(model_menu(self.name), elem_id="models", elem_classes="section", apply_default_css=False)
+                gr.HTML(text("model_line"), elem_id="model", apply_default_css=False)
+                gr.HTML(text("model_menu"), elem_id="models", elem_classes="section", apply_default_css=False)
 
     def _render_seeds(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -89,7 +85,7 @@ class SettingsPanel:
                     text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
             self.sampler = gr.Radio(
-                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in SAMPLERS)],
+                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in self.samplers)],
                 value=OWN,
                 label=text("sampler"),
                 info=text("sampler_info"),
@@ -170,12 +166,19 @@ class SettingsPanel:
             update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]
-        if "sampler" in record and record["sampler"] in (None, OWN, *SAMPLERS):
+        if "sampler" in record and record["sampler"] in (None, OWN, *self.samplers):
             update[self.sampler] = record["sampler"] or OWN
         parts = record.get("parts")
         if isinstance(parts, dict):
             update[self.parts] = [name for name in PARTS if parts.get(name, True)]
         return update
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record :meth:`restore` leaves out because no field can hold it."""
+        given = {name: record[name] for name in (*self._numbers(), "sampler", "seed") if record.get(name) is not None}
+        taken = self.restore(given)
+        fields = self._numbers() | {"sampler": self.sampler, "seed": self.seed}
+        return [f"{name.replace('_', ' ')} {value}" for name, value in given.items() if fields[name] not in taken]
 
     def ran(self, seed: int) -> Update:
         """A run starts with this seed: it can be had again."""
@@ -195,17 +198,8 @@ class SettingsPanel:
     def _preset(self, key: str) -> tuple[int, int, str]:
         """Steps and delay in the model's own proportion, and the sampler that suits them; or its own preset for few."""
         if key == "few_steps" and self.fast is not None:
-            return min(self.fast.steps, self.limits.steps), self.fast.start_step, OWN
+            return self.fast.steps, self.fast.start_step, OWN
         share = PRESETS[key]
         sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
-        return steps, round(self.defaults.start_step * share), sampler
-
-
-def about_model(personalizer: Personalizer) -> str:
-    """What is loaded, in one line."""
-    backbone, sizes = personalizer.backbone, personalizer.sizes
-    width, height = sizes.default
-    fixed = sizes.smallest == sizes.largest
-    range_of = "" if fixed else f", {sizes.smallest} to {sizes.largest} a side in steps of {sizes.multiple}"
-    return f"{backbone.name} · {width} × {height} pixels{range_of} · {personalizer.defaults.steps} steps by default"
+        return steps, min(round(self.defaults.start_step * share), steps), sampler

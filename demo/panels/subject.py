@@ -14,7 +14,7 @@ from demo.guests import hold
 from demo.panels import QUIET, SPEAKING
 from demo.panels.numbers import dial
 from demo.people import Choices, chosen_for, people, with_face, with_weight
-from demo.photos import Given, Photos, prepared, sift
+from demo.photos import Given, Photos, label_of, prepared, sift
 from demo.texts import text
 from demo.theme import static
 from mmdiff_core.encoders.face import FaceAnalyser
@@ -139,7 +139,8 @@ class SubjectCard:
 
     def _prepared(self, photos: Photos) -> str:
         shown = prepared(photos, self.side, self.slot)
-        return f'<p class="seen-strip"><span>{text("seen")}</span>{shown}</p>' if shown else ""
+        label = f'<span id="{label_of(self.slot)}">{text("seen")}</span>'
+        return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
 
 
 def _path(photos: Given, number: object) -> str:

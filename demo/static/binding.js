@@ -61,7 +61,7 @@ function drawBinding(shown) {
 function applyAdvice() {
   const { change } = shot().bindings[kindOf(shot())].advice;
   view.applied = change;
-  trigger("advise", { change });
+  trigger("advise", { change, seed: shot().facts[1].seed });
   drawBinding(shot());
   find(".announce").textContent = spoken("applied_help");
 }

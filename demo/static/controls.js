@@ -11,8 +11,10 @@ function look() {
   };
 }
 
+const recordedWords = (shown) => groupsOf(shown, "words")[0]?.subjects ?? 0;
+
 function drawSentence(shown) {
-  const recorded = groupsOf(shown, "words")[0]?.subjects ?? 0;
+  const recorded = recordedWords(shown);
   const words = shown.sentence.map(({ text, subject, word }) => {
     if (subject === null) return word < recorded ? wordButton(text, word) : document.createTextNode(text);
     const mark = make("mark", { "data-subject": subject }, text);
@@ -50,7 +52,7 @@ function drawSizes(shown) {
   const each = Array.from({ length: heads }, (_, head) => [String(head), told("head_of", { n: head + 1, m: heads })]);
   fillMenu(".heads", [["", spoken("all_layers")], ...each], String(headOf(shown) ?? ""));
   find(".heads").disabled = !heads;
-  find(".heads").title = heads ? "" : spoken("heads_help");
+  find(".heads").title = heads || !byLayer.length ? "" : spoken("heads_help");
 }
 
 function fillMenu(selector, entries, value) {

@@ -47,6 +47,28 @@ function cutOut(photo, mask, box) {
   return out;
 }
 
+/**
+ * A picture as a data URL of at most so many characters: PNG where it fits, else JPEG, or WebP where it is transparent
+ * in parts, and smaller where that does not help (browsers without WebP write PNG in its place).
+ */
+function encoded(picture, most) {
+  const exact = picture.toDataURL("image/png");
+  if (exact.length <= most) return exact;
+  const url = picture.toDataURL(isOpaque(picture) ? "image/jpeg" : "image/webp", 0.92);
+  return url.length <= most ? url : encoded(scaled(picture, 0.75), most);
+}
+
+function isOpaque(canvas) {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.every((value, place) => place % 4 < 3 || value === 255);
+}
+
+function scaled(canvas, share) {
+  const copy = canvasOf(Math.round(canvas.width * share), Math.round(canvas.height * share));
+  copy.getContext("2d").drawImage(canvas, 0, 0, copy.width, copy.height);
+  return copy;
+}
+
 /** As the model takes it: the whole picture on a black square, grey where it is transparent. */
 function drawSquare(canvas, picture) {
   const context = canvas.getContext("2d");

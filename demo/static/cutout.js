@@ -3,6 +3,7 @@
 // data-draw="slot"; what is made goes to the server as `cut` {slot, number or null, image: data URL}.
 
 const LONGEST = 1024; // pixels a side; the core keeps no more
+const MOST_SENT = 750_000; // characters of a picture; a hosted page takes requests of a megabyte
 const SHEET = 512; // pixels a side of a drawing
 const UNDOS = 20;
 const WHOLE = [0, 0, 1, 1];
@@ -130,7 +131,7 @@ element.addEventListener("click", (event) => {
 });
 
 function apply() {
-  const image = cutOut(at.photo, at.mask, at.box).toDataURL("image/png");
+  const image = encoded(cutOut(at.photo, at.mask, at.box), MOST_SENT);
   trigger("cut", { slot: at.slot, number: at.number, image });
   part("dialog").close();
 }

@@ -1,8 +1,8 @@
-// What the browser keeps of the fields: words and numbers for good, photos as long as the tab is open.
+// What the browser keeps of the fields: words and numbers for good, a tab's own, and its photos, as long as it is open.
 () => {
   const read = (storage) => {
     try {
-      return JSON.parse(storage.getItem("mmdiff-studio")) ?? {};
+      return JSON.parse(storage.getItem(KEY)) ?? {};
     } catch {
       return {};
     }

@@ -1,14 +1,14 @@
-// Keeps the fields in the browser; of photos, in the tab, only where they are on the server.
+// Keeps the fields in the browser, and in the tab, whose own win; of photos, in the tab, only where they are on the server.
 (...values) => {
   const names = NAMES;
-  const [words, photos] = [{}, {}];
+  const [words, photos] = [{ model: MODEL }, {}];
   names.forEach((name, i) => {
     if (name.startsWith("photos-")) photos[name] = (values[i] ?? []).map((entry) => entry.image.path);
     else words[name] = values[i];
   });
   try {
-    localStorage.setItem("mmdiff-studio", JSON.stringify(words));
-    sessionStorage.setItem("mmdiff-studio", JSON.stringify(photos));
+    localStorage.setItem(KEY, JSON.stringify(words));
+    sessionStorage.setItem(KEY, JSON.stringify({ ...words, ...photos }));
   } catch {
     // storage is full or switched off: the page works without it
   }

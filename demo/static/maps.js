@@ -13,15 +13,19 @@
 const PREFERRED = ["image", "influence", "text"]; // the clearest first
 const ALL = null; // of steps or sizes: their mean
 
+const LIVE = null; // in place of a picture's name: the one that is being made
+
 const find = (selector) => element.querySelector(selector);
+// `chosen` is the name of the picture that is looked at, or LIVE; `following`: nobody chose it, so that it is the run's
+// newest. Its last picture and the end of `live` come in any order.
 // `kind` is null as long as nobody chose one; `step` counts from 1, 0 stands for all steps.
-const view = { run: null, shelf: [], chosen: 0, hidden: new Set(), solo: null, kind: null, step: 0, size: "", head: "", word: null, peek: false };
+const view = { run: null, shelf: [], chosen: "", following: false, hidden: new Set(), solo: null, kind: null, step: 0, size: "", head: "", word: null, peek: false };
 // `size` is that of layers, or one layer's path; `head` counts from 0 as text, "" stands for all; `word` is one of the
 // prompt that no subject owns, whose map is looked at instead of the subjects'.
 const WORD_COLOUR = "#2dd4bf";
 
-const isLive = () => Boolean(props.live) && view.chosen === -1;
-const shot = () => (isLive() ? props.live : view.shelf[view.chosen]) || null;
+const isLive = () => Boolean(props.live) && view.chosen === LIVE;
+const shot = () => (isLive() ? props.live : view.shelf.find(({ name }) => name === view.chosen)) || null;
 const sourceOf = (image) => (typeof image === "string" ? image : image.url);
 const sizeName = ({ h, w }) => `${w} × ${h}`;
 

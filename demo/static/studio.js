@@ -7,6 +7,7 @@
     "keydown",
     (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      if (document.querySelector("dialog[open]")) return; // what stands behind it is not meant
       const button = [...document.querySelectorAll("#generate, #compare-run")].find(shown);
       if (!button || button.disabled) return;
       event.preventDefault();

@@ -27,22 +27,23 @@ function tallyLine({ question, wins, losses, ties, share }) {
 }
 
 function tallyTable(entries) {
-  const [{ first, second }] = entries;
-  const names = make("caption", {}, make("b", {}, saidAll(first)), ` ${spoken("rather_than")} `, make("b", {}, saidAll(second)));
+  const [{ model, first, second }] = entries;
+  const names = make("caption", {}, make("b", {}, saidAll(first)), ` ${spoken("rather_than")} `, make("b", {}, saidAll(second)), ` (${model})`);
   const heads = ["tally_question", "", "tally_share", "tally_votes", "neither"].map((key) =>
     make(key ? "th" : "td", key ? { scope: "col" } : {}, key ? spoken(key) : ""),
   );
   return make("table", {}, names, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...entries.map(tallyLine)));
 }
 
-function drawTally({ tally, votes }) {
+function drawTally({ tally, votes, deletable }) {
   const pairs = new Map();
   for (const entry of tally) {
-    const key = JSON.stringify([entry.first, entry.second]);
+    const key = JSON.stringify([entry.model, entry.first, entry.second]);
     pairs.set(key, [...(pairs.get(key) ?? []), entry]);
   }
   find(".tally").replaceChildren(...[...pairs.values()].map(tallyTable));
   find(".tally-help").textContent = spoken(votes ? "tally_help" : "tally_none");
   for (const button of element.querySelectorAll(".vote-export, .vote-reset")) button.disabled = !votes;
+  if (!deletable) find(".vote-reset").hidden = true;
   find(".sure-text").textContent = spoken("reset_sure").replace("{n}", votes);
 }

@@ -14,7 +14,13 @@ function drawOverlay() {
   const layers = visibleLayers(shown);
   paintOverlay(canvas, view.peek ? [] : layers, look());
   drawScales(layers, look());
-  find(".readout").textContent = readoutText(shown, layers);
+  drawReadout(shown, layers);
+}
+
+/** Written only where it changes: it is read aloud. */
+function drawReadout(shown, layers) {
+  const text = readoutText(shown, layers);
+  if (find(".readout").textContent !== text) find(".readout").textContent = text;
 }
 
 /** Everything that follows the step, the kind of map and its look. */
@@ -28,11 +34,11 @@ function drawMaps() {
 }
 
 function drawThumbs() {
-  const entries = view.shelf.map((entry, i) => [i, sourceOf(entry.image), phrase(entry.caption)]);
-  if (props.live?.image) entries.unshift([-1, sourceOf(props.live.image), spoken("in_the_making")]);
-  const thumbs = entries.map(([index, source, caption]) => {
-    const thumb = make("button", { type: "button", class: "thumb", "data-index": index, title: caption });
-    thumb.setAttribute("aria-pressed", String(index === view.chosen));
+  const entries = view.shelf.map((entry) => [entry.name, sourceOf(entry.image), phrase(entry.caption)]);
+  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), spoken("in_the_making")]);
+  const thumbs = entries.map(([name, source, caption]) => {
+    const thumb = make("button", { type: "button", class: "thumb", "data-shot": name ?? "", title: caption });
+    thumb.setAttribute("aria-pressed", String(name === view.chosen));
     thumb.append(make("img", { src: source, alt: caption }));
     return thumb;
   });
@@ -79,6 +85,7 @@ function draw() {
   drawSentence(shown);
   drawSubjects(shown);
   for (const part of element.querySelectorAll(".mapped")) part.hidden = !mapped;
+  find(".word-help").hidden = !mapped || !recordedWords(shown);
   find(".early").hidden = find(".badge").hidden = true;
   drawKeep(shown);
   if (mapped) drawMaps();
@@ -89,7 +96,7 @@ function draw() {
 
 function follow(run) {
   stopPlaying();
-  Object.assign(view, { followed: run, chosen: -1, step: 0, hidden: new Set(), word: null });
+  Object.assign(view, { followed: run, chosen: LIVE, following: true, step: 0, hidden: new Set(), word: null });
 }
 
 function receive() {
@@ -98,12 +105,14 @@ function receive() {
   if (value && value.run !== view.run) {
     const known = value.pictures.map(({ name }) => name);
     Object.assign(view, { run: value.run, older: view.shelf.filter(({ name }) => !known.includes(name)) });
-    if (value.opened) choose(0); // it comes from the Compare tab
+    if (value.opened) choose(known[0]); // it comes from the Compare tab
   }
   view.shelf = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, KEPT);
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
-  if (!props.live && view.chosen === -1) {
-    view.chosen = Math.max(0, Math.min(props.value?.pictures?.length ?? 1, view.shelf.length) - 1);
+  const gone = view.chosen !== LIVE && !view.shelf.some(({ name }) => name === view.chosen);
+  if (gone) view.chosen = view.shelf[0]?.name ?? "";
+  if (!props.live && view.following) {
+    view.chosen = (value?.pictures?.at(-1) ?? view.shelf[0])?.name ?? "";
     if (view.shelf.length > before) find(".announce").textContent = spoken("view_ready");
   }
   draw();
@@ -111,14 +120,14 @@ function receive() {
 
 // ------------------------------------------------------------------ what the person does
 
-function choose(index) {
+function choose(name) {
   stopPlaying();
-  Object.assign(view, { chosen: index, solo: null, word: null });
+  Object.assign(view, { chosen: name, following: name === LIVE, solo: null, word: null });
 }
 
 // Selector of a button -> what it does; the first four change what is drawn.
 const ACTIONS = [
-  ["[data-index]", (button) => choose(Number(button.dataset.index))],
+  ["[data-shot]", (button) => choose(button.dataset.shot || LIVE)],
   [".chip[data-subject]", (button) => toggleSubject(Number(button.dataset.subject))],
   [".chip.all", toggleAll],
   [".other-word", (button) => (view.word = view.word === Number(button.dataset.word) ? null : Number(button.dataset.word))],
@@ -137,17 +146,38 @@ element.addEventListener("click", (event) => {
   if (place < 0) return;
   ACTIONS[place][1](button);
   if (place > 3) return;
-  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-index="${button.dataset.index}"]`, `.other-word[data-word="${button.dataset.word}"]`];
+  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-shot="${button.dataset.shot}"]`, `.other-word[data-word="${button.dataset.word}"]`];
   draw();
   find(again.find((selector) => button.matches(selector)) ?? "none")?.focus();
 });
 
 const frame = find(".frame");
+
+/** Read the values at a point in fractions of the picture, null for none; `marked`: it has no pointer of its own. */
+function pointAt(point, marked) {
+  view.pointer = point;
+  const mark = find(".point");
+  mark.hidden = !marked;
+  if (marked) Object.assign(mark.style, { left: `${100 * point.x}%`, top: `${100 * point.y}%` });
+  if (shot()?.image) drawReadout(shot(), visibleLayers(shot()));
+}
+
 frame.addEventListener("pointermove", (event) => {
   const box = frame.getBoundingClientRect();
-  view.pointer = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
-  if (shot()) find(".readout").textContent = readoutText(shot(), visibleLayers(shot()));
+  pointAt({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height }, false);
 });
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const within = (value) => Math.min(1, Math.max(0, value));
+frame.addEventListener("keydown", (event) => {
+  const move = ARROWS[event.key];
+  if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  const [x, y] = move.map((way) => way * (event.shiftKey ? 0.1 : 0.02));
+  const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // at first in the middle
+  pointAt({ x: within(from.x + x), y: within(from.y + y) }, true);
+});
+frame.addEventListener("blur", () => pointAt(null, false));
 frame.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
 for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) {
   frame.addEventListener(kind, () => {

@@ -15,8 +15,10 @@ from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.memory import Placement
+from mmdiff_core.backbones.samplers import samplers_for
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, TextEncoder
+from mmdiff_core.origin import shown_name
 from mmdiff_core.types import Condition, PromptTokens, Size, TextStates
 
 TextDeltas = Mapping[str, Tensor]
@@ -50,9 +52,19 @@ class Backbone(ABC):
     placement: Placement  # where the parts are while they wait
 
     @property
+    def display_name(self) -> str:
+        """The name for others; see :func:`shown_name`."""
+        return shown_name(self.name)
+
+    @property
     def fast(self) -> Defaults | None:
         """Fewer steps at little loss, where such a preset was measured."""
         return None
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """The samplers that a request may name."""
+        return tuple(samplers_for(self.scheduler))
 
     @property
     def device(self) -> torch.device:

@@ -8,11 +8,12 @@ from zipfile import BadZipFile
 
 from huggingface_hub import constants
 
-from mmdiff_core.backbones.hub import first_line
+from mmdiff_core.backbones.hub import amount, first_line
 from mmdiff_core.errors import ModelError
 
 FACES = "insightface/buffalo_l"
-FACES_SIZE = "about 290 MB; its makers allow non-commercial research"
+FACES_GIGABYTES = 0.29
+FACES_SIZE = f"about {amount(FACES_GIGABYTES)}; its makers allow non-commercial research"
 INSTALL = "pip install -r requirements-face.txt"
 
 

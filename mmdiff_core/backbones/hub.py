@@ -43,25 +43,36 @@ class HubModel:
 
     name: str
     title: str
-    size: str  # of the download
+    gigabytes: float  # of the download
+    half: bool = False  # offered in half precision
+
+    @property
+    def size(self) -> str:
+        """Of the download, for a sentence."""
+        return f"about {amount(self.gigabytes)}" + (" in half precision" if self.half else "")
+
+
+def amount(gigabytes: float) -> str:
+    """How much that is, for a person to read."""
+    return f"{gigabytes:g} GB" if gigabytes >= 1 else f"{1000 * gigabytes:.0f} MB"
 
 
 HUB_MODELS = (
-    HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", "about 2.7 GB in half precision"),
-    HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", "about 7 GB in half precision"),
-    HubModel(CLIP, "CLIP ViT-L/14 image encoder", "about 1.7 GB"),
+    HubModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "Stable Diffusion 1.5", 2.7, half=True),
+    HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", 7, half=True),
+    HubModel(CLIP, "CLIP ViT-L/14 image encoder", 1.7),
 )
 
 # What annotates pictures for training: says what is in them, finds it, outlines it.
 ANNOTATORS = (
-    HubModel("Salesforce/blip-image-captioning-large", "BLIP, writes captions", "about 1.9 GB"),
-    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds things", "about 0.9 GB"),
-    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines them", "about 2.6 GB"),
+    HubModel("Salesforce/blip-image-captioning-large", "BLIP, writes captions", 1.9),
+    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds things", 0.9),
+    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines them", 2.6),
 )
 # What measures pictures as the field does.
 JUDGES = (
-    HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", "about 610 MB"),
-    HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", "about 90 MB"),
+    HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", 0.61),
+    HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", 0.09),
 )
 BINARY = (CLIP_JUDGE, DINO_JUDGE)  # their makers offer pytorch_model.bin alone
 SINGLE = (CLIP, *(model.name for model in (*ANNOTATORS, *JUDGES)))  # models of one part, by transformers
@@ -130,7 +141,7 @@ def download(name: str) -> Path:
         if name in SINGLE:
             weights = "pytorch_model.bin" if name in BINARY else "model.safetensors"  # what their makers offer
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
-        return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
+        return _download_pipeline(name)
     except httpx2.TimeoutException as error:
         raise ModelError(
             f'"{name}" is not downloaded, because the hub does not answer: try again later. What has come already is '
@@ -141,6 +152,16 @@ def download(name: str) -> Path:
             f'"{name}" cannot be downloaded: check the name and the network, and run "hf auth login" if the model asks '
             f"for an account. ({first_line(error)})"
         ) from error
+
+
+def _download_pipeline(name: str) -> Path:
+    """In half precision, or as it is where its maker offers no other."""
+    try:
+        return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
+    except ValueError as error:
+        if "variant" not in str(error):
+            raise
+        return Path(DiffusionPipeline.download(name, safety_checker=None))
 
 
 def greet(name: str) -> None:

@@ -44,6 +44,7 @@ from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.types import Size
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
+USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of a picture
 # The shape of SDXL base 1.0, which the official checkpoint was made for.
 SDXL_UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -242,7 +243,7 @@ def load_matching_adapter(
         return None
     if is_official(source):
         layers = cross_attention_layers(pipe.unet), self_attention_layers(pipe.unet)
-        checkpoint = convert_official(read_official(source), *layers)
+        checkpoint = convert_official(read_official(source), *layers, source=f'the official checkpoint "{source}"')
     else:
         checkpoint = load_checkpoint(Path(source))
     if text_encoder_2_lora:
@@ -333,9 +334,10 @@ def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.d
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
-    """Squares of the size that the UNet was trained on, and from half to twice that; small ones are good for trials."""
+    """Squares of the size that the UNet was trained on, and from half to twice that; more where it is tiny."""
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
     trained = pipe.unet.config.sample_size or (128 if hasattr(pipe, "text_encoder_2") else 64)
     side = (trained if isinstance(trained, int) else max(trained)) * scale
     smallest = min(side // 2, SMALLEST_LATENT * scale)
-    return Size(default=(side, side), smallest=smallest, largest=2 * side, multiple=scale)
+    largest = max(2 * side, USUAL_LATENT * scale)
+    return Size(default=(side, side), smallest=smallest, largest=largest, multiple=scale)

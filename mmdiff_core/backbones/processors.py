@@ -140,6 +140,11 @@ def install(unet: UNet2DConditionModel) -> None:
     unet.set_attn_processor(processors)
 
 
+def is_installed(unet: UNet2DConditionModel) -> bool:
+    """Whether :func:`install` was called since the last :func:`uninstall`."""
+    return all(isinstance(processor, ConditionedAttention) for processor in unet.attn_processors.values())
+
+
 def uninstall(unet: UNet2DConditionModel) -> None:
     """Put back the processors that :func:`install` found."""
     unet.set_attn_processor(

@@ -12,7 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.face_models import FACES, FACES_SIZE, face_folder
+from mmdiff_core.backbones.face_models import FACES, FACES_GIGABYTES, face_folder
 from mmdiff_core.backbones.hub import (
     CLIP,
     HUB_MODELS,
@@ -53,6 +53,7 @@ class AvailableModel:
     missing: str = ""  # what is wrong with it, if it is not present
     how_to_get: str = ""  # what to type for it, if it is not present
     helper: bool = False  # no model of its own, but what adapters see photos with
+    download: float | None = None  # gigabytes to fetch, if nothing is there
 
 
 def load_backbone(
@@ -107,7 +108,7 @@ def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[Avail
     cached = tuple(_cached())
     names = {model.key for model in cached}
     absent = (
-        AvailableModel(m.name, f"{m.title}, {m.size}", "hub", False, False, None, "", download_command(m.name))
+        AvailableModel(m.name, m.title, "hub", False, False, how_to_get=download_command(m.name), download=m.gigabytes)
         for m in HUB_MODELS
         if m.name not in names and m.name != CLIP
     )
@@ -116,23 +117,27 @@ def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[Avail
 
 def image_encoder_state() -> AvailableModel:
     """Whether the CLIP image encoder that Stable Diffusion's adapters look for is in the hub's cache."""
-    title = next(f"{model.title}, {model.size}" for model in HUB_MODELS if model.name == CLIP)
+    clip = next(model for model in HUB_MODELS if model.name == CLIP)
     try:
         folder = find_folder(CLIP, "config.json")
     except ModelError:
-        return AvailableModel(CLIP, title, "hub", False, False, None, "", download_command(CLIP), helper=True)
+        get = download_command(CLIP)
+        return AvailableModel(
+            CLIP, clip.title, "hub", False, False, how_to_get=get, helper=True, download=clip.gigabytes
+        )
     problem = next(problems_of_weights(folder), "")
     return AvailableModel(
-        CLIP, title, "hub cache", not problem, False, size_on_disk(folder), problem,
+        CLIP, clip.title, "hub cache", not problem, False, size_on_disk(folder), problem,
         download_command(CLIP) if problem else "", helper=True,
     )  # fmt: skip
 
 
 def face_state() -> AvailableModel:
     """Whether what finds faces is here, for adapters that read them."""
-    title, folder, get = f"Faces for portrait adapters, {FACES_SIZE}", face_folder(), download_command(FACES)
+    title = "Faces for portrait adapters, for non-commercial research"
+    folder, get = face_folder(), download_command(FACES)
     if not any(folder.glob("*.onnx")):
-        return AvailableModel(FACES, title, "hub", False, False, None, "", get, helper=True)
+        return AvailableModel(FACES, title, "hub", False, False, how_to_get=get, helper=True, download=FACES_GIGABYTES)
     return AvailableModel(FACES, title, "folder", True, False, size_on_disk(folder), helper=True)
 
 

@@ -25,7 +25,7 @@ from mmdiff_core.backbones.loading import (
 )
 from mmdiff_core.backbones.memory import Memory, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
-from mmdiff_core.backbones.processors import Call, attention_paths, install, layer_sizes
+from mmdiff_core.backbones.processors import Call, ConditionedAttention, attention_paths, install, layer_sizes
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
@@ -99,6 +99,8 @@ class StableDiffusion(Backbone):
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
         height, width = latents.shape[-2:]
+        if not self._is_ready():
+            install(self.unet)
         call = Call(condition, layer_sizes(self.unet, height, width, self._attention_paths), recorder)
         with self.placement.using(self.unet):
             return self.unet(
@@ -108,6 +110,10 @@ class StableDiffusion(Backbone):
                 added_cond_kwargs=dict(condition.added),
                 cross_attention_kwargs={"mmdiff": call},
             ).sample
+
+    def _is_ready(self) -> bool:
+        """Whether the UNet has our processors, which somebody who shares it may have taken out."""
+        return isinstance(self.unet.get_submodule(self._attention_paths[0]).processor, ConditionedAttention)
 
     @cached_property
     def _attention_paths(self) -> tuple[str, ...]:
@@ -177,7 +183,6 @@ def wrap_stock(
     device, dtype = pipe._execution_device, pipe.unet.dtype
     loaded = load_matching_adapter(adapter, pipe, device, dtype, text_encoder_2_lora)
     assert loaded is not None  # a file was given
-    install(pipe.unet)
     encoder = find_image_encoder(image_encoder, pipe, loaded, dtype)
     placement = Placement(device)
     if encoder is not None:

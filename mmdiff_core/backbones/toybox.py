@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mmdiff_core.toybox.vocabulary import Vocabulary, load_vocabulary
 
 FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
 DEFAULTS = Defaults(steps=20, guidance=3.0)
-FAST = Defaults(steps=12, guidance=3.0)  # to be chosen by "python -m mmdiff_core presets"
+FAST = Defaults(steps=8, guidance=3.0)  # by "python -m mmdiff_core presets": no less like the photos than twenty
 NEEDED = ("model_index.json", "adapter.safetensors", "preview.json")
 
 
@@ -66,4 +66,6 @@ def load_toybox(
     backbone, loaded = load_stable_diffusion(folder, weights, device=device, preview=preview)
     assert loaded is not None  # a file was given
     parts = {field.name: getattr(backbone, field.name) for field in fields(backbone)}
-    return Toybox(**{**parts, "name": "toybox", "defaults": DEFAULTS, "vocabulary": vocabulary}), loaded
+    sizes = replace(backbone.sizes, largest=2 * backbone.sizes.default[0])  # toys fall apart in larger ones
+    own = {"name": "toybox", "defaults": DEFAULTS, "sizes": sizes, "vocabulary": vocabulary}
+    return Toybox(**{**parts, **own}), loaded

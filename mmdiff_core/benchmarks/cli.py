@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,13 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError("--clock cpu counts what the CPU does: leave it out on a GPU.")
     args.out.mkdir(parents=True, exist_ok=True)
     figures = {} if args.only_steps else _around(args, device)
-    steps, titles = _steps(args, device)
+    steps: dict[str, Any] = {}
+    titles: dict[str, str] = {}
     about = {"machine": machine(device, args.clock), "models": titles, "figures": figures}
     files = write(args.out, steps, titles, about)
+    for name, found, what in _steps(args, device):
+        steps[name], titles[name] = found, what
+        files = write(args.out, steps, titles, about)  # the next one may take an hour, or be stopped
     sys.stdout.write(to_markdown(steps, titles, about))
     sys.stdout.write("".join(f"{file}\n" for file in files))
     return 0
@@ -129,22 +134,19 @@ def _rounds(args: argparse.Namespace, usual: int) -> int:
     return args.rounds or (QUICK_ROUNDS if args.quick else usual)
 
 
-def _steps(args: argparse.Namespace, device: torch.device) -> tuple[dict[str, Any], dict[str, str]]:
-    """A summary and a description per model; one model is in memory at a time."""
+def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Name, summary and description of each model; one model is in memory at a time."""
     from mmdiff_core.backbones.memory import choose_dtype
     from mmdiff_core.benchmarks.bench_models import bench_model
     from mmdiff_core.benchmarks.contestants import contestants
     from mmdiff_core.benchmarks.report import summary
     from mmdiff_core.benchmarks.timing import alternate
 
-    steps, titles = {}, {}
     for name in args.models:
         rounds = _rounds(args, ROUNDS[name])
         logger.info("%s: steps of a guided pair, %d rounds ...", name, rounds)
         model = bench_model(name, device, choose_dtype("auto", device))
-        steps[name] = summary(alternate(contestants(model), rounds, device, args.clock))
-        titles[name] = model.what
-    return steps, titles
+        yield name, summary(alternate(contestants(model), rounds, device, args.clock)), model.what
 
 
 def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:

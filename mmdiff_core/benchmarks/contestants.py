@@ -3,6 +3,7 @@
 stock             the base model
 ours              two subjects
 ours_recorded     the same, all maps recorded and brought to the host
+  _apart          the same with heads apart and eight other words' maps, as the page asks of small models
 ours_unmerged     the same as ours, with the LoRAs of queries and outputs as layers of their own
 ours_uncached     the same as ours, with keys and values made anew in every step
 ours_one, _four   one and four subjects
@@ -28,9 +29,11 @@ from mmdiff_core.benchmarks.timing import Contestant
 from mmdiff_core.nn.attention import merge_heads, split_heads
 from mmdiff_core.nn.layer import LayerLoras
 from mmdiff_core.nn.lora import Lora
-from mmdiff_core.types import Condition
+from mmdiff_core.types import Condition, Recording
 
 TIMESTEP = 500
+USUAL = Recording()
+APART = Recording(per_head=True, words=True, tokens=tuple(range(1, 9)))
 
 
 def contestants(model: BenchModel) -> dict[str, Contestant]:
@@ -50,6 +53,7 @@ def contestants(model: BenchModel) -> dict[str, Contestant]:
         "ours_uncached": Contestant(_place(model, merged), lambda: _ours(model, model.condition())),
         "ours_one": Contestant(_place(model, merged), lambda: _ours(model, one)),
         "ours_four": Contestant(_place(model, merged), lambda: _ours(model, four)),
+        "ours_recorded_apart": Contestant(_place(model, merged), lambda: record(model, recorded, APART)),
         "ip_adapter_plus": _ip_adapter(model),
         "daam_style": _daam(model),
     }
@@ -58,9 +62,9 @@ def contestants(model: BenchModel) -> dict[str, Contestant]:
 # ---------------------------------------------------------------- ours
 
 
-def record(model: BenchModel, condition: Condition) -> AttentionMaps:
+def record(model: BenchModel, condition: Condition, recording: Recording = USUAL) -> AttentionMaps:
     """A recorded step; its maps on the host."""
-    recorder = Recorder()
+    recorder = Recorder(recording)
     recorder.begin_step()
     _ours(model, condition, recorder)
     return AttentionMaps(tuple(map(str, range(SUBJECTS)))).with_step(0, recorder.seal(), condition)

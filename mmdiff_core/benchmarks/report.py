@@ -15,11 +15,12 @@ import torch
 from mmdiff_core.benchmarks.timing import Clock, ratio
 
 SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # what speed.json promises
-ALSO = ("ours_uncached", "ours_one", "ours_four")
+ALSO = ("ours_recorded_apart", "ours_uncached", "ours_one", "ours_four")
 TITLES = {
     "stock": "stock pipeline",
     "ours": "ours, two subjects",
     "ours_recorded": "ours, recorded",
+    "ours_recorded_apart": "ours, recorded, heads apart",
     "ours_unmerged": "ours, LoRA unmerged",
     "ours_uncached": "ours, K and V every step",
     "ours_one": "ours, one subject",

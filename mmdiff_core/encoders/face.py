@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mmdiff_core.backbones.face_models import FACES, FACES_SIZE, INSTALL, face_folder
 from mmdiff_core.backbones.hub import download_command
+from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.types import Box, Face, FaceChoice, Subject
 
@@ -174,7 +175,7 @@ def fitting_choices(subject: Subject) -> tuple[FaceChoice, ...]:
 
 def _take(subject: Subject, choices: Sequence[FaceChoice], analyser: FaceAnalyser) -> Iterator[tuple[FaceChoice, Face]]:
     for number, (photo, choice) in enumerate(zip(subject.photos, choices, strict=True), 1):
-        found = analyser.find(photo)
+        found = analyser.find(as_picture(photo))
         index = choose(found, choice.face, f'Photo {number} of "{subject.name}"')
         yield replace(choice, face=index + 1), found[index].face
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
+
+from mmdiff_core.encoders.photo import resize
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -74,7 +75,5 @@ class ImageEncoder(nn.Module):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """[0, 1] pixels (n, 3, h, w) -> what the model was trained on (n, 3, size, size)."""
-        pixels = pixels.to(self.mean)
-        if pixels.shape[-2:] != (self.size, self.size):
-            pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
+        pixels = resize(pixels.to(self.mean), self.size)
         return ((pixels - self.mean) / self.std).to(self.model.dtype)

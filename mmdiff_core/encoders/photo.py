@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import zlib
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from mmdiff_core.errors import PhotoError
+from mmdiff_core.types import Photo
 
 logger = logging.getLogger(__name__)
 
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 MOST_PIXELS = 64_000_000
 SMALLEST_SIDE = 8
 KEPT_SIDE = 1024  # the image encoder reads a fraction of this; more would only fill memory
@@ -37,14 +43,15 @@ BROKEN = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError, AttributeError),
     *(MemoryError, NotImplementedError, struct.error, zlib.error),
 )
+STRIP_PIXELS = 2**18  # that are floats at a time
 NEUTRAL = (127, 127, 127)  # ground under transparent parts
 
 
 def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = None) -> Image.Image:
     """An upright RGB photo with sides of at most 1024 pixels.
 
-    Turned as its EXIF says, transparency over a neutral grey, 16-bit and CMYK brought to 8-bit RGB, the first frame
-    of an animation.
+    Turned as its EXIF says, transparency over a neutral grey, 16-bit and CMYK brought to 8-bit RGB, colours of another
+    profile (Display P3, Adobe RGB) to sRGB, the first frame of an animation.
 
     Args:
         source: a file or an image that is open already.
@@ -68,9 +75,49 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
     except PhotoError:
         raise
     except BROKEN as error:  # before there is an image at all
+        if _is_heic(path):
+            raise PhotoError(
+                f'"{name}" is an HEIC photo, as phones take them, which cannot be read here: export it as JPEG.'
+            ) from error
         raise PhotoError(f'"{name}" is not a picture that can be read (use JPEG, PNG, WebP, GIF or TIFF).') from error
     except Image.DecompressionBombError as error:
         raise PhotoError(_too_large(name)) from error
+
+
+def _is_heic(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in HEIC_BRANDS
+
+
+def read_photo(photo: Photo, name: str) -> Photo:
+    """A picture as :func:`load_photo` makes it, or pixels as they are.
+
+    Args:
+        photo: a picture, or (3, h, w) floating point.
+        name: what messages call it.
+
+    Raises:
+        PhotoError: as ``load_photo``, or the pixels have another shape or type, or are not finite.
+    """
+    if not isinstance(photo, Tensor):
+        return load_photo(photo, name)
+    if photo.ndim != 3 or len(photo) != 3 or not photo.is_floating_point() or photo.numel() == 0:
+        shape = " x ".join(map(str, photo.shape))
+        raise PhotoError(
+            f'The photo "{name}" must be floats of shape 3 x height x width, but is {shape} {photo.dtype}.'
+        )
+    if not photo.isfinite().all():
+        raise PhotoError(f'The photo "{name}" holds values that are no finite numbers: use another.')
+    return photo
+
+
+def as_picture(photo: Photo) -> Image.Image:
+    """The photo for eyes and files; pixels are clamped and rounded to 8 bits."""
+    if not isinstance(photo, Tensor):
+        return photo
+    values = (photo.detach().cpu().float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(values.permute(1, 2, 0).numpy())
 
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -80,40 +127,76 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         raise PhotoError(_too_large(name))
     if min(width, height) < SMALLEST_SIDE:
         raise PhotoError(f'The photo "{name}" is only {width} x {height} pixels: use a larger one.')
+    if min(width, height) * KEPT_SIDE < SMALLEST_SIDE * max(width, height):  # nothing would be left of it
+        raise PhotoError(f'The photo "{name}" is a strip of {width} x {height} pixels: cut its subject out.')
     try:
         image.seek(0)
         image.load()
-        image = ImageOps.exif_transpose(image)
-        image = _to_rgb(image)
+        profile = image.info.get("icc_profile")
+        image = _eight_bit(ImageOps.exif_transpose(image))
+        image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)  # first: what follows needs several copies
+        return _flat(_in_srgb(image, profile))
     except BROKEN as error:
         raise PhotoError(f'The photo "{name}" is damaged and cannot be read: save it anew or use another.') from error
-    image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-    return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """A new 8-bit RGB image from any mode."""
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Any mode brought to L, RGB, RGBA or CMYK of 8 bits, which can be shrunk."""
     if image.mode.startswith(("I", "F")):
-        return _eight_bit(image).convert("RGB")
+        return _gray(image)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, (*NEUTRAL, 255))
-        return Image.alpha_composite(ground, rgba).convert("RGB")
-    return image.convert("RGB")
+        return image.convert("RGBA")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Gray pictures with more than 8 bits a pixel: scaled, where Pillow's own conversion would clip them to white."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    most = 65535 if image.mode.startswith("I") else 1
-    if values.max() > most or values.min() < 0:  # a range of its own, as scientific files have
-        values = values - values.min()
-        most = max(values.max(), 1e-12)
-    return Image.fromarray((values * (255 / most)).round().astype(np.uint8))
+def _gray(image: Image.Image) -> Image.Image:
+    """Gray pictures with more than 8 bits a pixel: scaled, where Pillow's own conversion would clip them to white.
+
+    By strips: a whole picture in floats takes many times the memory of the picture.
+    """
+    low, high = 0.0, 65535.0 if image.mode.startswith("I") else 1.0
+    ranges = [(values.min(), values.max()) for _, values in _strips(image)]
+    darkest, lightest = min(least for least, _ in ranges), max(most for _, most in ranges)
+    if darkest < low or lightest > high:  # a range of its own, as scientific files have
+        low, high = darkest, max(lightest, darkest + 1e-12)
+    gray = Image.new("L", image.size)
+    for top, values in _strips(image):
+        gray.paste(Image.fromarray(((values - low) * (255 / (high - low))).round().astype(np.uint8)), (0, top))
+    return gray
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The upper edge and the finite values (rows, w) of each strip of a picture of one band."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield top, np.nan_to_num(np.asarray(strip, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The same colours in sRGB, of a photo of L, RGB, RGBA or CMYK; a profile that is broken or of other bands says
+    nothing."""
+    if not profile:
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, own, srgb, outputMode=mode) or image
+    except (ImageCms.PyCMSError, *BROKEN):
+        return image
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """RGB; what is transparent over a neutral grey."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = Image.new("RGBA", image.size, (*NEUTRAL, 255))
+    return Image.alpha_composite(ground, image).convert("RGB")
 
 
 def _too_large(name: str) -> str:
@@ -128,7 +211,19 @@ def square(photo: Image.Image, size: int) -> Image.Image:
     return ground.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def prepare(photo: Image.Image, size: int) -> Tensor:
-    """A photo as the image encoder takes it: (3, size, size) float32 in [0, 1], padded to a square."""
+def prepare(photo: Photo, size: int) -> Tensor:
+    """A photo as the image encoder takes it: (3, size, size) float32 in [0, 1].
+
+    A picture is padded to a square; pixels are resized as they are, as the official code does.
+    """
+    if isinstance(photo, Tensor):
+        return resize(photo.detach().cpu().float()[None], size)[0]
     pixels = np.asarray(square(photo, size), dtype=np.float32) / 255  # (size, size, 3)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """(n, 3, h, w) -> (n, 3, size, size), antialiased; the same tensor where it has that size."""
+    if pixels.shape[-2:] == (size, size):
+        return pixels
+    return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)

@@ -8,13 +8,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from torch import Tensor
 
 from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.types import Photo
 
 if TYPE_CHECKING:  # a page has a memory before any model is loaded
-    from torch import Tensor
-
     from mmdiff_core.encoders.image import ImageEncoder
 
 MOST_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
@@ -43,8 +42,8 @@ class PhotoMemory:
         self._seen: OrderedDict[bytes, Seen] = OrderedDict()
         self._encoder: weakref.ref[ImageEncoder] | None = None
 
-    def see(self, encoder: ImageEncoder, photo: Image.Image) -> Seen:
-        """What ``encoder`` sees in an upright RGB photo, from memory if it can be."""
+    def see(self, encoder: ImageEncoder, photo: Photo) -> Seen:
+        """What ``encoder`` sees in a photo that was found good, from memory if it can be."""
         if self._encoder is None or self._encoder() is not encoder:
             self._seen.clear()
             self._encoder = weakref.ref(encoder)
@@ -59,14 +58,18 @@ class PhotoMemory:
         return len(self._seen)
 
 
-def see_photo(encoder: ImageEncoder, photo: Image.Image) -> Seen:
+def see_photo(encoder: ImageEncoder, photo: Photo) -> Seen:
     """One forward of the image encoder."""
     cls, patches = encoder.encode(prepare(photo, encoder.size)[None])
     return Seen(cls[0], patches[0])
 
 
-def content_key(photo: Image.Image) -> bytes:
+def content_key(photo: Photo) -> bytes:
     """The same for the same pixels, whatever the file."""
-    digest = hashlib.blake2b(repr((photo.mode, photo.size)).encode(), digest_size=32)
-    digest.update(photo.tobytes())
+    if isinstance(photo, Tensor):
+        kind, data = repr(tuple(photo.shape)), photo.detach().cpu().float().numpy().tobytes()
+    else:
+        kind, data = repr((photo.mode, photo.size)), photo.tobytes()
+    digest = hashlib.blake2b(kind.encode(), digest_size=32)
+    digest.update(data)
     return digest.digest()

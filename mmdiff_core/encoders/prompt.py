@@ -24,6 +24,11 @@ TRIGGER = "<|subj|>"
 # The look behind keeps a long run of blanks from being tried at each of its blanks.
 _TRIGGER_WITH_SPACE = re.compile(r"(?:(?<![ \t])[ \t]+)?" + re.escape(TRIGGER))
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_NO_WORD_BEFORE, _NO_WORD_AFTER = r"(?<![\w-])", r"(?![\w-])"
+# Chinese characters, kana, Thai, Lao, Khmer and Burmese, which are written without spaces.
+_SPACELESS = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 _SHOWN = 200  # characters of a prompt in a message
 
@@ -63,7 +68,7 @@ def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> di
     """The words of every subject whose name stands in the text; no two subjects share any."""
     claimed: dict[int, Span] = {}
     for subject in sorted(range(len(names)), key=lambda subject: -len(names[subject].strip())):
-        free = [span for span in _occurrences(text, names[subject]) if not _overlaps(span, claimed.values())]
+        free = [span for span in occurrences(text, names[subject]) if not _overlaps(span, claimed.values())]
         marked = [span for span in free if _overlaps(span, marks)]
         if free:
             claimed[subject] = (marked or free)[0]
@@ -88,12 +93,17 @@ def _take_triggers_out(prompt: str) -> tuple[str, list[Span]]:
     return clean, marks
 
 
-def _occurrences(text: str, name: str) -> list[Span]:
-    """Where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between them."""
+def occurrences(text: str, name: str) -> list[Span]:
+    """Where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between them.
+
+    An end of the name in a script without spaces may touch other letters: "猫" stands in "一只猫在海滩上".
+    """
     words = name.split()
     if not words:
         return []
-    pattern = r"(?<![\w-])" + r"\s+".join(map(re.escape, words)) + r"(?![\w-])"
+    before = "" if _SPACELESS.match(words[0][0]) else _NO_WORD_BEFORE
+    after = "" if _SPACELESS.match(words[-1][-1]) else _NO_WORD_AFTER
+    pattern = before + r"\s+".join(map(re.escape, words)) + after
     return [match.span() for match in re.finditer(pattern, text, re.IGNORECASE)]
 
 

@@ -51,6 +51,7 @@ class BindingOptions:
     seed: int = FIRST_SEED
     bindings: tuple[float, ...] = BINDINGS
     device: str = "cpu"
+    adapter: Path | None = None  # instead of the model's own
 
 
 class BoundPersonalizer(Personalizer):
@@ -73,7 +74,7 @@ def compare_bindings(options: BindingOptions) -> dict[str, Any]:
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
     _check(options)
-    backbone, adapter = load_toybox(options.model, options.device)
+    backbone, adapter = load_toybox(options.model, options.device, options.adapter)
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(backbone.vocabulary)
     about = _begin(options)
@@ -137,6 +138,7 @@ def _begin(options: BindingOptions) -> dict[str, object]:
         "referee": fingerprint(options.referee),
         "first identity": options.seed,
         "seeds": list(options.seeds),
+        **({} if options.adapter is None else {"adapter": fingerprint(options.adapter)}),
     }
     kept, settings = options.folder / "settings.json", json.dumps(about, indent=2)
     if kept.exists() and kept.read_text() != settings:

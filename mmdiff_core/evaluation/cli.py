@@ -103,7 +103,8 @@ def _toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.run import SuiteOptions, evaluate
     from mmdiff_core.evaluation.suite import PROMPTS, QUICK_PROMPTS, SEEDS
 
-    _needs_complete_model(args)
+    if args.base is not None or args.adapter is not None:
+        raise SettingsError("The toybox suite measures complete models: leave --base and --adapter out.")
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
@@ -128,10 +129,12 @@ def _binding(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.referee import FILE
     from mmdiff_core.evaluation.suite import QUICK_PROMPTS, SEEDS
 
-    _needs_complete_model(args)
+    if args.base is not None:
+        raise SettingsError("The binding suite measures Toybox weights: leave --base out.")
     options = BindingOptions(
         folder=args.out,
         model=FOLDER if args.model == BUILT_IN else Path(args.model),
+        adapter=args.adapter,
         referee=args.referee or FILE,
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
@@ -141,11 +144,6 @@ def _binding(args: argparse.Namespace) -> int:
     )
     sys.stdout.write(to_markdown(compare_bindings(options)))
     return 0
-
-
-def _needs_complete_model(args: argparse.Namespace) -> None:
-    if args.base is not None or args.adapter is not None:
-        raise SettingsError(f"The {args.suite} suite measures complete models: leave --base and --adapter out.")
 
 
 def _dreambench(args: argparse.Namespace) -> int:
@@ -158,6 +156,7 @@ def _dreambench(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.dreambench import BenchOptions, read_subjects
     from mmdiff_core.evaluation.dreambench_run import evaluate, to_markdown
     from mmdiff_core.evaluation.likeness import Judges
+    from mmdiff_core.evaluation.run import fingerprint
 
     options = _bench_options(args, BenchOptions)
     read_subjects(options.dataset)  # before any model is loaded
@@ -167,7 +166,10 @@ def _dreambench(args: argparse.Namespace) -> int:
     personalizer = load_from_flags(argparse.Namespace(**{**vars(args), "device": device}))
     about = {
         "model": args.base or args.model,
-        "adapter": args.adapter and args.adapter.name,
+        "adapter": args.adapter and f"{args.adapter.name} {fingerprint(args.adapter)}",
+        "text encoder 2 LoRA": args.text_encoder_2_lora,
+        "image encoder": args.image_encoder or "the usual one",
+        "dtype": str(personalizer.backbone.unet.dtype).removeprefix("torch."),
         "clip": args.clip or CLIP_JUDGE,
         "dino": args.dino or DINO_JUDGE,
         "device": device.split(":")[0],

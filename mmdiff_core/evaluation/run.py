@@ -32,6 +32,7 @@ from mmdiff_core.toybox.vocabulary import Vocabulary
 from mmdiff_core.types import Stream
 from mmdiff_core.writing import named_disk_faults, write_text, written_aside
 
+WEIGHTS = (".safetensors", ".bin")  # the official checkpoint has the latter
 SHOWN = 8  # prompts on a contact sheet
 
 
@@ -153,6 +154,9 @@ def _about(options: SuiteOptions) -> dict[str, object]:
 def fingerprint(path: Path) -> str:
     """The first twelve digits of a hash over all weights in a folder, or over one file."""
     digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(path.rglob("*.safetensors")):
-        digest.update(file.read_bytes())
+    inside = (file for file in path.rglob("*") if file.suffix in WEIGHTS)
+    for file in [path] if path.is_file() else sorted(inside):
+        with file.open("rb") as opened:
+            while part := opened.read(2**24):
+                digest.update(part)
     return digest.hexdigest()[:12]

@@ -42,7 +42,7 @@ class Phase:
 
 
 # Nouns are learned from their outlines, which small pictures show as well, at a quarter of the time.
-PHASES = (Phase("coarse", 0.5, 4000, 48, 2e-3, (24,)), Phase("fine", 1.0, 2500, 24, 1e-3, (4, 12, 12)))
+PHASES = (Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)), Phase("fine", 1.0, 4000, 64, 1e-3, (4, 12, 24)))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Weights:
 
     segments: float = 1.0
     nouns: float = 4.0
-    kinds: float = 0.5
+    kinds: float = 1.0
     places: float = 0.3
     styles: float = 0.3
     identity: float = 0.5
@@ -162,12 +162,16 @@ class RefereeStage:
         self.referee, self.pool, self.held_out, self.folder = referee, pool, held_out, folder
         self.settings, self.shards, self.grow_every = settings, shards, grow_every
         self.scale, self.nouns, self.device = scale, nouns, device
-        self.rng = random.Random(f"lessons:{seed}")
+        self.seed, self.rng = seed, random.Random(f"lessons:{seed}")
         self.network = Lessons(referee.train().requires_grad_(True), Weights())
         self.batches = 0
 
     def trained(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
+
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step."""
+        self.rng.seed(f"lessons:{self.seed}:{step}")
 
     def batch(self) -> Lesson:
         due = self.batches % self.grow_every == 0

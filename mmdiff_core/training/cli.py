@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.training.sd_cli import NAMES, add_pack_parser, add_sd_flags, run_sd
+from mmdiff_core.training.sd_cli import NAMES, SD_FLAGS, add_pack_parser, add_sd_flags, run_sd
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,10 +22,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--recipe", required=True, help=f"rehearsal, cpu, gpu, {', '.join(NAMES)}")
     parser.add_argument("--out", type=Path, required=True, help="the run folder")
     parser.add_argument(
-        "--stages", nargs="*", default=[], help="of: pool autoencoder encoders base adapter joint (default: all)"
+        "--stages",
+        nargs="*",
+        default=[],
+        help="of: pool autoencoder encoders base adapter joint decoder (default: all)",
     )
     parser.add_argument("--start", type=Path, help="a model folder to go on from, such as assets/toybox")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--device", help="cpu, cuda or auto; cpu by default, auto on Stable Diffusion")
     parser.add_argument("--minutes", type=float, help="stop each stage, saved, after that much time")
     parser.add_argument(
         "--within", type=float, help="finish each stage in so many minutes, its rate run down by then; 0: all its steps"
@@ -63,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe not in RECIPES:
         known = (*RECIPES, *NAMES)
         raise SettingsError(f'There is no recipe "{args.recipe}". Choose among {", ".join(known)}.')
-    if args.base or args.data:
-        raise SettingsError(f"The recipe {args.recipe} renders its own pictures: --base and --data are not for it.")
+    _check(args)
+    from mmdiff_core.backbones.memory import choose_device
+
     recipe = RECIPES[args.recipe]
     changes = {name: value for name in ("steps", "batch", "within") if (value := getattr(args, name)) is not None}
     for stage in recipe.stages:
@@ -74,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     options = RunOptions(
         folder=args.out,
         stages=tuple(args.stages) or all_stages(recipe),
-        device=args.device,
+        device=str(choose_device(args.device or "cpu")),
         start=args.start,
         minutes=args.minutes,
         seed=args.seed,
@@ -82,6 +86,21 @@ def run(args: argparse.Namespace) -> int:
     )
     train(recipe, options)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Whether the flags suit a recipe for the built-in model; raises SettingsError."""
+    if strange := [name for name in SD_FLAGS if getattr(args, name) is not None]:
+        flag = f"--{strange[0].replace('_', '-')}"
+        raise SettingsError(
+            f"The recipe {args.recipe} renders its own pictures and trains them its own way: {flag} is not for it."
+        )
+    least = {"steps": 1, "batch": 1, "workers": 1, "pool": 0, "within": 0}
+    for name, number in least.items():
+        if (value := getattr(args, name)) is not None and value < number:
+            raise SettingsError(f"--{name} must be at least {number}, but is {value}.")
+    if args.out.exists() and not args.out.is_dir():
+        raise SettingsError(f'--out must be a folder, but "{args.out}" is a file: choose another name.')
 
 
 def run_export(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from mmdiff_core.errors import TrainingError
 from mmdiff_core.toybox.dataset import Caption, Scene, random_scene, reference_scene, render, to_bytes
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import Recipe
@@ -77,6 +78,10 @@ class Pictures(NamedTuple):
 class Source(Protocol):
     """Where a stage gets its data."""
 
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step of a training."""
+        ...
+
     def samples(self, count: int) -> Samples: ...
     def pictures(self, count: int) -> Pictures: ...
     def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]: ...
@@ -93,7 +98,12 @@ class Stream:
 
     def __init__(self, recipe: Recipe, seed: int, identities: Identities = "train", device: str = "cpu") -> None:
         self.recipe, self.identities, self.device = recipe, identities, device
-        self.rng = random.Random(f"stream:{seed}:{identities}")
+        self.name = f"stream:{seed}:{identities}"
+        self.rng = random.Random(self.name)
+
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step of a training."""
+        self.rng.seed(f"{self.name}:{step}")
 
     def samples(self, count: int) -> Samples:
         """Pictures of one to three subjects with reference photos of each."""
@@ -147,12 +157,16 @@ class Pool:
     """
 
     def __init__(self, folder: Path, recipe: Recipe, seed: int = 0) -> None:
-        self.folder, self.recipe = folder, recipe
+        self.folder, self.recipe, self.seed = folder, recipe, seed
         self.rng = random.Random(seed)
         self.shards: dict[Path, Samples] = {}
         self.encoder: AutoencoderKL | None = None
         self.draws = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step of a training."""
+        self.rng.seed(f"pool:{self.seed}:{step}")
 
     def fill(self, workers: int = 1) -> None:
         """Render the shards that are missing, in an order of one's own, on so many processes."""
@@ -175,7 +189,9 @@ class Pool:
         found = [path for path in sorted(self.folder.glob("*.safetensors")) if path not in self.shards]
         self.shards.update((path, _read_shard(path)) for path in found)
         if not self.shards:
-            raise FileNotFoundError(f"the pool {self.folder} is empty: render it with --stages pool")
+            raise TrainingError(
+                f'The pool "{self.folder}" is empty: name "pool" among the --stages, too, to render it.'
+            )
         if self.encoder is not None:
             self._add_latents(self.encoder)
 

@@ -30,7 +30,7 @@ from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.board import Board
 from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.precision import mixed_precision
-from mmdiff_core.training.stage import Exact, LoopOptions, Stage
+from mmdiff_core.training.stage import Exact, LoopOptions, Seekable, Stage
 from mmdiff_core.writing import named_disk_faults, remove_leftovers, written_aside
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Trainer:
     def run(self) -> bool:
         """Train to the stage's last step; True when it was reached, False when interrupted (and saved)."""
         set_seed(self.step, device_specific=True)
-        if isinstance(self.stage, Exact):
+        if isinstance(self.stage, Seekable):
             self.stage.seek(self.step)
         bar = tqdm(
             total=self.stage.settings.steps,
@@ -122,6 +122,8 @@ class Trainer:
         if self.board is not None:
             self.board.close()
         done = self._any(self._share(self.step) >= 1)
+        if done and self.step % self.sheet_every:
+            self._sheet()
         logger.info("%s %s at step %d", self.stage.name, "finished" if done else "interrupted, saved", self.step)
         self._tell_speed(self.step - first, time.monotonic() - began, waited_s)
         return done

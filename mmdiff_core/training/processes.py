@@ -32,9 +32,16 @@ def start_all_processes() -> None:
             'Several processes were asked for on the CPU, but one was started. Say "torchrun --nproc_per_node N -m '
             'mmdiff_core ..." in the place of "accelerate launch".'
         )
-    address = ("--master_addr", os.environ["MASTER_ADDR"], "--master_port", os.environ["MASTER_PORT"])
-    module = ("--nproc_per_node", str(count), *address, "-m", "mmdiff_core", *sys.argv[1:])
-    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *module])
+    meeting = ("--master_addr", os.environ["MASTER_ADDR"], "--master_port", os.environ["MASTER_PORT"])
+    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *meeting, *started(count, sys.argv[1:])])
+
+
+def started(count: int, arguments: Sequence[str]) -> list[str]:
+    """What to tell torchrun, so that it starts us ``count`` times with our arguments.
+
+    After "--" it takes none of them for an abbreviation of its own, as --start of --start-method.
+    """
+    return ["--nproc_per_node", str(count), "-m", "--", "mmdiff_core", *arguments]
 
 
 def only_one_started(environment: Mapping[str, str]) -> bool:
@@ -42,8 +49,12 @@ def only_one_started(environment: Mapping[str, str]) -> bool:
 
     It sets an address to meet at if there are several, and whoever starts them their number.
     """
-    on_cpu = environment.get("ACCELERATE_USE_CPU", "").lower() == "true"
-    return on_cpu and "MASTER_PORT" in environment and not any(name in environment for name in STARTED)
+    return on_cpu(environment) and "MASTER_PORT" in environment and not any(name in environment for name in STARTED)
+
+
+def on_cpu(environment: Mapping[str, str]) -> bool:
+    """Whether accelerate's launcher was asked to leave GPUs alone."""
+    return environment.get("ACCELERATE_USE_CPU", "").lower() == "true"
 
 
 def count_of(command: Sequence[str]) -> int | None:

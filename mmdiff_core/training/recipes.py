@@ -112,10 +112,14 @@ class Recipe:
         stages = {**self.stages, stage: replace(self.stages[stage], **changes)}
         return replace(self, stages=stages)
 
-    def write(self, folder: Path) -> None:
-        """Leave the resolved configuration in the run folder."""
-        text = json.dumps({**asdict(replace(self, stages={})), "stages": _plain(self.stages)}, indent=2)
-        write_text(folder / "recipe.json", text + "\n")
+    def resolved(self) -> dict[str, Any]:
+        """Every setting, as JSON has it."""
+        plain = {**asdict(replace(self, stages={})), "stages": _plain(self.stages)}
+        return dict(json.loads(json.dumps(plain)))
+
+    def write(self, folder: Path, options: Mapping[str, Any]) -> None:
+        """Leave the resolved configuration in the run folder, and what the run was told beside it."""
+        write_text(folder / "recipe.json", json.dumps({**self.resolved(), "run": dict(options)}, indent=2) + "\n")
 
 
 def _plain(stages: Mapping[str, StageSettings]) -> dict[str, dict[str, Any]]:
@@ -166,9 +170,10 @@ _CPU = Recipe(
     stages={
         "autoencoder": StageSettings(steps=1_600, batch=16, rate=1e-3, warmup=100, ema=0.995, crop=64),
         "encoders": StageSettings(steps=1_000, batch=64, rate=1e-3, warmup=100, decay=0.05, ema=0.99),
-        "joint": StageSettings(steps=30_000, batch=24, rate=6e-4),
+        "joint": StageSettings(steps=30_000, batch=24, rate=8e-4, warmup=100, ema=0.998),
         "decoder": StageSettings(steps=4_000, batch=8, rate=4e-4, ema=0.995),
     },
+    mix=ConditionMix(described=0.15),  # what is asked of these weights most is photos
     world=FIRST_WORLD,
     sheet_every=500,
 )

@@ -2,6 +2,7 @@
 
 runs/NAME/
     recipe.json            the resolved configuration
+    run.json               what of it another start must not change
     model/                 a stock Stable Diffusion folder, the adapter, the preview and the vocabulary; every stage
                            writes its part
     pool/                  rendered samples, if the recipe keeps any
@@ -32,6 +33,7 @@ from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toybox.vocabulary import save_vocabulary
+from mmdiff_core.training.beginnings import check_same, leave
 from mmdiff_core.training.create import create_pipeline
 from mmdiff_core.training.data import Pool, Source, Stream
 from mmdiff_core.training.loop import Stage, Trainer
@@ -45,6 +47,7 @@ from mmdiff_core.writing import folder_written_aside, save_part, write_text
 logger = logging.getLogger(__name__)
 
 POOL = "pool"
+SAME = ("size", "reference", "shapes", "world")  # of a recipe, from one run in a folder to the next
 FIRST_SHARDS = 8  # before a stage starts beside the rendering of the others
 _WHOLE_POOL = ("base", "adapter", "joint")  # stages that want every sample; the others look at few
 LARGEST_FILE = "30MB"
@@ -67,7 +70,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
     """Run the stages in turn, each from where an earlier run left it; returns what each measured.
 
     Raises:
-        SettingsError: a stage that the recipe does not have.
+        SettingsError: a stage that the recipe does not have, or a folder that holds another recipe's run.
         ModelError: the folder to start from is no model folder.
     """
     known = all_stages(recipe)
@@ -77,7 +80,13 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
         )
     with _processes(options).main_process_first():
         options.folder.mkdir(parents=True, exist_ok=True)
-        recipe.write(options.folder)
+        resolved = recipe.resolved()
+        begun = {field: resolved[field] for field in SAME}
+        check_same(options.folder, begun)
+        leave(options.folder, begun)
+        recipe.write(
+            options.folder, {"seed": options.seed, "device": options.device, "started_from": _name(options.start)}
+        )
         _prepare_model(recipe, options)
         save_vocabulary(recipe.world, options.folder / "model")
     results: dict[str, Mapping[str, float]] = {}
@@ -94,6 +103,10 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
             filled()
     _processes(options).destroy_process_group()
     return results
+
+
+def _name(folder: Path | None) -> str | None:
+    return None if folder is None else folder.name
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 runs/NAME/
     recipe.json            the resolved configuration
+    run.json               what the run was begun with, which another start must not change
     adapter.safetensors    the averaged weights: at every validation, and at the end
     state.pt               to go on from
     log.jsonl, tensorboard/, sheets/, and result.json once it is finished
@@ -12,10 +13,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import gcd
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -28,9 +29,10 @@ from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.checkpoint import load_adapter
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
+from mmdiff_core.training.beginnings import check_same, leave
 from mmdiff_core.training.examples import Example, Examples
 from mmdiff_core.training.folder import AnnotatedFolder, Records, Shuffled, split
-from mmdiff_core.training.loop import Trainer
+from mmdiff_core.training.loop import STATE, Trainer
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes_sd import SdRecipe
 from mmdiff_core.training.shards import Shards, find_shards
@@ -40,6 +42,7 @@ from mmdiff_core.training.stages.denoising import DenoisingStage
 logger = logging.getLogger(__name__)
 
 RESULT = "result.json"
+FREE = ("checkpointing", "validate_every", "sheet_every", "log_every", "save_every_s")  # of a recipe, for the weights
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -64,11 +67,13 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     Raises:
         ModelError: the base is missing, of another kind than the recipe's, or its image encoder is missing.
         TrainingError: the data cannot be used.
-        SettingsError: a setting does not suit the base.
+        SettingsError: a setting does not suit the base, or the folder holds a run of other settings.
         CheckpointError: the adapter to start from does not fit.
     """
     state = PartialState(cpu=options.device == "cpu")
-    done = options.folder / RESULT
+    done, begun = options.folder / RESULT, what_weights_depend_on(recipe, options)
+    if done.exists() or (options.folder / STATE).exists():
+        check_same(options.folder, begun)
     if done.exists():
         logger.info("%s is finished already: %s", options.folder, done.read_text().strip())
         return dict(json.loads(done.read_text()))
@@ -80,6 +85,7 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     stage = make_stage(recipe, options, backbone, adapter, state)
     if state.is_main_process:
         recipe.write(options.folder)
+        leave(options.folder, begun)
     trainer = Trainer(
         stage, options.folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes,
         LoopOptions(
@@ -96,6 +102,19 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     state.wait_for_everyone()
     state.destroy_process_group()
     return result if finished else None
+
+
+def what_weights_depend_on(recipe: SdRecipe, options: SdOptions) -> dict[str, Any]:
+    """Of a run's settings those that another start of it must not change."""
+    sources = {"base": options.base, "data": options.data, "validation": options.validation, "adapter": options.start}
+    places = {name: None if source is None else _whereabouts(source) for name, source in sources.items()}
+    numbers = {name: value for name, value in asdict(recipe).items() if name not in FREE}
+    return {**places, "image encoder": options.image_encoder, "recipe": numbers}
+
+
+def _whereabouts(source: str | Path) -> str:
+    """The same however a folder or file was named; names of other things as they are."""
+    return str(Path(source).resolve()) if Path(source).exists() else str(source)
 
 
 def open_base(recipe: SdRecipe, options: SdOptions, device: str, dtype: torch.dtype) -> StableDiffusion:

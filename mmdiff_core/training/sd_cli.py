@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 NAMES = ("sd15-general", "sdxl-general", "portrait")
 PRECISIONS = ("auto", "no", "fp16", "bf16")
 OPTIMIZERS = ("adamw", "adamw8bit")
+SD_FLAGS = (
+    "base", "data", "validation", "image_encoder", "adapter", "size", "rate", "accumulate", "precision", "optimizer",
+    "checkpointing", "photos", "subjects", "validate_every", "sheet_every", "log_every", "save_every",
+)  # fmt: skip
 
 
 def add_sd_flags(parser: argparse.ArgumentParser) -> None:
@@ -97,13 +102,14 @@ def options_from(args: argparse.Namespace) -> SdOptions:
         SettingsError: a flag that the recipe needs is missing, or one is not for it.
     """
     from mmdiff_core.backbones.memory import choose_device
+    from mmdiff_core.training.processes import on_cpu
     from mmdiff_core.training.run_sd import SdOptions
 
     if not args.base or not args.data:
         raise SettingsError(f"The recipe {args.recipe} needs --base, the model to train on, and --data, the pictures.")
     if args.start is not None or args.stages:
         raise SettingsError(f"The recipe {args.recipe} has no --start and no --stages: go on from an --adapter.")
-    device = str(choose_device(args.device))
+    device = str(choose_device(args.device or ("cpu" if on_cpu(os.environ) else "auto")))
     return SdOptions(
         folder=args.out,
         base=args.base,

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import PromptError
 from mmdiff_core.heatmap import colour_of, overlay
@@ -43,7 +44,7 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: Example) -> lis
     )
     *_, last = Personalizer(backbone, adapter).generate(request)
     assert last.picture is not None
-    photos = [photo for subject in subjects for photo in subject.photos]
+    photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
     maps = [_maps(last.picture, stream, len(subjects)) for stream in SHOWN]
     return [beside(pictures, real.size) for pictures in (photos, [real], [last.picture.image], *maps)]
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
 from mmdiff_core.training.annotations import Annotation, read_mask, read_picture, write_mask
 from mmdiff_core.training.folder import Annotated, AnnotatedFolder
@@ -190,21 +191,27 @@ def open_sample(sample: Mapping[str, Any]) -> Annotated:
 
 
 def _open_photo(data: bytes, name: str) -> Image.Image:
-    with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
-        try:
+    try:
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
             return image.convert("RGBA")
-        except (OSError, ValueError, EOFError) as error:
-            raise AnnotationError(f'A photo of the sample "{name}" is damaged: {error}.') from error
+    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AnnotationError(f'A photo of the sample "{name}" is damaged: {error}.') from error
 
 
 def _open_faces(sample: Mapping[str, Any], number: int, own: tuple[float, ...], name: str) -> Iterator[Face]:
     if f"face{number}.png" not in sample:
         raise AnnotationError(f'The sample "{name}" has the embedding of face {number}, but not the face.')
     yield Face(own, read_picture(sample[f"face{number}.png"], name))
-    crops = _numbered(sample, f"face{number}", "png")
-    embeddings = _numbered(sample, f"face{number}", "json")
-    for crop, embedding in zip(crops, embeddings, strict=True):
-        yield Face(tuple(json.loads(embedding)), read_picture(crop, name))
+    for index, crop in enumerate(_numbered(sample, f"face{number}", "png")):
+        embedding = sample.get(f"face{number}-{index}.json", b"")
+        yield Face(_read_embedding(embedding, name), read_picture(crop, name))
+
+
+def _read_embedding(data: bytes, name: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, json.loads(data)))
+    except (ValueError, TypeError) as error:
+        raise AnnotationError(f'A face of the sample "{name}" has no embedding, or a damaged one.') from error
 
 
 def _numbered(sample: Mapping[str, Any], what: str, ending: str) -> Iterator[bytes]:
@@ -259,9 +266,9 @@ def _files_of(record: Annotated) -> Iterator[tuple[str, bytes]]:
         for index, photo in enumerate(photos):
             yield f"photo{number}-{index}.webp", _encoded(photo, "WEBP", quality=92, exact=True)
     for number, (own, *others) in record.faces.items():
-        yield f"face{number}.png", _encoded(own.crop, "PNG")
+        yield f"face{number}.png", _encoded(as_picture(own.crop), "PNG")
         for index, face in enumerate(others):
-            yield f"face{number}-{index}.png", _encoded(face.crop, "PNG")
+            yield f"face{number}-{index}.png", _encoded(as_picture(face.crop), "PNG")
             yield f"face{number}-{index}.json", json.dumps(face.embedding).encode()
 
 

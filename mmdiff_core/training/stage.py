@@ -30,12 +30,17 @@ class Stage(Protocol):
 
 
 @runtime_checkable
-class Exact(Protocol):
-    """A stage whose batches follow the number of the step, with examples held out; it resumes to the bit."""
+class Seekable(Protocol):
+    """A stage that draws other batches after it was resumed than before."""
 
     def seek(self, step: int) -> None:
         """The next batch is the first of that step."""
         ...
+
+
+@runtime_checkable
+class Exact(Seekable, Protocol):
+    """A stage whose batches follow the number of the step, with examples held out; it resumes to the bit."""
 
     def validate(self, rank: int, world: int) -> tuple[float, int]:
         """The sum of the losses of this process's share of the held-out examples, and how many they are."""

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+
+if TYPE_CHECKING:
+    from demo.limits import Limits
+    from demo.service import Service
 
 STARTS_WITHIN = 1200  # seconds; a busy machine takes minutes
 
@@ -38,7 +42,8 @@ class Host:
 
     def files(self) -> list[Path]:
         """Temporary files of visitors."""
-        return [path for path in (self.folder / "temporary").rglob("*") if path.is_file()]
+        found = os.walk(self.folder / "temporary")  # takes it well that folders vanish meanwhile
+        return [Path(folder) / name for folder, _, names in found for name in names]
 
     def health(self) -> dict[str, Any]:
         """What ``/healthz`` says."""
@@ -101,7 +106,7 @@ def main(model: str, port: int, folder: Path, keep_s: float) -> None:
 
     set_up_logging("json")
     limits = replace(hosted(), idle_seconds=3, body_seconds=6, queue=30)
-    service = Service(_tiny(folder) if model == "tiny" else StandIn(), limits)
+    service = _tiny(folder, limits) if model == "tiny" else Service(StandIn(), limits)
     page = build_ui(service, folder / "temporary")
     page.guests.keep_s = keep_s
     options = launch_options(page)
@@ -115,11 +120,14 @@ def _quick_sweeps(guests: Any) -> Any:
     return housekeeping(guests, every_s=0.5)
 
 
-def _tiny(folder: Path) -> Any:
-    from mmdiff_core.pipeline import Personalizer
+def _tiny(folder: Path, limits: Limits) -> Service:
+    """A Stable Diffusion that was given by its folder, as the app serves it to others."""
+    import app
     from tests import tiny
 
-    return Personalizer.load(str(tiny.save_toybox(folder / "model")))
+    model = tiny.save_model("sd", folder / "model")
+    given = ("--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu")
+    return app.serve_model(app.parse_flags(["--hosted", *given]), limits)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ def prompts() -> Iterator[Case]:
         f"a cat {TRIGGER} " * 5_000,
         " " * 100_000 + TRIGGER,
         "\ud800".encode("utf-16", "surrogatepass").decode("utf-16", "replace") * 5,
+        "a cat \ud800",
     ]
     yield from ((f"prompt {text[:12]!r}", {"prompt": text}, False) for text in bad)
     yield from (
@@ -79,14 +80,14 @@ def prompts() -> Iterator[Case]:
 
 def numbers() -> Iterator[Case]:
     """Every number out of its range, and what is no number."""
-    huge = [-1, 0.5, 1e9, -1e308, 1e308, 10**30, float("nan"), float("inf"), "7", "seven", [], {}, True]
+    huge = [-1, 0.5, 1e9, -1e308, 1e308, 10**30, float("nan"), float("inf"), "7", "seven", [], {}, True, 10**400]
     for name in ("seed", "pictures", "steps", "guidance", "start_step", "width", "height", "binding"):
         for value in huge:
             yield f"{name} {value!r:.12}", {name: value}, None
     yield from ((f"{name} null", {name: None}, None) for name in ("seed", "pictures", "steps", "guidance"))
     odd: list[Any] = ["magic", 7, ["magic"], [[]], [None], {"a": 1}]
     yield from ((f"without {value!r}", {"without": value}, False) for value in odd)
-    yield from ((f"sampler {value!r}", {"sampler": value}, None) for value in odd)  # the stand-in takes any
+    yield from ((f"sampler {value!r}", {"sampler": value}, False) for value in odd)
     yield from ((f"{side} off the grid", {side: 200}, None) for side in ("width", "height"))
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
+from tests.icc import wide_profile
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "ICO", "TGA", "PPM")
 SUFFIX = {"JPEG": "jpg", "TIFF": "tif"}
 
@@ -84,7 +86,9 @@ def _odd_but_good() -> Iterator[Upload]:
         moving = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
         yield Upload(f"animated {kind}", f"moving.{kind.lower()}", moving, True)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for name, icc in (("sRGB", profile), ("cut", profile[:100]), ("nonsense", b"\xff" * 3000)):
+    profiles = {"sRGB": profile, "cut": profile[:100], "nonsense": b"\xff" * 3000}
+    profiles |= {name: wide_profile(name) for name in ("display p3", "adobe rgb")}
+    for name, icc in profiles.items():
         yield Upload(f"profile {name}", "colour.jpg", encoded(picture(), "JPEG", icc_profile=icc), True)
         yield Upload(f"profile {name}", "colour.png", encoded(picture(), "PNG", icc_profile=icc), True)
 
@@ -146,10 +150,13 @@ def _wrong_inside() -> Iterator[Upload]:
 
 
 def _sizes() -> Iterator[Upload]:
-    for size in ((1, 1), (1, 5000), (7, 7), (20000, 1), (2, 2)):
-        yield Upload(f"{size}", "small.png", encoded(Image.new("RGB", size), "PNG"), False)
-    for size in ((8, 8), (20000, 10), (10, 20000), (65000, 8), (5000, 5000)):
+    for size in ((1, 1), (1, 5000), (7, 7), (20000, 1), (2, 2), (20000, 10), (10, 20000), (65000, 8)):
+        yield Upload(f"{size}", "odd.png", encoded(Image.new("RGB", size), "PNG"), False)
+    for size in ((8, 8), (1000, 8), (5000, 5000)):
         yield Upload(f"{size}", "odd.png", encoded(Image.new("L", size), "PNG"), True)
+    for mode, bits in (("I;16", "16"), ("F", "32")):
+        deep = Image.new(mode, (4000, 4000), 1)
+        yield Upload(f"{bits} bits of 4000 x 4000", "deep.tif", encoded(deep, "TIFF", compression="tiff_lzw"), True)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

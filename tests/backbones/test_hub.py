@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.pipelines.pipeline_loading_utils import variant_compatible_siblings
 
 from mmdiff_core.backbones import hub, registry
 from mmdiff_core.backbones.registry import AvailableModel, available_models, image_encoder_state, load_backbone
@@ -219,6 +220,20 @@ def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.M
     assert asked[0] == ("maker/model", {"variant": "fp16", "safety_checker": None})
     assert asked[1][0] == hub.CLIP
     assert "model.safetensors" in asked[1][1]["allow_patterns"]  # and not the other formats of the same weights
+
+
+@pytest.mark.usefixtures("online")
+def test_a_model_that_is_not_offered_in_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(name: str, variant: str | None = None, **_: object) -> str:
+        if variant is not None:
+            variant_compatible_siblings({"model_index.json", "unet/diffusion_pytorch_model.safetensors"}, variant)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "greet", lambda _: None)
+    monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
+    with pytest.raises(ValueError, match="fp16"):  # diffusers' own words
+        fetch("maker/model", "fp16")
+    assert hub.download("maker/model") == tmp_path
 
 
 @pytest.mark.usefixtures("online")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,6 +123,7 @@ def test_half_precision_runs(sdxl: Path) -> None:
 def test_toybox_makes_pictures(toybox: Path) -> None:
     backbone, adapter = load_toybox(toybox)
     assert backbone.name == "toybox"
+    assert backbone.sizes.largest == 2 * backbone.sizes.default[0]
     request = GenerateRequest("a cat and a robot", tiny.cat_and_robot(), steps=3)
     *_, last = Personalizer(backbone, adapter).generate(request)
     assert np.asarray(last.picture.image).std() > 0
@@ -195,6 +197,7 @@ def test_preview_is_clipped_and_oriented() -> None:
         (None, "sdxl", (1024, 256, 2048)),
         ([48, 64], "sd", (512, 256, 1024)),
         (32, "sd", (256, 128, 512)),
+        (16, "sdxl", (128, 64, 512)),
     ],
 )
 def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, sizes: tuple[int, int, int]) -> None:
@@ -203,3 +206,23 @@ def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, size
     vae = SimpleNamespace(config=SimpleNamespace(block_out_channels=(1, 2, 3, 4)))
     found = native_sizes(SimpleNamespace(unet=unet, vae=vae, **parts))
     assert (found.default, found.smallest, found.largest, found.multiple) == ((sizes[0],) * 2, sizes[1], sizes[2], 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("toybox", "toybox"),
+        ("maker/model", "maker/model"),
+        ("/srv/private/sd", "sd"),
+        ("private/models/sd", "sd"),
+        ("private/sd", "sd"),  # a folder that is there, from here on
+        (".", "here"),
+    ],
+)
+def test_a_folder_is_shown_by_its_last_part(
+    toybox: Path, name: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "private" / "sd").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    backbone, _ = load_toybox(toybox)
+    assert replace(backbone, name=name).display_name == shown

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmdiff_core.benchmarks import bench_models
 from mmdiff_core.benchmarks.report import SHOWN, to_markdown
 from mmdiff_core.cli import BAD_INPUT, main
 
@@ -33,6 +34,21 @@ def test_speed_holds_ratios_and_samples(folder: Path) -> None:
         low, high = tiny["intervals"][name]
         assert 0 < low <= tiny[name] <= high
         assert len(tiny["samples"][name]) == 2
+
+
+def test_a_stopped_run_keeps_the_models_that_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    usual = bench_models.bench_model
+    monkeypatch.setattr(
+        bench_models, "bench_model", lambda name, *rest: stopped() if name == "sd15" else usual(name, *rest)
+    )
+    flags = ["--quick", "--only-steps", "--models", "tiny", "sd15", "--rounds", "1", "--out", str(tmp_path)]
+    with contextlib.suppress(KeyboardInterrupt):
+        main(["benchmark", *flags])
+    assert list(json.loads((tmp_path / "speed.json").read_text())) == ["tiny"]
+    assert "| ours, recorded |" in (tmp_path / "speed.md").read_text()
 
 
 def test_everything_around_it(folder: Path) -> None:

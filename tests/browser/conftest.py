@@ -12,7 +12,13 @@ from PIL import Image
 
 from tests.demo.stand_in import StandIn, served
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+try:
+    from playwright import sync_api as playwright
+except ImportError:
+    collect_ignore_glob = ["test_*.py"]
+
+    def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line("tests/browser was skipped: playwright is not installed: pip install playwright")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,7 +37,8 @@ def browser() -> Iterator[playwright.Browser]:
     if path is None:
         pytest.skip("no browser: install Debian's chromium, or name one in the variable CHROMIUM")
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        chromium = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage", *camera])
         yield chromium
         chromium.close()
 
@@ -59,8 +66,8 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
     """Opens pages of their own session; every one must stay on this machine and without errors."""
     contexts, complaints = [], []
 
-    def open_one(theme: str = "light", guided: bool = False, **options: object) -> playwright.Page:
-        """``guided``: as on a first visit."""
+    def open_one(theme: str = "light", guided: bool = False, at: str = url, **options: object) -> playwright.Page:
+        """``guided``: as on a first visit; ``at``: another page than the module's."""
         context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
         contexts.append(context)
         if not guided:
@@ -71,9 +78,9 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         page.on(
             "request",
-            lambda sent: None if sent.url.startswith((url, "data:", "blob:")) else complaints.append(sent.url),
+            lambda sent: None if sent.url.startswith((at, "data:", "blob:")) else complaints.append(sent.url),
         )
-        page.goto(f"{url}?__theme={theme}")
+        page.goto(f"{at}?__theme={theme}")
         page.locator("#generate").wait_for()
         return page
 

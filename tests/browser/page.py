@@ -56,13 +56,17 @@ def hand_over(page: Page, word: str, choice: str) -> None:
 
 
 def set_pictures(page: Page, count: int) -> None:
-    """Open the settings and ask for so many pictures."""
+    """Open the settings and ask for so many pictures; again, as a person would, if the page was still being drawn."""
     open_settings(page)
-    number = page.locator("#pictures input[type=number]")
+    number, slider = (page.locator(f"#pictures input[type={kind}]") for kind in ("number", "range"))
     expect(number).to_be_visible()
-    number.fill(str(count))
-    number.press("Tab")
-    expect(page.locator("#pictures input[type=range]")).to_have_value(str(count))  # the page has taken it in
+    for _ in range(3):
+        number.fill(str(count))
+        number.press("Tab")
+        page.wait_for_timeout(300)
+        if slider.input_value() == str(count):
+            break
+    expect(slider).to_have_value(str(count))  # the page has taken it in
 
 
 def overlay(page: Page) -> int:
@@ -83,8 +87,9 @@ def open_tab(page: Page, name: str) -> None:
 
 def compare(page: Page) -> None:
     """From the click on Compare to the button's return, which the server sends last."""
+    page.locator("#sheet .cells > *").evaluate_all("tables => tables.forEach(table => (table.dataset.old = ''))")
     page.locator("#compare-run").click()
-    expect(page.locator("#sheet .cells > *")).to_be_visible()
+    expect(page.locator("#sheet .cells > :not([data-old])")).to_be_visible()
     expect(page.locator("#compare-run")).to_be_visible()
     expect(page.locator("#sheet .progress")).to_be_hidden()
 

@@ -1,6 +1,7 @@
 """``python -m tests.browser.screenshots``: the README's pictures of the page, taken with the built-in model.
 
-Every tab in light and dark on a desktop, and the studio on a phone, after an example was made with a fixed seed.
+Every tab in light and dark on a desktop, and the studio on a phone, after an example was made with a fixed seed and
+compared with itself less a part of the method each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.ui import build_ui, launch_options
 from mmdiff_core.pipeline import Personalizer
-from tests.browser.page import PHONE
+from tests.browser.page import PHONE, compare
 
 OUT = Path(__file__).parents[2] / "assets" / "readme"
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -24,7 +25,7 @@ PATIENCE = 300_000  # milliseconds
 # As if somebody had been here before and chosen a seed: the guide stays away and the picture is always the same.
 REMEMBERED = """
 localStorage.setItem("mmdiff-studio-guided", "yes");
-localStorage.setItem("mmdiff-studio", JSON.stringify({{ seed: {seed}, fresh: false }}));
+localStorage.setItem("mmdiff-studio", JSON.stringify({{ model: "toybox", seed: {seed}, fresh: false }}));
 """
 
 
@@ -75,6 +76,8 @@ def _made(browser: Browser, url: str, theme: str, device: dict[str, object], arg
 def _tabs(page: Page, theme: str, out: Path) -> None:
     for tab in page.get_by_role("tab").all():
         tab.click()
+        if page.locator("#compare-run").is_visible():
+            compare(page)
         page.wait_for_timeout(1000)  # for images and for what is drawn once it is in sight
         end = "" if theme == "light" else f"-{theme}"
         _shoot(page, out / f"{tab.inner_text().strip().lower()}{end}.png")

@@ -150,6 +150,32 @@ def test_two_people_have_their_own_comparisons(open_page: Open) -> None:
     expect(pages[1].locator("#sheet .legend")).to_have_text("dog")
 
 
+def test_a_reload_loses_no_field(opened: Page) -> None:
+    choose_grid(opened, "0.5 1", "4 5 6")
+    opened.wait_for_function("() => localStorage.getItem('mmdiff-compare')?.includes('4 5 6')")
+    opened.reload()
+    open_tab(opened, "Compare")
+    expect(opened.locator("#columns :is(input, textarea)")).to_have_value("0.5 1")
+    expect(opened.locator("#rows :is(input, textarea)")).to_have_value("4 5 6")
+    expect(opened.locator("#left-out")).to_be_hidden()
+    expect(opened.locator("#compare-plan .plan")).to_have_text("6 pictures")
+
+
+def test_what_no_field_takes_is_left(opened: Page) -> None:
+    opened.evaluate(
+        """() => {
+          const kept = { mode: "mode-omit", omit: ["null_token", "soul"], across: "axis-colour", rows: 3 };
+          for (const storage of [localStorage, sessionStorage]) storage.setItem("mmdiff-compare", JSON.stringify(kept));
+        }"""
+    )
+    opened.reload()
+    open_tab(opened, "Compare")
+    expect(opened.locator("#left-out input:checked")).to_have_count(1)
+    expect(opened.locator("#compare-plan .plan")).to_have_text("2 pictures")
+    opened.locator("#compare-mode label", has_text="Grid").click()
+    expect(opened.locator("#columns :is(input, textarea)")).to_have_value("0.5 1 1.5")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_it_too(open_page: Open, theme: str) -> None:
     page = open_page(theme, **PHONE)

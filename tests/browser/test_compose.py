@@ -189,6 +189,22 @@ def _photos_are_kept(page: Page, name: str, count: int) -> None:
     )
 
 
+def test_from_two_uploads_through_chips_to_a_picture(open_page: Open, model: StandIn, photo: str) -> None:
+    page = open_page()
+    for number in (1, 2):
+        page.locator(f"#photos-{number} input[type=file]").first.set_input_files(photo)
+        expect(page.locator(f"#seen-{number} img")).to_have_count(1)
+    page.locator("#prompt textarea").fill("a fox and a drum")
+    expect(page.locator("#chips .word")).to_have_count(5)
+    hand_over(page, "fox", "Subject 1")
+    expect(page.locator("#name-1 :is(input, textarea)")).to_have_value("fox")
+    hand_over(page, "drum", "Subject 2")
+    expect(page.locator("#name-2 :is(input, textarea)")).to_have_value("drum")
+    generate(page)
+    expect(page.locator("#result .sentence mark")).to_have_text(["fox", "drum"])
+    assert [(subject.name, len(subject.photos)) for subject in model.asked[-1].subjects] == [("fox", 1), ("drum", 1)]
+
+
 def test_a_reload_loses_nothing(open_page: Open, photo: str) -> None:
     page = open_page()
     fill_example(page)
@@ -228,19 +244,75 @@ def test_photos_that_the_server_lost_are_told(open_page: Open) -> None:
     expect(page.locator("#seen-1 .fault")).to_have_text("1 photo is no longer on the server: drop them again.")
 
 
+def test_two_tabs_keep_their_own_words(open_page: Open) -> None:
+    one = open_page()
+    fill_example(one)
+    two = one.context.new_page()
+    two.goto(one.url)
+    for page, prompt in ((one, "a robot and a cat on the moon"), (two, "a robot and a cat in the snow")):
+        page.locator("#prompt textarea").fill(prompt)
+        page.wait_for_function("(prompt) => sessionStorage.getItem('mmdiff-studio')?.includes(prompt)", arg=prompt)
+    one.reload()
+    expect(one.locator("#prompt textarea")).to_have_value("a robot and a cat on the moon")
+    expect(one.locator("#seen-1 img")).to_have_count(3)
+    two.reload()
+    expect(two.locator("#prompt textarea")).to_have_value("a robot and a cat in the snow")
+    expect(two.locator("#seen-1 img")).to_have_count(0)  # photos are a tab's own
+
+
+# ------------------------------------------------------------------ ways in for a photo
+
+
+def test_a_photo_is_pasted(open_page: Open) -> None:
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => {
+          const canvas = new OffscreenCanvas(64, 48);
+          canvas.getContext("2d").fillRect(0, 0, 64, 48);
+          const blob = await canvas.convertToBlob({ type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }"""
+    )
+    page.locator("#photos-1").get_by_label("Paste from clipboard").click()
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    expect(page.locator("#seen-1 .fault")).to_have_count(0)
+
+
+def test_a_photo_is_taken(open_page: Open) -> None:
+    page = open_page()  # in a browser with a made-up camera
+    page.locator("#photos-1").get_by_label("Capture from camera").click()
+    page.locator("#photos-1").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#photos-1 video')?.videoWidth > 0")
+    page.locator("#photos-1").get_by_label("capture photo").click()
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    expect(page.locator("#seen-1 .fault")).to_have_count(0)
+    expect(page.locator("#photos-1 video")).to_have_count(0)  # the camera is off again
+
+
 # ------------------------------------------------------------------ languages, phone
 
 
 @pytest.mark.parametrize(
-    ("locale", "button", "menu"),
-    [("de-DE", "Erzeugen", "Kein Motiv"), ("es-MX", "Generar", "Ningún sujeto"), ("zh-CN", "生成", "不属于任何主体")],
+    ("locale", "button", "menu", "steps", "toys"),
+    [
+        ("de-DE", "Erzeugen", "Kein Motiv", "normalerweise 6 Schritte", "Toybox, gerenderte Spielzeuge"),
+        ("es-MX", "Generar", "Ningún sujeto", "6 pasos por defecto", "Toybox, juguetes renderizados"),
+        ("zh-CN", "生成", "不属于任何主体", "默认 6 步", "Toybox，渲染的玩具"),
+    ],
 )
-def test_the_page_speaks_the_browser_s_language(open_page: Open, locale: str, button: str, menu: str) -> None:
+def test_the_page_speaks_the_browser_s_language(
+    open_page: Open, locale: str, button: str, menu: str, steps: str, toys: str
+) -> None:
     page = open_page(locale=locale)
     expect(page.locator("#generate")).to_have_text(button)
     fill_example(page)
     page.locator("#chips .word", has_text="cat").click()
     expect(page.locator(".word-menu")).to_contain_text(menu)
+    open_settings(page)
+    expect(page.locator("#model")).to_contain_text(steps)
+    page.locator("#models summary").click()
+    expect(page.locator("#models [aria-current]")).to_contain_text(toys)
     assert "__i18n__" not in page.locator("body").inner_text()
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import PHONE, Open, generate
-from tests.demo.stand_in import StandIn
+from demo.limits import hosted
+from demo.service import Service
+from tests.browser.page import PHONE, Open, fill_example, generate
+from tests.demo.stand_in import StandIn, served
+
+
+@pytest.fixture(scope="module")
+def url(model: StandIn) -> Iterator[str]:
+    """With the stricter limits, which what is cut out has to pass."""
+    with served(Service(model, hosted())) as url:  # type: ignore[arg-type]
+        yield url
 
 
 @pytest.fixture
@@ -84,6 +95,24 @@ def test_a_box_can_be_set_by_keyboard_and_cancelled(open_page: Open, scene: str,
     assert _photo(page, tmp_path).size == (200, 100)
 
 
+def test_ctrl_enter_is_not_meant_for_what_stands_behind(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    fill_example(page)
+    before = len(model.asked)
+    page.locator("#seen-1 [data-cut]").first.click()
+    expect(page.locator("#cutout dialog")).to_be_visible()
+    page.locator("#cutout [data-edge='2']").focus()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_timeout(500)
+    expect(page.locator("#generate")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#cutout dialog")).to_be_hidden()
+    assert len(model.asked) == before
+    page.keyboard.press("Control+Enter")  # but now it is
+    expect(page.locator("#result .keep")).to_be_visible()
+    assert len(model.asked) == before + 1
+
+
 def test_a_painted_mask_leaves_the_rest_transparent(open_page: Open, scene: str, tmp_path: Path) -> None:
     page = open_page()
     _upload(page, scene)
@@ -96,6 +125,24 @@ def test_a_painted_mask_leaves_the_rest_transparent(open_page: Open, scene: str,
     assert held.width < 110
     assert held.getpixel((0, 0))[3] == 0
     assert held.getpixel((held.width // 2, held.height // 2)) == (255, 0, 0, 255)
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_a_large_noisy_photo_fits_into_a_request(open_page: Open, tmp_path: Path, painted: bool) -> None:
+    noise = np.random.default_rng(0).normal(128, 40, (900, 1024, 3)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    page = open_page()
+    _upload(page, str(tmp_path / "noise.png"))
+    page.locator("#seen-1 [data-cut]").click()
+    if painted:
+        page.locator("#cutout .tools label", has_text="Keep").click()
+        page.locator("#cutout .brush").fill("40")
+        _drag(page, (0.02, 0.02), (0.98, 0.98))
+    _apply(page)
+    held = _photo(page, tmp_path)
+    assert held.mode == ("RGBA" if painted else "RGB")
+    assert held.width / held.height == pytest.approx(1024 / 900, abs=0.05)
+    assert held.width > 500
 
 
 def test_nothing_left_cannot_be_used_and_undo_brings_it_back(open_page: Open, scene: str) -> None:

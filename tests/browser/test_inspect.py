@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from demo.keep import Kept
 from demo.theme import static
 from mmdiff_core.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
-from tests.browser.page import PHONE, Open, fill_example, generate, overlay, set_range
+from tests.browser.page import PHONE, Open, fill_example, generate, overlay, set_pictures, set_range
 from tests.demo.stand_in import StandIn
 
 
@@ -65,6 +66,55 @@ def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
     page.locator("#result .frame").hover(position=spot)
     read = page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0]
     assert float(read) == pytest.approx(100 * expected[row, column], abs=0.3)
+
+
+def test_the_arrow_keys_read_the_values_too(inspected: Page) -> None:
+    page, frame, readout = inspected, inspected.locator("#result .frame"), inspected.locator("#result .readout")
+    expect(readout).to_have_attribute("aria-live", "polite")
+    frame.focus()
+    page.keyboard.press("ArrowRight")
+    expect(readout).to_contain_text("cat ")
+    middle = readout.text_content()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    expect(frame.locator(".point")).to_have_attribute("style", re.compile("left: 20%; top: 52%"))
+    box = frame.bounding_box()
+    by_key = readout.text_content()
+    assert by_key != middle
+    frame.hover(position={"x": 0.2 * box["width"], "y": 0.52 * box["height"]})
+    expect(frame.locator(".point")).to_be_hidden()
+    expect(readout).to_have_text(by_key)
+    page.mouse.move(0, 0)
+    expect(readout).to_contain_text("arrow keys")
+
+
+def test_a_picture_that_is_looked_at_stays_while_others_are_made(inspected: Page, model: StandIn) -> None:
+    page = inspected
+    older = page.locator("#result .facts").text_content()
+    set_pictures(page, 2)
+    with model.held(2, 3):
+        page.locator("#generate").click()
+        expect(page.locator("#result .thumb")).to_have_count(3)  # in the making, the first of two, the older one
+        page.locator("#result .thumb").last.click()
+        expect(page.locator("#result .facts")).to_have_text(older)
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .thumb")).to_have_count(3)
+    expect(page.locator("#result .facts")).to_have_text(older)
+    expect(page.locator("#result .thumb").last).to_have_attribute("aria-pressed", "true")
+
+
+def test_without_other_words_there_is_no_word_to_click(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    expect(page.locator("#result .word-help")).to_be_visible()
+    page.locator("#prompt textarea").fill("cat robot")
+    expect(page.locator("#chips .word")).to_have_count(2)
+    page.locator("#generate").click()
+    expect(page.locator("#result .sentence")).to_have_text("cat robot")
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .word-help")).to_be_hidden()
 
 
 def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
@@ -161,6 +211,11 @@ def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.Monk
     expect(page.locator("#strength-1 input[type=number]")).to_have_value("1")
     page.locator("#settings button").first.click()
     expect(page.locator("#start-step input[type=number]")).to_have_value("2")
+    seed = page.locator("#result .facts").text_content().split()[1]
+    expect(page.locator("#seed input")).to_have_value(seed)
+    expect(page.locator("#fresh-seed input")).not_to_be_checked()
+    generate(page)
+    expect(page.locator("#result .facts")).to_contain_text(f"Seed {seed} ")
 
 
 def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
@@ -272,6 +327,14 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
 
 
+def test_another_file_that_is_dropped_on_the_page_is_answered(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    expect(page.locator("#result .welcome-title").first).to_be_visible()
+    Image.new("RGB", (16, 16)).save(tmp_path / "holiday.jpg")
+    _drop(page, "#result", tmp_path / "holiday.jpg", "image/jpeg")
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text('"holiday.jpg" carries no settings')
+
+
 def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     expect(page.locator("#result .welcome-title").first).to_be_visible()  # its scripts are there
@@ -279,14 +342,14 @@ def test_a_saved_picture_can_be_dropped_on_the_page(open_page: Open, tmp_path: P
     _expect_restored(page)
 
 
-def _drop(page: Page, selector: str, path: Path) -> None:
+def _drop(page: Page, selector: str, path: Path, kind: str = "image/png") -> None:
     carried = page.evaluate_handle(
-        """(bytes) => {
+        """([bytes, name, type]) => {
           const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "fox.png", { type: "image/png" }));
+          data.items.add(new File([new Uint8Array(bytes)], name, { type }));
           return data;
         }""",
-        list(path.read_bytes()),
+        [list(path.read_bytes()), path.name, kind],
     )
     page.locator(selector).dispatch_event("drop", {"dataTransfer": carried})
 

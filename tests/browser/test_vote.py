@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from demo.ui import build_ui
 from demo.votes import VoteBox
 from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, open_tab
-from tests.demo.stand_in import StandIn, served
+from tests.demo.stand_in import StandIn, served, served_page
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,19 @@ def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteBox, tmp_path: P
     assert [line["question"] for line in lines] == ["subject", "better"]
 
 
+def test_pairs_come_to_a_tab_that_waits_for_them(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    fill_example(page)
+    open_tab(page, "Compare")
+    choose_grid(page, "0.5 1 1.5", "5")
+    with model.held(1, 2):
+        page.locator("#compare-run").click()
+        expect(page.locator("#compare-stop")).to_be_visible()
+        open_tab(page, "Vote")
+        expect(page.locator("#ballot .welcome-title")).to_have_text("There is no pair yet")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 3")
+
+
 def test_deleting_asks_first(open_page: Open, box: VoteBox) -> None:
     page = open_page()
     _ready(page)
@@ -93,6 +107,18 @@ def test_deleting_asks_first(open_page: Open, box: VoteBox) -> None:
     page.locator("#ballot .reset-yes").click()
     expect(page.locator("#ballot .tally-help")).to_have_text("There are no answers yet.")
     assert box.all() == []
+
+
+def test_visitors_of_a_hosted_page_cannot_delete(open_page: Open, model: StandIn, box: VoteBox) -> None:
+    with served_page(build_ui(model, votes=box.path, hosted=True)) as url:  # type: ignore[arg-type]
+        page = open_page(at=url)
+        _ready(page)
+        _answer(page, 1, "Right")
+        page.locator("#ballot .vote-save").click()
+        expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+        page.locator("#ballot .results > summary").click()
+        expect(page.locator("#ballot .vote-export")).to_be_visible()
+        expect(page.locator("#ballot .vote-reset")).to_be_hidden()
 
 
 def test_a_phone_can_vote(open_page: Open) -> None:

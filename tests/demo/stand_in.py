@@ -17,10 +17,12 @@ from demo.service import Service
 from demo.ui import build_ui, launch_options
 from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.backbones.samplers import FLOW_SAMPLERS
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.prompt import find_words, other_words
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.heatmap import colour_of
+from mmdiff_core.origin import Origin
 from mmdiff_core.planning import describe_choices
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, Vocabulary
 from mmdiff_core.types import STREAMS, GenerateRequest, Picture, Size, Step, Stream, Word
@@ -94,6 +96,12 @@ class Backbone:
 
     name: str = "toybox"
     vocabulary: Vocabulary = FIRST_WORLD
+    samplers: tuple[str, ...] = tuple(FLOW_SAMPLERS)
+
+    @property
+    def display_name(self) -> str:
+        """As the real one has it."""
+        return self.name
 
 
 @dataclass
@@ -105,6 +113,7 @@ class StandIn:
     defaults: Defaults = field(default_factory=Defaults)
     fast: Defaults | None = None
     backbone: Backbone = field(default_factory=Backbone)
+    origin: Origin = field(default_factory=Origin)
     log: list[str] = field(default_factory=list)
     asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out
     go: Event = field(default_factory=Event)

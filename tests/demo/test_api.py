@@ -130,3 +130,41 @@ def test_a_client_that_cancels_stops_the_model(photo: str) -> None:
         while "cancelled" not in slow.log and time.monotonic() < deadline:
             time.sleep(0.05)
     assert slow.log == ["start (0,)", "cancelled"]
+
+
+ODD = {
+    "prompt": (3, None, ["a cat"]),
+    "negative_prompt": (None, {}),
+    "seed": ("x", [], True, 10**400),
+    "steps": ("seven", [], {}, 2.5, True),
+    "guidance": ("7", []),
+    "width": ("200",),
+    "sampler": (7, []),
+    "binding": ("x", None),
+    "without": ("refiner", [None]),
+}
+
+
+@pytest.mark.parametrize("endpoint", ["generate", "attention"])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ODD.items() for value in values])
+def test_a_value_of_another_kind_is_refused_by_its_name(
+    client: Client, photo: str, endpoint: str, name: str, value: object
+) -> None:
+    asked = {"prompt": "a cat", "subjects": [{"name": "cat", "photos": [handle_file(photo)]}]} | {name: value}
+    with pytest.raises(AppError, match=f'"{name}" must be (text|a whole number|a number|a list of names)'):
+        client.predict(**asked, api_name=f"/{endpoint}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("views", "3", '"views" must be a whole number'),
+        ("views", None, '"views" must be a whole number'),
+        ("seed", "x", '"seed" must be a whole number'),
+        ("seed", -1, "seed must be from 0"),
+        ("noun", 7, '"noun" must be text'),
+    ],
+)
+def test_toy_refuses_odd_values_too(client: Client, name: str, value: object, says: str) -> None:
+    with pytest.raises(AppError, match=says):
+        client.predict(**({"noun": "cat"} | {name: value}), api_name="/toy")

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 import app
 from demo.limits import usual
 from mmdiff_core.errors import ModelError
+from tests import tiny
 from tests.demo.stand_in import StandIn
 
 
@@ -31,11 +34,37 @@ def test_a_space_says_where_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert app.parse_flags(["--port", "1234"]).port == 1234
 
 
+@pytest.mark.parametrize("port", ["many", "70000", "-1"])
+def test_a_port_that_is_none_ends_with_one_sentence(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    with pytest.raises(SystemExit):
+        app.parse_flags([])
+    assert f'must be a whole number from 1 to 65535, but is "{port}"' in capsys.readouterr().err
+
+
+def test_an_empty_port_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "")
+    assert app.parse_flags([]).port == 7860
+
+
+def test_a_port_in_use_ends_with_one_sentence_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "load", lambda _: pytest.fail("loaded"))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"cannot be served at 127.0.0.1, port {port}"):
+            app.main(["--host", "127.0.0.1", "--port", str(port)])
+
+
 def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: object) -> None:
         raise ModelError("There is no such model: get it with ...")
 
     monkeypatch.setattr(app, "load", missing)
+    monkeypatch.setattr(app, "check_address", lambda *_: None)
     with pytest.raises(SystemExit, match="There is no such model"):
         app.main([])
 
@@ -43,6 +72,19 @@ def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch)
 def test_importing_the_app_does_nothing() -> None:
     code = "import sys, app; assert 'gradio' not in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("flag", "shown"), [("--hosted", False), ("--share", False), ("--log-words", True)])
+def test_only_the_own_machine_is_told_of_folders(tmp_path: Path, flag: str, shown: bool) -> None:
+    folder = tiny.save_toybox(tmp_path / "mine")
+    flags = app.parse_flags([flag, "--model", str(folder), "--device", "cpu"])
+    assert app.serve_model(flags, usual()).origin.model == (str(folder) if shown else "mine")
+
+
+def test_a_public_link_counts_as_hosted_for_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert app.is_open(app.parse_flags(["--share"]))
+    assert not app.is_open(app.parse_flags([]))
 
 
 def test_hosting_is_said_by_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +110,8 @@ def test_temporary_files_get_a_folder_of_their_own_unless_one_is_named(monkeypat
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     folder = app.prepare()
     assert folder is not None
-    assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
-    folder.rmdir()
+    assert os.environ["GRADIO_TEMP_DIR"] == str(folder.files)
+    folder.remove()
 
 
 def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

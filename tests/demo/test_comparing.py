@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -9,10 +10,14 @@ import pytest
 
 from demo.compare import CompareTab
 from demo.comparing import Comparing
+from demo.form import Form
 from demo.keep import Shelf
+from demo.limits import Limits, hosted, usual
 from demo.panels.compare import AXIS, GRID, NOTHING, OMIT
+from demo.service import Service
 from demo.sheet import Comparison
 from demo.studio import StudioTab
+from demo.variants import Table
 from mmdiff_core.errors import PhotoError, SettingsError
 from tests.demo.stand_in import StandIn
 
@@ -21,7 +26,10 @@ Values = dict[Any, Any]
 
 @pytest.fixture
 def comparing() -> Comparing:
-    model = StandIn()
+    return _comparing(StandIn())
+
+
+def _comparing(model: StandIn | Service) -> Comparing:
     studio = StudioTab(model)  # type: ignore[arg-type]
     tab = CompareTab(model, studio)  # type: ignore[arg-type]
     with gr.Blocks():
@@ -32,6 +40,10 @@ def comparing() -> Comparing:
 
 @pytest.fixture
 def values(comparing: Comparing, photo: str) -> Values:
+    return _values(comparing, photo)
+
+
+def _values(comparing: Comparing, photo: str) -> Values:
     """A cat and a robot in the Studio, seed 4."""
     form, panel = comparing.form, comparing.panel
     values: Values = {field: getattr(field, "value", None) for field in (*form.fields, *panel.fields)}
@@ -40,8 +52,51 @@ def values(comparing: Comparing, photo: str) -> Values:
     for card, name in zip(form.compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}
     values |= {form.compose.prompt: "a cat and a robot", form.settings.seed: 4, form.settings.pictures: 3}
-    values |= {panel.comparison: Comparison(), panel.mode: OMIT}
+    values |= {panel.comparison: panel.comparison.value, panel.mode: OMIT}
     return values
+
+
+def test_fields_come_back_from_the_browser(comparing: Comparing) -> None:
+    panel = comparing.panel
+    kept = {"model": "toybox", "mode": GRID, "omit": ["refiner"], "across": AXIS("steps"), "columns": "3 6"}
+    update = panel._recall(kept | {"down": AXIS("parts"), "rows": ""})
+    assert (update[panel.mode], update[panel.omit], update[panel.across]) == (GRID, ["refiner"], AXIS("steps"))
+    assert update[panel.columns]["value"] == "3 6"
+    assert (update[panel.rows]["value"], update[panel.rows]["visible"]) == ("", False)
+
+
+@pytest.mark.parametrize("axis", ["steps", "delay", "guidance", "sampler", "width", "height"])
+def test_values_of_another_model_do_not(comparing: Comparing, axis: str) -> None:
+    panel = comparing.panel
+    kept = {
+        "model": "another",
+        "mode": GRID,
+        "across": AXIS(axis),
+        "columns": "1024",
+        "down": AXIS("seed"),
+        "rows": "7",
+    }
+    update = panel._recall(kept)
+    assert panel.across not in update
+    assert panel.columns not in update
+    assert update[panel.rows]["value"] == "7"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        "soul",
+        [],
+        {},
+        {"mode": ["mode-grid"], "omit": "refiner", "across": {}, "columns": "1", "down": None, "rows": []},
+        {"mode": "grid", "omit": None, "across": "axis-soul", "columns": "1", "down": AXIS("seed"), "rows": 3},
+    ],
+)
+def test_what_is_no_good_is_left(comparing: Comparing, kept: object) -> None:
+    update = comparing.panel._recall(kept)
+    assert list(update) == [comparing.panel.mode]
+    assert update[comparing.panel.mode] == gr.skip()
 
 
 def _grid(comparing: Comparing, across: str, columns: str, down: str, rows: str) -> Values:
@@ -59,6 +114,21 @@ def test_the_studio_s_picture_comes_first_with_one_seed(comparing: Comparing, va
         *("without_subject", "without_subject"),
     ]
     assert {variant.case.request.seeds for variant in table.variants} == {(4,)}
+
+
+def test_cells_have_what_pictures_of_the_studio_have(comparing: Comparing, values: Values) -> None:
+    values |= {comparing.panel.omit: ["refiner"]}
+    cell = list(comparing.run(values))[-1].value["cells"][1]
+    maps = values[comparing.panel.comparison].get(cell["name"]).shot["maps"]["streams"]
+    assert "words" in maps
+    assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
+
+
+def test_what_is_in_common_tells_of_binding_and_sampler(comparing: Comparing, values: Values) -> None:
+    settings = comparing.form.settings
+    plain = comparing.review(values)[comparing.panel.plan]["base"]
+    told = comparing.review(values | {settings.bound: 0.5, settings.sampler: "unipc"})[comparing.panel.plan]["base"]
+    assert told == [*plain, ["bound", "0.5"], ["sampler", "unipc"]]
 
 
 def test_a_run_shows_every_step_and_keeps_every_picture(comparing: Comparing, values: Values) -> None:
@@ -154,3 +224,38 @@ def test_an_axis_brings_values(comparing: Comparing) -> None:
 def test_too_many_pictures_are_refused(comparing: Comparing, values: Values) -> None:
     with pytest.raises(SettingsError, match="132 pictures"):
         comparing.table(values | _grid(comparing, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
+
+
+def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
+    comparing = _comparing(Service(StandIn(), hosted()))  # type: ignore[arg-type]
+    values = _values(comparing, photo) | {comparing.form.settings.pictures: 1}
+    told = comparing.review(values | _grid(comparing, "seed", "1-4", "strength", "0.5 1 1.5 2"))
+    assert told[comparing.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
+    assert len(comparing.table(values | _grid(comparing, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
+    comparison: Comparison = values[comparing.panel.comparison]
+    for _ in range(2):
+        assert (comparison.shelf._most, comparison.shelf._most_bytes) == (12, hosted().shelf_mb * 2**20)
+        list(comparing.run(values | {comparing.panel.omit: ["refiner"]}))
+
+
+def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by a second a step."""
+    model, now = StandIn(), [0.0]
+    monkeypatch.setattr("demo.service.time", SimpleNamespace(monotonic=lambda: now[0]))
+    comparing = _comparing(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
+    values = _values(comparing, photo) | {comparing.panel.omit: ["refiner", "all_photos"]}
+
+    def tick(update: gr.HTML) -> None:
+        now[0] += 1
+
+    with pytest.raises(gr.Error, match="A comparison may keep the model for 10 seconds"):
+        list(map(tick, comparing.run(values)))
+    assert model.log[-1] == "cancelled"
+    assert len(values[comparing.panel.comparison].cells) == 1  # what is finished stays
+
+
+def test_photos_are_remembered_from_one_comparison_to_the_next() -> None:
+    comparison = Comparison(usual())
+    photos = comparison.shelf.photos
+    comparison.begin(Table(None, None, (), (), ()), Form("", ()))
+    assert comparison.shelf.photos is photos

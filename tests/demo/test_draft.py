@@ -5,6 +5,7 @@ import pytest
 from demo.draft import record, saving
 
 KEPT = {
+    "model": "toybox",
     "prompt": "a cat",
     "count": 2,
     "name-1": "cat",
@@ -20,7 +21,7 @@ KEPT = {
 
 
 def test_what_a_browser_kept_becomes_a_record_like_a_picture_s() -> None:
-    assert record(KEPT) == {
+    assert record(KEPT, "toybox") == {
         "prompt": "a cat",
         "count": 2,
         "steps": 9,
@@ -34,8 +35,15 @@ def test_what_a_browser_kept_becomes_a_record_like_a_picture_s() -> None:
 
 @pytest.mark.parametrize("kept", [None, [], "text", {}, {"count": 99}, {"count": "2"}])
 def test_what_cannot_be_read_fills_nothing_in(kept: object) -> None:
-    assert "subjects" not in record(kept)
+    assert "subjects" not in record(kept, "toybox")
 
 
 def test_the_script_names_every_field() -> None:
-    assert '["prompt", "photos-1"]' in saving(["prompt", "photos-1"])
+    assert '["prompt", "photos-1"]' in saving(["prompt", "photos-1"], "toybox")
+
+
+def test_another_model_s_numbers_are_left_out() -> None:
+    other = record(KEPT, "sd15")
+    assert "steps" not in other
+    assert other["prompt"] == "a cat"
+    assert "steps" not in record({key: value for key, value in KEPT.items() if key != "model"}, "toybox")

@@ -6,6 +6,8 @@ import pytest
 
 from demo import examples
 from demo.examples import EXAMPLES, Example, ToyBox
+from demo.panels.models import knows_note
+from demo.texts import english
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.toybox.captions import PLACE_WORDS
 from mmdiff_core.toybox.dataset import HELD_OUT, NOUNS
@@ -63,9 +65,9 @@ def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.M
     assert box.roll("kitten").name in known.nouns
     assert {box.prompt_for("owl") for _ in range(30)} == {"an owl at sunset", "an owl on the stage"}
     assert [example.prompt for example in examples.examples_for(known)] == ["pixel art of a train at sunset"]
-    note = examples.vocabulary_note(known)
-    assert all(word in note for word in ("owl", "train", "at sunset", "on the stage", "pixel art"))
-    assert "cat" not in note
+    words = examples.known_words(known)
+    assert words == {"toys": "owl, train", "places": "at sunset, on the stage", "styles": "photo, pixel art"}
+    assert all(word in knows_note(known, english()) for word in words.values())
 
 
 def test_examples_of_the_first_weights_and_of_all() -> None:
@@ -76,6 +78,7 @@ def test_examples_of_the_first_weights_and_of_all() -> None:
 def test_a_model_of_the_wide_world_is_offered_everything() -> None:
     known = examples.known_to(object())
     assert known is None
-    assert examples.vocabulary_note(known) == ""
+    assert knows_note(known, english()) == ""
+    assert not ToyBox(known=known).limited
     assert examples.examples_for(known) == EXAMPLES
     assert ToyBox(known=known).known == WHOLE_WORLD

@@ -11,6 +11,7 @@ from PIL import Image
 
 from demo.keep import Kept, Shelf, kind_of, restorable, stream_of
 from demo.limits import Limits
+from demo.reproduce import photo_names
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.types import GenerateRequest, Subject
@@ -37,6 +38,17 @@ def test_the_zip_brings_the_photos_under_the_names_that_the_program_uses(kept: K
         assert packed.read("a.png") == Path(photo).read_bytes()
         assert "b.png" not in packed.namelist()
         assert b"photos('a.png')" in packed.read("reproduce.py")
+
+
+def test_a_photo_may_be_named_as_a_file_of_the_zip(kept: Kept, tmp_path: Path) -> None:
+    files = tuple((str(tmp_path / name),) for name in ("figure.png", "mm-diff-0.png"))
+    for (file,) in files:
+        Image.new("RGB", (4, 4), "orange").save(file)
+    with zipfile.ZipFile(io.BytesIO(replace(kept, photos=photo_names(files), files=files).zipped("text"))) as packed:
+        names = packed.namelist()
+        assert len(names) == len(set(names))
+        assert packed.read("photos/1-figure.png") == Path(files[0][0]).read_bytes()
+        assert packed.read("mm-diff-0.png") != Path(files[1][0]).read_bytes()
 
 
 def test_the_animation_has_a_frame_a_step_and_the_picture(kept: Kept) -> None:

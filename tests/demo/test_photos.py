@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from demo import photos
-from demo.photos import prepared, sift, still_here
+from demo.photos import label_of, prepared, sift, still_here
 
 
 def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) -> None:
@@ -39,6 +39,8 @@ def test_the_model_sees_squares_with_grey_for_what_is_transparent(tmp_path: Path
     cut_out.paste((255, 0, 0, 255), (0, 0, 40, 40))
     cut_out.save(tmp_path / "cut.png")
     html = prepared([str(tmp_path / "cut.png")], side=64)
+    assert f'aria-labelledby="{label_of(0)} seen-photo-1-1"' in html
+    assert 'id="seen-photo-1-1"' in html
     (data,) = re.findall(r"base64,([^\"]+)", html)
     seen = np.asarray(Image.open(BytesIO(b64decode(data))), dtype=int)
     assert seen.shape == (64, 64, 3)

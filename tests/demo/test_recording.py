@@ -13,3 +13,9 @@ def test_heads_stay_apart_only_where_they_are_light() -> None:
     large = replace(small, groups=(LayerGroup((64, 64), 8, 5), LayerGroup((32, 32), 8, 5)))
     heavy = recording_for(large, subjects=2, words=6, steps=30)
     assert (heavy.per_head, heavy.words) == (False, True)
+
+
+def test_of_many_pictures_heads_stay_apart_only_where_all_together_are_light() -> None:
+    small = StandIn().anatomy()
+    assert recording_for(small, subjects=2, words=6, steps=20, pictures=9).per_head
+    assert not recording_for(small, subjects=2, words=6, steps=20, pictures=100).per_head

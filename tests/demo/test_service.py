@@ -3,19 +3,22 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import gradio as gr
 import pytest
 from PIL import Image
 
 from demo.health import describe
 from demo.journal import Journal, JsonLines, TextLines
 from demo.limits import Limits
+from demo.panels.settings import SettingsPanel
 from demo.service import Service
 from demo.spoken import spoken
 from mmdiff_core.errors import GenerationError, PromptError, SettingsError
 from mmdiff_core.types import GenerateRequest, Step, Subject
-from tests.demo.stand_in import StandIn
+from tests.demo.stand_in import Defaults, StandIn
 
 REQUEST = GenerateRequest("a secret cat", (Subject("cat", (Image.new("RGB", (8, 8)),)),), steps=3)
 
@@ -41,6 +44,19 @@ def test_a_size_that_is_left_open_is_within_the_limits_too() -> None:
     assert last.picture is not None
     assert last.picture.image.size == (128, 128)
     assert service.validate(REQUEST).size == (128, 128)
+
+
+def test_steps_that_are_left_open_are_within_the_limits_too() -> None:
+    model = StandIn(fast=Defaults(5, 3.0, 4))  # its own are 6
+    service = _service(model, steps=3)
+    assert (service.defaults.steps, service.fast.steps, service.fast.start_step) == (3, 3, 3)
+    *_, last = service.generate(replace(REQUEST, steps=None))
+    assert last.steps == 3
+    settings = SettingsPanel(service)
+    with gr.Blocks():
+        settings.render()
+    assert (settings.steps.value, settings.steps.maximum) == (3, 3)
+    assert settings._preset("few_steps")[:2] == (3, 3)
 
 
 def test_a_run_that_takes_too_long_ends_in_a_sentence_and_frees_the_model() -> None:
@@ -105,8 +121,6 @@ def test_a_failure_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_what_nobody_foresaw_has_a_number_on_both_sides(caplog: pytest.LogCaptureFixture) -> None:
-    import gradio as gr
-
     with pytest.raises(gr.Error, match="number") as caught, spoken():
         raise KeyError("a secret cat in /srv/app")
     (line,) = _facts(caplog)
@@ -126,8 +140,6 @@ def test_what_nobody_foresaw_has_a_number_on_both_sides(caplog: pytest.LogCaptur
     ],
 )
 def test_the_machine_s_own_limits_are_said_in_words(error: Exception, says: str) -> None:
-    import gradio as gr
-
     with pytest.raises(gr.Error, match=says) as caught, spoken():
         raise error
     assert "/srv" not in caught.value.message

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import lru_cache
 
 import pytest
 
-from demo import share_nothing
+from demo import api, share_nothing
 from demo.limits import Limits
 from demo.service import Service
 from mmdiff_core.pipeline import Personalizer
@@ -35,3 +36,11 @@ class Leaky(Service):
 def test_what_is_left_on_the_model_is_found(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
     assert share_nothing.check(Leaky(model, Limits())) == 1
     assert "NOT the model's settings" in caplog.text
+
+
+def test_what_a_function_remembers_is_found(
+    model: Personalizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "photograph", lru_cache(maxsize=64)(api.photograph))
+    assert share_nothing.check(Service(model, Limits())) == 1
+    assert "NOT modules" in caplog.text

@@ -31,9 +31,10 @@ def test_languages_differ() -> None:
 
 
 def test_every_label_of_the_page_is_known_and_every_known_one_is_used() -> None:
-    page = json.dumps(ui.build_ui(StandIn(), votes=Path("votes.db")).get_config_file(), default=str)  # type: ignore[arg-type]
+    built = ui.build_ui(StandIn(), votes=Path("votes.db"))  # type: ignore[arg-type]
+    page = json.dumps(built.get_config_file(), default=str)
     used = set(re.findall(r"""translation_metadata[\\"', ]+key[\\"']+: ?[\\"']+([\w.]+)""", page))
-    tables = languages().translations["en"]
+    tables = ui.launch_options(built)["i18n"].translations["en"]
     assert used
     assert used <= set(tables)
     folder = Path(ui.__file__).parent

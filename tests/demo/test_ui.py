@@ -10,7 +10,7 @@ import pytest
 from demo.examples import EXAMPLES, ToyBox
 from demo.form import SLOTS
 from demo.handlers import Generation
-from demo.keep import Shelf
+from demo.keep import Shelf, restorable, restored
 from demo.panels.compose import ComposePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
@@ -53,6 +53,42 @@ def test_blank_cards_do_not_count(generation: Generation, values: Values) -> Non
     form = generation.form.read(values)
     assert form.prompt == "a cat and a robot"
     assert [(subject.slot, subject.name) for subject in form.subjects] == [(0, "cat"), (1, "robot")]
+
+
+def test_what_a_saved_picture_asks_too_much_of_is_named(generation: Generation) -> None:
+    form = generation.form
+    record = restorable(
+        {"prompt": "a cat", "steps": 150, "guidance": 30, "seed": 5, "sampler": "euler", "width": 64}
+        | {"subjects": [{"name": f"toy {n}", "strength": 3 if n == 1 else 1, "photos": 1} for n in range(5)]}
+    )
+    assert form.refused(record) == [
+        *("strength 3 of “toy 1”", "the subject “toy 4”"),
+        *("steps 150", "guidance 30", "width 64", "sampler euler"),
+    ]
+    assert form.settings.steps not in form.restore(record)
+    assert form.refused({"prompt": "a cat", "steps": 9, "sampler": None, "subjects": []}) == []
+
+
+def test_cards_beyond_those_of_a_saved_picture_keep_their_photos(generation: Generation) -> None:
+    compose = generation.form.compose
+    one = compose.restore({"subjects": [{"name": "fox", "strength": 1, "photos": 2}]})
+    assert one[compose.cards[0].name] == "fox"
+    assert one[compose.count] == 1
+    assert all(card.photos not in one for card in compose.cards)
+    assert compose.restore({"subjects": []}) == {}
+
+
+def test_what_is_said_of_a_saved_picture() -> None:
+    settings = {"model": "/models/sd", "subjects": [{"name": "cat", "region": [0, 0, 1, 1]}]}
+    assert restored(settings, ["steps 150"], "toybox") == (
+        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: steps "
+        "150, regions. The picture is of another model, “sd”; here “toybox” is loaded. Photos are not inside a "
+        "picture: the cards keep those they have; drop the others again."
+    )
+    assert restored({"model": "toybox", "subjects": []}, [], "toybox") == (
+        "Prompt, names, strengths and settings are as they were. It was made without subjects: the cards stay as they "
+        "are."
+    )
 
 
 def test_hidden_cards_do_not_count(generation: Generation, values: Values) -> None:
@@ -178,7 +214,7 @@ def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Va
     assert (update[compose.prompt], update[compose.count]) == ("a robot", 1)
     assert (update[first.name], update[first.strength]) == ("robot", 0.5)
     assert first.photos not in update  # a picture does not hold its photos
-    assert (update[second.name], update[second.photos]) == ("", None)
+    assert second.photos not in update  # it is only hidden
     assert (update[settings.seed], update[settings.fresh], update[settings.steps]) == (77, False, 9)
     assert settings.guidance not in update
     assert update[settings.parts] == ["vision_text", "image_branch", "null_token"]

@@ -10,7 +10,7 @@ from PIL import Image
 from demo.axes import MOST_VALUES, AnyAxis, axes_of
 from demo.form import Form, SubjectForm
 from demo.texts import english
-from demo.variants import LEAVE_OUT, MOST_CELLS, Case, Label, blamed, in_words, omissions, parts_of, table_of
+from demo.variants import LEAVE_OUT, Case, Label, blamed, in_words, omissions, parts_of, table_of
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import GenerateRequest, Parts, Subject
 from tests.demo.stand_in import StandIn
@@ -29,6 +29,16 @@ def case() -> Case:
 @pytest.fixture
 def axes() -> dict[str, AnyAxis]:
     return axes_of(StandIn())  # type: ignore[arg-type]
+
+
+def test_binding_and_sampler_are_axes_as_well(axes: dict[str, AnyAxis], case: Case) -> None:
+    bound, samplers = axes["bound"].choices("0 .5", case), axes["sampler"].choices("own, UniPC", case)
+    assert [choice.change(case).request.binding for choice in bound] == [0, 0.5]
+    assert [choice.change(case).request.sampler for choice in samplers] == [None, "unipc"]
+    assert [choice.label for choice in samplers] == [Label("sampler_own"), Label("sampler", "unipc")]
+    assert axes["sampler"].choices(axes["sampler"].suggestion, case)
+    with pytest.raises(SettingsError, match="“euler” is no sampler here"):
+        axes["sampler"].choices("euler", case)
 
 
 def test_each_thing_is_left_out_alone(case: Case) -> None:
@@ -119,8 +129,9 @@ def test_every_suggestion_can_be_used(case: Case, axes: dict[str, AnyAxis]) -> N
 
 def test_there_is_an_end_to_it(case: Case, axes: dict[str, AnyAxis]) -> None:
     seeds = axes["seed"].choices("1-12", case)
-    with pytest.raises(SettingsError, match=f"144 pictures: ask for {MOST_CELLS}"):
-        table_of(case, seeds, seeds)
+    with pytest.raises(SettingsError, match="144 pictures: ask for 143 at most"):
+        table_of(case, seeds, seeds, most=143)
+    assert len(table_of(case, seeds, seeds, most=144).variants) == 144
 
 
 def test_a_fault_names_its_variant() -> None:

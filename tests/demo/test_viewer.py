@@ -66,8 +66,8 @@ def test_a_finished_picture_brings_all_that_is_looked_at_without_the_server() ->
     assert set(shot["bindings"]) == {"text", "image", "influence"}
     shares = shot["bindings"]["image"]["shares"]
     assert min(shares[0][0], shares[1][1]) > 0.5  # the stand-in's maps lie on their own discs
-    assert "'tom.png'" in shot["python"]
-    assert "robot=rob.png,2.png" in shot["shell"]
+    assert "'photos/1-tom.png'" in shot["python"]
+    assert "robot=photos/2-rob.png,photos/3-2.png" in shot["shell"]
     assert "/a/" not in shot["python"] + shot["shell"]
     assert len(json.dumps(shot)) < 200_000
     kept = shelf.get(shot["name"])

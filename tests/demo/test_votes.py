@@ -6,6 +6,7 @@ import csv
 import json
 import random
 import sqlite3
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from demo.form import Form, SubjectForm
 from demo.pairs import Ballot, Pair, pairs_of, votes_on
 from demo.sheet import Cell, Comparison
 from demo.studio import StudioTab
+from demo.ui import build_ui
 from demo.variants import Case, Label, Table, Variant
 from demo.vote import VoteTab
 from demo.votes import Vote, VoteBox, as_csv, contestant, labels_of, tally, votes_file
@@ -86,6 +88,13 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         VoteBox(path).all()
 
 
+def test_a_folder_that_cannot_be_made_is_told_without_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SettingsError, match=r"votes\.db cannot be read or written") as caught:
+        VoteBox(tmp_path / "file" / "folder" / "votes.db").put([_vote()])
+    assert str(tmp_path) not in str(caught.value)
+
+
 # ---------------------------------------------------------------- what they add up to
 
 
@@ -106,6 +115,22 @@ def test_questions_and_pairs_are_counted_apart() -> None:
         ("c", "better", 1),
     ]
     assert tally([]) == []
+
+
+def test_models_are_counted_apart() -> None:
+    votes = [_vote("first"), replace(_vote("second"), model="other")]
+    assert [(entry.model, entry.wins, entry.losses) for entry in tally(votes)] == [
+        ("other", 0, 1),
+        (votes[0].model, 1, 0),
+    ]
+
+
+def test_visitors_of_a_hosted_page_cannot_delete_the_answers() -> None:
+    def deleting(hosted: bool) -> int:
+        page = build_ui(StandIn(), votes=Path("votes.db"), hosted=hosted)  # type: ignore[arg-type]
+        return sum(name == "reset" for function in page.fns.values() for _, name in function.targets)
+
+    assert (deleting(False), deleting(True)) == (1, 0)
 
 
 def test_the_csv_has_a_line_per_answer() -> None:

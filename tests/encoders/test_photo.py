@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,18 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core.encoders.photo import KEPT_SIDE, MOST_PIXELS, NEUTRAL, load_photo, prepare, square
+from mmdiff_core.encoders.photo import (
+    KEPT_SIDE,
+    MOST_PIXELS,
+    NEUTRAL,
+    as_picture,
+    load_photo,
+    prepare,
+    read_photo,
+    square,
+)
 from mmdiff_core.errors import PhotoError
+from tests.icc import wide_profile
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
@@ -88,6 +99,42 @@ def test_float_picture_with_a_range_of_its_own(tmp_path: Path) -> None:
     assert photo.max() == 255
 
 
+def test_a_large_deep_picture_takes_little_memory(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 4000).astype(np.uint16)[None].repeat(4000, axis=0)
+    Image.fromarray(ramp).save(tmp_path / "deep.png", compress_level=1)
+    tracemalloc.start()
+    photo = np.asarray(load_photo(tmp_path / "deep.png"))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 40 * 2**20  # of NumPy; the decoded picture itself, 32 MB, is Pillow's
+    assert np.abs(photo[0, :, 0] - np.linspace(0, 255, KEPT_SIDE)).max() <= 1
+
+
+# ---------------------------------------------------------------- colour profiles
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize(("primaries", "shown"), [("display p3", (224, 72, 45)), ("adobe rgb", (236, 83, 56))])
+def test_a_profile_s_colours_are_brought_to_srgb(
+    primaries: str, shown: tuple[int, ...], mode: str, tmp_path: Path
+) -> None:
+    image = Image.new(mode, (20, 20), (206, 84, 60))
+    image.save(tmp_path / "wide.png", icc_profile=wide_profile(primaries))
+    pixel = load_photo(tmp_path / "wide.png").getpixel((10, 10))
+    assert _near(pixel, shown, 3), pixel
+
+
+@pytest.mark.parametrize("profile", [b"\xff" * 300, wide_profile("display p3")[:100], b"x"])
+def test_a_broken_profile_is_left_alone(profile: bytes, half_red: Image.Image, tmp_path: Path) -> None:
+    half_red.save(tmp_path / "odd.png", icc_profile=profile)
+    assert load_photo(tmp_path / "odd.png").getpixel((30, 5)) == RED
+
+
+def test_a_profile_of_other_bands_is_left_alone(tmp_path: Path) -> None:
+    Image.new("L", (20, 20), 90).save(tmp_path / "gray.png", icc_profile=wide_profile("display p3"))
+    assert load_photo(tmp_path / "gray.png").getpixel((10, 10)) == (90, 90, 90)
+
+
 @pytest.mark.parametrize("mode", ["L", "1"])
 def test_gray_and_bilevel(mode: str, tmp_path: Path) -> None:
     Image.linear_gradient("L").convert(mode).save(tmp_path / "gray.png")
@@ -117,6 +164,12 @@ def test_an_animation_that_somebody_has_wound_on(tmp_path: Path) -> None:
 def test_large_photo_is_shrunk_in_proportion(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), RED).save(tmp_path / "large.jpg")
     assert load_photo(tmp_path / "large.jpg").size == (KEPT_SIDE, KEPT_SIDE // 2)
+
+
+def test_a_photo_that_was_taken_can_be_taken_again(tmp_path: Path) -> None:
+    Image.new("RGB", (3000, 3000 // 128 + 1), RED).save(tmp_path / "narrow.png")
+    photo = load_photo(tmp_path / "narrow.png")
+    assert load_photo(photo).size == photo.size == (KEPT_SIDE, 8)
 
 
 def test_an_open_image_stays_as_it_was(half_red: Image.Image) -> None:
@@ -178,6 +231,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "bomb": (_bomb, "more than 64 million pixels"),
     "huge": (_huge, "more than 64 million pixels"),
     "tiny": (lambda path: Image.new("RGB", (3, 200)).save(path), "only 3 x 200 pixels"),
+    "strip": (lambda path: Image.new("L", (20_000, 10)).save(path), "strip of 20000 x 10 pixels"),
     "folder": (lambda path: path.mkdir(), "not there"),
     "missing": (lambda path: None, "not there"),
     "postscript": (lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "not a picture"),
@@ -219,3 +273,41 @@ def test_prepared_values(half_red: Image.Image) -> None:
     assert pixels.shape == (3, 32, 32)
     assert pixels.dtype == torch.float32
     assert torch.allclose(pixels[:, 10, 16] * 255, torch.tensor(RED).float(), atol=1)
+
+
+def test_an_heic_photo_is_named_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x28ftypheic" + bytes(64))
+    with pytest.raises(PhotoError, match=r'"IMG_0001\.HEIC" is an HEIC photo.*export it as JPEG'):
+        load_photo(tmp_path / "IMG_0001.HEIC")
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def test_pixels_stay_as_they_are() -> None:
+    pixels = torch.randn(3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert read_photo(pixels, "1") is pixels
+    assert torch.equal(prepare(pixels, 32), pixels.float())
+    assert prepare(pixels, 16).shape == (3, 16, 16)
+
+
+def test_pixels_as_a_picture() -> None:
+    pixels = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1).expand(3, 8, 9)
+    picture = as_picture(pixels)
+    assert picture.size == (9, 8)
+    assert picture.getpixel((0, 0)) == (0, 128, 255)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (torch.zeros(4, 8, 8), "3 x height x width, but is 4 x 8 x 8"),
+        (torch.zeros(1, 3, 8, 8), "but is 1 x 3 x 8 x 8"),
+        (torch.zeros(3, 0, 8), "but is 3 x 0 x 8"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), "must be floats"),
+        (torch.full((3, 8, 8), float("nan")), "finite"),
+    ],
+)
+def test_pixels_that_cannot_be_used(pixels: torch.Tensor, reason: str) -> None:
+    with pytest.raises(PhotoError, match=reason):
+        read_photo(pixels, "1")

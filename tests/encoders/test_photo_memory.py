@@ -63,6 +63,14 @@ def test_the_content_counts_not_the_object() -> None:
     assert encoder.looked == 3
 
 
+def test_pixels_are_told_apart_by_their_values() -> None:
+    encoder, memory = Counting(), PhotoMemory()
+    pixels = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    first = memory.see(encoder, pixels)
+    assert memory.see(encoder, pixels.clone()) is first
+    assert memory.see(encoder, pixels + 1e-6) is not first
+
+
 def test_those_not_asked_for_the_longest_leave() -> None:
     encoder, memory = Counting(), PhotoMemory(most=2)
     for number in (1, 2, 1, 3, 1):

@@ -23,6 +23,13 @@ def test_names_in_any_order_and_case() -> None:
     assert _texts("A Cat next to a robot", "ROBOT", "cat") == [("robot", 16), ("Cat", 2)]
 
 
+def test_a_name_without_spaces_around_it_is_found_where_its_script_has_none() -> None:
+    assert _texts("一只猫在海滩上", "猫") == [("猫", 2)]
+    assert _texts("ロボットと猫", "猫", "ロボット") == [("猫", 5), ("ロボット", 0)]
+    with pytest.raises(PromptError, match="is not in the prompt"):
+        find_words("一只cat在海滩上", ["at"])
+
+
 def test_whole_words_only() -> None:
     assert _texts("a category, cats, a cat-like cat's nap", "cat") == [("cat", 29)]
 

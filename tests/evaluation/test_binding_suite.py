@@ -12,8 +12,9 @@ import torch
 from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
+from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation import suite
+from mmdiff_core.evaluation import binding_suite, suite
 from mmdiff_core.evaluation.binding_suite import (
     BindingOptions,
     BoundPersonalizer,
@@ -22,6 +23,7 @@ from mmdiff_core.evaluation.binding_suite import (
     to_markdown,
 )
 from mmdiff_core.evaluation.referee import Referee, save_referee
+from mmdiff_core.evaluation.run import fingerprint
 from mmdiff_core.evaluation.suite import FIRST_SEED, MODEL, Row
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.vocabulary import save_vocabulary
@@ -61,6 +63,34 @@ def test_every_binding_has_the_same_prompts_and_goes_on(options: BindingOptions,
     assert json.loads((tmp_path / "binding.json").read_text()) == table
     with pytest.raises(SettingsError, match="comparison of another model"):
         compare_bindings(replace(options, seeds=(1,)))
+
+
+def test_an_adapter_in_the_place_of_the_models_own(options: BindingOptions, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter.safetensors"
+    save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
+    start = ["evaluate", "--suite", "binding", "--model", str(options.model), "--referee", str(options.referee)]
+    start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--bindings", "1"]
+    assert cli.main([*start, "--adapter", str(adapter)]) == 0
+    kept = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert kept["adapter"] == fingerprint(adapter)
+    assert cli.main(start) == cli.BAD_INPUT  # the model's own is another comparison
+
+
+def test_the_adapter_is_the_one_that_draws(
+    options: BindingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = tmp_path / "adapter.safetensors"
+    weights = tiny.adapter_for(tiny.stable_diffusion(), seed=3)
+    save_adapter(weights, adapter, {})
+    drew = []
+
+    def watched(personalizer: Personalizer, binding: float) -> BoundPersonalizer:
+        drew.append(personalizer.adapter.state_dict())
+        return BoundPersonalizer(personalizer, binding)
+
+    monkeypatch.setattr(binding_suite, "BoundPersonalizer", watched)
+    compare_bindings(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, bindings=(0.0,)))
+    assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
 
 
 def test_the_binding_reaches_the_request(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mmdiff_core import cli
+from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation import dreambench_run
 from mmdiff_core.evaluation.dreambench import Bench, BenchOptions, Score, draw_cases, read_subjects
 from mmdiff_core.evaluation.dreambench_prompts import CLASSES, LIVE, pair_prompts, prompts_of
 from mmdiff_core.evaluation.dreambench_run import evaluate, read_rows, summarise, to_markdown
 from mmdiff_core.evaluation.likeness import Judges, mean_cosine
+from mmdiff_core.evaluation.run import fingerprint
 from mmdiff_core.pipeline import Personalizer
 from tests import tiny
 from tests.evaluation.judges import save_judges
@@ -240,7 +243,27 @@ def test_the_command(
     assert "| one subject |" in capsys.readouterr().out
     table = json.loads((tmp_path / "dreambench.json").read_text())
     assert table["one subject"]["pictures"] == 6
-    assert table["about"]["adapter"] == "adapter.safetensors"
+    assert table["about"]["adapter"].startswith("adapter.safetensors ")
+
+
+def test_another_adapter_of_the_same_name_gets_no_figures_of_the_first(
+    dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / "adapter.safetensors"
+    save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=5), other, {})
+    command = _command(dataset, model, folders, tmp_path / "out")
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--adapter", str(other)]) == cli.BAD_INPUT
+    assert cli.main([*command, "--dtype", "bfloat16"]) == cli.BAD_INPUT
+    assert "holds an evaluation with other settings" in capsys.readouterr().err
+
+
+def test_a_fingerprint_of_the_official_folder(tmp_path: Path) -> None:
+    found = set()
+    for value in (0.0, 1.0):
+        torch.save({"x": torch.tensor(value)}, tmp_path / "custom_weights.bin")
+        found.add(fingerprint(tmp_path))
+    assert len(found) == 2
 
 
 def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import (
     DDIMScheduler,
     EulerDiscreteScheduler,
@@ -23,6 +24,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from mmdiff_core import cli
 from mmdiff_core.backbones.loading import apply_second_text_lora
 from mmdiff_core.checkpoint import load_checkpoint
+from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import CheckpointError, PhotoError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.sampling import sample
@@ -62,7 +64,7 @@ class Material:
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = tmp_path_factory.mktemp("official")
-    pipe = _base()
+    pipe = base_pipeline()
     pipe.save_pretrained(folder / "base")
     clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**configs()["vision_config_full"])).eval()
     clip.load_state_dict(below(tensors("base_A"), "clip/"))
@@ -73,7 +75,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return Material(folder / "base", folder / "release", folder / "clip", reference)
 
 
-def _base() -> StableDiffusionXLPipeline:
+def base_pipeline() -> StableDiffusionXLPipeline:
     unet = UNet2DConditionModel.from_config(configs()["unet"]).eval()
     unet.load_state_dict(below(tensors("base_A"), "unet/"))
     one, two = base_encoders()
@@ -131,8 +133,14 @@ def _ours(personalizer: Personalizer, scheduler: str, request: GenerateRequest) 
 
 def _official(material: Material, scheduler: str, request: GenerateRequest) -> Tensor:
     """The official pipeline's."""
+    material.reference.pipe.scheduler = SCHEDULERS[scheduler]
+    return material.reference(_run(request))
+
+
+def _run(request: GenerateRequest) -> Run:
+    """What the official pipeline is called with for a request."""
     faces = [face for subject in request.subjects for face in subject.faces]
-    run = Run(
+    return Run(
         prompt=request.prompt,
         objects=_pixels([subject.photos[0] for subject in request.subjects]),
         faces=_pixels([face.crop for face in faces]),
@@ -145,8 +153,6 @@ def _official(material: Material, scheduler: str, request: GenerateRequest) -> T
         fuse_scale=0.8,
         columns=len(request.subjects),
     )
-    material.reference.pipe.scheduler = SCHEDULERS[scheduler]
-    return material.reference(run)
 
 
 def _request(
@@ -203,6 +209,41 @@ def test_the_comparison_would_notice(personalizer: Personalizer, material: Mater
         assert difference(_ours(personalizer, "euler", changed), official) > 1e-3
 
 
+def test_recorded_floats_go_in_as_they_are(personalizer: Personalizer, material: Material) -> None:
+    """The official code is called with floats: photos of any size, and faces that are no pictures at all."""
+    drawn = torch.Generator().manual_seed(7)
+    photos, faces = torch.rand(2, 3, 50, 40, generator=drawn), torch.randn(2, 3, 32, 32, generator=drawn) * STD + MEAN
+    request = _request((1, 1), 5.0, 2, (40, 24))
+    subjects = tuple(
+        replace(subject, photos=(photo,), faces=(replace(subject.faces[0], crop=face),))
+        for subject, photo, face in zip(request.subjects, photos, faces, strict=True)
+    )
+    run = replace(_run(request), objects=F.interpolate(photos, (32, 32), mode="bilinear", antialias=True), faces=faces)
+    material.reference.pipe.scheduler = SCHEDULERS["euler"]
+    official = material.reference(run)
+    assert_same(_ours(personalizer, "euler", replace(request, subjects=subjects)), official, TOLERANCE)
+    pictures = tuple(replace(subject, photos=tuple(map(as_picture, subject.photos))) for subject in subjects)
+    assert difference(_ours(personalizer, "euler", replace(request, subjects=pictures)), official) > 1e-4
+
+
+@pytest.mark.parametrize("named", list(SCHEDULERS))
+def test_the_samplers_name_the_official_schedulers(personalizer: Personalizer, named: str) -> None:
+    """Whichever scheduler the base model brings."""
+    request = _request((1,), 5.0, 0, (32, 32))
+    expected = _ours(personalizer, named, request)
+    for own in SCHEDULERS:
+        assert torch.equal(_ours(personalizer, own, replace(request, sampler=named)), expected)
+
+
+def test_no_negative_prompt_at_all(personalizer: Personalizer) -> None:
+    """As the official pipeline takes it: None is the default there."""
+    request = replace(_request((1,), 5.0, 0, (32, 32)), negative_prompt=None)
+    assert personalizer.validate(request).request.negative_prompt == ""
+    assert torch.equal(
+        _ours(personalizer, "euler", request), _ours(personalizer, "euler", replace(request, negative_prompt=""))
+    )
+
+
 def test_the_recorded_photos_go_to_their_own_towers(personalizer: Personalizer) -> None:
     """The checkpoint's tower sees the photo for the word, the original one the face."""
     recorded = tensors("image_encoder")
@@ -249,7 +290,9 @@ def test_convert_with_the_second_text_lora(material: Material, tmp_path: Path) -
 def test_convert_for_the_wrong_base(material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a base, the layers are those of full-size SDXL, which these tensors do not fit."""
     assert cli.main(["convert", str(material.official), "--out", str(tmp_path / "a.safetensors")]) == 2
-    assert "made for another base model" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f'not the one that the official checkpoint "{material.official}" was made for' in told
+    assert "give that with --base" in told
     assert cli.main(["convert", str(tmp_path), "--out", str(tmp_path / "a.safetensors")]) == 2
     assert 'unet_adapter_weights.bin" is missing' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -57,6 +57,18 @@ def test_stream_is_a_function_of_its_seed() -> None:
     assert not torch.equal(first.pictures, other.pictures)
 
 
+def test_a_resumed_run_draws_other_samples(pool: data.Pool) -> None:
+    def drawn(step: int) -> list[str]:
+        pool.seek(step)
+        stream = data.Stream(RECIPE, seed=3)
+        stream.seek(step)
+        return [caption.detailed for source in (pool, stream) for caption in source.samples(6).captions]
+
+    assert drawn(7) == drawn(7)
+    assert drawn(7)[:6] != drawn(8)[:6]
+    assert drawn(7)[6:] != drawn(8)[6:]
+
+
 def test_sample_has_a_mask_and_photos_for_each_named_subject() -> None:
     samples = data.Stream(RECIPE, seed=5).samples(12)
     for row, caption in enumerate(samples.captions):
@@ -141,7 +153,7 @@ def test_recipes_name_their_worlds(tmp_path: Path) -> None:
     worlds = {name: recipe.world for name, recipe in RECIPES.items()}
     assert worlds["cpu"] == worlds["rehearsal"] == FIRST_WORLD
     assert worlds["gpu"] == WHOLE_WORLD
-    RECIPES["gpu"].write(tmp_path)
+    RECIPES["gpu"].write(tmp_path, {})
     assert json.loads((tmp_path / "recipe.json").read_text())["world"]["places"] == list(WHOLE_WORLD.places)
 
 
@@ -156,7 +168,7 @@ def test_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
 
 
 def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="pool"):
+    with pytest.raises(TrainingError, match='name "pool" among the --stages'):
         data.Pool(tmp_path / "none", RECIPE).refresh()
 
 

@@ -208,7 +208,7 @@ def test_a_base_of_another_kind_is_refused(places: dict[str, Path]) -> None:
 
 
 def test_a_size_that_the_base_cannot_do_is_refused(places: dict[str, Path]) -> None:
-    with pytest.raises(SettingsError, match="from 16 to 64"):
+    with pytest.raises(SettingsError, match="from 16 to 128"):
         stage_of(places, annotated.recipe(size=500), "sd")
 
 

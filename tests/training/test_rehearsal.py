@@ -17,6 +17,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from mmdiff_core.cli import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
@@ -46,7 +47,11 @@ def test_every_stage_leaves_its_traces(finished: Path, stage: str) -> None:
     assert json.loads((folder / "result.json").read_text())
     assert losses(folder)[-1]["step"] == RECIPE.stages[stage].steps
     assert all(torch.tensor(list(line.values())).isfinite().all() for line in losses(folder))
-    for sheet in (folder / "sheets").glob("*.png"):
+    sheets = list((folder / "sheets").glob("*.png"))
+    assert f"{RECIPE.stages[stage].steps:07d}.png" in [
+        sheet.name for sheet in sheets
+    ]  # the last one at the stage's end
+    for sheet in sheets:
         assert Image.open(sheet).convert("L").getextrema()[1] > 0
 
 
@@ -58,6 +63,32 @@ def test_run_folder_tells_its_configuration(finished: Path) -> None:
     written = json.loads((finished / "recipe.json").read_text())
     assert written["shapes"]["unet_channels"] == list(RECIPE.shapes.unet_channels)
     assert written["stages"]["base"]["rate"] == RECIPE.stages["base"].rate
+
+
+def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
+    before = (finished / "recipe.json").read_text()
+    with pytest.raises(SettingsError, match="was begun with size 32, not 96"):
+        train(RECIPES["cpu"], RunOptions(finished, ("joint",)))
+    assert (finished / "recipe.json").read_text() == before
+    assert json.loads(before)["run"] == {"seed": 0, "device": "cpu", "started_from": None}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--steps", "-5"], "--steps must be at least 1, but is -5"),
+        (["--workers", "0"], "--workers must be at least 1, but is 0"),
+        (["--pool", "-4"], "--pool must be at least 0, but is -4"),
+        (["--rate", "0.1"], "--rate is not for it"),
+        (["--device", "abacus"], 'The device "abacus" cannot be used here'),
+        (["--stages", "encoders"], 'name "pool" among the --stages'),
+    ],
+)
+def test_flags_that_make_no_sense_are_named(
+    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--recipe", "rehearsal", "--out", str(tmp_path / "run"), *flags]) == BAD_INPUT
+    assert said in capsys.readouterr().err
 
 
 def test_finished_stages_are_not_run_again(finished: Path) -> None:

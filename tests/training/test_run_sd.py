@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,17 +17,21 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
+from torch.distributed import run as torchrun
 
+from mmdiff_core.backbones import memory
 from mmdiff_core.checkpoint import read_metadata
-from mmdiff_core.cli import main
+from mmdiff_core.cli import build_parser, main
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.training import sd_sheet
 from mmdiff_core.training.board import Board
 from mmdiff_core.training.folder import AnnotatedFolder
 from mmdiff_core.training.optimizer import make_optimizer
-from mmdiff_core.training.processes import count_of, only_one_started
+from mmdiff_core.training.processes import count_of, only_one_started, started
+from mmdiff_core.training.recipes_sd import SdRecipe
 from mmdiff_core.training.run_sd import SdOptions, train_sd
+from mmdiff_core.training.sd_cli import options_from
 from mmdiff_core.training.shards import pack
 from mmdiff_core.types import Face, GenerateRequest, Subject
 from tests import tiny
@@ -111,8 +116,38 @@ def test_the_adapter_goes_with_its_base(unbroken: Path, places: dict[str, Path])
 
 def test_a_finished_run_is_not_run_again(unbroken: Path, places: dict[str, Path]) -> None:
     before = (unbroken / "state.pt").stat().st_mtime_ns
-    assert train_sd(annotated.recipe(), options(places, unbroken))
+    assert train_sd(annotated.recipe(steps=STEPS, batch=4), options(places, unbroken))
     assert (unbroken / "state.pt").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "told"),
+    [
+        (annotated.recipe(steps=STEPS, batch=2), {}, "training batch 4, not 2"),
+        (annotated.recipe("portrait", steps=STEPS, batch=4), {}, "recipe name sd15-general, not portrait"),
+        (annotated.recipe(steps=STEPS, batch=4), {"base": "another/base"}, "not another/base"),
+        (annotated.recipe(steps=STEPS, batch=4), {"data": "elsewhere"}, "not elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_run_in_the_same_folder_is_refused(
+    recipe: SdRecipe, changes: dict[str, str], told: str, finished: bool, unbroken: Path, places: dict[str, Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    for name in ("run.json", "recipe.json", "result.json" if finished else "state.pt"):
+        shutil.copy(unbroken / name, tmp_path)
+    with pytest.raises(SettingsError, match=told):
+        train_sd(recipe, options(places, tmp_path, **changes))
+    assert (tmp_path / "recipe.json").read_bytes() == (unbroken / "recipe.json").read_bytes()
+
+
+def test_the_device_is_found_for_stable_diffusion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "choose_device", lambda name: torch.device("cuda" if name == "auto" else name))
+    command = ["train", "--recipe", "sd15-general", "--base", "b", "--data", "d", "--out", "o"]
+    for flags, device in (([], "cuda"), (["--device", "cpu"], "cpu")):
+        assert options_from(build_parser("train").parse_args([*command, *flags])).device == device
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")  # by accelerate launch --cpu
+    assert options_from(build_parser("train").parse_args(command)).device == "cpu"
 
 
 KILLED = """
@@ -180,6 +215,14 @@ def test_how_many_processes_were_asked_for() -> None:
     assert count_of(["accelerate", "launch", "--num-processes=2"]) == 2
     assert count_of(["accelerate", "launch", "--num_processes"]) is None
     assert count_of(["bash"]) is None
+
+
+def test_flags_reach_every_process() -> None:
+    """torchrun would take --start for one of its own --start-method and --start_method, and refuse it."""
+    asked = ["train", "--recipe", "cpu", "--start", "assets/toybox", "--stages", "joint", "--nproc", "3"]
+    told = torchrun.parse_args(started(2, asked))
+    assert (told.nproc_per_node, told.module) == ("2", True)
+    assert (told.training_script, told.training_script_args) == ("mmdiff_core", asked)
 
 
 def test_small_batches_add_up_to_a_large_one(unbroken: Path, places: dict[str, Path], tmp_path: Path) -> None:

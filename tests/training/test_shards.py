@@ -16,7 +16,7 @@ from mmdiff_core.cli import main
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.training import shards
 from mmdiff_core.training.folder import AnnotatedFolder
-from mmdiff_core.training.shards import Shards, find_shards, open_sample, pack, read_shard
+from mmdiff_core.training.shards import Shards, _open_or_tell, find_shards, open_sample, pack, read_shard
 from mmdiff_core.types import Face
 from tests import tiny
 from tests.training import annotated
@@ -147,6 +147,22 @@ def test_a_damaged_sample_is_stood_in_for(rendered: Path, tmp_path: Path, caplog
     drawn = [name for _, name in names(Shards([str(tmp_path / "broken.tar")], seed=0), range(PICTURES), 1)]
     assert "000000004" in caplog.text
     assert len(set(drawn)) == PICTURES - 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "data"),
+    [("photo1-0.webp", b"no picture"), ("face1-1.json", None), ("face1-0.json", b"[0.1, "), ("face1-0.json", b"7")],
+)
+def test_a_damaged_extra_is_stood_in_for(
+    ending: str, data: bytes | None, packed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sample = dict(next(read_shard(find_shards(str(packed))[0])))
+    assert ending in sample
+    sample |= {ending: data}
+    if data is None:
+        del sample[ending]
+    assert _open_or_tell(sample) is None
+    assert sample["__key__"] in caplog.text
 
 
 def test_pack_from_the_shell(rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.training.annotations import Annotation
 from mmdiff_core.types import Box, Face
 
@@ -44,7 +45,9 @@ def add_faces(
         replace(segment, face=chosen[segment.id].face.embedding) if segment.id in chosen else segment
         for segment in annotation.segments
     )
-    return replace(annotation, segments=segments), {number: face.face.crop for number, face in chosen.items()}
+    return replace(annotation, segments=segments), {
+        number: as_picture(face.face.crop) for number, face in chosen.items()
+    }
 
 
 def _owner(box: Box, ids: np.ndarray) -> int:

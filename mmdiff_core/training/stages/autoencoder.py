@@ -83,6 +83,11 @@ class AutoencoderStage:
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
 
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step."""
+        self.source.seek(step)
+        self.rng.seed(f"{self.name}:{step}")
+
     def batch(self) -> Crops:
         """A crop of each picture, or the whole of it."""
         side = self.settings.crop

@@ -124,7 +124,7 @@ class DiffusionStage:
         self.name, self.folder, self.settings, self.mix = name, folder, settings, mix
         self.backbone, self.adapter = backbone, adapter
         self.source, self._unseen = source, held_out
-        self.rng = random.Random(seed)
+        self.seed, self.rng = seed, random.Random(seed)
         self._read = lru_cache(TEXTS_KEPT)(self._tokenize)  # a pool says the same again, and reading costs 0.5 ms
         self.network = FlowMatching(backbone, adapter, losses, name != "base", layers)
         parts: Mapping[str, tuple[nn.Module, ...]] = {
@@ -144,6 +144,11 @@ class DiffusionStage:
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step."""
+        self.source.seek(step)
+        self.rng.seed(f"{self.name}:{self.seed}:{step}")
 
     def batch(self) -> DiffusionBatch:
         samples = self.source.samples(self.settings.batch)

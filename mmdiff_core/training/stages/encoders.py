@@ -91,6 +91,10 @@ class EncodersStage:
     def trained(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
 
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step."""
+        self.source.seek(step)
+
     def batch(self) -> Pairs:
         return self._pairs(self.source, self.settings.batch)
 

@@ -1,0 +1,89 @@
+"""What kind of value each parameter of the endpoints takes: programs send whatever JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from mmdiff_core.errors import SettingsError
+
+MOST_SHOWN = 40  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``wanted`` is how a message calls it."""
+
+    wanted: str
+    fits: Callable[[object], bool]
+
+    @property
+    def or_null(self) -> Kind:
+        """The same, for parameters that may be left open."""
+        return Kind(f"{self.wanted}, or null", lambda value: value is None or self.fits(value))
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a finite number; True and False are none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is text that can be written down; JSON can also hold halves of characters."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_whole(value: object) -> bool:
+    return is_number(value) and float(value).is_integer()
+
+
+TEXT = Kind("text", is_text)
+NUMBER = Kind("a number", is_number)
+WHOLE = Kind("a whole number", _is_whole)
+NAMES = Kind("a list of names", lambda value: isinstance(value, list) and all(map(is_text, value)))
+
+PARAMETERS: Mapping[str, Kind] = {
+    "prompt": TEXT,
+    "negative_prompt": TEXT,
+    "seed": WHOLE,
+    "pictures": WHOLE,
+    "steps": WHOLE.or_null,
+    "guidance": NUMBER.or_null,
+    "start_step": WHOLE.or_null,
+    "width": WHOLE.or_null,
+    "height": WHOLE.or_null,
+    "sampler": TEXT.or_null,
+    "binding": NUMBER,
+    "without": NAMES.or_null,
+    "noun": TEXT,
+    "views": WHOLE,
+}
+
+
+def check_types(given: Mapping[str, object]) -> None:
+    """Refuse what is of another kind than its parameter.
+
+    Args:
+        given: values by the names of their parameters.
+
+    Raises:
+        SettingsError: the first that is; the message names it and says what is wanted.
+    """
+    for name, value in given.items():
+        kind = PARAMETERS[name]
+        if not kind.fits(value):
+            shown = json.dumps(value)
+            shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+            raise SettingsError(f'"{name}" must be {kind.wanted}, but is {shown}.')
