@@ -68,7 +68,7 @@ class Comparing:
             panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET),
         )  # after the last picture of a comparison, for who waits for it
         gr.on(
-            [field.change for field in panel.fields],
+            [field.change for field in (*panel.fields, *self.form.compose.galleries())],  # photos may come late
             self.review,
             self.fields,
             [panel.plan, panel.base],

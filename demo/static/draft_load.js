@@ -1,4 +1,5 @@
 // What the browser keeps of the fields: words and numbers for good, a tab's own, and its photos, as long as it is open.
+// A prompt that was typed before this came stays.
 () => {
   const read = (storage) => {
     try {
@@ -8,7 +9,9 @@
     }
   };
   try {
-    return [{ ...read(localStorage), ...read(sessionStorage) }];
+    const kept = { ...read(localStorage), ...read(sessionStorage) };
+    if (document.querySelector("#prompt textarea")?.value) delete kept.prompt;
+    return [kept];
   } catch {
     return [{}]; // storage is switched off
   }

@@ -72,8 +72,8 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
         contexts.append(context)
         if not guided:
             context.add_init_script("localStorage.setItem('mmdiff-studio-guided', 'yes')")
+        context.set_default_timeout(60_000)
         page = context.new_page()
-        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         page.on(
