@@ -26,13 +26,15 @@ from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.writing import written_aside
 
 FILE = Path(__file__).parents[2] / "assets" / "referee" / "referee.safetensors"
-FORMAT = "mmdiff-referee-1"
+FORMAT = "mmdiff-referee-2"
 STRIDE = 16  # the side of a picture is a multiple of it
 MASK_STRIDE = 2  # a segmentation has R / 2 squares a side
 BANDS = 3
 _LEVELS = (0.08, 0.36, 0.64, 0.92)
 _COLOUR_BINS = tuple(product(_LEVELS, repeat=3))
 _COLOUR_WIDTH = 0.12
+_LEAST_SHARE = 1e-4
+_EVIDENCE = 5  # what is known about the presence of a noun
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,9 @@ class Referee(nn.Module):
     Colours are most of a toy's identity and of a place. So regions, and the whole picture, are described by what the
     pyramid learns about them and, beside that, by histograms of their colours in three bands from top to bottom, which
     the normalisation inside of the pyramid would hide.
+
+    Whether a noun is there is answered from the whole picture's features and from the segmentation: the former tell
+    mush from a toy, but of two toys often just one; the latter sees a toy in everything, but each of several.
     """
 
     def __init__(self, config: RefereeConfig) -> None:
@@ -129,6 +134,7 @@ class Referee(nn.Module):
         self.features = _normed(nn.Conv2d(b + c, config.features, 1))
         histograms = BANDS * len(_COLOUR_BINS)
         self.nouns = _head(2 * d, len(config.nouns))  # toys of a noun come in all colours
+        self.presence = _head(_EVIDENCE, 1, hidden=16)
         self.places, self.styles = (_head(2 * d + histograms, len(words)) for words in (config.places, config.styles))
         region = 2 * config.features + histograms
         self.identity = _head(region, config.embedding, hidden=256)
@@ -147,7 +153,9 @@ class Referee(nn.Module):
         shapes = torch.cat((x16.mean((2, 3)), x16.amax((2, 3))), 1)  # (B, 2d)
         whole = torch.cat((shapes, *_histograms(colours, torch.ones_like(colours[:, :1]))), 1)
         features = torch.cat((self.features(torch.cat((x4, _doubled(x8)), 1)), colours), 1)
-        return Seen(self.segments(fine), features, self.nouns(shapes), self.places(whole), self.styles(whole))
+        segments = self.segments(fine)
+        nouns = self.presence(_evidence(self.nouns(shapes), segments.detach()))[..., 0]
+        return Seen(segments, features, nouns, self.places(whole), self.styles(whole))
 
     def describe(self, features: Tensor, masks: Tensor) -> Described:
         """Describe regions.
@@ -167,6 +175,26 @@ class Referee(nn.Module):
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.segments.weight.device
+
+
+def _evidence(hints: Tensor, segments: Tensor) -> Tensor:
+    """What speaks for each noun's presence: its hint, its area and peak, the hints and the areas of all nouns.
+
+    Args:
+        hints: (B, N) of the whole picture.
+        segments: (B, 1 + N, h, w) logits.
+
+    Returns:
+        (B, N, 5); shares are logarithms.
+    """
+    hints, shares = hints.float(), segments.float().softmax(1)[:, 1:]
+    own = [hints, _log(shares.mean((2, 3))), _log(shares.amax((2, 3)))]
+    of_all = [hints.logsumexp(1, keepdim=True), _log(shares.sum(1).mean((1, 2)))[:, None]]
+    return torch.stack([*own, *(x.expand_as(hints) for x in of_all)], -1)
+
+
+def _log(shares: Tensor) -> Tensor:
+    return shares.clamp(min=_LEAST_SHARE).log()
 
 
 def _colours(pictures: Tensor) -> Tensor:

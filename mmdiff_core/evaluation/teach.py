@@ -39,10 +39,16 @@ class Phase:
     batch: int
     rate: float
     nouns: tuple[int, ...]  # in a batch, see RefereeStage
+    only: tuple[str, ...] = ()  # parts of the network to train; none named: all
 
 
-# Nouns are learned from their outlines, which small pictures show as well, at a quarter of the time.
-PHASES = (Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)), Phase("fine", 1.0, 4000, 64, 1e-3, (4, 12, 24)))
+# Nouns are learned from their outlines, which small pictures show as well, at a quarter of the time. Which of them are
+# there is weighed anew when nothing else moves any more.
+PHASES = (
+    Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)),
+    Phase("fine", 1.0, 4000, 64, 1e-3, (4, 12, 24)),
+    Phase("presence", 1.0, 600, 64, 3e-3, (24,), only=("nouns", "presence")),
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,7 @@ def _train(
         shards=-(-options.pool // SHARD),
         scale=phase.scale,
         nouns=phase.nouns,
+        only=phase.only,
         seed=options.seed,
         device=options.device,
     )

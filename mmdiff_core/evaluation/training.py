@@ -1,7 +1,7 @@
 """Training of the referee, on the loop that trains everything else.
 
 RUN/pool                  renders, drawn once
-RUN/coarse, RUN/fine      a phase each: state.pt, log.jsonl, sheets/, referee.safetensors
+RUN/coarse, RUN/fine, RUN/presence   a phase each: state.pt, log.jsonl, sheets/, referee.safetensors
 RUN/referee.safetensors   the averaged weights of the last phase in half precision, as they ship
 """
 
@@ -149,6 +149,7 @@ class RefereeStage:
         scale: of the pictures; smaller ones are seen faster, which is good to begin with.
         nouns: of how many nouns a batch has toys, drawn from these for each. Few make it tell toys of one noun apart;
             but while the nouns are learned, few nouns a batch pull the answers to and fro.
+        only: parts of the network to train; none named: all.
         seed: of the order of the samples.
     """
 
@@ -156,18 +157,20 @@ class RefereeStage:
 
     def __init__(
         self, referee: Referee, pool: RenderPool, held_out: Renders, folder: Path, settings: StageSettings,
-        shards: int, grow_every: int = 60, scale: float = 1.0, nouns: tuple[int, ...] = (24,), seed: int = 0,
-        device: str = "cpu",
+        shards: int, grow_every: int = 60, scale: float = 1.0, nouns: tuple[int, ...] = (24,),
+        only: tuple[str, ...] = (), seed: int = 0, device: str = "cpu",
     ) -> None:  # fmt: skip
         self.referee, self.pool, self.held_out, self.folder = referee, pool, held_out, folder
         self.settings, self.shards, self.grow_every = settings, shards, grow_every
         self.scale, self.nouns, self.device = scale, nouns, device
         self.seed, self.rng = seed, random.Random(f"lessons:{seed}")
-        self.network = Lessons(referee.train().requires_grad_(True), Weights())
+        self.network = Lessons(referee.train().requires_grad_(not only), Weights())
+        for name in only:
+            referee.get_submodule(name).requires_grad_(True)
         self.batches = 0
 
     def trained(self) -> list[nn.Parameter]:
-        return list(self.network.parameters())
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     def seek(self, step: int) -> None:
         """Draw from here on what belongs to that step."""

@@ -11,7 +11,7 @@ from mmdiff_core.evaluation.judge import judge, photo_verdict
 from mmdiff_core.evaluation.metrics import look_similarity, swapped
 from mmdiff_core.evaluation.referee import FILE, Referee, load_referee
 from mmdiff_core.toybox.colours import Look, draw_look
-from mmdiff_core.toybox.dataset import HELD_OUT, make_toy, reference_scene, render, scene_of
+from mmdiff_core.toybox.dataset import HELD_OUT, make_toy, random_scene, reference_scene, render, scene_of
 from mmdiff_core.toybox.parts import Builder
 from mmdiff_core.toybox.toys import KINDS, Toy
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
@@ -61,6 +61,19 @@ def test_exchanged_looks_are_called_swapped_and_others_are_not(referee: Referee)
     wrong, right = swaps(referee, exchanged=True), swaps(referee, exchanged=False)
     assert sum(wrong) >= 0.80 * len(wrong)  # measured 0.87
     assert sum(right) <= 0.12 * len(right)  # measured 0.08
+
+
+def test_both_toys_of_a_picture_are_seen_and_no_others(referee: Referee) -> None:
+    rng = random.Random("present")
+    scenes = [random_scene(rng, 2, "held_out", FIRST_WORLD) for _ in range(PAIRS)]
+    scenes = [scene for scene in scenes if len({toy.toy.noun for toy in scene.toys}) == 2]
+    named = [[toy.toy.noun for toy in scene.toys] for scene in scenes]
+    absent = [rng.sample([noun for noun in WHOLE_WORLD.nouns if noun not in nouns], 2) for nouns in named]
+    pictures = render(scenes, 96).images
+    seen = [verdict.present for verdict in judge(referee, pictures, named)]
+    alarms = [verdict.present for verdict in judge(referee, pictures, absent)]
+    assert sum(map(all, seen)) >= 0.8 * len(scenes)  # measured 0.91
+    assert sum(map(any, alarms)) <= 0.1 * len(scenes)  # measured 0.03, of two nouns that are not there
 
 
 def test_painting_a_toy_in_its_own_look_is_the_toy() -> None:

@@ -17,7 +17,7 @@ from mmdiff_core.evaluation import renders as module
 from mmdiff_core.evaluation import teach as teaching
 from mmdiff_core.evaluation.accuracy import check
 from mmdiff_core.evaluation.augment import blurred, crop, degrade, spoil
-from mmdiff_core.evaluation.referee import Referee, RefereeConfig, load_referee
+from mmdiff_core.evaluation.referee import FILE, Referee, RefereeConfig, load_referee, save_referee
 from mmdiff_core.evaluation.renders import NONE, RenderPool, join, render_samples, slot_map
 from mmdiff_core.evaluation.teach import Phase, TeachOptions, teach
 from mmdiff_core.evaluation.training import Lessons, Weights, fitting, make_lesson, segment_labels
@@ -145,6 +145,16 @@ def test_training_learns_stops_and_goes_on(tmp_path: Path) -> None:
     assert [(tmp_path / phase.name / "state.pt").stat().st_mtime_ns for phase in phases] == states
 
 
+def test_a_phase_trains_only_what_it_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_referee(Referee(CONFIG), tmp_path / "first.safetensors")
+    phase = Phase("presence", 1.0, 2, 8, 1e-2, (3,), only=("nouns", "presence"))
+    teach(TeachOptions(tmp_path, VOCABULARY, start=tmp_path / "first.safetensors", phases=(phase,), pool=4))
+    before, after = (load_referee(tmp_path / name).state_dict() for name in ("first.safetensors", FILE.name))
+    changed = {name.split(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert changed == {"nouns", "presence"}
+
+
 def test_start_keeps_what_fits(tmp_path: Path) -> None:
     old, new = Referee(CONFIG), Referee(RefereeConfig(**{**vars(CONFIG), "nouns": ("cat", "dog", "robot", "owl")}))
     anew = fitting(old, new)
@@ -157,7 +167,7 @@ def test_check_is_right_about_a_referee_that_knows_nothing() -> None:
     torch.manual_seed(0)
     referee = Referee(CONFIG).eval()
     with torch.no_grad():
-        referee.nouns[-1].bias.fill_(50.0)  # every noun is everywhere
+        referee.presence[-1].bias.fill_(50.0)  # every noun is everywhere
         referee.segments.bias[0] = 50.0  # and nowhere
     found = check(referee, renders, random.Random(0))
     assert (found["noun"].mean, found["alarm"].mean, found["mush"].mean, found["iou"].mean) == (1.0, 1.0, 1.0, 0.0)
@@ -177,7 +187,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "whole, first" in capsys.readouterr().err
     assert cli.main(["train-referee", "--out", str(tmp_path / "new"), "--steps", "0"]) == cli.BAD_INPUT
     assert cli.main([*train, "--phases", "medium"]) == cli.BAD_INPUT
-    assert "coarse, fine" in capsys.readouterr().err
+    assert "coarse, fine, presence" in capsys.readouterr().err
 
 
 def test_sheet_shows_pictures_and_regions(tmp_path: Path) -> None:
