@@ -102,27 +102,24 @@ def to_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapp
 
 
 def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
-    """Ratios as bars, a group per model."""
+    """Ratios and their intervals, a row for each way to make a step and a colour for each model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    names = [name for name in TITLES if name != "stock"]
+    figure = Figure(figsize=(7.5, 1 + 0.42 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    names = [name for name in TITLES if name != "stock"]
-    width = 0.8 / len(steps)
     for number, (model, found) in enumerate(steps.items()):
-        at = np.arange(len(names)) + (number - (len(steps) - 1) / 2) * width
-        heights = np.array([_median(found, name) for name in names])
-        spread = np.array([found["intervals"][name] for name in names]).T
-        errors = np.abs(spread - heights)
-        axes.bar(at, heights, width, yerr=errors, label=model, error_kw={"elinewidth": 0.8})
-    axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xticks(
-        range(len(names)), [TITLES[name].replace(", ", ",\n").replace(" (", "\n(") for name in names], fontsize=7
-    )
-    axes.set_ylim(bottom=0.8)
-    axes.set_ylabel("step, stock pipeline = 1")
+        rows = np.arange(len(names)) + (number - (len(steps) - 1) / 2) * 0.6 / len(steps)
+        medians = np.array([_median(found, name) for name in names])
+        reach = np.abs(np.array([found["intervals"][name] for name in names]).T - medians)
+        axes.errorbar(medians, rows, xerr=reach, fmt="o", markersize=5, elinewidth=1.2, label=model)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), [TITLES[name] for name in names])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("a step over the stock pipeline's, median and 95 % interval")
     axes.set_title(device, fontsize=9)
     axes.legend()
     figure.savefig(path, dpi=150)
