@@ -1,7 +1,8 @@
 # MM-Diff Studio on a machine of your own: docker build -t mm-diff-studio . && docker run -p 7860:7860 mm-diff-studio
 FROM python:3.12-slim-bookworm
 
-# The package index of a smaller build of PyTorch, such as its CPU build; left out, it is the usual one, for NVIDIA GPUs.
+# The package index of a smaller build of PyTorch, such as its CPU build; left out, as pip leaves out what is empty, it is
+# the usual one, for NVIDIA GPUs.
 ARG TORCH_INDEX=
 ARG TORCH_VERSION=2.13.0
 
@@ -20,7 +21,7 @@ RUN useradd --create-home --uid 1000 studio \
 WORKDIR /app
 
 # What changes seldom comes first, so that a change of the code does not install everything anew.
-RUN pip install "torch==${TORCH_VERSION}" ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}
+RUN PIP_INDEX_URL="${TORCH_INDEX}" pip install "torch==${TORCH_VERSION}"
 COPY requirements.txt ./
 RUN pip install -r requirements.txt
 
@@ -29,7 +30,7 @@ COPY assets ./assets
 COPY demo ./demo
 COPY mmdiff_core ./mmdiff_core
 
-USER studio
+USER 1000
 VOLUME /models
 EXPOSE 7860
 
