@@ -68,13 +68,15 @@ class Comparing:
             panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET),
         )  # after the last picture of a comparison, for who waits for it
         gr.on(
-            [field.change for field in (*panel.fields, *self.form.compose.galleries())],  # photos may come late
+            [field.change for field in panel.fields],
             self.review,
             self.fields,
             [panel.plan, panel.base],
             trigger_mode="always_last",
             **QUIET,
         )
+        # The tab may be open before the browser's draft is in the Studio's fields, which tell of no change behind it.
+        self.form.recalled.then(self.review, self.fields, [panel.plan, panel.base], **QUIET)
         shown = panel.sheet.inspect(self.inspect, [panel.comparison, self.result.shelf], self.result.viewer, **SPEAKING)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 

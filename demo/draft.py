@@ -14,6 +14,7 @@ from demo.theme import static
 from mmdiff_core.types import ALL_PARTS
 
 STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # what the browser keeps is under these keys
+_AREAS = {STUDIO: "#left", COMPARE: "#compare-fields"}  # of the fields
 
 OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")
 
@@ -27,8 +28,17 @@ def saving(names: Sequence[str], model: str, key: str = STUDIO) -> str:
 
 
 def loading(key: str = STUDIO) -> str:
-    """JavaScript that fetches what was kept, as the one input of an event."""
-    return static("draft_load.js").replace("KEY", json.dumps(key))
+    """JavaScript that fetches what was kept, as the one input of an event; it closes the fields until `opening`."""
+    return _of(key, "draft_load.js")
+
+
+def opening(key: str = STUDIO) -> str:
+    """JavaScript that gives the fields back to the person."""
+    return _of(key, "draft_done.js")
+
+
+def _of(key: str, script: str) -> str:
+    return static(script).replace("KEY", json.dumps(key)).replace("AREA", json.dumps(_AREAS[key]))
 
 
 def record(kept: object, model: str) -> dict[str, Any]:

@@ -104,7 +104,9 @@ class ComparePanel:
         self.down.input(self._suggest, self.down, self.rows, **QUIET)
         keeping = draft.saving(_NAMES, self.model, draft.COMPARE)
         gr.on([field.change for field in self.fields], None, list(self.fields), None, js=keeping, **QUIET)
-        page.load(self._recall, self.draft, list(self.fields), js=draft.loading(draft.COMPARE), **QUIET)
+        loading, opening = draft.loading(draft.COMPARE), draft.opening(draft.COMPARE)
+        recalled = page.load(self._recall, self.draft, list(self.fields), js=loading, **QUIET)
+        recalled.then(None, None, None, js=opening, **QUIET)
 
     def _recall(self, kept: object) -> Update:
         """What the browser kept of the fields; what is no good, or goes by another model, is left."""

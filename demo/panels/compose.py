@@ -142,7 +142,7 @@ class ComposePanel:
         seen = [card.seen for card in self.cards]
         return [*self.fields, *seen, self.add, *self._columns()]
 
-    def galleries(self) -> list[gr.Gallery]:
+    def galleries(self) -> list[Component]:
         """Where photos appear."""
         return [card.photos for card in self.cards]
 

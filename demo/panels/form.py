@@ -73,7 +73,8 @@ class FormPanel:
             js=draft.saving(["count", *self._kept], self.personalizer.backbone.display_name),
             **QUIET,
         )
-        page.load(self._recall, self.draft, self.targets(), js=draft.loading(), **QUIET)
+        self.recalled = page.load(self._recall, self.draft, self.targets(), js=draft.loading(), **QUIET)
+        self.recalled.then(None, None, None, js=draft.opening(), **QUIET)
 
     @property
     def fields(self) -> set[Block]:

@@ -1,5 +1,5 @@
 // What the browser keeps of the fields: words and numbers for good, a tab's own, and its photos, as long as it is open.
-// A prompt that was typed before this came stays.
+// Until they are in the fields nobody can type there, since that would be written over.
 () => {
   const read = (storage) => {
     try {
@@ -10,7 +10,8 @@
   };
   try {
     const kept = { ...read(localStorage), ...read(sessionStorage) };
-    if (document.querySelector("#prompt textarea")?.value) delete kept.prompt;
+    const fields = document.querySelector(AREA);
+    if (fields) fields.inert = Object.keys(kept).length > 0;
     return [kept];
   } catch {
     return [{}]; // storage is switched off

@@ -82,6 +82,7 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
         )
         page.goto(f"{at}?__theme={theme}")
         page.locator("#generate").wait_for()
+        page.locator(".loading").wait_for(state="detached")  # Gradio's, until all of the page has come
         return page
 
     yield open_one

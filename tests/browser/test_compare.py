@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from demo.panels.form import FormPanel
 from tests.browser.page import (
     PHONE,
     Open,
@@ -17,7 +20,7 @@ from tests.browser.page import (
     painted,
     set_range,
 )
-from tests.demo.stand_in import StandIn
+from tests.demo.stand_in import StandIn, served
 
 
 @pytest.fixture
@@ -174,6 +177,30 @@ def test_what_no_field_takes_is_left(opened: Page) -> None:
     expect(opened.locator("#compare-plan .plan")).to_have_text("2 pictures")
     opened.locator("#compare-mode label", has_text="Grid").click()
     expect(opened.locator("#columns :is(input, textarea)")).to_have_value("0.5 1 1.5")
+
+
+def test_a_draft_that_comes_late_is_waited_for(
+    open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recall = FormPanel._recall
+
+    def slowly(self: FormPanel, kept: object) -> object:
+        time.sleep(3)
+        return recall(self, kept)
+
+    monkeypatch.setattr(FormPanel, "_recall", slowly)
+    with served(model) as url:
+        page = open_page(at=url)
+        fill_example(page)
+        page.wait_for_function("() => JSON.parse(sessionStorage.getItem('mmdiff-studio'))?.['photos-2']?.length === 3")
+        page.reload()
+        expect(page.locator("#left[inert]")).to_be_visible()  # what is typed now would be lost
+        open_tab(page, "Compare")
+        expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+        open_tab(page, "Studio")
+        expect(page.locator("#left:not([inert])")).to_be_visible()
+        expect(page.locator("#seen-2 img")).to_have_count(3)
+        page.context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

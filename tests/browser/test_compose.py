@@ -249,6 +249,7 @@ def test_two_tabs_keep_their_own_words(open_page: Open) -> None:
     fill_example(one)
     two = one.context.new_page()
     two.goto(one.url)
+    expect(two.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")  # the page has come
     for page, prompt in ((one, "a robot and a cat on the moon"), (two, "a robot and a cat in the snow")):
         page.locator("#prompt textarea").fill(prompt)
         page.wait_for_function("(prompt) => sessionStorage.getItem('mmdiff-studio')?.includes(prompt)", arg=prompt)
