@@ -46,7 +46,7 @@ class Phase:
 # there is weighed anew when nothing else moves any more.
 PHASES = (
     Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)),
-    Phase("fine", 1.0, 4000, 64, 1e-3, (4, 12, 24)),
+    Phase("fine", 1.0, 4000, 64, 1e-3, (2, 4, 24)),
     Phase("presence", 1.0, 600, 64, 3e-3, (24,), only=("nouns", "presence")),
 )
 

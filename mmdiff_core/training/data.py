@@ -16,11 +16,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,6 +30,9 @@ from mmdiff_core.toybox.dataset import Caption, Scene, random_scene, reference_s
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.recipes import Recipe
 from mmdiff_core.writing import written_aside
+
+if TYPE_CHECKING:  # the processes that render a pool have no need of it, and it is slow to import
+    from diffusers import AutoencoderKL
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.demo.stand_in import StandIn, served
+
+KEPT = "local_storage,cookies"  # by a browser, of a visit
 
 try:
     from playwright import sync_api as playwright
@@ -61,19 +63,32 @@ def url(model: StandIn) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def profiles(browser: playwright.Browser) -> dict[str, playwright.BrowserContext]:
+    """What a browser knows beyond a page, by what the pages asked for; it has read the page's scripts before."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., playwright.Page]]:
+def open_page(
+    browser: playwright.Browser, profiles: dict[str, playwright.BrowserContext], url: str
+) -> Iterator[Callable[..., playwright.Page]]:
     """Opens pages of their own session; every one must stay on this machine and without errors."""
-    contexts, complaints = [], []
+    profiles_used: list[playwright.BrowserContext] = []
+    complaints: list[str] = []
 
     def open_one(theme: str = "light", guided: bool = False, at: str = url, **options: object) -> playwright.Page:
         """``guided``: as on a first visit; ``at``: another page than the module's."""
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-        contexts.append(context)
-        if not guided:
-            context.add_init_script("localStorage.setItem('mmdiff-studio-guided', 'yes')")
-        context.set_default_timeout(60_000)
-        page = context.new_page()
+        wanted = str((guided, sorted(options.items())))
+        profile = profiles.get(wanted)
+        if profile is None or profile in profiles_used:  # two pages of a test are two people's
+            profile = _new_profile(browser, guided, options)
+            profiles.setdefault(wanted, profile)
+        profiles_used.append(profile)
+        page = profile.new_page()
+        profile.new_cdp_session(page).send(
+            "Storage.clearDataForOrigin", {"origin": at.rstrip("/"), "storageTypes": KEPT}
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         page.on(
@@ -87,6 +102,20 @@ def open_page(browser: playwright.Browser, url: str) -> Iterator[Callable[..., p
 
     yield open_one
     heard = list(complaints)  # before the closing, which may break off a request that is under way
-    for context in contexts:
-        context.close()
+    for profile in profiles_used:
+        profile.clear_permissions()
+        for page in profile.pages:
+            page.close()
+        if profile not in profiles.values():
+            profile.close()
     assert heard == []
+
+
+def _new_profile(browser: playwright.Browser, guided: bool, options: Mapping[str, object]) -> playwright.BrowserContext:
+    # Nothing moves for its own sake: drawing that is a tenth of what a test costs.
+    usual = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
+    profile = browser.new_context(**(usual | options))
+    profile.set_default_timeout(60_000)
+    if not guided:
+        profile.add_init_script("localStorage.setItem('mmdiff-studio-guided', 'yes')")
+    return profile

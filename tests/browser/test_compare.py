@@ -200,7 +200,7 @@ def test_a_draft_that_comes_late_is_waited_for(
         open_tab(page, "Studio")
         expect(page.locator("#left:not([inert])")).to_be_visible()
         expect(page.locator("#seen-2 img")).to_have_count(3)
-        page.context.close()
+        page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "rehearsal"
     train(RECIPE, RunOptions(folder, all_stages(RECIPE)))
     return folder
+
+
+def base_alone(finished: Path, folder: Path) -> RunOptions:
+    """A run of one stage, on the weights and a copy of the pool of the whole one."""
+    shutil.copytree(finished / POOL, folder / POOL)
+    return RunOptions(folder, ("base",), start=finished / "model")
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -125,10 +132,10 @@ def test_export_is_a_stock_folder_in_half_precision_that_generates(
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: Path) -> None:
     """Time-limited, then continued: the step count goes on, and the schedule with it."""
     recipe = replace(RECIPE, save_every_s=0.0).with_stage("base", steps=8)
-    options = RunOptions(tmp_path, (POOL, "base"), start=finished / "model", minutes=0.0)
+    options = replace(base_alone(finished, tmp_path), minutes=0.0)
     assert "base" not in train(recipe, options)
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 0
-    train(recipe, replace(options, stages=("base",), minutes=None))
+    train(recipe, replace(options, minutes=None))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert state["step"] == state["schedule"]["last_epoch"] == 8
 
@@ -136,7 +143,7 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
 def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> None:
     """By the clock, long before its last step, and with the learning rate run down."""
     recipe = RECIPE.with_stage("base", steps=1_000_000, within=0.05)
-    assert "base" in train(recipe, RunOptions(tmp_path, (POOL, "base"), start=finished / "model"))
+    assert "base" in train(recipe, base_alone(finished, tmp_path))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert 0 < state["step"] < 1_000_000
     assert state["share"] >= 1
@@ -145,10 +152,10 @@ def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> 
 
 def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mmdiff_core", "train", "--recipe", "rehearsal", "--out", str(tmp_path)]
-    command += ["--start", str(finished / "model"), "--steps", "100000", "--stages"]
-    subprocess.run([*command, "pool"], check=True, capture_output=True)
+    command += ["--start", str(finished / "model"), "--stages", "base", "--steps"]
+    shutil.copytree(finished / POOL, tmp_path / POOL)
     log = tmp_path / "base" / "log.jsonl"
-    process = subprocess.Popen([*command, "base"], stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True, env={**os.environ})
     deadline = time.monotonic() + 300
     while not log.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.2)
@@ -157,18 +164,18 @@ def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Pat
     assert process.returncode == 0, errors
     stopped = torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"]
     assert stopped >= losses(tmp_path / "base")[-1]["step"]
-    subprocess.run([*command, "base", "--steps", str(stopped + 3)], check=True, capture_output=True)
+    subprocess.run([*command, str(stopped + 3)], check=True, capture_output=True)
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == stopped + 3
 
 
 def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path: Path) -> None:
-    options = RunOptions(tmp_path, (POOL, "base"), start=finished / "model")
+    options = base_alone(finished, tmp_path)
     train(RECIPE.with_stage("base", steps=4), options)
     (tmp_path / "base" / "result.json").unlink()
     left = tmp_path / "base" / ".state.pt.killed.aside"
     left.mkdir()
     (left / "state.pt").write_bytes(b"half")
-    train(RECIPE.with_stage("base", steps=6), replace(options, stages=("base",)))
+    train(RECIPE.with_stage("base", steps=6), options)
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 6
     assert not left.exists()
 
@@ -177,7 +184,7 @@ def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pyt
     caplog.set_level(logging.ERROR)
     recipe = RECIPE.with_stage("base", rate=1e30, warmup=0)
     with pytest.raises(TrainingError, match="base"):
-        train(recipe, RunOptions(tmp_path, (POOL, "base"), start=finished / "model"))
+        train(recipe, base_alone(finished, tmp_path))
 
 
 def test_unknown_stage_is_named(tmp_path: Path) -> None:
