@@ -46,7 +46,7 @@ class Phase:
 # there is weighed anew when nothing else moves any more.
 PHASES = (
     Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)),
-    Phase("fine", 1.0, 4000, 64, 1e-3, (2, 4, 24)),
+    Phase("fine", 1.0, 12_000, 64, 1e-3, (2, 4, 24)),
     Phase("presence", 1.0, 600, 64, 3e-3, (24,), only=("nouns", "presence")),
 )
 
@@ -61,7 +61,7 @@ class TeachOptions:
     minutes: float | None = None  # for each phase
     device: str = "cpu"
     phases: tuple[Phase, ...] = PHASES
-    pool: int = 8000
+    pool: int = 30_000
     seed: int = 0
 
 
