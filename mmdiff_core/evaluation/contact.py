@@ -15,7 +15,7 @@ from mmdiff_core.sheets import tile
 
 SIDE = 160
 _LINE = 13
-_LINES = 5
+_LINES = 6
 _TITLES = {MODEL: "model", UPPER: "render", LOWER: "no photos"}
 
 
@@ -23,8 +23,9 @@ def verdict(row: Row) -> list[str]:
     """What the referee said of a picture, as the lines below it."""
     return [
         f"{_TITLES[row.kind]} {row.seed}",
-        f"identity {_told(row.identity)}, present {_told([row.present])}",
-        f"place {_told([row.place])}, style {_told([row.style])}",
+        f"identity {_told(row.identity)}",
+        f"present {_told([row.present])}, place {_told([row.place])}",
+        f"style {_told([row.style])}",
         f"peak {_told(row.peak)}",
         f"swapped {_told(row.swapped)}" if row.count > 1 else "",
     ]
@@ -35,7 +36,7 @@ def strip(outcome: Outcome, say: Callable[[Row], list[str]] = verdict) -> Image.
 
     Args:
         outcome: of the suite.
-        say: up to five short lines to write below a picture.
+        say: up to six short lines to write below a picture.
     """
     names = outcome.case.scene.caption.names
     cells = [
