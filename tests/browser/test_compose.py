@@ -232,12 +232,12 @@ def test_photos_that_the_server_lost_are_told(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
     _photos_are_kept(page, "photos-1", 3)
-    page.evaluate(
-        """() => {
-          const kept = JSON.parse(sessionStorage.getItem("mmdiff-studio"));
-          kept["photos-1"][0] = "/etc/hostname";
-          sessionStorage.setItem("mmdiff-studio", JSON.stringify(kept));
-        }"""
+    page.add_init_script(  # before the next page reads it: this one may still write the other subject's photos
+        """
+        const kept = JSON.parse(sessionStorage.getItem("mmdiff-studio"));
+        kept["photos-1"][0] = "/etc/hostname";
+        sessionStorage.setItem("mmdiff-studio", JSON.stringify(kept));
+        """
     )
     page.reload()
     expect(page.locator("#photos-1 .grid-container img")).to_have_count(2)
