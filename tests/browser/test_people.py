@@ -60,5 +60,6 @@ def test_a_photo_without_a_face_is_said_beside_it(open_page: Open, tmp_path: Pat
     expect(page.locator("#people-1 .fault")).to_contain_text("No face found: use a photo")
     page.locator("#name-1 input").fill("man")
     page.locator("#prompt textarea").fill("a man in the park")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text("man")  # what was typed is looked through
     page.locator("#generate").click()
     expect(page.locator("#seen-1 .fault")).to_contain_text("shows no face that can be found")
