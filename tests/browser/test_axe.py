@@ -12,8 +12,6 @@ from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, 
 from tests.demo.stand_in import StandIn, served
 
 AXE = files("axe_playwright_python") / "axe.min.js"
-# Colours change with the theme and sizes with the screen, and one says nothing of the other.
-LOOKS = pytest.mark.parametrize(("theme", "options"), [("light", {}), ("dark", PHONE)], ids=["desktop", "dark phone"])
 GRADIO_S = ['footer img[alt="Settings"]', ".icon-button-wrapper"]  # its footer's icon, a gallery's upload buttons
 
 
@@ -33,7 +31,8 @@ def _violations(page: Page) -> list[list[str]]:
     )
 
 
-@LOOKS
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[str, object]) -> None:
     page = open_page(theme, **options)
     assert _violations(page) == []
@@ -75,7 +74,8 @@ def test_axe_finds_nothing_of_ours_in_the_cut_out_dialog_and_the_guide(open_page
     assert _violations(page) == []
 
 
-@LOOKS
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_of_ours_in_compare_and_vote(open_page: Open, theme: str, options: dict[str, object]) -> None:
     page = open_page(theme, **options)
     fill_example(page)
