@@ -34,6 +34,15 @@ def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
     return cached(_png(photo), name)
 
 
+def photo_path(photo: Image.Image) -> str:
+    """Where a photo lies as a PNG that a Gallery can be given.
+
+    Given the image itself, Gradio would write the file anew for everybody who asks for the same toy, and break off the
+    browser that is reading it.
+    """
+    return cached_at(_png(photo), "photo.png")
+
+
 def cached(data: bytes, name: str) -> dict[str, Any]:
     """A file in Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
     media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]

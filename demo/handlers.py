@@ -63,16 +63,17 @@ class Generation:
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say beside the fields what is wrong with them; nothing runs and nothing is changed then."""
-        faults = self.form.judge(self.form.read(values))
+        form = self.form.read(values)
+        faults = self.form.judge(form)
         blocking = first_blocking(faults)
         if blocking is not None:
-            yield {self.form.faults: self.form.told(faults, asked=uuid4().hex)}
+            yield {self.form.faults: self.form.told(form, faults, asked=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(blocking.text, visible=False, print_exception=False)
         settings = self.form.settings
         seed = random_seed() if values[settings.fresh] else int(values[settings.seed])
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
-        yield update | {settings.seed: seed, self.form.faults: self.form.told(faults)}
+        yield update | {settings.seed: seed, self.form.faults: self.form.told(form, faults)}
 
     def run(self, values: Values) -> Iterator[gr.HTML]:
         """One update a step. Stop closes this generator at a step, and with it the core's.

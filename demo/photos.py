@@ -8,7 +8,7 @@ from pathlib import Path
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
-from demo.files import data_url
+from demo.files import data_url, photo_path
 from demo.guests import hold
 from mmdiff_core.encoders.photo import load_photo, square
 from mmdiff_core.errors import PhotoError
@@ -16,15 +16,15 @@ from mmdiff_core.errors import PhotoError
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 
 Given = Sequence[tuple[str, str | None]] | None  # as a Gallery hands them over: path, caption
-Photos = Sequence[str | Image.Image]  # as a Gallery takes them
+Photos = Sequence[str | Image.Image]  # as files, or just rendered
 
 
-def sift(photos: Given) -> tuple[list[str | Image.Image], tuple[str, ...]]:
+def sift(photos: Given) -> tuple[list[str], tuple[str, ...]]:
     """The photos that can be read, and a sentence about each of the others.
 
-    Formats that browsers do not show become images, which Gradio saves as PNG.
+    Those in formats that browsers do not show become PNGs.
     """
-    kept: list[str | Image.Image] = []
+    kept: list[str] = []
     aside: list[str] = []
     hold(*(path for path, _ in photos or ()))
     for path, _ in photos or ():
@@ -33,7 +33,7 @@ def sift(photos: Given) -> tuple[list[str | Image.Image], tuple[str, ...]]:
         except PhotoError as error:
             aside.append(f"Left out: {error}")
         else:
-            kept.append(path if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else image)
+            kept.append(path if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else photo_path(image))
     return kept, tuple(aside)
 
 

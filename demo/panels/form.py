@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class FormPanel:
     def render_faults(self) -> None:
         """The line above the button; its script also says every fault beside its field."""
         self.faults = gr.HTML(
-            self.told(()),
+            self.told(Form("", ()), ()),
             html_template='<p class="todo" role="alert" hidden></p>',
             js_on_load=static("faults.js"),
             elem_id="faults",
@@ -114,15 +115,16 @@ class FormPanel:
             return (*faults, fault_of(error, form))
         return faults
 
-    def told(self, faults: Sequence[Fault], asked: str = "") -> dict[str, Any]:
-        """The faults for the page; a new word in ``asked`` leads the person to the first."""
-        return {"faults": [asdict(fault) for fault in faults], "asked": asked}
+    def told(self, form: Form, faults: Sequence[Fault], asked: str = "") -> dict[str, Any]:
+        """The faults of a form for the page; a new word in ``asked`` leads the person to the first."""
+        of = hashlib.sha256(repr(form).encode()).hexdigest()[:12]
+        return {"faults": [asdict(fault) for fault in faults], "asked": asked, "of": of}
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
         faults = live_faults(form, self.personalizer.sizes)
         drawn = self.compose.drawn_chips(form, values[self.compose.count])
-        return {self.compose.chips: drawn, self.faults: self.told(faults)}
+        return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
 
     def _recall(self, kept: object) -> Update:
         return self.restore(draft.record(kept, self.personalizer.backbone.display_name))

@@ -9,12 +9,14 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.faults import MOST_STRENGTH
+from demo.files import photo_path
 from demo.form import SubjectForm
 from demo.guests import hold
 from demo.panels import QUIET, SPEAKING
 from demo.panels.numbers import dial
 from demo.people import Choices, chosen_for, people, with_face, with_weight
 from demo.photos import Given, Photos, label_of, prepared, sift
+from demo.spoken import spoken
 from demo.texts import text
 from demo.theme import static
 from mmdiff_core.encoders.face import FaceAnalyser
@@ -104,7 +106,7 @@ class SubjectCard:
         choices: Sequence[FaceChoice] = (),
     ) -> Update:
         """Put a subject into the card."""
-        given = list(photos) if photos else None
+        given = _files(photos) if photos else None
         seen = self._prepared(photos or ())
         update: Update = {self.name: name, self.photos: given, self.seen: seen, self.strength: strength}
         update |= {self.aside: tuple(aside)}
@@ -114,7 +116,7 @@ class SubjectCard:
 
     def show_photos(self, photos: Photos) -> Update:
         """Put photos into the card, and nothing else."""
-        return {self.photos: list(photos), self.seen: self._prepared(photos)}
+        return {self.photos: _files(photos), self.seen: self._prepared(photos)}
 
     def show(self, visible: bool) -> Update:
         """Show or hide the card."""
@@ -130,8 +132,9 @@ class SubjectCard:
     def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> Choices:
         return with_weight(choices or {}, _path(photos, event.photo), event.weight)
 
-    def _sift(self, photos: Given) -> tuple[Photos, str, tuple[str, ...]]:
-        kept, aside = sift(photos)
+    def _sift(self, photos: Given) -> tuple[list[str], str, tuple[str, ...]]:
+        with spoken():
+            kept, aside = sift(photos)
         return kept, self._prepared(kept), aside
 
     def _kept(self, photos: Given) -> str:
@@ -141,6 +144,11 @@ class SubjectCard:
         shown = prepared(photos, self.side, self.slot)
         label = f'<span id="{label_of(self.slot)}">{text("seen")}</span>'
         return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
+
+
+def _files(photos: Photos) -> list[str]:
+    with spoken():
+        return [photo if isinstance(photo, str) else photo_path(photo) for photo in photos]
 
 
 def _path(photos: Given, number: object) -> str:

@@ -1,15 +1,21 @@
 // What is amiss, beside its field. Gradio gives `element`, `props` and `watch`.
 //
-// props.value is {faults: [{place, text, level}], asked}: `place` is a field's id; `asked` is another word for every
-// Generate in vain, and empty while somebody types. Notes are put back when Gradio draws a field anew.
+// props.value is {faults: [{place, text, level}], asked, of}: `place` is a field's id; `asked` is another word for every
+// Generate in vain, and empty while somebody types; `of` is a word for what the fields held. Notes are put back when
+// Gradio draws a field anew.
 
 const notes = new Map(); // place -> paragraph
 const typed = new Map(); // place -> fault of a number that no slider can take; the server never sees it
-let led = ""; // the Generate that we have led to its first fault
+let vain = { asked: "", of: null }; // what the last Generate in vain was told; we have led to its first fault
 let reminding = false;
 
 const spoken = (key) => document.querySelector("#spoken [data-nobody]")?.dataset[key] ?? "";
-const allFaults = () => [...typed.values(), ...props.value.faults.filter(({ place }) => !typed.has(place))];
+const allFaults = () => [...typed.values(), ...told().filter(({ place }) => !typed.has(place))];
+
+/** What was said of the same fields while they were typed may come after Generate's word, which says more. */
+function told() {
+  return (props.value.of === vain.of ? vain : props.value).faults;
+}
 
 /** Where the note of a field stands: photos say theirs below what the model sees of them. */
 function homeOf(place) {
@@ -126,10 +132,10 @@ function holdBack(event) {
 window.addEventListener("input", checkNumber, true);
 window.addEventListener("click", holdBack, true);
 watch("value", () => {
-  const { asked } = props.value;
+  const anew = props.value.asked !== "" && props.value.asked !== vain.asked;
+  if (anew) vain = { ...props.value };
   show();
-  remind(asked !== "" && asked !== led);
-  led = asked || led;
+  remind(anew);
 });
 new MutationObserver(show).observe(document.querySelector("#left") ?? document.body, { childList: true, subtree: true });
 show();

@@ -113,6 +113,17 @@ def test_a_fault_stands_beside_its_field_until_it_is_mended(open_page: Open, mod
     generate(page)
 
 
+def test_typing_does_not_take_back_what_generate_said(open_page: Open) -> None:
+    page = open_page()
+    prompt = page.locator("#prompt textarea")
+    page.locator("#generate").click()
+    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+    prompt.fill("a cat")
+    expect(page.locator("#prompt .fault")).to_have_count(0)
+    prompt.fill("")  # what is said of the same fields while they are typed is less
+    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+
+
 def test_numbers_out_of_range_are_said_and_hold_generate_back(open_page: Open, model: StandIn) -> None:
     page = open_page()
     fill_example(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -120,6 +121,22 @@ def test_an_example_fills_the_page(generation: Generation) -> None:
     assert set(update) <= set(compose.targets())
 
 
+def test_an_example_that_two_people_pick_is_written_once(
+    generation: Generation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    compose = generation.form.compose
+
+    def pick() -> list[tuple[str, int, bytes]]:
+        update = compose.fill(EXAMPLES[0].filling())
+        paths = [Path(path) for card in compose.cards[:2] for path in update[card.photos]]
+        return [(str(path), path.stat().st_ino, path.read_bytes()[:8]) for path in paths]
+
+    first = pick()
+    assert {magic for _, _, magic in first} == {b"\x89PNG\r\n\x1a\n"}
+    assert pick() == first  # the first person's browser may be reading it
+
+
 def test_the_die_writes_a_prompt_only_where_there_is_none(generation: Generation) -> None:
     compose, card = generation.form.compose, generation.form.compose.cards[0]
     update = compose._roll(card, {card.name: "cat", card.strength: 0.5, compose.prompt: "my own cat"})
@@ -138,6 +155,15 @@ def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Gener
         next(checking)
     assert raised.value.visible is False  # the page says it already
     assert generation.personalizer.log == []
+
+
+def test_what_is_said_while_typing_names_the_fields_that_generate_was_asked_for(
+    generation: Generation, values: Values
+) -> None:
+    form, in_vain = generation.form, values | {generation.form.compose.prompt: "a cat"}
+    asked = next(generation.check(in_vain))[form.faults]
+    assert form._review(in_vain)[form.faults]["of"] == asked["of"]  # it may come later, and says no more
+    assert form._review(values)[form.faults]["of"] != asked["of"]
 
 
 def test_what_only_the_model_finds_is_said_as_well(
