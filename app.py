@@ -209,6 +209,8 @@ def serve(service: Service, flags: argparse.Namespace, temporary: TemporaryFolde
     signal.signal(signal.SIGTERM, _interrupt)  # containers are ended by TERM
     try:
         page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
+    except OSError as error:  # while the model was loaded, another program took the port
+        raise SystemExit(f"The page cannot be served at {flags.host}, port {flags.port}: {error}") from error
     finally:
         if temporary is not None:
             temporary.remove()

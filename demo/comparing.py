@@ -17,7 +17,7 @@ from demo.form import Form
 from demo.handlers import GPU
 from demo.keep import Shelf
 from demo.limits import limits_of
-from demo.panels import QUIET, SPEAKING
+from demo.panels import QUIET, SPEAKING, Update, at_rest, stopped_by
 from demo.panels.compare import ComparePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ResultPanel
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mmdiff_core.planning import Plan
 
 Values = Mapping[Component, Any]
-Update = dict[Any, Any]
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
 
 
@@ -63,10 +62,8 @@ class Comparing:
             show_progress_on=panel.queue,
             api_visibility="private",
         )
-        self.rested = (
-            run.then(self.rest, None, resting, **QUIET),
-            panel.stop.click(self.rest, None, resting, cancels=[run], **QUIET),
-        )  # after the last picture of a comparison, for who waits for it
+        self.rested = at_rest(run, self.rest, resting)  # for who waits for the last picture of a comparison
+        stopped_by(panel.stop, run)
         gr.on(
             [field.change for field in panel.fields],
             self.review,

@@ -7,13 +7,16 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import gradio as gr
 from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from demo.guests import hold
+from demo.theme import static
 from mmdiff_core.export import png_info
 from mmdiff_core.types import Picture
 from mmdiff_core.writing import named_disk_faults, written_aside
@@ -48,6 +51,16 @@ def cached(data: bytes, name: str) -> dict[str, Any]:
     media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
     meta = {"_type": "gradio.FileData"}
     return {"path": cached_at(data, name), "orig_name": name, "mime_type": media_type, "meta": meta}
+
+
+def ordered(data: bytes, name: str) -> dict[str, Any]:
+    """A file that was asked for, as parcel.js takes it; another word in ``asked`` makes the same file news again."""
+    return {"file": cached(data, name), "asked": uuid4().hex}
+
+
+def parcel(elem_id: str) -> gr.HTML:
+    """Where a file that was asked for comes; the browser saves it at once."""
+    return gr.HTML(None, html_template="", js_on_load=static("parcel.js"), elem_id=elem_id, apply_default_css=False)
 
 
 def cached_at(data: bytes, name: str) -> str:

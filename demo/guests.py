@@ -156,7 +156,9 @@ def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], An
 async def _sweep_again_and_again(guests: Guests, app: App, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        if sweep_once(guests, app):
+        gone = await asyncio.to_thread(guests.sweep, *_known(app))  # thousands of files must not hold up the pages
+        _forget(app, gone)
+        if gone:
             await asyncio.to_thread(_return_memory)
 
 
@@ -165,9 +167,19 @@ def sweep_once(guests: Guests, app: App) -> set[str]:
 
     Gradio keeps an entry of every session for ever, of some hundred kilobytes; here it goes with the session.
     """
+    gone = guests.sweep(*_known(app))
+    _forget(app, gone)
+    return gone
+
+
+def _known(app: App) -> tuple[set[str], list[str]]:
+    """Sessions that Gradio keeps something of, and those whose requests wait or are at work."""
+    queue = app.get_blocks()._queue
+    return {*list(app.state_holder.session_data), *list(queue.pending_event_ids_session)}, [*_at_work(queue)]
+
+
+def _forget(app: App, gone: set[str]) -> None:
     holder, queue = app.state_holder, app.get_blocks()._queue
-    known = {*list(holder.session_data), *list(queue.pending_event_ids_session)}
-    gone = guests.sweep(known, _at_work(queue))
     for session in gone:
         holder.delete_state(session)
         with holder.lock:
@@ -178,7 +190,6 @@ def sweep_once(guests: Guests, app: App) -> set[str]:
             queue.event_ids_to_events.pop(event, None)
     for files in app.get_blocks().temp_file_sets:  # names only, but for ever
         files.difference_update([path for path in list(files) if not Path(path).exists()])
-    return gone
 
 
 def _at_work(queue: Queue) -> set[str]:

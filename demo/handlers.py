@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from demo.faults import first_blocking
 from demo.limits import limits_of
-from demo.panels import QUIET, SPEAKING
+from demo.panels import SPEAKING, Update, at_rest, stopped_by
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
 from demo.panels.settings import random_seed
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 Values = Mapping[Component, Any]
-Update = dict[Any, Any]
 GPU = "generation"  # everything that uses the model shares this queue: one at a time
 
 
@@ -58,8 +57,8 @@ class Generation:
             show_progress_on=self.result.queue,
             api_visibility="private",
         )
-        run.then(self.rest, None, resting, **QUIET)
-        self.actions.stop.click(self.rest, None, resting, cancels=[run], **QUIET)
+        at_rest(run, self.rest, resting)
+        stopped_by(self.actions.stop, run)
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say beside the fields what is wrong with them; nothing runs and nothing is changed then."""

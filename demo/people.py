@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -15,7 +15,7 @@ from mmdiff_core.errors import ModelError, PhotoError
 from mmdiff_core.types import FaceChoice
 
 SHOWN = 220  # pixels a side of a photo whose faces are clicked
-Choices = Mapping[str, FaceChoice]  # by the photo's path; a photo that is not in it has its largest face, of weight 1
+Choices = dict[str, FaceChoice]  # by the photo's path; a photo that is not in it has its largest face, of weight 1
 
 
 def people(photos: Photos, choices: Choices, analyser: FaceAnalyser) -> dict[str, Any]:
@@ -58,18 +58,19 @@ def chosen_for(photos: Sequence[str], choices: Choices) -> tuple[FaceChoice, ...
     return tuple(_choice(choices, photo) for photo in photos)
 
 
-def with_face(choices: Choices, photo: str, face: object) -> dict[str, FaceChoice]:
-    """The choices after a click on a face; what is no number from 1 changes nothing."""
-    if not isinstance(face, int) or face < 1:
-        return dict(choices)
-    return {**choices, photo: FaceChoice(face, _choice(choices, photo).weight)}
+def choose_face(choices: Choices, photo: str, face: object) -> None:
+    """A click on a face; what is no number from 1 changes nothing.
+
+    The choices are changed in place: a session's clicks may be answered side by side.
+    """
+    if isinstance(face, int) and face >= 1:
+        choices[photo] = FaceChoice(face, _choice(choices, photo).weight)
 
 
-def with_weight(choices: Choices, photo: str, weight: object) -> dict[str, FaceChoice]:
-    """The choices with another weight of a photo; what is no number in range changes nothing."""
-    if not isinstance(weight, int | float) or not 0 <= weight <= MOST_WEIGHT:
-        return dict(choices)
-    return {**choices, photo: FaceChoice(_choice(choices, photo).face, float(weight))}
+def weigh(choices: Choices, photo: str, weight: object) -> None:
+    """Another weight of a photo, in place; what is no number in range changes nothing."""
+    if isinstance(weight, int | float) and 0 <= weight <= MOST_WEIGHT:
+        choices[photo] = FaceChoice(_choice(choices, photo).face, float(weight))
 
 
 def _choice(choices: Choices, photo: str | Image.Image) -> FaceChoice:

@@ -11,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.compare import CompareTab
-from demo.files import cached, data_url, photo_file
+from demo.files import data_url, ordered, parcel, photo_file
 from demo.form import SubjectForm
 from demo.pairs import Ballot, Pair, votes_on
 from demo.panels import SPEAKING
@@ -65,9 +65,7 @@ class VoteTab:
             apply_default_css=False,
             elem_id="ballot",
         )
-        self.parcel = gr.HTML(
-            None, html_template="", js_on_load=static("parcel.js"), elem_id="vote-parcel", apply_default_css=False
-        )
+        self.parcel = parcel("vote-parcel")
 
     def listen(self, page: gr.Blocks) -> None:
         """Every event shows the next pair, but for the file."""
@@ -105,7 +103,7 @@ class VoteTab:
 
     def _export(self) -> dict[str, Any]:
         with spoken():
-            return cached(as_csv(self.box.all()).encode(), "mm-diff-votes.csv")
+            return ordered(as_csv(self.box.all()).encode(), "mm-diff-votes.csv")
 
     def _shown(self, state: Ballot, comparison: Comparison) -> dict[str, Any]:
         """For the browser. Nothing in it tells which picture is which."""

@@ -48,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MMDiffError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_INPUT
+    except OSError as error:  # such as a file where a folder is to be
+        name = f'"{error.filename}": ' if error.filename else ""
+        sys.stderr.write(f"{name}{error.strerror or error}.\n")
+        return BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; what was finished is kept.\n")
         return INTERRUPTED

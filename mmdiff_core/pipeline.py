@@ -117,7 +117,7 @@ class Personalizer:
         Its networks may be this model's own or others of the same shape. See :class:`Attachment`.
 
         Raises:
-            ModelError: there is no adapter, or the pipeline is of another kind.
+            ModelError: there is no adapter, or the pipeline is of another kind or precision, or elsewhere.
             CheckpointError: the adapter does not fit the pipeline's networks.
         """
         if self.adapter is None:
@@ -128,6 +128,12 @@ class Personalizer:
             raise ModelError(f"The adapter is for another kind of model than that of a {type(pipe).__name__}.")
         check_adapter(self.adapter, pipe)
         backbone, adapter, faces = self.backbone.around(pipe), self.adapter, self.faces
+        own, device, dtype = next(adapter.parameters()), pipe._execution_device, backbone.unet.dtype
+        if (own.device.type, own.dtype) != (device.type, dtype):
+            raise ModelError(
+                f"The pipeline works in {dtype} on {device.type}, this model in {own.dtype} on {own.device.type}: "
+                "bring the pipeline there with its to(), or make a model around it with Personalizer.of_pipeline."
+            )
         # Merged anew for every request, so that LoRAs that are loaded in between count.
         return Attachment(pipe, lambda request: Personalizer(backbone, adapter, faces).conditions(request))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -30,6 +30,15 @@ def forget_accelerate() -> None:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings_of_a_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pages of parallel workers share no folder of temporary files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # as the app does: a table at each event
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -181,6 +181,11 @@ def test_it_is_the_same_picture_as_in_our_own_loop(
         assert np.allclose(condition.maps.at("robot", stream), last.picture.maps.at("robot", stream), atol=2e-3)
 
 
+def test_a_pipeline_of_another_precision_is_refused(personalizers: dict[str, Personalizer]) -> None:
+    with pytest.raises(ModelError, match=r"works in torch\.bfloat16 on cpu, this model in torch\.float32"):
+        personalizers["sd"].attach(_pipeline("sd").to(dtype=torch.bfloat16))
+
+
 def test_around_a_pipeline_whose_networks_are_shared(adapters: dict[str, Path]) -> None:
     """One set of networks for two pipelines and our own loop, each right after the other is detached."""
     pipe = _pipeline("sd")

@@ -226,3 +226,9 @@ def test_nothing_is_downloaded_when_offline(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert cli.main(["models", "--download", "somebody/something"]) == 2
     assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main(["toy", "--noun", "cat", "--seed", "1", "--out", str(tmp_path / "file" / "toys")]) == cli.BAD_INPUT
+    assert str(tmp_path / "file") in capsys.readouterr().err

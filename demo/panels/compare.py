@@ -11,7 +11,7 @@ from gradio.components import Component
 from demo import draft
 from demo.axes import AnyAxis, axes_of
 from demo.limits import limits_of
-from demo.panels import QUIET
+from demo.panels import QUIET, Update, buttons
 from demo.sheet import Comparison, sheet
 from demo.texts import text
 from demo.theme import static
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 Values = Mapping[Component, Any]
-Update = dict[Any, Any]
 # Values of fields are no keys of the page's texts: Gradio would translate them.
 OMIT, GRID = "mode-omit", "mode-grid"
 AXIS = "axis-{}".format
@@ -155,7 +154,7 @@ class ComparePanel:
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
-        return {self.compare: gr.update(visible=not busy), self.stop: gr.update(visible=busy)}
+        return buttons(self.compare, self.stop, busy)
 
     def _choose(self, mode: str) -> tuple[Any, Any]:
         return gr.update(visible=mode == OMIT), gr.update(visible=mode == GRID)

@@ -11,9 +11,9 @@ from gradio.components import Component
 
 from demo.examples import Filling, ToyBox
 from demo.form import SLOTS, Form, Settings, SubjectForm
-from demo.panels import QUIET
+from demo.panels import QUIET, Update
 from demo.panels.numbers import within
-from demo.panels.subject import SubjectCard, Update
+from demo.panels.subject import SubjectCard
 from demo.photos import still_here
 from demo.sentence import add_word, chips, count_word
 from demo.texts import text

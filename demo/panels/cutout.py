@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.panels import SPEAKING
-from demo.panels.subject import SubjectCard, Update
+from demo.panels import SPEAKING, Update
+from demo.panels.subject import SubjectCard
 from demo.spoken import spoken
 from demo.texts import text
 from demo.theme import static

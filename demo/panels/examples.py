@@ -8,9 +8,8 @@ import gradio as gr
 
 from demo.examples import EXAMPLES, Example
 from demo.files import data_url
-from demo.panels import QUIET
+from demo.panels import QUIET, Update
 from demo.panels.compose import ComposePanel
-from demo.panels.subject import Update
 from demo.texts import text
 
 _ON_LOAD = """

@@ -15,7 +15,7 @@ from demo import draft
 from demo.faults import Fault, fault_of, final_faults, first_blocking, live_faults
 from demo.form import Form
 from demo.limits import limits_of
-from demo.panels import QUIET
+from demo.panels import QUIET, Update
 from demo.panels.compose import ComposePanel
 from demo.panels.settings import SettingsPanel
 from demo.theme import static
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 Values = Mapping[Component, Any]
-Update = dict[Any, Any]
 
 
 class FormPanel:

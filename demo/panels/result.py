@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo.files import cached
+from demo.files import ordered, parcel
 from demo.keep import Shelf, kind_of, restorable, restored, stream_of
 from demo.limits import Limits, usual
-from demo.panels import SPEAKING
+from demo.panels import QUIET, SPEAKING, Update, buttons
 from demo.spoken import spoken
 from demo.texts import text
-from demo.theme import static
 from demo.viewer import viewer, waiting
 from mmdiff_core.export import read_settings
 
 if TYPE_CHECKING:
     from demo.panels.form import FormPanel
 
-Update = dict[Any, Any]
+# The button that waits for a file may be pressed again.
+_FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-parcel'))"
 
 
 class ActionPanel:
-    """The two buttons: one is seen at a time."""
+    """Generate and Stop: one is seen at a time."""
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -33,7 +33,7 @@ class ActionPanel:
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
-        return {self.generate: gr.update(visible=not busy), self.stop: gr.update(visible=busy)}
+        return buttons(self.generate, self.stop, busy)
 
 
 class ResultPanel:
@@ -47,9 +47,7 @@ class ResultPanel:
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
         self.shelf = gr.State(Shelf(self.limits))
         self.viewer = viewer()
-        self.parcel = gr.HTML(
-            None, html_template="", js_on_load=static("parcel.js"), elem_id="parcel", apply_default_css=False
-        )
+        self.parcel = parcel("parcel")
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]
             file_types=["image"],  # others than PNG are told that they carry no settings
@@ -62,8 +60,10 @@ class ResultPanel:
         """What the viewer asks the server for, and what goes back into the fields."""
         self.form = form
         wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
-        self.viewer.pack(self._pack, self.shelf, self.parcel, **wish)
-        self.viewer.animate(self._animate, self.shelf, self.parcel, **wish)
+        packed = self.viewer.pack(self._pack, self.shelf, self.parcel, **wish)
+        animated = self.viewer.animate(self._animate, self.shelf, self.parcel, **wish)
+        for order in (packed, animated):
+            order.failure(None, None, None, js=_FAILED, **QUIET)
         self.viewer.advise(self._advise, None, form.targets(), **SPEAKING)
         self.open.upload(self._restore, self.open, form.targets(), **SPEAKING)
 
@@ -79,13 +79,13 @@ class ResultPanel:
         """One zip of the picture that the viewer names."""
         with spoken():
             kept = shelf.get(event.name)
-            return cached(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+            return ordered(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
 
     def _animate(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
         """The steps of the picture that the viewer names."""
         with spoken():
             kept, kind = shelf.get(event.name), kind_of(event.kind)
-            return cached(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+            return ordered(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
 
     def _advise(self, event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""

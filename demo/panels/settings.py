@@ -15,7 +15,7 @@ from demo.faults import MOST_GUIDANCE, MOST_STEPS
 from demo.form import MOST_PICTURES, MOST_SEED, OWN, Settings
 from demo.kinds import is_number
 from demo.limits import limits_of
-from demo.panels import QUIET
+from demo.panels import QUIET, Update
 from demo.panels.numbers import dial, within
 from demo.texts import text
 from mmdiff_core.types import ALL_PARTS, Parts
@@ -23,7 +23,6 @@ from mmdiff_core.types import ALL_PARTS, Parts
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-Update = dict[Component, Any]
 PARTS = tuple(asdict(ALL_PARTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
@@ -128,7 +127,7 @@ class SettingsPanel:
         """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
         self.dice.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
-        self.seed.input(lambda: False, None, self.fresh, **QUIET)
+        self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
         for key, button in self.presets.items():
             button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
 

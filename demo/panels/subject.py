@@ -12,17 +12,15 @@ from demo.faults import MOST_STRENGTH
 from demo.files import photo_path
 from demo.form import SubjectForm
 from demo.guests import hold
-from demo.panels import QUIET, SPEAKING
+from demo.panels import QUIET, SPEAKING, Update
 from demo.panels.numbers import dial
-from demo.people import Choices, chosen_for, people, with_face, with_weight
+from demo.people import Choices, choose_face, chosen_for, people, weigh
 from demo.photos import Given, Photos, label_of, prepared, sift
 from demo.spoken import spoken
 from demo.texts import text
 from demo.theme import static
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.types import FaceChoice
-
-Update = dict[Component, Any]
 
 
 class SubjectCard:
@@ -70,14 +68,15 @@ class SubjectCard:
 
     def listen(self) -> None:
         """Photos are sifted when they come, and shown prepared."""
-        self.photos.upload(self._sift, self.photos, [self.photos, self.seen, self.aside], **SPEAKING)
+        sifted = [self.photos, self.seen, self.aside]
+        self.photos.upload(self._sift, self.photos, sifted, trigger_mode="always_last", **SPEAKING)
         self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         if self.faces is not None:
             both = [self.photos, self.choices]
             self.photos.change(self._find, both, self.people, trigger_mode="always_last", **QUIET)
-            self.people.choose(self._choose, both, self.choices, **QUIET)
-            self.people.weigh(self._weigh, both, self.choices, **QUIET)
+            self.people.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # each photo's is its own
+            self.people.weigh(self._weigh, both, trigger_mode="multiple", **QUIET)
 
     @property
     def targets(self) -> tuple[Component, ...]:
@@ -126,16 +125,18 @@ class SubjectCard:
         assert self.faces is not None
         return people([path for path, _ in photos or ()], choices or {}, self.faces)
 
-    def _choose(self, event: gr.EventData, photos: Given, choices: Choices) -> Choices:
-        return with_face(choices or {}, _path(photos, event.photo), event.face)
+    def _choose(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
+        choose_face(choices, _path(photos, event.photo), event.face)
 
-    def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> Choices:
-        return with_weight(choices or {}, _path(photos, event.photo), event.weight)
+    def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
+        weigh(choices, _path(photos, event.photo), event.weight)
 
-    def _sift(self, photos: Given) -> tuple[list[str], str, tuple[str, ...]]:
+    def _sift(self, photos: Given) -> tuple[Any, str, tuple[str, ...]]:
+        """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""
         with spoken():
             kept, aside = sift(photos)
-        return kept, self._prepared(kept), aside
+        as_given = kept == [path for path, _ in photos or ()]
+        return gr.skip() if as_given else kept, self._prepared(kept), aside
 
     def _kept(self, photos: Given) -> str:
         return self._prepared([path for path, _ in photos or ()])

@@ -126,6 +126,7 @@ element.addEventListener("click", (event) => {
     remember();
     Object.assign(at, { photo: copyOf(at.fresh), mask: null, box: WHOLE });
   } else if (event.target.matches(".apply")) return apply();
+  else if (event.target.matches(".cancel")) return part("dialog").close();
   else return;
   show();
 });

@@ -83,7 +83,7 @@ function lead(place) {
   const settings = document.querySelector("#settings");
   if (settings?.querySelector(`[id="${place}"]`) || place === "settings") open(settings);
   const home = document.getElementById(place);
-  home?.scrollIntoView({ block: "center", behavior: "smooth" });
+  home?.scrollIntoView({ block: "center" });
   (home?.querySelector("input:not([type=file]), textarea") ?? home?.querySelector("button"))?.focus({ preventScroll: true });
 }
 
@@ -121,12 +121,22 @@ function settle() {
 }
 
 function holdBack(event) {
-  if (!typed.size || !event.target.closest?.("#generate")) return;
+  const button = event.target.closest?.("#generate, #compare-run");
+  if (!typed.size || !button) return;
   settle();
   if (!typed.size) return;
   event.stopImmediatePropagation();
   event.preventDefault();
-  remind(true);
+  if (button.id === "generate") remind(true);
+  else sayInCompare();
+}
+
+/** The field is behind another tab: its fault stands where Compare says its own. */
+function sayInCompare() {
+  const [{ place, text }] = typed.values();
+  const line = document.querySelector("#compare-plan .plan");
+  line.textContent = titleOf(place) + text;
+  line.classList.add("todo");
 }
 
 window.addEventListener("input", checkNumber, true);

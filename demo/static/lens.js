@@ -16,15 +16,20 @@ function drawLens(cells) {
   find(".lens").hidden = cells.length < 2;
   if (find(".lens").hidden) return;
   for (const side of ["left", "right"]) {
-    const options = cells.map((cell) => make("option", { value: cell.name }, saidAll(cell.labels)));
     const select = find(`select[data-side="${side}"]`);
-    select.replaceChildren(...options);
+    offer(select, cells);
     select.value = lens[side];
     const cell = cells.find(({ name }) => name === lens[side]);
     showCell(sideOf(side), cell, `${spoken(side)}: ${saidAll(cell.labels)}`);
     find(`.lens-name[data-of="${side}"]`).textContent = saidAll(cell.labels);
   }
   moveDivider();
+}
+
+/** A list that is open would be shut by new options. */
+function offer(select, cells) {
+  if (cells.length === select.options.length && cells.every(({ name }, i) => name === select.options[i].value)) return;
+  select.replaceChildren(...cells.map((cell) => make("option", { value: cell.name }, saidAll(cell.labels))));
 }
 
 function moveDivider() {

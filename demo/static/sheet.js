@@ -111,7 +111,7 @@ function draw() {
 
 let before = null;
 function receive() {
-  if (props.live && !before && window.innerWidth < 900) find(".viewer").scrollIntoView({ behavior: "smooth" });
+  if (props.live && !before && window.innerWidth < 900) find(".viewer").scrollIntoView();
   if (!props.live && before && cellsNow().length) find(".announce").textContent = spoken("sheet_ready");
   before = props.live;
   draw();

@@ -31,8 +31,10 @@ function writeHeads(context, value, plan) {
   value.rows.forEach((label, i) => write(valueOf(label), side / 2, plan.at(i * value.columns.length)[1] + cell / 2, side, false));
 }
 
-function saveSheet() {
+async function saveSheet() {
   const { value } = props;
+  const made = [...element.querySelectorAll(".place")].filter((place) => !place.querySelector(".cell").disabled);
+  await Promise.all(made.map((place) => place.querySelector("img").decode())); // or there would be holes
   const plan = sheetPlan(value);
   const canvas = make("canvas", { width: plan.width, height: plan.height });
   const context = canvas.getContext("2d");
@@ -41,9 +43,8 @@ function saveSheet() {
   context.fillStyle = "#1f2430";
   context.imageSmoothingQuality = "high";
   writeHeads(context, value, plan);
-  for (const place of element.querySelectorAll(".place")) {
+  for (const place of made) {
     const [image, heatmap] = [place.querySelector("img"), place.querySelector("canvas")];
-    if (place.querySelector(".cell").disabled) continue;
     const scale = FILE.cell / Math.max(image.naturalWidth, image.naturalHeight);
     const box = [...plan.at(Number(place.dataset.place)), image.naturalWidth * scale, image.naturalHeight * scale];
     context.drawImage(image, ...box);

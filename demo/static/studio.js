@@ -36,7 +36,7 @@
   new MutationObserver(() => {
     const [stop, result] = [document.querySelector("#stop"), document.querySelector("#result")];
     const running = shown(stop);
-    if (running && !document.body.dataset.running && window.innerWidth < 900) result?.scrollIntoView({ behavior: "smooth" });
+    if (running && !document.body.dataset.running && window.innerWidth < 900) result?.scrollIntoView();
     if (running) document.body.dataset.running = "yes";
     else delete document.body.dataset.running;
   }).observe(document.body, { childList: true, subtree: true });

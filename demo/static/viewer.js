@@ -36,13 +36,31 @@ function drawMaps() {
 function drawThumbs() {
   const entries = view.shelf.map((entry) => [entry.name, sourceOf(entry.image), phrase(entry.caption)]);
   if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), spoken("in_the_making")]);
+  const box = find(".thumbs");
+  const before = new Map([...box.children].map((thumb) => [thumb.dataset.shot, thumb]));
   const thumbs = entries.map(([name, source, caption]) => {
-    const thumb = make("button", { type: "button", class: "thumb", "data-shot": name ?? "", title: caption });
+    const thumb = before.get(name ?? "") ?? emptyThumb(name ?? "");
+    const image = thumb.querySelector("img");
+    if (image.getAttribute("src") !== source) image.src = source;
+    image.alt = thumb.title = caption;
     thumb.setAttribute("aria-pressed", String(name === view.chosen));
-    thumb.append(make("img", { src: source, alt: caption }));
     return thumb;
   });
-  find(".thumbs").replaceChildren(...(thumbs.length > 1 ? thumbs : []));
+  hang(box, thumbs.length > 1 ? thumbs : []);
+}
+
+function emptyThumb(name) {
+  const thumb = make("button", { type: "button", class: "thumb", "data-shot": name });
+  thumb.append(make("img", {}));
+  return thumb;
+}
+
+/** Nothing is moved that is in its place: a thumb that is being clicked would miss the click. */
+function hang(box, thumbs) {
+  if (thumbs.length === box.children.length && thumbs.every((thumb, i) => thumb === box.children[i])) return;
+  const focused = box.contains(document.activeElement) ? document.activeElement : null;
+  box.replaceChildren(...thumbs);
+  focused?.focus();
 }
 
 /** Before the first step: a key; then the step, and the picture where there are several. */
@@ -73,8 +91,10 @@ function drawStage(shown, mapped) {
   if (find(".stage").matches(".single")) find(".picture").alt = caption;
 }
 
+let drawn = null; // the picture that is seen
+
 function draw() {
-  const shown = shot();
+  const shown = (drawn = shot());
   find(".viewer").dataset.state = shown?.image ? "shown" : props.live ? "waiting" : "empty";
   drawProgress();
   drawThumbs();
@@ -115,7 +135,9 @@ function receive() {
     view.chosen = (value?.pictures?.at(-1) ?? view.shelf[0])?.name ?? "";
     if (view.shelf.length > before) find(".announce").textContent = spoken("view_ready");
   }
-  draw();
+  if (!drawn || drawn !== shot() || isLive()) return draw();
+  drawProgress(); // another picture is looked at, and maybe clicked at, while one is made
+  drawThumbs();
 }
 
 // ------------------------------------------------------------------ what the person does

@@ -60,8 +60,7 @@ def load_toybox(
             'repository, with its "assets" folder, or train the model with "python -m mmdiff_core train".'
         )
     vocabulary = load_vocabulary(folder)
-    values = json.loads((folder / "preview.json").read_text())
-    preview = LatentPreview(torch.tensor(values["matrix"]), torch.tensor(values["bias"]))
+    preview = _load_preview(folder / "preview.json")
     weights = adapter or folder / "adapter.safetensors"
     backbone, loaded = load_stable_diffusion(folder, weights, device=device, preview=preview)
     assert loaded is not None  # a file was given
@@ -69,3 +68,11 @@ def load_toybox(
     sizes = replace(backbone.sizes, largest=2 * backbone.sizes.default[0])  # toys fall apart in larger ones
     own = {"name": "toybox", "defaults": DEFAULTS, "sizes": sizes, "vocabulary": vocabulary}
     return Toybox(**{**parts, **own}), loaded
+
+
+def _load_preview(file: Path) -> LatentPreview:
+    try:
+        values = json.loads(file.read_text())
+        return LatentPreview(torch.tensor(values["matrix"]), torch.tensor(values["bias"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f'"{file}" is damaged: get it again with the other files of the model.') from error

@@ -96,7 +96,7 @@ def compare(
     clock: Clock = "wall",
 ) -> Iterator[Score]:  # fmt: skip
     """The candidates' scores, one by one; the first is the reference."""
-    suite = Suite(Personalizer(backbone, adapter), referee, seeds=(0,))
+    suite = Suite(Personalizer(backbone, adapter), referee, seeds=(0,), bounds=False)
     reference: list[Image.Image] = []
     for candidate in candidates:
         suite.personalizer = Personalizer(with_solver(backbone, candidate), adapter)

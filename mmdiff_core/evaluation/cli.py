@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from mmdiff_core.evaluation.dreambench import BenchOptions
     from mmdiff_core.evaluation.teach import Phase
 
-SUITES = ("toybox", "dreambench", "binding")
+SUITES = {  # with the flags that are for them alone
+    "toybox": ("seed", "referee"),
+    "dreambench": (
+        "dataset", "pictures", "pairs", "references", "steps", "guidance", "clip", "dino", "faces", "base", "adapter",
+        "image_encoder", "text_encoder_2_lora",
+    ),
+    "binding": ("seed", "referee", "bindings", "adapter"),
+}  # fmt: skip
+FIRST_SEED, BINDINGS = 900_000, (0.0, 0.5, 0.8, 1.0)
+PICTURES, PAIRS, REFERENCES = 4, 30, 1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,16 +54,16 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_toybox(add: Callable[..., object]) -> None:
-    add("--seed", type=int, default=900_000, help="the first identity, 900000 or more")
+    add("--seed", type=int, help=f"the first identity, {FIRST_SEED} or more")
     add("--referee", type=Path, help="its file (default: the shipped one)")
-    add("--bindings", type=float, nargs="+", default=[0.0, 0.5, 0.8, 1.0], help="what the suite binding compares")
+    add("--bindings", type=float, nargs="+", help=f"what the suite binding compares; {BINDINGS}")
 
 
 def _add_dreambench(add: Callable[..., object]) -> None:
     add("--dataset", type=Path, metavar="FOLDER", help="a folder of photos for each subject")
-    add("--pictures", type=int, default=4, help="of each prompt, 4")
-    add("--pairs", type=int, default=30, help="pairs of subjects, 30")
-    add("--references", type=int, default=1, help="photos of a subject that the model sees, 1")
+    add("--pictures", type=int, help=f"of each prompt, {PICTURES}")
+    add("--pairs", type=int, help=f"pairs of subjects, {PAIRS}")
+    add("--references", type=int, help=f"photos of a subject that the model sees, {REFERENCES}")
     add("--steps", type=int, help="denoising steps")
     add("--guidance", type=float, help="how closely to follow the prompt")
     add("--clip", metavar="NAME", help="CLIP that measures, a folder or a name in the hub's cache; ViT-B/32")
@@ -91,6 +100,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         raise SettingsError(f'There is no suite "{args.suite}". Choose among {", ".join(SUITES)}.')
     if args.prompts is not None and args.prompts < 1:
         raise SettingsError(f"The number of prompts is {args.prompts}; choose 1 or more.")
+    foreign = {name for names in SUITES.values() for name in names} - {*SUITES[args.suite]}
+    if strange := sorted(name for name in foreign if (value := getattr(args, name)) is not None and value is not False):
+        raise SettingsError(f"--{strange[0].replace('_', '-')} is not for the suite {args.suite}: leave it out.")
     return {"toybox": _toybox, "dreambench": _dreambench, "binding": _binding}[args.suite](args)
 
 
@@ -103,8 +115,6 @@ def _toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.run import SuiteOptions, evaluate
     from mmdiff_core.evaluation.suite import PROMPTS, QUICK_PROMPTS, SEEDS
 
-    if args.base is not None or args.adapter is not None:
-        raise SettingsError("The toybox suite measures complete models: leave --base and --adapter out.")
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
@@ -114,7 +124,7 @@ def _toybox(args: argparse.Namespace) -> int:
         referee=args.referee or FILE,
         prompts=prompts,
         seeds=SEEDS[:1] if args.quick else SEEDS,
-        seed=args.seed,
+        seed=FIRST_SEED if args.seed is None else args.seed,
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(to_markdown(evaluate(options)))
@@ -129,8 +139,6 @@ def _binding(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.referee import FILE
     from mmdiff_core.evaluation.suite import QUICK_PROMPTS, SEEDS
 
-    if args.base is not None:
-        raise SettingsError("The binding suite measures Toybox weights: leave --base out.")
     options = BindingOptions(
         folder=args.out,
         model=FOLDER if args.model == BUILT_IN else Path(args.model),
@@ -138,8 +146,8 @@ def _binding(args: argparse.Namespace) -> int:
         referee=args.referee or FILE,
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
-        seed=args.seed,
-        bindings=tuple(args.bindings),
+        seed=FIRST_SEED if args.seed is None else args.seed,
+        bindings=tuple(args.bindings or BINDINGS),
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(to_markdown(compare_bindings(options)))
@@ -183,16 +191,18 @@ def _bench_options(args: argparse.Namespace, kind: type[BenchOptions]) -> BenchO
     """The flags of dreambench; ``--quick`` is a few prompts with one picture of each."""
     if args.dataset is None:
         raise SettingsError("The dreambench suite needs --dataset FOLDER, with a folder of photos for each subject.")
+    numbers = {"pictures": PICTURES, "pairs": PAIRS, "references": REFERENCES}
+    numbers |= {name: value for name in numbers if (value := getattr(args, name)) is not None}
     for name, least in (("pictures", 1), ("pairs", 0), ("references", 1)):
-        if getattr(args, name) < least:
-            raise SettingsError(f"--{name} must be at least {least}, but is {getattr(args, name)}.")
+        if numbers[name] < least:
+            raise SettingsError(f"--{name} must be at least {least}, but is {numbers[name]}.")
     return kind(
         dataset=args.dataset,
         folder=args.out,
         prompts=args.prompts or (2 if args.quick else None),
-        pictures=1 if args.quick else args.pictures,
-        pairs=min(args.pairs, 2) if args.quick else args.pairs,
-        references=args.references,
+        pictures=1 if args.quick else numbers["pictures"],
+        pairs=min(numbers["pairs"], 2) if args.quick else numbers["pairs"],
+        references=numbers["references"],
         steps=args.steps,
         guidance=args.guidance,
     )
@@ -210,18 +220,20 @@ def _device_of_process(args: argparse.Namespace) -> str:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train the referee, or measure it; raises SettingsError for a world that does not exist."""
+    from mmdiff_core.backbones.memory import choose_device
     from mmdiff_core.evaluation.teach import CheckOptions, TeachOptions, check_referee, teach
     from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
+    device = str(choose_device(args.device))
     worlds = {"whole": WHOLE_WORLD, "first": FIRST_WORLD}
     if args.world not in worlds:
         raise SettingsError(f'There is no world "{args.world}". Choose among {", ".join(worlds)}.')
     if args.check:
         file = args.start or args.out / "referee.safetensors"
-        sys.stdout.write(check_referee(CheckOptions(file, args.out, worlds[args.world], args.scenes, args.device)))
+        sys.stdout.write(check_referee(CheckOptions(file, args.out, worlds[args.world], args.scenes, device)))
         return 0
-    teach(TeachOptions(args.out, worlds[args.world], args.start, args.minutes, args.device, _phases(args), args.pool))
+    teach(TeachOptions(args.out, worlds[args.world], args.start, args.minutes, device, _phases(args), args.pool))
     return 0
 
 

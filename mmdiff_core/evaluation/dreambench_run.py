@@ -18,10 +18,10 @@ from typing import Any
 from accelerate import PartialState
 from tqdm import tqdm
 
-from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.dreambench import Bench, BenchOptions, Case, Score, draw_cases, mean, read_subjects
 from mmdiff_core.evaluation.likeness import Judges
 from mmdiff_core.evaluation.metrics import Estimate, average
+from mmdiff_core.evaluation.run import claim
 from mmdiff_core.pipeline import Personalizer
 
 
@@ -44,8 +44,9 @@ def evaluate(
     """
     state = PartialState()
     cases = draw_cases(read_subjects(options.dataset), options.prompts, options.pairs)
-    with state.main_process_first():
-        _begin(options, about)
+    if state.is_main_process:
+        _begin(options, about)  # of which the others cannot make the same at the same time
+    state.wait_for_everyone()
     done = _finished(options)
     state.wait_for_everyone()  # nobody writes before all have read
     left = [case for case in cases if case.key not in done]
@@ -73,14 +74,7 @@ def _carry_out(bench: Bench, cases: Sequence[Case], folder: Path, rank: int) -> 
 def _begin(options: BenchOptions, about: Mapping[str, object]) -> None:
     numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
     settings = json.dumps({**about, **numbers}, indent=2, default=str)
-    kept = options.folder / "settings.json"
-    if kept.exists() and kept.read_text() != settings:
-        raise SettingsError(
-            f'The folder "{options.folder}" holds an evaluation with other settings (settings.json in it tells): '
-            "choose another folder with --out, or remove this one."
-        )
-    options.folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(settings)
+    claim(options.folder, settings)
     for path in options.folder.glob("rows-*.jsonl"):  # a line that a kill cut short is taken out
         lines = path.read_text().splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):

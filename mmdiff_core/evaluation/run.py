@@ -4,14 +4,13 @@ REPORT/
     toybox.json, toybox.md    the figures
     sheets/one.png ...        contact sheets of the first prompts
     rows.jsonl                what was measured of every picture; a later start goes on behind its last prompt
-    settings.json             of what they are; a start with other settings begins anew
+    settings.json             of what they are; a start with other settings is refused
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -109,15 +108,30 @@ def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> No
 
 
 def _begin(options: SuiteOptions, about: Mapping[str, object]) -> set[tuple[int, int]]:
-    """The prompts that an earlier start with the same settings has finished; a folder of other settings is emptied."""
+    """The prompts that an earlier start with the same settings has finished.
+
+    Raises:
+        SettingsError: the folder holds another evaluation.
+    """
     settings = json.dumps({**about, "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
-    kept = options.folder / "settings.json"
-    if not kept.exists() or kept.read_text() != settings:
-        (options.folder / "rows.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(options.folder / "sheets", ignore_errors=True)
+    claim(options.folder, settings)
     (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
-    write_text(kept, settings)
     return {(row.count, row.number) for row in read_rows(options.folder) if row.kind == MODEL}
+
+
+def claim(folder: Path, settings: str) -> None:
+    """Note in a folder what is evaluated there.
+
+    Raises:
+        SettingsError: the folder holds another evaluation.
+    """
+    kept = folder / "settings.json"
+    if kept.exists() and kept.read_text() != settings:
+        raise SettingsError(
+            f'The folder "{folder}" holds an evaluation with other settings (settings.json in it tells): choose '
+            "another folder with --out, or remove this one."
+        )
+    write_text(kept, settings)
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -81,7 +81,7 @@ class Row:
     seed: int
     prompt: str
     identity: list[bool]
-    swapped: list[bool]  # of pictures in which two or more were found, else empty
+    swapped: list[bool]  # of pictures of two or more in which all were found, else empty
     present: bool  # every named noun
     place: bool
     style: bool

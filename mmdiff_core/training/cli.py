@@ -37,9 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--steps", type=int, help="steps of each stage, instead of the recipe's")
     parser.add_argument("--batch", type=int, help="batch of each stage, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which samples are drawn")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes that render the pool (all cores)"
-    )
+    parser.add_argument("--workers", type=int, help="processes that render the pool (default: one for each core)")
     add_sd_flags(parser)
     parser.set_defaults(run=run)
     add_pack_parser(subparsers)
@@ -82,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         start=args.start,
         minutes=args.minutes,
         seed=args.seed,
-        workers=args.workers,
+        workers=args.workers or os.cpu_count() or 1,
     )
     train(recipe, options)
     return 0

@@ -117,6 +117,7 @@ class Examples:
         picture, ids = picture.crop(box), ids.crop(box)
         if not self.still and rng.random() < self.settings.mirror and not _SIDES.search(record.annotation.caption):
             picture, ids = (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in (picture, ids))
+            left = width - self.size - left  # where the crop is in the mirrored picture
         return picture, np.asarray(ids), (top, left)
 
     def _corner(self, rng: random.Random, record: Annotated, factor: float, side: int, down: bool = False) -> int:

@@ -80,6 +80,7 @@ class AnnotatedFolder:
             self.annotations.append(annotation)
         _tell(path, faults, len(self.stems))
         self.identities = self._identities()
+        self.apart: frozenset[int] = frozenset()  # records that are held out: no other record shows photos of them
         self.extra = _extra_photos(path / IDENTITIES)
 
     def __len__(self) -> int:
@@ -113,7 +114,8 @@ class AnnotatedFolder:
         """Where else the segment's identity is, in random order."""
         if segment.identity is None:
             return []
-        found = [place for place in self.identities[segment.identity] if place[0] != index]
+        others = self.identities[segment.identity]
+        found = [place for place in others if place[0] != index and (index in self.apart or place[0] not in self.apart)]
         return found if rng is None else rng.sample(found, len(found))
 
     def _other_photos(

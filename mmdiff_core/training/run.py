@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 POOL = "pool"
 SAME = ("size", "reference", "shapes", "world")  # of a recipe, from one run in a folder to the next
+MODEL_INDEX = "model_index.json"  # every model folder has it
 FIRST_SHARDS = 8  # before a stage starts beside the rendering of the others
 _WHOLE_POOL = ("base", "adapter", "joint")  # stages that want every sample; the others look at few
 LARGEST_FILE = "30MB"
@@ -211,11 +212,11 @@ def _processes(options: RunOptions) -> PartialState:
 def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     """Random networks, or those to start from, in ``folder/model``; an earlier run's stay."""
     model = options.folder / "model"
-    if (model / "model_index.json").exists():
+    if (model / MODEL_INDEX).exists():
         return
     if options.start is not None:
-        if not (options.start / "model_index.json").exists():
-            raise ModelError(f'"{options.start}" is not a model folder: it has no model_index.json.')
+        if not (options.start / MODEL_INDEX).exists():
+            raise ModelError(f'"{options.start}" is not a model folder: it has no {MODEL_INDEX}.')
         with folder_written_aside(model) as aside:
             shutil.copytree(options.start, aside, dirs_exist_ok=True)
             _take_up(aside, recipe.shapes.latent_channels)
@@ -265,7 +266,18 @@ def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:
 
 
 def export(model: Path, folder: Path) -> int:
-    """Write a model folder in half precision, as it ships; returns its size in bytes."""
+    """Write a model folder in half precision, as it ships; returns its size in bytes.
+
+    It takes the place of a model that is there.
+
+    Raises:
+        ModelError: ``model`` is no model folder.
+        SettingsError: ``folder`` holds something else than a model, or is part of what is read.
+    """
+    if folder.exists() and not (folder / MODEL_INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f'"{folder}" is there and holds no model, which would be lost: choose a new folder.')
+    if model.resolve() != folder.resolve() and (model.resolve().is_relative_to(folder.resolve())):
+        raise SettingsError(f'"{folder}" holds the model that is to be written, "{model}": choose another folder.')
     backbone, adapter = load_toybox(model)
     with folder_written_aside(folder) as aside:
         shutil.copytree(model, aside, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)

@@ -38,6 +38,7 @@ from mmdiff_core.training.recipes_sd import SdRecipe
 from mmdiff_core.training.shards import Shards, find_shards
 from mmdiff_core.training.stage import LoopOptions
 from mmdiff_core.training.stages.denoising import DenoisingStage
+from mmdiff_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     if state.is_main_process:
         result = trainer.finish()
         if finished:
-            done.write_text(json.dumps(dict(result)) + "\n")
+            write_text(done, json.dumps(dict(result)) + "\n")
     state.wait_for_everyone()
     state.destroy_process_group()
     return result if finished else None
@@ -222,6 +223,7 @@ def open_data(
     else:
         _check_subjects(recipe, folder)
         rows, kept = (range(len(folder)), []) if checks else split(folder, recipe.validation, recipe.most_validation)
+        folder.apart = frozenset(kept)
         records = Shuffled(folder, recipe.seed, rank, world, rows)
         held_out = _still(recipe, backbone, folder, kept)
     if checks is not None:

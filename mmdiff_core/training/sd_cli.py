@@ -109,6 +109,11 @@ def options_from(args: argparse.Namespace) -> SdOptions:
         raise SettingsError(f"The recipe {args.recipe} needs --base, the model to train on, and --data, the pictures.")
     if args.start is not None or args.stages:
         raise SettingsError(f"The recipe {args.recipe} has no --start and no --stages: go on from an --adapter.")
+    if strange := [name for name in ("within", "pool", "workers") if getattr(args, name) is not None]:
+        raise SettingsError(
+            f"The recipe {args.recipe} renders nothing and runs for as many --steps as it has, or --minutes: "
+            f"--{strange[0]} is not for it."
+        )
     device = str(choose_device(args.device or ("cpu" if on_cpu(os.environ) else "auto")))
     return SdOptions(
         folder=args.out,

@@ -20,6 +20,7 @@ import random
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count as count_from
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
 from mmdiff_core.training.annotations import Annotation, read_mask, read_picture, write_mask
 from mmdiff_core.training.folder import Annotated, AnnotatedFolder
 from mmdiff_core.types import Face
+from mmdiff_core.writing import written_aside
 
 logger = logging.getLogger(__name__)
 
@@ -69,21 +71,27 @@ class Shards:
         return [((self.place - count + i) * self.world + self.rank, sample) for i, sample in enumerate(samples)]
 
     def _from(self, place: int) -> Iterator[Annotated]:
-        """This process's samples from its ``place``-th on, without end."""
+        """This process's samples from its ``place``-th on, without end.
+
+        For a damaged one the next good one stands in, so that the count stays wherever a run goes on.
+        """
+        damaged = 0
         for epoch in count_from():
-            last: Annotated | None = None
+            whole, seen, good = place == 0, 0, 0
             for url in self._mine(epoch):
                 if place and place >= (size := self._size(url)):
-                    place -= size
+                    place, seen = place - size, seen + size
                     continue
                 for sample in self._mixed(url, epoch):
+                    seen += 1
                     if place:
                         place -= 1
-                        continue
-                    last = _open_or_tell(sample) or last
-                    if last is not None:
-                        yield last  # where one is damaged, the one before stands in, so that the count stays
-            if not place and last is None:
+                    elif (found := _open_or_tell(sample)) is None:
+                        damaged += 1
+                    else:
+                        yield from [found] * (1 + damaged)
+                        damaged, good = 0, good + 1
+            if not seen or (whole and not good):
                 raise TrainingError(f"There is no usable sample in the shards {', '.join(self._mine(epoch)[:3])} ...")
 
     def _size(self, url: str) -> int:
@@ -148,9 +156,12 @@ def count_samples(url: str) -> int:
     """How many samples a shard has. Errors as ``read_shard``."""
     if not Path(url).is_file():
         return sum(1 for _ in read_shard(url))
+    from webdataset.tariterators import base_plus_ext
+
     try:
-        with tarfile.open(url) as tar:
-            return len({member.name.split(".")[0] for member in tar if member.isfile()})
+        with tarfile.open(url) as tar:  # as webdataset groups them: neighbours with one key
+            keys = [base_plus_ext(member.name)[0] for member in tar if member.isfile()]
+        return sum(1 for key, _ in groupby(keys) if key is not None)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise TrainingError(f'The shard "{url}" cannot be read to its end: {error}. Get or pack it again.') from error
 
@@ -229,33 +240,38 @@ def pack(folder: AnnotatedFolder, out: Path, per_shard: int = 1000, seed: int = 
     """Write a folder as shards, its records shuffled, other photos of its identities within each sample.
 
     Raises:
-        TrainingError: not one record can be read.
+        TrainingError: there are shards already, which would be mixed with these; or not one record can be read.
+        WritingError: the disk is full or cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if old := sorted(out.glob("*.tar")):
+        raise TrainingError(f'There are shards in "{out}" already ({old[0].name}): choose a new folder.')
     order = list(range(len(folder)))
     random.Random(seed).shuffle(order)
-    written = []
+    written, packed = [], 0
     for first in range(0, len(order), per_shard):
         path = out / f"{first // per_shard:05d}.tar"
-        aside = path.with_suffix(".tmp")
-        with tarfile.open(aside, "w") as tar:
-            for index in order[first : first + per_shard]:
-                _add(tar, folder, index)
-        aside.replace(path)
+        with written_aside(path) as aside, tarfile.open(aside, "w") as tar:
+            packed += sum(_add(tar, folder, index) for index in order[first : first + per_shard])
         written.append(path)
+    if not packed:
+        for path in written:
+            path.unlink()
+        raise TrainingError("Not one picture of the folder can be read: nothing was packed.")
     return written
 
 
-def _add(tar: tarfile.TarFile, folder: AnnotatedFolder, index: int) -> None:
+def _add(tar: tarfile.TarFile, folder: AnnotatedFolder, index: int) -> bool:
+    """Whether the record can be read, and is now in the shard."""
     try:
         record = folder.read(index, random.Random(f"pack:{index}"))
     except (AnnotationError, PhotoError) as error:
         logger.warning("%s It is left out.", error)
-        return
+        return False
     for ending, data in _files_of(record):
         info = tarfile.TarInfo(f"{index:09d}.{ending}")
         info.size = len(data)
         tar.addfile(info, io.BytesIO(data))
+    return True
 
 
 def _files_of(record: Annotated) -> Iterator[tuple[str, bytes]]:

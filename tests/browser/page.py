@@ -15,7 +15,7 @@ expect.set_options(timeout=60_000)
 
 
 def cancelled(model: StandIn, page: Page, since: int) -> bool:
-    """Whether the work stops: the page rests at once, the work at its next step."""
+    """Whether the work stops, which it does at its next step."""
     for _ in range(300):
         if "cancelled" in model.log[since:]:
             return True
@@ -30,17 +30,21 @@ def fill_example(page: Page, number: int = 0) -> None:
 
 
 def generate(page: Page) -> None:
-    """From the click to the picture and the button's return, which the server sends last."""
+    """From the click to a picture that was not there, and the button's return, which the server sends last."""
+    save = page.locator("#result .save")
+    before = save.get_attribute("href")
     page.locator("#generate").click()
+    if before:
+        expect(save).not_to_have_attribute("href", before)
     expect(page.locator("#result .keep")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
 
 
-def stop(page: Page) -> None:
-    """Returns when the server was told and the page is at rest; the work may take until its next step."""
+def stop(page: Page, button: str = "#stop") -> None:
+    """Returns when the server was told; the work may take until its next step, and the page says so."""
     with page.expect_request("**/cancel"):
-        page.locator("#stop").click()
-    expect(page.locator("#generate")).to_be_visible()
+        page.locator(button).click()
+    expect(page.locator(button)).to_have_text("Stopping …")
 
 
 def open_settings(page: Page) -> None:

@@ -16,9 +16,11 @@ from tests.browser.page import (
     choose_grid,
     compare,
     fill_example,
+    open_settings,
     open_tab,
     painted,
     set_range,
+    stop,
 )
 from tests.demo.stand_in import StandIn, served
 
@@ -31,6 +33,15 @@ def opened(open_page: Open) -> Page:
     open_tab(page, "Compare")
     expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
     return page
+
+
+def _painted(page: Page, canvas: str) -> int:
+    """Its fingerprint, as soon as it shows something: its picture has to come first."""
+    for _ in range(300):
+        if seen := painted(page, canvas):
+            return seen
+        page.wait_for_timeout(100)
+    raise AssertionError("nothing was painted")
 
 
 def test_something_left_out_in_turn(opened: Page) -> None:
@@ -54,7 +65,10 @@ def test_something_left_out_in_turn(opened: Page) -> None:
     )
     expect(page.locator("#sheet .cell:enabled")).to_have_count(7)
     expect(page.locator("#sheet .announce")).to_have_text("The comparison is ready.")
-    assert painted(page, "#sheet .cell >> nth=0 >> canvas") > 0
+    _painted(page, "#sheet .cell >> nth=0 >> canvas")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#sheet .cell img')].every((image) => image.naturalWidth)"
+    )
     assert painted(page, "#sheet .cell >> nth=6 >> canvas") == 0  # nobody is looked for there
 
 
@@ -68,7 +82,7 @@ def test_a_slider_lies_between_two(opened: Page) -> None:
     expect(sides).to_have_text(["As in the Studio", "Without null token"])
     page.locator('#sheet select[data-side="left"]').select_option(label="Without SE-Refiner")
     expect(sides).to_have_text(["Without SE-Refiner", "Without null token"])
-    before = painted(page, "#sheet .lens-side >> nth=0 >> canvas")
+    before = _painted(page, "#sheet .lens-side >> nth=0 >> canvas")
     set_range(page, "#sheet .lens-slider", 20)
     shown = page.locator('#sheet .lens-side[data-side="right"]').evaluate("node => getComputedStyle(node).clipPath")
     assert shown.endswith("20%)")
@@ -109,15 +123,27 @@ def test_stop_keeps_the_finished_pictures(opened: Page, model: StandIn) -> None:
     with model.held(picture=1, step=4, seed=6):
         page.locator("#compare-run").click()
         expect(page.locator("#sheet .step-line")).to_contain_text("Picture 3 of 4 · step 3 of 6")
-        with page.expect_request("**/cancel"):
-            page.locator("#compare-stop").click()
-        expect(page.locator("#compare-run")).to_be_visible()
+        stop(page, "#compare-stop")
     assert cancelled(model, page, started)
+    expect(page.locator("#compare-run")).to_be_visible()
     expect(page.locator("#sheet .progress")).to_be_hidden()
     expect(page.locator("#sheet .cell:enabled")).to_have_count(2)
     expect(page.locator("#sheet .cell:disabled")).to_have_count(2)
     page.locator("#sheet .look-into").first.click()
     expect(page.locator("#result .facts")).to_contain_text("Strength 0.5 · Seed 5 ")
+
+
+def test_a_number_that_no_field_takes_is_said_here_too(opened: Page, model: StandIn) -> None:
+    page, started = opened, len(model.log)
+    open_tab(page, "Studio")
+    open_settings(page)
+    page.locator("#steps input[type=number]").fill("500")
+    expect(page.locator("#steps .fault")).to_be_visible()
+    open_tab(page, "Compare")
+    page.locator("#compare-run").click()
+    expect(page.locator("#compare-plan .plan")).to_have_text("Steps: Give a number from 1 to 100.")
+    expect(page.locator("#compare-plan .plan")).to_have_class("plan todo")
+    assert model.log[started:] == []
 
 
 def test_what_is_wrong_is_said_and_loses_nothing(open_page: Open, model: StandIn) -> None:
@@ -165,11 +191,11 @@ def test_a_reload_loses_no_field(opened: Page) -> None:
 
 
 def test_what_no_field_takes_is_left(opened: Page) -> None:
-    opened.evaluate(
-        """() => {
-          const kept = { mode: "mode-omit", omit: ["null_token", "soul"], across: "axis-colour", rows: 3 };
-          for (const storage of [localStorage, sessionStorage]) storage.setItem("mmdiff-compare", JSON.stringify(kept));
-        }"""
+    opened.add_init_script(  # before the next page reads it: this one may still write
+        """
+        const kept = { mode: "mode-omit", omit: ["null_token", "soul"], across: "axis-colour", rows: 3 };
+        for (const storage of [localStorage, sessionStorage]) storage.setItem("mmdiff-compare", JSON.stringify(kept));
+        """
     )
     opened.reload()
     open_tab(opened, "Compare")

@@ -24,6 +24,7 @@ def _owned(page: Page) -> list[tuple[str, str]]:
 def test_a_click_hands_a_word_over_and_typing_keeps_step(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["cat", "robot"])
     assert _owned(page) == [["cat", "0"], ["robot", "1"]]
     hand_over(page, "beach", "Subject 2")
     expect(page.locator("#name-2 input")).to_have_value("beach")
@@ -148,6 +149,7 @@ def test_numbers_out_of_range_are_said_and_hold_generate_back(open_page: Open, m
     delay.fill("1")
     page.locator("#seed input").fill("3")
     expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator("#fresh-seed input")).not_to_be_checked()
     generate(page)
     expect(page.locator("#result .facts")).to_contain_text("Seed 3 · 4 steps")
 

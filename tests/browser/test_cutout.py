@@ -37,6 +37,11 @@ def _upload(page: Page, path: str) -> None:
     expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
 
 
+def _open(page: Page, button: str = "#seen-1 [data-cut]") -> None:
+    page.locator(button).first.click()
+    expect(page.locator("#cutout dialog")).to_be_visible()
+
+
 def _drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """On the paper, in fractions of it."""
     box = page.locator("#cutout .paper").bounding_box()
@@ -70,7 +75,7 @@ def _apply(page: Page) -> None:
 def test_a_box_crops_and_the_photo_is_replaced(open_page: Open, scene: str, tmp_path: Path) -> None:
     page = open_page()
     _upload(page, scene)
-    page.locator("#seen-1 [data-cut]").click()
+    _open(page)
     _drag(page, (0.1, 0.2), (0.4, 0.8))
     _apply(page)
     expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
@@ -84,13 +89,27 @@ def test_a_box_can_be_set_by_keyboard_and_cancelled(open_page: Open, scene: str,
     _upload(page, scene)
     page.locator("#seen-1 [data-cut]").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#cutout dialog")).to_be_visible()
     edge = page.locator("#cutout [data-edge='2']")
     edge.focus()
     for _ in range(50):
         page.keyboard.press("ArrowLeft")
     expect(edge).to_have_value("50")
+    page.keyboard.press("Enter")  # throws nothing away
+    expect(edge).to_have_value("50")
+    expect(page.locator("#cutout dialog")).to_be_visible()
     page.locator("#cutout .undo").focus()
     page.keyboard.press("Escape")
+    expect(page.locator("#cutout dialog")).to_be_hidden()
+    assert _photo(page, tmp_path).size == (200, 100)
+
+
+def test_cancel_leaves_the_photo(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    _open(page)
+    _drag(page, (0.1, 0.2), (0.4, 0.8))
+    page.locator("#cutout .cancel").click()
     expect(page.locator("#cutout dialog")).to_be_hidden()
     assert _photo(page, tmp_path).size == (200, 100)
 
@@ -99,8 +118,7 @@ def test_ctrl_enter_is_not_meant_for_what_stands_behind(open_page: Open, model: 
     page = open_page()
     fill_example(page)
     before = len(model.asked)
-    page.locator("#seen-1 [data-cut]").first.click()
-    expect(page.locator("#cutout dialog")).to_be_visible()
+    _open(page)
     page.locator("#cutout [data-edge='2']").focus()
     page.keyboard.press("Control+Enter")
     page.wait_for_timeout(500)
@@ -116,7 +134,7 @@ def test_ctrl_enter_is_not_meant_for_what_stands_behind(open_page: Open, model: 
 def test_a_painted_mask_leaves_the_rest_transparent(open_page: Open, scene: str, tmp_path: Path) -> None:
     page = open_page()
     _upload(page, scene)
-    page.locator("#seen-1 [data-cut]").click()
+    _open(page)
     page.locator("#cutout .tools label", has_text="Keep").click()
     _drag(page, (0.15, 0.5), (0.35, 0.5))
     _apply(page)
@@ -133,7 +151,7 @@ def test_a_large_noisy_photo_fits_into_a_request(open_page: Open, tmp_path: Path
     Image.fromarray(noise).save(tmp_path / "noise.png")
     page = open_page()
     _upload(page, str(tmp_path / "noise.png"))
-    page.locator("#seen-1 [data-cut]").click()
+    _open(page)
     if painted:
         page.locator("#cutout .tools label", has_text="Keep").click()
         page.locator("#cutout .brush").fill("40")
@@ -148,7 +166,7 @@ def test_a_large_noisy_photo_fits_into_a_request(open_page: Open, tmp_path: Path
 def test_nothing_left_cannot_be_used_and_undo_brings_it_back(open_page: Open, scene: str) -> None:
     page = open_page()
     _upload(page, scene)
-    page.locator("#seen-1 [data-cut]").click()
+    _open(page)
     page.locator("#cutout .tools label", has_text="Erase").click()
     page.locator("#cutout .brush").fill("40")
     for height in (0.1, 0.5, 0.9):
@@ -165,7 +183,7 @@ def test_its_own_transparency_cuts_a_photo(open_page: Open, tmp_path: Path) -> N
     image.save(tmp_path / "alpha.png")
     page = open_page()
     _upload(page, str(tmp_path / "alpha.png"))
-    page.locator("#seen-1 [data-cut]").click()
+    _open(page)
     _apply(page)
     assert _photo(page, tmp_path).size == pytest.approx((54, 54), abs=2)
 
@@ -173,7 +191,7 @@ def test_its_own_transparency_cuts_a_photo(open_page: Open, tmp_path: Path) -> N
 @pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
 def test_a_drawn_subject_makes_a_picture(open_page: Open, model: StandIn, options: dict[str, object]) -> None:
     page = open_page(**options)
-    page.locator("#draw-1").click()
+    _open(page, "#draw-1")
     expect(page.locator("#cutout .apply")).to_be_disabled()
     _drag(page, (0.2, 0.3), (0.8, 0.7))
     assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]

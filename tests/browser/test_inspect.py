@@ -15,7 +15,16 @@ from demo.keep import Kept
 from demo.theme import static
 from mmdiff_core.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
-from tests.browser.page import PHONE, Open, fill_example, generate, overlay, set_pictures, set_range
+from tests.browser.page import (
+    PHONE,
+    Open,
+    fill_example,
+    generate,
+    open_settings,
+    overlay,
+    set_pictures,
+    set_range,
+)
 from tests.demo.stand_in import StandIn
 
 
@@ -98,7 +107,9 @@ def test_a_picture_that_is_looked_at_stays_while_others_are_made(inspected: Page
         expect(page.locator("#result .thumb")).to_have_count(3)  # in the making, the first of two, the older one
         page.locator("#result .thumb").last.click()
         expect(page.locator("#result .facts")).to_have_text(older)
+        page.locator("#result .chip", has_text="cat").focus()
     expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .chip", has_text="cat")).to_be_focused()  # nothing of it was drawn anew
     expect(page.locator("#result .thumb")).to_have_count(3)
     expect(page.locator("#result .facts")).to_have_text(older)
     expect(page.locator("#result .thumb").last).to_have_attribute("aria-pressed", "true")
@@ -180,6 +191,8 @@ def test_play_runs_to_the_last_step(inspected: Page) -> None:
     expect(page.locator("#result .step-text")).to_have_text("6 of 6")
     expect(play).to_have_attribute("aria-label", "Play the steps")
     play.click()  # from the beginning again
+    expect(play).to_have_attribute("aria-label", "Pause")
+    expect(play).to_have_attribute("aria-label", "Play the steps")
     expect(page.locator("#result .step-text")).to_have_text("6 of 6")
 
 
@@ -225,6 +238,8 @@ def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
     download.value.save_as(tmp_path / "steps.webp")
     with Image.open(tmp_path / "steps.webp") as moving:
         assert moving.n_frames == 7
+    with page.expect_download():  # the same once more
+        page.locator("#result .animate[data-kind=webp]").click()
     with page.expect_download() as download:
         page.locator("#result .pack").click()
     expect(page.locator("#result .pack")).to_be_enabled()
@@ -252,6 +267,7 @@ def test_two_people_do_not_get_each_other_s_pictures(open_page: Open, monkeypatc
     )
     two.locator("#result .pack").click()
     expect(two.locator("[data-testid=toast-body]")).to_contain_text("no longer kept here")
+    expect(two.locator("#result .pack")).to_be_enabled()
     assert len(names) == 1
 
 
@@ -316,10 +332,16 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
         one.locator("#result .save").click()
     download.value.save_as(tmp_path / "first.png")
 
+    seed = one.locator("#result .facts").text_content().split()[1]
+
     two = open_page()
     fill_example(two)
+    open_settings(two)
     _drop(two, "#result", tmp_path / "first.png")
     expect(two.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    expect(two.locator("#steps input[type=number]")).to_have_value("3")
+    expect(two.locator("#seed input")).to_have_value(seed)
+    expect(two.locator("#fresh-seed input")).not_to_be_checked()
     generate(two)
     with two.expect_download() as download:
         two.locator("#result .save").click()

@@ -39,13 +39,15 @@ def test_a_face_is_chosen_by_click_and_mixed_by_weight(open_page: Open, model: S
     expect(faces).to_have_count(2)
     expect(faces.nth(1)).to_have_attribute("aria-pressed", "true")  # the largest
     expect(page.locator("#people-1 .hint")).to_have_text("Click the face that is meant.")
-    faces.first.click()
+    with page.expect_response("**/run/**"):
+        faces.first.click()
     expect(faces.first).to_have_attribute("aria-pressed", "true")
     expect(faces.nth(1)).to_have_attribute("aria-pressed", "false")
     expect(faces.first).to_have_attribute("aria-label", "Face 1 of photo 1")
     weight = page.locator("#people-1 .face-weight input").nth(1)
     weight.fill("0.5")
-    weight.press("Tab")
+    with page.expect_response("**/run/**"):
+        weight.press("Tab")
     page.locator("#name-1 input").fill("man")
     page.locator("#prompt textarea").fill("a man in the park")
     generate(page)

@@ -16,6 +16,7 @@ from tests.browser.page import (
     fill_example,
     generate,
     open_settings,
+    open_tab,
     overlay,
     set_pictures,
     set_range,
@@ -60,8 +61,10 @@ def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options:
     expect(note).to_be_visible()
     expect(note).to_contain_text("This is the heatmap")
     expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
-    heatmap = page.locator("#result .frame").bounding_box()
-    assert note.bounding_box()["y"] >= heatmap["y"] + heatmap["height"] - 1
+    assert page.evaluate(  # both at one moment: a phone scrolls to the result
+        """() => document.querySelector("#result .guide").getBoundingClientRect().top
+                 >= document.querySelector("#result .frame").getBoundingClientRect().bottom - 1"""
+    )
     note.get_by_role("button").click()
     expect(note).to_have_count(0)
 
@@ -69,7 +72,9 @@ def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options:
     fill_example(page, 1)
     expect(page.locator("#name-1 input")).to_have_value("dog")
     page.reload()
+    expect(page.locator("#name-1 input")).to_have_value("dog")  # what was kept has come
     fill_example(page)
+    expect(page.locator("#name-1 input")).to_have_value("cat")
     assert len(model.log) == runs
     expect(page.locator(".guide")).to_be_hidden()
 
@@ -140,12 +145,52 @@ def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn) -> None:
         page.locator("#generate").click()
         expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")
         stop(page)
-        expect(page.locator("#result .keep")).to_be_visible()
-        expect(page.locator("#result .progress")).to_be_hidden()
     assert cancelled(model, page, started)
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .progress")).to_be_hidden()
     expect(page.locator("#result .thumb")).to_have_count(0)  # one picture alone has none
-    generate(page)  # and the next run works
+    page.locator("#generate").click()  # and the next run works
+    expect(page.locator("#stop")).to_have_text("Stop")
     expect(page.locator("#result .thumb")).to_have_count(1 + 3)
+    expect(page.locator("#generate")).to_be_visible()
+
+
+def test_a_run_that_fails_says_so_and_the_page_rests(
+    open_page: Open, model: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page()
+    fill_example(page)
+    set_pictures(page, 2)
+    monkeypatch.setattr(model, "fails_at", (2, 3))
+    page.locator("#generate").click()
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text("There was not enough memory")
+    expect(page.locator("#generate")).to_be_visible()
+    expect(page.locator("#result .progress")).to_be_hidden()
+    expect(page.locator("#result .keep")).to_be_visible()  # the first picture stays
+    open_tab(page, "Compare")
+    monkeypatch.setattr(model, "fails_at", (1, 3))
+    page.locator("#compare-run").click()
+    expect(page.locator("#sheet .cells > *")).to_be_visible()
+    expect(page.locator("#compare-run")).to_be_visible()
+    expect(page.locator("#sheet .progress")).to_be_hidden()
+    assert model.log[-1].startswith("start")
+
+
+def test_a_double_click_is_one_click(open_page: Open, model: StandIn) -> None:
+    page = open_page()
+    fill_example(page)
+    started = len(model.log)
+    box = page.locator("#generate").bounding_box()
+    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    with model.held(picture=1, step=1):
+        page.mouse.click(*at)
+        page.locator("#stop").wait_for()
+        page.mouse.click(*at)  # on Stop, as soon as it is there
+        expect(page.locator("#stop")).to_have_text("Stop")
+    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#generate")).to_be_visible()
+    assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
 
 
 def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn) -> None:
@@ -157,6 +202,7 @@ def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn) ->
         expect(page.locator("#result .step-line")).to_contain_text("photos")
         stop(page)
     assert cancelled(model, page, started)
+    expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .welcome")).to_be_visible()
 
 
@@ -197,9 +243,12 @@ def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn) -> None:
         expect(one.locator("#result .step-line")).to_contain_text("step")
         two.locator("#generate").click()
         expect(two.locator("#ahead .ahead")).to_have_text("1 person is before you.")
-        stop(two)
+        with two.expect_request("**/cancel"):
+            two.locator("#stop").click()
+        expect(two.locator("#generate")).to_be_visible()  # nothing of it was at work
         expect(two.locator("#ahead .ahead")).to_be_empty()
     expect(one.locator("#result .keep")).to_be_visible()
+    expect(one.locator("#generate")).to_be_visible()
     two.wait_for_timeout(1500)  # in which nothing must begin
     assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
 
@@ -217,7 +266,10 @@ def test_a_phone_shows_one_column(open_page: Open, theme: str) -> None:
     left, right = page.locator("#left").bounding_box(), page.locator("#right").bounding_box()
     assert left["x"] == right["x"]
     assert right["x"] + right["width"] <= 390
-    picture, canvas = page.locator("#result .picture").bounding_box(), page.locator("#result .overlay").bounding_box()
+    picture, canvas = page.evaluate(
+        """() => ["#result .picture", "#result .overlay"].map((selector) =>
+                   JSON.stringify(document.querySelector(selector).getBoundingClientRect()))"""
+    )
     assert picture == canvas
 
 

@@ -118,6 +118,7 @@ class StandIn:
     asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out
     go: Event = field(default_factory=Event)
     held_at: tuple[int, int, int | None] | None = None
+    fails_at: tuple[int, int] | None = None  # a picture and a step, from 1, at which the work ends with an error
     faces: FaceAnalyser | None = None  # as of an adapter that reads them
 
     @contextmanager
@@ -189,6 +190,8 @@ class StandIn:
                     time.sleep(self.pause)
                     if self.held_at in ((index + 1, number, None), (index + 1, number, seed)):
                         assert self.go.wait(PATIENCE), "held and forgotten"
+                    if self.fails_at == (index + 1, number):
+                        raise MemoryError
                     maps = _with_step(maps, plan, seed, number - 1) if maps else None
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))
                     done = (

@@ -10,7 +10,7 @@ from PIL import Image
 
 from demo.api import _choices
 from demo.form import Form, SubjectForm
-from demo.people import chosen_for, people, with_face, with_weight
+from demo.people import Choices, choose_face, chosen_for, people, weigh
 from mmdiff_core.encoders.face import FoundFace
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.types import FaceChoice
@@ -56,13 +56,16 @@ def test_what_is_not_installed_is_said() -> None:
 
 
 def test_clicks_and_weights() -> None:
-    choices = with_weight(with_face({}, "a.png", 2), "a.png", 0.25)
-    assert choices == {"a.png": FaceChoice(2, 0.25)}
-    assert with_face(choices, "a.png", 1) == {"a.png": FaceChoice(1, 0.25)}
+    choices: Choices = {}
+    choose_face(choices, "a.png", 1)
+    weigh(choices, "a.png", 0.25)
+    assert choices == {"a.png": FaceChoice(1, 0.25)}
+    choose_face(choices, "a.png", 2)
     for nonsense in (0, -1, "2", None, 1.5):
-        assert with_face(choices, "a.png", nonsense) == choices
+        choose_face(choices, "a.png", nonsense)
     for nonsense in (-0.1, 11, "1", None, float("nan")):
-        assert with_weight(choices, "a.png", nonsense) == choices
+        weigh(choices, "a.png", nonsense)
+    assert choices == {"a.png": FaceChoice(2, 0.25)}
     assert chosen_for(["b.png", "a.png"], choices) == (FaceChoice(), FaceChoice(2, 0.25))
 
 

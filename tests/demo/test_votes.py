@@ -231,7 +231,7 @@ def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
     assert (third["left"], third["votes"]) == (1, 2)
     last = tab._skip(ballot, comparison)
     assert (last["pair"], last["compared"]) == (None, True)
-    text = Path(tab._export()["path"]).read_text()
+    text = Path(tab._export()["file"]["path"]).read_text()
     assert text.count("\n") == 3
     assert tab._reset(ballot, comparison)["votes"] == 0
     assert tab.box.all() == []

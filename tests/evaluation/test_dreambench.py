@@ -283,7 +283,7 @@ def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Pat
         (["--suite", "dreambench"], "needs --dataset FOLDER"),
         (["--suite", "dreambench", "--dataset", "nowhere"], 'There is no folder "nowhere"'),
         (["--suite", "dreambench", "--dataset", ".", "--pictures", "0"], "--pictures must be at least 1"),
-        (["--suite", "toybox", "--base", "x"], "leave --base and --adapter out"),
+        (["--suite", "toybox", "--base", "x"], "--base is not for the suite toybox"),
     ],
 )
 def test_flags_that_make_no_sense(

@@ -136,9 +136,9 @@ def test_stopped_evaluation_goes_on_with_the_same_result(model: Path, referee: P
     (tmp_path / "rows.jsonl").write_text("".join(rows[:1]) + rows[1][:40])  # killed while writing
     assert evaluate(options) == table
     assert (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True) == rows
-    other = evaluate(replace(options, seed=FIRST_SEED + 1))
-    assert other["about"]["first identity"] == FIRST_SEED + 1
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(SettingsError, match="other settings"):
+        evaluate(replace(options, seed=FIRST_SEED + 1))
+    assert (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True) == rows
 
 
 def test_commands_refuse_what_cannot_be_measured(
@@ -149,6 +149,8 @@ def test_commands_refuse_what_cannot_be_measured(
     assert "900000" in capsys.readouterr().err
     assert cli.main([*start, "--suite", "photos"]) == cli.BAD_INPUT
     assert "toybox" in capsys.readouterr().err
+    assert cli.main([*start, "--steps", "8"]) == cli.BAD_INPUT
+    assert "--steps is not for the suite toybox" in capsys.readouterr().err
     assert cli.main([*start, "--prompts", "0"]) == cli.BAD_INPUT
     assert cli.main([*start[:3], "--referee", str(tmp_path / "none"), "--out", str(tmp_path)]) == cli.BAD_INPUT
     assert cli.main([*start, "--quick", "--prompts", "1"]) == 0

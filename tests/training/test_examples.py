@@ -144,3 +144,14 @@ def test_sdxl_is_told_size_and_corner() -> None:
     top, left = example.corner
     assert top == 0
     assert 0 <= left <= 96 - 64
+
+
+def test_the_corner_is_that_in_the_mirrored_picture() -> None:
+    """A stripe at a fifth of the width, in the crop and by the corner that SDXL is told."""
+    plain = record("a thing", segments=())
+    plain.picture.paste(RED, (24, 0, 28, 80))
+    mirrored = [maker(mirror=1.0).make(number, plain) for number in range(20)]
+    seen = [(example, example.picture[0].mean(0)) for example in mirrored]
+    places = [int(red.argmax()) + example.corner[1] for example, red in seen if red.max() > 0.9]
+    assert len(places) > 2
+    assert all(abs(place - (96 - 1 - 20.8)) < 3 for place in places)  # 80 pixels of height became 64

@@ -72,6 +72,17 @@ def test_other_photos_of_an_identity_come_from_other_pictures(own: Path) -> None
     assert {photo.tobytes() for photo in drawn} == {photo.tobytes() for photo in record.photos[first]}
 
 
+def test_held_out_pictures_are_nobody_s_photos(own: Path) -> None:
+    for stem in stems(own)[:3]:
+        set_identity(stem, "tom")
+    folder = AnnotatedFolder(own)
+    folder.apart = frozenset({2})
+    first = folder.annotations[0].segments[0].id
+    other = folder.read(1)
+    assert folder.read(0).photos[first] == (cut_out(other.picture, other.mask, other.annotation.segments[0]),)
+    assert len(folder.read(2).photos[folder.annotations[2].segments[0].id]) == 2  # which may see the others
+
+
 def test_photos_in_the_identity_folder_count_too(own: Path) -> None:
     set_identity(stems(own)[0], "tom")
     extra = own / "identities" / "tom"

@@ -129,6 +129,15 @@ def test_export_is_a_stock_folder_in_half_precision_that_generates(
     assert Personalizer.load(again / "model").backbone.name == "toybox"
 
 
+def test_export_takes_the_place_of_a_model_alone(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for folder, model in ((tmp_path, finished / "model"), (finished, finished / "model")):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(SettingsError, match="choose"):
+            export(model, folder)
+        assert sorted(folder.rglob("*")) == before
+
+
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: Path) -> None:
     """Time-limited, then continued: the step count goes on, and the schedule with it."""
     recipe = replace(RECIPE, save_every_s=0.0).with_stage("base", steps=8)

@@ -290,6 +290,7 @@ def test_from_the_shell(places: dict[str, Path], tmp_path: Path, capsys: pytest.
         (["--data", "x"], "needs --base"),
         (["--base", "x", "--data", "y", "--steps", "0"], "--steps must be at least 1"),
         (["--base", "x", "--data", "y", "--stages", "base"], "no --start and no --stages"),
+        (["--base", "x", "--data", "y", "--within", "5"], "--within is not for it"),
         (["--base", "nowhere", "--data", "y"], "nowhere"),
     ],
 )

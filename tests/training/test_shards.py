@@ -16,7 +16,15 @@ from mmdiff_core.cli import main
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.training import shards
 from mmdiff_core.training.folder import AnnotatedFolder
-from mmdiff_core.training.shards import Shards, _open_or_tell, find_shards, open_sample, pack, read_shard
+from mmdiff_core.training.shards import (
+    Shards,
+    _open_or_tell,
+    count_samples,
+    find_shards,
+    open_sample,
+    pack,
+    read_shard,
+)
 from mmdiff_core.types import Face
 from tests import tiny
 from tests.training import annotated
@@ -147,6 +155,58 @@ def test_a_damaged_sample_is_stood_in_for(rendered: Path, tmp_path: Path, caplog
     drawn = [name for _, name in names(Shards([str(tmp_path / "broken.tar")], seed=0), range(PICTURES), 1)]
     assert "000000004" in caplog.text
     assert len(set(drawn)) == PICTURES - 1
+
+
+@pytest.mark.parametrize("damaged", range(4))
+def test_a_stream_with_a_damaged_sample_goes_on_anywhere(
+    damaged: int, packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of an epoch, too, and whichever place the damaged one has in it."""
+    (url,) = find_shards(str(packed))[:1]
+    samples = [{"__key__": key} for key in "abcd"]
+    monkeypatch.setattr(shards, "read_shard", lambda url: iter(samples))
+    monkeypatch.setattr(shards, "count_samples", lambda url: len(samples))
+    monkeypatch.setattr(shards, "_open_or_tell", lambda s: None if s is samples[damaged] else s["__key__"])
+    unbroken = [sample for _, sample in Shards([url], seed=3).draw(0, 12)]
+    assert set(unbroken) == set("abcd") - {"abcd"[damaged]}
+    for place in range(1, 9):
+        assert Shards([url], seed=3).draw(place, 1) == [(place, unbroken[place])]
+
+
+def test_shards_without_a_usable_sample_are_said(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_open_or_tell", lambda sample: None)
+    for draw in (0, 4):
+        with pytest.raises(TrainingError, match="no usable sample"):
+            Shards(find_shards(str(packed)), seed=0).draw(draw, 1)
+
+
+@pytest.mark.parametrize("prefix", ["./", "v1.2/"])
+def test_samples_are_counted_by_their_keys(prefix: str, packed: Path, tmp_path: Path) -> None:
+    """As they are read, whatever the folder in front of them is called."""
+    source = find_shards(str(packed))[0]
+    with tarfile.open(source) as tar, tarfile.open(tmp_path / "other.tar", "w") as other:
+        for member in tar:
+            data = tar.extractfile(member)
+            member.name = prefix + member.name
+            other.addfile(member, data)
+    url = str(tmp_path / "other.tar")
+    assert count_samples(url) == sum(1 for _ in read_shard(url)) == PER_SHARD
+
+
+def test_packing_mixes_with_no_earlier_shards(rendered: Path, packed: Path) -> None:
+    with pytest.raises(TrainingError, match=r"shards in .* already"):
+        pack(AnnotatedFolder(rendered), packed, PER_SHARD)
+    assert len(find_shards(str(packed))) == 5
+
+
+def test_nothing_to_pack_is_said(rendered: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    folder = AnnotatedFolder(data)
+    for picture in data.rglob("*.jpg"):
+        picture.write_bytes(b"no picture")
+    with pytest.raises(TrainingError, match="nothing was packed"):
+        pack(folder, tmp_path / "shards")
+    assert list((tmp_path / "shards").iterdir()) == []
 
 
 @pytest.mark.parametrize(

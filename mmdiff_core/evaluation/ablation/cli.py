@@ -39,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Compare; raises SettingsError for a variant that does not exist or numbers that make no sense."""
     from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.memory import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
     from mmdiff_core.evaluation.ablation.report import to_markdown
     from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         pool=args.pool,
         prompts=args.prompts,
         seed=args.seed,
-        device=args.device,
+        device=str(choose_device(args.device)),
         workers=args.workers or 1,
     )
     sys.stdout.write(to_markdown(ablate(options)))

@@ -27,11 +27,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Write the sheet."""
     from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.memory import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
     from mmdiff_core.evaluation.limits.sheet import LimitOptions, write_limits
     from mmdiff_core.evaluation.referee import FILE
 
     quiet_libraries()
-    options = LimitOptions(args.out, args.model or FOLDER, args.referee or FILE, args.pictures, args.device)
+    device = str(choose_device(args.device))
+    options = LimitOptions(args.out, args.model or FOLDER, args.referee or FILE, args.pictures, device)
     sys.stdout.write(f"{write_limits(options)}\n")
     return 0
