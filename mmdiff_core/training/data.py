@@ -191,9 +191,7 @@ class Pool:
         found = [path for path in sorted(self.folder.glob("*.safetensors")) if path not in self.shards]
         self.shards.update((path, _read_shard(path)) for path in found)
         if not self.shards:
-            raise TrainingError(
-                f'The pool "{self.folder}" is empty: name "pool" among the --stages, too, to render it.'
-            )
+            check_pool(self.folder)
         if self.encoder is not None:
             self._add_latents(self.encoder)
 
@@ -240,6 +238,12 @@ class Pool:
 
 
 @torch.no_grad()
+def check_pool(folder: Path) -> None:
+    """Whether there is a pool, before work begins that needs it; raises TrainingError."""
+    if not any(folder.glob("*.safetensors")):
+        raise TrainingError(f'The pool "{folder}" is empty: name "pool" among the --stages, too, to render it.')
+
+
 def encode(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
     """Latents (B, c, h, w) of uint8 pictures, in half precision."""
     latents, mixed = [], mixed_precision(vae.device.type)

@@ -35,7 +35,7 @@ from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toybox.vocabulary import save_vocabulary
 from mmdiff_core.training.beginnings import check_same, leave
 from mmdiff_core.training.create import create_pipeline
-from mmdiff_core.training.data import Pool, Source, Stream
+from mmdiff_core.training.data import Pool, Source, Stream, check_pool
 from mmdiff_core.training.loop import Stage, Trainer
 from mmdiff_core.training.recipes import STAGES, Recipe
 from mmdiff_core.training.stages.autoencoder import AutoencoderStage
@@ -73,12 +73,15 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
     Raises:
         SettingsError: a stage that the recipe does not have, or a folder that holds another recipe's run.
         ModelError: the folder to start from is no model folder.
+        TrainingError: the pool is neither there nor among the stages.
     """
     known = all_stages(recipe)
     if unknown := set(options.stages) - set(known):
         raise SettingsError(
             f"The recipe {recipe.name} has no stage {', '.join(sorted(unknown))}. Choose among {', '.join(known)}."
         )
+    if recipe.pool and POOL not in options.stages:
+        check_pool(options.folder / POOL)
     with _processes(options).main_process_first():
         options.folder.mkdir(parents=True, exist_ok=True)
         resolved = recipe.resolved()
