@@ -178,16 +178,28 @@ def test_a_run_that_fails_says_so_and_the_page_rests(
 
 
 def test_a_double_click_is_one_click(open_page: Open, model: StandIn) -> None:
+    """Stop, which takes the place of Generate, takes no click for half a second, which is held here at its middle."""
     page = open_page()
     fill_example(page)
     started = len(model.log)
-    box = page.locator("#generate").bounding_box()
-    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     with model.held(picture=1, step=1):
-        page.mouse.click(*at)
-        page.locator("#stop").wait_for()
-        page.mouse.click(*at)  # on Stop, as soon as it is there
-        expect(page.locator("#stop")).to_have_text("Stop")
+        page.locator("#generate").click()
+        stop = page.locator("#stop")
+        stop.wait_for()
+        stop.evaluate(
+            """node => {
+              node.style.animation = "none";
+              void node.offsetWidth; // from here on it begins again
+              node.style.animation = "";
+              const [wait] = node.getAnimations().filter(({ animationName }) => animationName === "not-yet");
+              wait.pause();
+              wait.currentTime = 250;
+            }"""
+        )
+        box = stop.bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        stop.evaluate("node => node.getAnimations().forEach((each) => each.finish())")
+        assert stop.evaluate("node => getComputedStyle(node).pointerEvents") == "auto"
     expect(page.locator("#result .keep")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
