@@ -17,10 +17,11 @@ from demo.form import Form
 from demo.handlers import GPU
 from demo.keep import Shelf
 from demo.limits import limits_of
-from demo.panels import QUIET, SPEAKING, Update, at_rest, stopped_by
+from demo.panels import QUIET, SPEAKING, Update
 from demo.panels.compare import ComparePanel
 from demo.panels.form import FormPanel
 from demo.panels.result import ResultPanel
+from demo.panels.running import at_rest, stopped_by
 from demo.recording import recording_of
 from demo.sentence import marked
 from demo.service import Deadline

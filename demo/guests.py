@@ -172,10 +172,10 @@ def sweep_once(guests: Guests, app: App) -> set[str]:
     return gone
 
 
-def _known(app: App) -> tuple[set[str], list[str]]:
+def _known(app: App) -> tuple[set[str], set[str]]:
     """Sessions that Gradio keeps something of, and those whose requests wait or are at work."""
     queue = app.get_blocks()._queue
-    return {*list(app.state_holder.session_data), *list(queue.pending_event_ids_session)}, [*_at_work(queue)]
+    return {*list(app.state_holder.session_data), *list(queue.pending_event_ids_session)}, _at_work(queue)
 
 
 def _forget(app: App, gone: set[str]) -> None:

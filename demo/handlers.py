@@ -13,9 +13,10 @@ from gradio.components import Component
 
 from demo.faults import first_blocking
 from demo.limits import limits_of
-from demo.panels import SPEAKING, Update, at_rest, stopped_by
+from demo.panels import SPEAKING, Update
 from demo.panels.form import FormPanel
 from demo.panels.result import ActionPanel, ResultPanel
+from demo.panels.running import at_rest, stopped_by
 from demo.panels.settings import random_seed
 from demo.recording import recording_of
 from demo.spoken import spoken

@@ -11,7 +11,8 @@ from gradio.components import Component
 from demo import draft
 from demo.axes import AnyAxis, axes_of
 from demo.limits import limits_of
-from demo.panels import QUIET, Update, buttons
+from demo.panels import QUIET, Update
+from demo.panels.running import buttons
 from demo.sheet import Comparison, sheet
 from demo.texts import text
 from demo.theme import static

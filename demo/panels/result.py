@@ -9,7 +9,8 @@ import gradio as gr
 from demo.files import ordered, parcel
 from demo.keep import Shelf, kind_of, restorable, restored, stream_of
 from demo.limits import Limits, usual
-from demo.panels import QUIET, SPEAKING, Update, buttons
+from demo.panels import QUIET, SPEAKING, Update
+from demo.panels.running import buttons
 from demo.spoken import spoken
 from demo.texts import text
 from demo.viewer import viewer, waiting

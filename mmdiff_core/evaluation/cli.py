@@ -25,8 +25,6 @@ SUITES = {  # with the flags that are for them alone
     ),
     "binding": ("seed", "referee", "bindings", "adapter"),
 }  # fmt: skip
-FIRST_SEED, BINDINGS = 900_000, (0.0, 0.5, 0.8, 1.0)
-PICTURES, PAIRS, REFERENCES = 4, 30, 1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,16 +52,16 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_toybox(add: Callable[..., object]) -> None:
-    add("--seed", type=int, help=f"the first identity, {FIRST_SEED} or more")
+    add("--seed", type=int, help="the first identity, 900000 or more")
     add("--referee", type=Path, help="its file (default: the shipped one)")
-    add("--bindings", type=float, nargs="+", help=f"what the suite binding compares; {BINDINGS}")
+    add("--bindings", type=float, nargs="+", help="what the suite binding compares; 0 0.5 0.8 1")
 
 
 def _add_dreambench(add: Callable[..., object]) -> None:
     add("--dataset", type=Path, metavar="FOLDER", help="a folder of photos for each subject")
-    add("--pictures", type=int, help=f"of each prompt, {PICTURES}")
-    add("--pairs", type=int, help=f"pairs of subjects, {PAIRS}")
-    add("--references", type=int, help=f"photos of a subject that the model sees, {REFERENCES}")
+    add("--pictures", type=int, help="of each prompt, 4")
+    add("--pairs", type=int, help="pairs of subjects, 30")
+    add("--references", type=int, help="photos of a subject that the model sees, 1")
     add("--steps", type=int, help="denoising steps")
     add("--guidance", type=float, help="how closely to follow the prompt")
     add("--clip", metavar="NAME", help="CLIP that measures, a folder or a name in the hub's cache; ViT-B/32")
@@ -113,7 +111,7 @@ def _toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.referee import FILE
     from mmdiff_core.evaluation.report import to_markdown
     from mmdiff_core.evaluation.run import SuiteOptions, evaluate
-    from mmdiff_core.evaluation.suite import PROMPTS, QUICK_PROMPTS, SEEDS
+    from mmdiff_core.evaluation.suite import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
@@ -135,9 +133,9 @@ def _binding(args: argparse.Namespace) -> int:
     """Two subjects at several bindings, by the referee."""
     from mmdiff_core.backbones.memory import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
-    from mmdiff_core.evaluation.binding_suite import PROMPTS, BindingOptions, compare_bindings, to_markdown
+    from mmdiff_core.evaluation.binding_suite import BINDINGS, PROMPTS, BindingOptions, compare_bindings, to_markdown
     from mmdiff_core.evaluation.referee import FILE
-    from mmdiff_core.evaluation.suite import QUICK_PROMPTS, SEEDS
+    from mmdiff_core.evaluation.suite import FIRST_SEED, QUICK_PROMPTS, SEEDS
 
     options = BindingOptions(
         folder=args.out,
@@ -191,21 +189,14 @@ def _bench_options(args: argparse.Namespace, kind: type[BenchOptions]) -> BenchO
     """The flags of dreambench; ``--quick`` is a few prompts with one picture of each."""
     if args.dataset is None:
         raise SettingsError("The dreambench suite needs --dataset FOLDER, with a folder of photos for each subject.")
-    numbers = {"pictures": PICTURES, "pairs": PAIRS, "references": REFERENCES}
-    numbers |= {name: value for name in numbers if (value := getattr(args, name)) is not None}
-    for name, least in (("pictures", 1), ("pairs", 0), ("references", 1)):
-        if numbers[name] < least:
-            raise SettingsError(f"--{name} must be at least {least}, but is {numbers[name]}.")
-    return kind(
-        dataset=args.dataset,
-        folder=args.out,
-        prompts=args.prompts or (2 if args.quick else None),
-        pictures=1 if args.quick else numbers["pictures"],
-        pairs=min(numbers["pairs"], 2) if args.quick else numbers["pairs"],
-        references=numbers["references"],
-        steps=args.steps,
-        guidance=args.guidance,
-    )
+    least = {"pictures": 1, "pairs": 0, "references": 1}
+    given = {name: value for name in least if (value := getattr(args, name)) is not None}
+    for name, value in given.items():
+        if value < least[name]:
+            raise SettingsError(f"--{name} must be at least {least[name]}, but is {value}.")
+    prompts = args.prompts or (2 if args.quick else None)
+    options = kind(args.dataset, args.out, prompts, steps=args.steps, guidance=args.guidance, **given)
+    return replace(options, pictures=1, pairs=min(options.pairs, 2)) if args.quick else options
 
 
 def _device_of_process(args: argparse.Namespace) -> str:
