@@ -237,13 +237,13 @@ class Pool:
         return photos, [texts[s] for texts, s in zip(drawn.descriptions, subjects, strict=True)]
 
 
-@torch.no_grad()
 def check_pool(folder: Path) -> None:
-    """Whether there is a pool, before work begins that needs it; raises TrainingError."""
+    """Refuse an empty pool before work begins that needs it; raises TrainingError."""
     if not any(folder.glob("*.safetensors")):
         raise TrainingError(f'The pool "{folder}" is empty: name "pool" among the --stages, too, to render it.')
 
 
+@torch.no_grad()
 def encode(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
     """Latents (B, c, h, w) of uint8 pictures, in half precision."""
     latents, mixed = [], mixed_precision(vae.device.type)

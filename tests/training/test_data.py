@@ -115,6 +115,13 @@ def test_pool_latents_belong_to_their_pictures(pool: data.Pool) -> None:
     assert pool.samples(6).latents.shape == (6, 4, 8, 8)
 
 
+def test_latents_carry_no_gradient() -> None:
+    vae: AutoencoderKL = create_autoencoder(RECIPE)  # its weights ask for gradients
+    latents = data.encode(vae, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert not latents.requires_grad
+    assert latents.grad_fn is None
+
+
 def test_another_autoencoder_encodes_anew(pool: data.Pool) -> None:
     torch.manual_seed(1)
     for _ in range(2):
