@@ -15,9 +15,9 @@ from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, Setting
 from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
 
 if TYPE_CHECKING:
-    from demo.limits import Limits
-    from demo.service import Service
-    from demo.temporary import TemporaryFolder
+    from demo.server.limits import Limits
+    from demo.server.service import Service
+    from demo.server.temp_folder import TemporaryFolder
     from mmdiff_core.pipeline import Personalizer
 
 logger = logging.getLogger("mmdiff")
@@ -25,7 +25,7 @@ logger = logging.getLogger("mmdiff")
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which a Space sets, are its defaults."""
-    from demo.limits import add_limit_flags
+    from demo.server.limits import add_limit_flags
 
     parser = argparse.ArgumentParser(description="Personalised pictures with a heatmap per subject, in the browser.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
@@ -117,10 +117,10 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     Raises:
         MMDiffError: it cannot be loaded; the message says what to do.
     """
-    from demo.journal import Journal
-    from demo.lending import generate_on_loan
-    from demo.limits import lends_gpus
-    from demo.service import Service
+    from demo.server.event_log import Journal
+    from demo.server.limits import lends_gpus
+    from demo.server.service import Service
+    from demo.server.zero_gpu import generate_on_loan
 
     journal = Journal(flags.log_words)
     if not lends_gpus():
@@ -141,15 +141,15 @@ def _named(model: Personalizer, flags: argparse.Namespace, device: str | None = 
 
 def is_open(flags: argparse.Namespace) -> bool:
     """Whether others than the person who started it come in."""
-    from demo.limits import is_hosted
+    from demo.server.limits import is_hosted
 
     return flags.hosted or flags.share or is_hosted()
 
 
 def prepare() -> TemporaryFolder | None:
     """What must be so before Gradio and CUDA are there; returns the folder of temporary files, if it is ours."""
-    from demo.limits import lends_gpus
-    from demo.temporary import TemporaryFolder
+    from demo.server.limits import lends_gpus
+    from demo.server.temp_folder import TemporaryFolder
 
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # a table of all events at each event
@@ -165,7 +165,7 @@ def prepare() -> TemporaryFolder | None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Load, build, serve."""
-    from demo.limits import is_hosted, limits_from
+    from demo.server.limits import is_hosted, limits_from
 
     flags = parse_flags(arguments)
     hosted = flags.hosted or is_hosted()
@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     except SettingsError as error:
         raise SystemExit(f"{error}") from error
     temporary = prepare()
-    from demo.journal import set_up_logging
+    from demo.server.event_log import set_up_logging
 
     set_up_logging(flags.log or ("json" if hosted else "text"))
     logger.info("Loading the model %s ...", flags.base or flags.model)
@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
     except MMDiffError as error:
         raise SystemExit(f"{error}") from error
     if flags.share_nothing:
-        from demo.share_nothing import check
+        from demo.replica_check import check
 
         raise SystemExit(check(service))
     serve(service, flags, temporary)
@@ -198,8 +198,8 @@ def _interrupt(*_: object) -> None:
 
 def serve(service: Service, flags: argparse.Namespace, temporary: TemporaryFolder | None) -> None:
     """Serve the page until Ctrl-C or TERM."""
-    from demo.ui import build_ui, launch_options
-    from demo.votes import votes_file
+    from demo.page import build_ui, launch_options
+    from demo.vote.store import votes_file
 
     files = None if temporary is None else temporary.files
     page = build_ui(service, files, votes_file(flags.votes, is_open(flags)), is_open(flags))

@@ -118,6 +118,6 @@ def test_libraries_stay_where_they_belong(path: Path) -> None:
 
 def test_the_checks_would_notice() -> None:
     """An upward import and a lazy one are both seen."""
-    assert _layer("mmdiff_core.nn.attention") < _layer("mmdiff_core.encoders.text") < _layer("demo.ui")
+    assert _layer("mmdiff_core.nn.attention") < _layer("mmdiff_core.encoders.text") < _layer("demo.page")
     lazy = list(_imports(ROOT / "mmdiff_core" / "flags.py"))
     assert "mmdiff_core.pipeline.Personalizer" in lazy

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from demo.ui import build_ui
+from demo.page import build_ui
 from mmdiff_core import cli
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from demo.limits import Limits
-    from demo.service import Service
+    from demo.server.limits import Limits
+    from demo.server.service import Service
 
 STARTS_WITHIN = 1200  # seconds; a busy machine takes minutes
 
@@ -101,10 +101,10 @@ def _answers(url: str) -> bool:
 
 def main(model: str, port: int, folder: Path, keep_s: float) -> None:
     """Serve."""
-    from demo.journal import set_up_logging
-    from demo.limits import hosted
-    from demo.service import Service
-    from demo.ui import build_ui, launch_options
+    from demo.page import build_ui, launch_options
+    from demo.server.event_log import set_up_logging
+    from demo.server.limits import hosted
+    from demo.server.service import Service
     from tests.demo.stand_in import StandIn
 
     set_up_logging("json")
@@ -118,7 +118,7 @@ def main(model: str, port: int, folder: Path, keep_s: float) -> None:
 
 
 def _quick_sweeps(guests: Any) -> Any:
-    from demo.guests import housekeeping
+    from demo.server.sessions import housekeeping
 
     return housekeeping(guests, every_s=0.5)
 

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.guests import Page, housekeeping
-from demo.limits import usual
-from demo.service import Service
-from demo.ui import build_ui, launch_options
+from demo.page import build_ui, launch_options
+from demo.server.limits import usual
+from demo.server.service import Service
+from demo.server.sessions import Page, housekeeping
 from tests.abuse import requests, uploads
 from tests.abuse.host import running, until
 from tests.abuse.test_visitors import Visitor

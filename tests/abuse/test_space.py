@@ -14,7 +14,7 @@ import httpx
 import pytest
 from gradio_client import Client
 
-from demo.ui import build_ui
+from demo.page import build_ui
 from tests.abuse.host import STARTS_WITHIN, Host, free_port, until
 from tests.demo.stand_in import StandIn, served_page
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from demo.ui import build_ui, launch_options
+from demo.page import build_ui, launch_options
 from mmdiff_core.pipeline import Personalizer
 from tests.browser.page import PHONE, compare
 

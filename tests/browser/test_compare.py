@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from demo.panels.form import FormPanel
+from demo.studio.form_panel import FormPanel
 from tests.browser.page import (
     PHONE,
     Open,

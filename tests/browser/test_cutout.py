@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
-from demo.limits import hosted
-from demo.service import Service
+from demo.server.limits import hosted
+from demo.server.service import Service
 from tests.browser.page import PHONE, Open, fill_example, generate
 from tests.demo.stand_in import StandIn, served
 

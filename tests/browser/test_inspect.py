@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from demo.keep import Kept
-from demo.theme import static
+from demo.viewer.history import Kept
+from demo.web.theme import static
 from mmdiff_core.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.browser.page import (
@@ -211,7 +211,7 @@ def test_binding_says_what_it_means(inspected: Page) -> None:
 def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     says = [("try_later", {"n": 2}), ("try_strength", {"n": "0.8", "name": "robot"})]
     advice = {"says": says, "change": {"start_step": 2, "strengths": {"1": 0.8}}}
-    monkeypatch.setattr("demo.advice.advise", lambda _: advice)
+    monkeypatch.setattr("demo.viewer.leakage_advice.advise", lambda _: advice)
     page = open_page()
     fill_example(page)
     generate(page)
@@ -421,7 +421,7 @@ def test_it_speaks_the_person_s_language(open_page: Open, model: StandIn) -> Non
     result.locator(".look > summary").click()
     expect(result.locator(".heads")).to_have_text("Alle, gemittelt")
     assert result.locator(".other-word").first.get_attribute("title") == "Wo das Modell dieses Wort des Prompts liest."
-    english = json.loads(static("texts.en.json"))
-    german = json.loads(static("texts.de.json"))
+    english = json.loads(static("web/texts/en.json"))
+    german = json.loads(static("web/texts/de.json"))
     shown = set(result.inner_text().splitlines())
     assert {text for key, text in english.items() if german[key] != text and "{" not in text} & shown == set()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from demo.ui import build_ui
-from demo.votes import VoteBox
+from demo.page import build_ui
+from demo.vote.store import VoteBox
 from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, open_tab
 from tests.demo.stand_in import StandIn, served, served_page
 

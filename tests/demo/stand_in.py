@@ -12,9 +12,9 @@ from threading import Event
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from demo.guests import Page
-from demo.service import Service
-from demo.ui import build_ui, launch_options
+from demo.page import build_ui, launch_options
+from demo.server.service import Service
+from demo.server.sessions import Page
 from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.backbones.samplers import FLOW_SAMPLERS

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo.advice import Advice, Case, advise, pack_binding
-from demo.texts import english
+from demo.viewer.leakage_advice import Advice, Case, advise, pack_binding
+from demo.web.i18n import english
 from mmdiff_core.binding import measure
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
-from demo.limits import usual
+from demo.server.limits import usual
 from mmdiff_core.errors import ModelError
 from tests import tiny
 from tests.demo.stand_in import StandIn

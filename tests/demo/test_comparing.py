@@ -8,16 +8,16 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demo.compare import CompareTab
-from demo.comparing import Comparing
-from demo.form import Form
-from demo.keep import Shelf
-from demo.limits import Limits, hosted, usual
-from demo.panels.compare import AXIS, GRID, NOTHING, OMIT
-from demo.service import Service
-from demo.sheet import Comparison
-from demo.studio import StudioTab
-from demo.variants import Table
+from demo.compare.grid import Comparison
+from demo.compare.panel import AXIS, GRID, NOTHING, OMIT
+from demo.compare.run import Comparing
+from demo.compare.tab import CompareTab
+from demo.compare.variants import Table
+from demo.form.form import Form
+from demo.server.limits import Limits, hosted, usual
+from demo.server.service import Service
+from demo.studio.tab import StudioTab
+from demo.viewer.history import Shelf
 from mmdiff_core.errors import PhotoError, SettingsError
 from tests.demo.stand_in import StandIn
 
@@ -241,7 +241,7 @@ def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
 def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second a step."""
     model, now = StandIn(), [0.0]
-    monkeypatch.setattr("demo.service.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("demo.server.service.time", SimpleNamespace(monotonic=lambda: now[0]))
     comparing = _comparing(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
     values = _values(comparing, photo) | {comparing.panel.omit: ["refiner", "all_photos"]}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.draft import record, saving
+from demo.form.browser_draft import record, saving
 
 KEPT = {
     "model": "toybox",

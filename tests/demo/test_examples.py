@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from demo import examples
-from demo.examples import EXAMPLES, Example, ToyBox
-from demo.panels.models import knows_note
-from demo.texts import english
+from demo.form import examples
+from demo.form.examples import EXAMPLES, Example, ToyBox
+from demo.studio.model_list import knows_note
+from demo.web.i18n import english
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.toybox.captions import PLACE_WORDS
 from mmdiff_core.toybox.dataset import HELD_OUT, NOUNS

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from demo.about import AboutTab
-from demo.facts import run_facts, weight_facts
+from demo.about.model_facts import run_facts, weight_facts
+from demo.about.tab import AboutTab
 from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
 from mmdiff_core.types import GenerateRequest, Size, Subject
 from tests.demo.stand_in import StandIn

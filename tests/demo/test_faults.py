@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from demo.faults import Fault, fault_of, final_faults, first_blocking, live_faults
-from demo.form import Form, Settings, SubjectForm
+from demo.form.form import Form, Settings, SubjectForm
+from demo.form.validation import Fault, fault_of, final_faults, first_blocking, live_faults
 from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
 from mmdiff_core.types import Size
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.files import cached
+from demo.web.cached_files import cached
 
 
 @pytest.fixture(autouse=True)

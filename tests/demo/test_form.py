@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.form import MOST_SEED, Form, Settings, SubjectForm
+from demo.form.form import MOST_SEED, Form, Settings, SubjectForm
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
 
 

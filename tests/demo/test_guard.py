@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from demo.guard import Guard
-from demo.guests import Guests
-from demo.limits import Limits
+from demo.server.limits import Limits
+from demo.server.request_guard import Guard
+from demo.server.sessions import Guests
 
 LIMITS = Limits(body_kb=1, upload_mb=1, photos=1, idle_seconds=1, body_seconds=1)
 

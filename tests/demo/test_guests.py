@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.guests import Guests
+from demo.server.sessions import Guests
 
 
 class Clock:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.keep import Kept, Shelf, kind_of, restorable, stream_of
-from demo.limits import Limits
-from demo.reproduce import photo_names
+from demo.server.limits import Limits
+from demo.viewer.history import Kept, Shelf, kind_of, restorable, stream_of
+from demo.viewer.reproduce import photo_names
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.types import GenerateRequest, Subject

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from demo.lending import generate_on_loan
+from demo.server.zero_gpu import generate_on_loan
 from mmdiff_core.errors import GenerationError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from demo.limits import Limits, add_limit_flags, hosted, is_hosted, lends_gpus, limits_from, limits_of, usual
+from demo.server.limits import Limits, add_limit_flags, hosted, is_hosted, lends_gpus, limits_from, limits_of, usual
 from mmdiff_core.errors import MMDiffError, SettingsError
 from mmdiff_core.types import GenerateRequest, Size, Subject
 

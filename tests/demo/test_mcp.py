@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from demo import mcp
-from demo.ui import build_ui, launch_options
+from demo.api import mcp
+from demo.page import build_ui, launch_options
 from tests.demo.stand_in import StandIn, served
 
 needs_extra = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason='no MCP: pip install "gradio[mcp]"')

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.panels.models import model_line, telling_of
-from demo.texts import english, languages
+from demo.studio.model_list import model_line, telling_of
+from demo.web.i18n import english, languages
 from mmdiff_core.backbones.registry import AvailableModel
 from mmdiff_core.types import Size
 from tests import tiny
@@ -62,7 +62,7 @@ def test_what_is_here_says_how_to_serve_it(monkeypatch: pytest.MonkeyPatch) -> N
         AvailableModel("maker/<model>", "Stable Diffusion", "hub cache", True, False, 2_700_000_000),
         AvailableModel("broken", "unknown", "folder", False, False, 5, 'the file "x" was cut off', "copy again"),
     )
-    monkeypatch.setattr("demo.panels.models.available_models", lambda folders: models)
+    monkeypatch.setattr("demo.studio.model_list.available_models", lambda folders: models)
     menu = _menu("maker/<model>")
     assert "<span>Toybox, trained here, 0.09 GB</span>" in menu
     assert "<code>python app.py --model mine</code>" in menu

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from demo.packing import PackedGroup, pack_map, pack_maps, pack_step
+from demo.viewer.map_encoding import PackedGroup, pack_map, pack_maps, pack_step
 from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -8,12 +8,12 @@ import matplotlib
 import numpy as np
 import pytest
 
-from demo.theme import static
+from demo.web.theme import static
 
 
 @pytest.mark.parametrize("name", ["viridis", "inferno"])
 def test_straight_lines_between_few_colours_are_close_enough(name: str) -> None:
-    colours = re.search(rf'{name}:\s*"([^"]+)"', static("palettes.js"))
+    colours = re.search(rf'{name}:\s*"([^"]+)"', static("viewer/palettes.js"))
     assert colours is not None
     table = np.array([list(bytes.fromhex(colour)) for colour in colours[1].split()])
     at = np.linspace(0, 1, 256)

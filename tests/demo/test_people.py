@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from demo.api import _choices
-from demo.form import Form, SubjectForm
-from demo.people import Choices, choose_face, chosen_for, people, weigh
+from demo.api.endpoints import _choices
+from demo.form.face_choices import Choices, choose_face, chosen_for, people, weigh
+from demo.form.form import Form, SubjectForm
 from mmdiff_core.encoders.face import FoundFace
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.types import FaceChoice

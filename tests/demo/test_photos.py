@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import photos
-from demo.photos import label_of, prepared, sift, still_here
+from demo.form import photos
+from demo.form.photos import label_of, prepared, sift, still_here
 
 
 def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from demo.recording import recording_for
+from demo.viewer.map_budget import recording_for
 from mmdiff_core.anatomy import LayerGroup
 from tests.demo.stand_in import StandIn
 

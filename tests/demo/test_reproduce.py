@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.reproduce import photo_names, python_source, shell_command
+from demo.viewer.reproduce import photo_names, python_source, shell_command
 from mmdiff_core import generate
 from mmdiff_core.cli import build_parser
 from mmdiff_core.flags import load_from_flags

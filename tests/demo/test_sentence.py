@@ -6,8 +6,8 @@ from html import unescape
 
 import pytest
 
-from demo.form import Form, SubjectForm
-from demo.sentence import add_word, chips, count_word, found_subjects, pieces
+from demo.form.form import Form, SubjectForm
+from demo.form.prompt_words import add_word, chips, count_word, found_subjects, pieces
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.heatmap import colour_of
 

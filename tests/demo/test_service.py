@@ -10,12 +10,12 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from demo.health import describe
-from demo.journal import Journal, JsonLines, TextLines
-from demo.limits import Limits
-from demo.panels.settings import SettingsPanel
-from demo.service import Service
-from demo.spoken import spoken
+from demo.server.error_messages import spoken
+from demo.server.event_log import Journal, JsonLines, TextLines
+from demo.server.health import describe
+from demo.server.limits import Limits
+from demo.server.service import Service
+from demo.studio.settings_panel import SettingsPanel
 from mmdiff_core.errors import GenerationError, PromptError, SettingsError
 from mmdiff_core.types import GenerateRequest, Step, Subject
 from tests.demo.stand_in import Defaults, StandIn

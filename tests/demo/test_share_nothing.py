@@ -6,9 +6,10 @@ from functools import lru_cache
 
 import pytest
 
-from demo import api, share_nothing
-from demo.limits import Limits
-from demo.service import Service
+from demo import replica_check
+from demo.api import endpoints
+from demo.server.limits import Limits
+from demo.server.service import Service
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Step
 from tests import tiny
@@ -21,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
 
 def test_the_app_shares_nothing(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert share_nothing.check(Service(model, Limits())) == 0, caplog.text
+    assert replica_check.check(Service(model, Limits())) == 0, caplog.text
     assert caplog.text.count("ok ") == 7
 
 
@@ -34,13 +35,13 @@ class Leaky(Service):
 
 
 def test_what_is_left_on_the_model_is_found(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
-    assert share_nothing.check(Leaky(model, Limits())) == 1
+    assert replica_check.check(Leaky(model, Limits())) == 1
     assert "NOT the model's settings" in caplog.text
 
 
 def test_what_a_function_remembers_is_found(
     model: Personalizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "photograph", lru_cache(maxsize=64)(api.photograph))
-    assert share_nothing.check(Service(model, Limits())) == 1
+    monkeypatch.setattr(endpoints, "photograph", lru_cache(maxsize=64)(endpoints.photograph))
+    assert replica_check.check(Service(model, Limits())) == 1
     assert "NOT modules" in caplog.text

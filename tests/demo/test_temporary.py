@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from demo.temporary import PREFIX, TemporaryFolder
+from demo.server.temp_folder import PREFIX, TemporaryFolder
 
 OTHER_PROCESS = """
 import sys, time
-from demo.temporary import TemporaryFolder
+from demo.server.temp_folder import TemporaryFolder
 folder = TemporaryFolder()
 (folder.files / "photo.png").write_bytes(b"somebody")
 print(folder.files, flush=True)

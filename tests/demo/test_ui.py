@@ -8,15 +8,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demo.examples import EXAMPLES, ToyBox
-from demo.form import SLOTS
-from demo.handlers import Generation
-from demo.keep import Shelf, restorable, restored
-from demo.panels.compose import ComposePanel
-from demo.panels.form import FormPanel
-from demo.panels.result import ActionPanel, ResultPanel
-from demo.panels.settings import SettingsPanel
-from demo.ui import build_ui, launch_options
+from demo.form.examples import EXAMPLES, ToyBox
+from demo.page import build_ui, launch_options
+from demo.server.limits import SLOTS
+from demo.studio.compose_panel import ComposePanel
+from demo.studio.form_panel import FormPanel
+from demo.studio.generate import Generation
+from demo.studio.result_panel import ActionPanel, ResultPanel
+from demo.studio.settings_panel import SettingsPanel
+from demo.viewer.history import Shelf, restorable, restored
 from mmdiff_core.errors import PromptError
 from tests.demo.stand_in import Defaults, StandIn
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from demo.axes import MOST_VALUES, AnyAxis, axes_of
-from demo.form import Form, SubjectForm
-from demo.texts import english
-from demo.variants import LEAVE_OUT, Case, Label, blamed, in_words, omissions, parts_of, table_of
+from demo.compare.axes import MOST_VALUES, AnyAxis, axes_of
+from demo.compare.variants import LEAVE_OUT, Case, Label, blamed, in_words, omissions, parts_of, table_of
+from demo.form.form import Form, SubjectForm
+from demo.web.i18n import english
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import GenerateRequest, Parts, Subject
 from tests.demo.stand_in import StandIn

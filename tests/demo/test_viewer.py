@@ -4,9 +4,9 @@ import json
 
 from PIL import Image
 
-from demo.form import Form, SubjectForm
-from demo.keep import Shelf
-from demo.viewer import Album
+from demo.form.form import Form, SubjectForm
+from demo.viewer.history import Shelf
+from demo.viewer.viewer import Album
 from mmdiff_core.heatmap import colour_of
 from mmdiff_core.types import GenerateRequest, Step, Subject
 from tests.demo.stand_in import StandIn

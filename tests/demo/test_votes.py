@@ -15,15 +15,15 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from demo.compare import CompareTab
-from demo.form import Form, SubjectForm
-from demo.pairs import Ballot, Pair, pairs_of, votes_on
-from demo.sheet import Cell, Comparison
-from demo.studio import StudioTab
-from demo.ui import build_ui
-from demo.variants import Case, Label, Table, Variant
-from demo.vote import VoteTab
-from demo.votes import Vote, VoteBox, as_csv, contestant, labels_of, tally, votes_file
+from demo.compare.grid import Cell, Comparison
+from demo.compare.tab import CompareTab
+from demo.compare.variants import Case, Label, Table, Variant
+from demo.form.form import Form, SubjectForm
+from demo.page import build_ui
+from demo.studio.tab import StudioTab
+from demo.vote.pairs import Ballot, Pair, pairs_of, votes_on
+from demo.vote.store import Vote, VoteBox, as_csv, contestant, labels_of, tally, votes_file
+from demo.vote.tab import VoteTab
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import GenerateRequest
 from tests.demo.stand_in import StandIn

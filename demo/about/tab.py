@@ -1,0 +1,56 @@
+"""The About tab: what MM-Diff is, with the shapes of the last picture, and what the loaded weights know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from demo.about.model_facts import Facts, run_facts, together, weight_facts
+from demo.form.examples import known_to
+from demo.studio.result_panel import ResultPanel
+from demo.web.events import QUIET
+from demo.web.i18n import text
+from demo.web.theme import static
+from mmdiff_core.types import Picture
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+
+class AboutTab:
+    """Text and a drawing; a script fills in the numbers.
+
+    Args:
+        personalizer: the loaded model.
+        result: has this session's pictures.
+    """
+
+    title = text("about")
+    place: gr.Tab
+
+    def __init__(self, personalizer: Personalizer, result: ResultPanel) -> None:
+        self.personalizer = personalizer
+        self.result = result
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        gr.HTML(text("about_page"), elem_id="about-page", apply_default_css=False)
+        self.facts = gr.HTML(
+            self.told(None),
+            html_template="",
+            js_on_load=static("about/about.js"),
+            elem_id="facts",
+            apply_default_css=False,
+        )
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Whoever comes here sees the shapes of their newest picture."""
+        self.facts.look(lambda shelf: self.told(shelf.newest), self.result.shelf, self.facts, **QUIET)
+
+    def told(self, picture: Picture | None) -> Facts:
+        """Everything that the page's script fills in."""
+        model = self.personalizer
+        anatomy = model.anatomy(None if picture is None else picture.image.size)
+        weights = weight_facts(model.backbone.display_name, anatomy, model.sizes, known_to(model.backbone))
+        return together(run_facts(anatomy, picture, model.defaults.start_step, model.defaults.steps), weights)

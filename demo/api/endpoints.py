@@ -1,0 +1,271 @@
+"""Named endpoints for programs: the same line as the page, with explicit parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+import gradio as gr
+
+from demo.form.examples import known_to, photograph
+from demo.form.form import MOST_SEED, Form, Settings, SubjectForm
+from demo.form.uploads import uploaded
+from demo.form.value_types import check_types, is_number, is_text
+from demo.server.error_messages import spoken
+from demo.server.limits import limits_of
+from demo.server.service import GPU
+from demo.server.sessions import hold
+from demo.viewer.map_encoding import pack_step
+from demo.web.cached_files import photo_file, picture_file
+from mmdiff_core.backbones.registry import AvailableModel, available_models
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts, Picture
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+MOST_VIEWS = 8
+PARTS = tuple(asdict(ALL_PARTS))
+
+
+class SubjectInput(TypedDict):
+    """A subject as a program hands it over; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
+
+    For adapters that read faces there may be two lists more, which Gradio's schema would ask of everybody: ``faces``,
+    which face of each photo, from the left (0: the largest), and ``mix``, how much each counts.
+    """
+
+    name: str
+    photos: list[gr.FileData]
+    strength: NotRequired[float]
+
+
+def register(personalizer: Personalizer) -> None:
+    """Add ``/generate``, ``/attention``, ``/toy`` and ``/models`` to the page that is being built.
+
+    The functions' names and docstrings are also the names and descriptions of the MCP tools.
+    """
+
+    def generate(
+        prompt: str,
+        subjects: list[SubjectInput],
+        negative_prompt: str = "",
+        seed: int = 0,
+        pictures: int = 1,
+        steps: int | None = None,
+        guidance: float | None = None,
+        start_step: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        sampler: str | None = None,
+        binding: float = 0.0,
+        without: list[str] | None = None,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Make pictures of the subjects in the photos.
+
+        Args:
+            prompt: What the picture shows; every subject is named in it.
+            subjects: [{"name": "cat", "photos": [file]}]; a file is an upload, a URL from toy, or a data: URL.
+            negative_prompt: What the picture should not show.
+            seed: The first picture's seed; the following pictures take the following seeds.
+            pictures: How many pictures, 1 to 4.
+            steps: Denoising steps; the model's default where it is null.
+            guidance: How strictly the prompt is followed; the model's default where it is null.
+            start_step: Steps of plain text before the photos join; the model's default where it is null.
+            width: Width in pixels; the model's default where it is null.
+            height: Height in pixels; the model's default where it is null.
+            sampler: dpm++, unipc, euler (not on Toybox), ddim or sde; the model's own where it is null. unipc needs
+                the fewest steps.
+            binding: 0 to 1, keeps each subject's photos to where its word is seen, so that subjects mix less.
+            without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
+
+        Returns:
+            The finished pictures, after every step:
+            {"image": file, "seed": number, "settings": everything needed to make it again}.
+        """
+        settings = _settings(
+            prompt=prompt, negative_prompt=negative_prompt, seed=seed, pictures=pictures, steps=steps,
+            guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
+            without=without,
+        )  # fmt: skip
+        for finished in _pictures(personalizer, prompt, subjects, settings):
+            yield [_described(picture) for picture in finished]
+
+    def attention(
+        prompt: str,
+        subjects: list[SubjectInput],
+        negative_prompt: str = "",
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        start_step: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        sampler: str | None = None,
+        binding: float = 0.0,
+        without: list[str] | None = None,
+    ) -> Iterator[dict[str, Any] | None]:
+        """Make one picture and hand over its heatmaps: where in the picture the model put each subject.
+
+        Args:
+            prompt: What the picture shows; every subject is named in it.
+            subjects: As generate takes them.
+            negative_prompt: What the picture should not show.
+            seed: The picture's seed.
+            steps: Denoising steps; the model's default where it is null.
+            guidance: How strictly the prompt is followed; the model's default where it is null.
+            start_step: Steps of plain text before the photos join; the model's default where it is null.
+            width: Width in pixels; the model's default where it is null.
+            height: Height in pixels; the model's default where it is null.
+            sampler: As generate takes it.
+            binding: As generate takes it.
+            without: As generate takes it.
+
+        Returns:
+            Nothing until the last step; then the picture's record with "subjects", their words, and "maps": for each
+            step and kind of map (text, image, influence) one {"h", "w", "lo", "hi", "data"} per subject; data holds
+            h * w bytes in base64, row by row, where 0 stands for lo and 255 for hi.
+        """
+        settings = _settings(
+            prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance,
+            start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, without=without,
+        )  # fmt: skip
+        for finished in _pictures(personalizer, prompt, subjects, settings):
+            yield _with_maps(finished[0]) if finished else None
+
+    def toy(noun: str, seed: int = 900_000, views: int = 3) -> list[dict[str, Any]]:
+        """Photos of a rendered toy, each from another side and in another place: a subject to try things with.
+
+        Args:
+            noun: The kind of toy, such as cat or robot.
+            seed: Which one; seeds from 900000 on were never used in training.
+            views: How many photos, 1 to 8.
+
+        Returns:
+            The photos, files that generate and attention take.
+        """
+        with spoken():
+            check_types({"noun": noun, "seed": seed, "views": views})
+            if not 1 <= views <= MOST_VIEWS:
+                raise SettingsError(f"The number of views must be from 1 to {MOST_VIEWS}.")
+            if not 0 <= seed <= MOST_SEED:
+                raise SettingsError(f"The seed must be from 0 to {MOST_SEED}.")
+            photos = photograph(noun, int(seed), int(views)).photos
+        return [photo_file(photo, f"{noun}-{seed}-{i + 1}.png") for i, photo in enumerate(photos)]
+
+    def models() -> dict[str, Any]:
+        """The model that is loaded, what it knows and takes, and the models that this machine could load instead.
+
+        Returns:
+            {"loaded": {"name", "sizes", "defaults", "samplers", "parts", "knows"}, "available": [{"name", "title",
+            "where", "present", "how_to_get"}, ...]}; "knows" lists nouns, places and styles, or is null for a model of
+            the wide world.
+        """
+        return {"loaded": _loaded(personalizer), "available": [_listed(model) for model in available_models()]}
+
+    gr.api(generate, concurrency_limit=1, concurrency_id=GPU)
+    gr.api(attention, concurrency_limit=1, concurrency_id=GPU)
+    gr.api(toy)
+    gr.api(models)
+
+
+def _settings(**given: Any) -> Settings:
+    """The parameters of an endpoint as a program wrote them, whose types nobody has checked."""
+    with spoken():
+        check_types(given)
+        chosen = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
+        negative, parts = given["negative_prompt"].strip(), _parts(given["without"])
+        return Settings(**chosen, negative_prompt=negative, parts=parts)
+
+
+def _parts(without: Sequence[str] | None) -> Parts:
+    unknown = [part for part in without or () if part not in PARTS]
+    if unknown:
+        raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
+    return Parts(**{part: part not in (without or ()) for part in PARTS})
+
+
+def _pictures(
+    personalizer: Personalizer, prompt: str, subjects: list[SubjectInput], settings: Settings
+) -> Iterator[tuple[Picture, ...]]:
+    """The finished pictures, before the first step and after each: a client that leaves stops the work at the next."""
+    done: tuple[Picture, ...] = ()
+    yield done
+    with spoken():
+        form = Form(prompt.strip(), _read(subjects), settings)
+        hold(*(photo for subject in form.subjects for photo in subject.photos))
+        with closing(personalizer.generate(form.request(limits_of(personalizer)))) as steps:  # type: ignore[type-var]
+            for step in steps:
+                done = (*done, step.picture) if step.picture else done
+                yield done
+
+
+def _subject(slot: int, given: Mapping[str, Any]) -> SubjectForm:
+    photos = tuple(uploaded(photo, given["name"]) for photo in given["photos"])
+    return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0), faces=_choices(given))
+
+
+def _choices(given: Mapping[str, Any]) -> tuple[FaceChoice, ...]:
+    """One choice per photo where the program says anything about faces."""
+    count = len(given["photos"])
+    if "faces" not in given and "mix" not in given:
+        return ()
+    faces, mix = given.get("faces", [0] * count), given.get("mix", [1.0] * count)
+    if not len(faces) == len(mix) == count:
+        raise SettingsError(f'"{given["name"]}" has {count} photo(s): give as many numbers in "faces" and in "mix".')
+    return tuple(FaceChoice(face or None, weight) for face, weight in zip(faces, mix, strict=True))
+
+
+def _read(subjects: Any) -> tuple[SubjectForm, ...]:
+    """Subjects as a program wrote them, whose layout nobody has checked."""
+    if not isinstance(subjects, list) or not all(map(_well_formed, subjects)):
+        raise SettingsError(
+            'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number, '
+            '"faces": [numbers], "mix": [numbers]}, of which strength, faces and mix may be left out.'
+        )
+    return tuple(_subject(i, given) for i, given in enumerate(subjects))
+
+
+def _well_formed(given: Any) -> bool:
+    if not isinstance(given, dict):
+        return False
+    return (
+        is_text(given.get("name"))
+        and isinstance(given.get("photos"), list)
+        and is_number(given.get("strength", 1.0))
+        and all(isinstance(x, list) and all(map(is_number, x)) for x in (given.get("faces", []), given.get("mix", [])))
+    )
+
+
+def _described(picture: Picture) -> dict[str, Any]:
+    return {"image": picture_file(picture), "seed": picture.seed, "settings": dict(picture.settings)}
+
+
+def _with_maps(picture: Picture) -> dict[str, Any]:
+    maps = picture.maps
+    packed = [pack_step(maps, step) for step in maps.steps] if maps else []
+    return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
+
+
+def _loaded(personalizer: Personalizer) -> dict[str, Any]:
+    known = known_to(personalizer.backbone)
+    return {
+        "name": personalizer.backbone.display_name,
+        "sizes": asdict(personalizer.sizes),
+        "defaults": asdict(personalizer.defaults),
+        "samplers": list(personalizer.backbone.samplers),
+        "parts": list(PARTS),
+        "knows": None if known is None else asdict(known),
+    }
+
+
+def _listed(model: AvailableModel) -> dict[str, Any]:
+    return {
+        "name": model.key,
+        "title": model.title,
+        "where": model.where,
+        "present": model.present,
+        "how_to_get": model.how_to_get,
+    }

@@ -1,0 +1,176 @@
+"""What is compared: something left out in turn, or a grid over two settings; and the sheet of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.compare.axes import AnyAxis, axes_of
+from demo.compare.grid import Comparison, sheet
+from demo.compare.variants import ALL_PHOTOS, LEAVE_OUT, PART_NAMES, Case, Table, omissions, parts_of, table_of
+from demo.form import browser_draft
+from demo.server.limits import limits_of
+from demo.web.events import QUIET, Update
+from demo.web.i18n import text
+from demo.web.run_buttons import buttons
+from demo.web.theme import static
+from mmdiff_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+Values = Mapping[Component, Any]
+# Values of fields are no keys of the page's texts: Gradio would translate them.
+OMIT, GRID = "mode-omit", "mode-grid"
+AXIS = "axis-{}".format
+NOTHING = AXIS("none")
+_NAMES = ("mode", "omit", "across", "columns", "down", "rows")  # of the fields, in their order
+ACROSS, DOWN = "strength", "seed"  # at first
+_OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # whose values may be no good for another
+
+
+class ComparePanel:
+    """The fields of the Compare tab, its two buttons, and the sheet."""
+
+    def __init__(self, personalizer: Personalizer) -> None:
+        self.model = personalizer.backbone.display_name
+        self.axes = axes_of(personalizer)
+        self.having = parts_of(personalizer)
+        self.limits = limits_of(personalizer)
+        self.left_out = [key for key in LEAVE_OUT if getattr(self.having, key, True)]
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        gr.HTML(text("compare_head"), elem_classes="section", apply_default_css=False)
+        self.base = gr.HTML("", elem_id="compare-base", apply_default_css=False, min_height=1)
+        with gr.Column(elem_id="compare-fields"):
+            self.mode = gr.Radio(
+                [(text("leave_out"), OMIT), (text("grid"), GRID)], value=OMIT, show_label=False, container=False,
+                label=text("what_changes"), elem_id="compare-mode",
+            )  # fmt: skip
+            self._render_omissions()
+            self._render_grid()
+            self._render_actions()
+        self.draft = gr.JSON(visible=False)
+        self.comparison = gr.State(Comparison(self.limits))
+        self.sheet = sheet()
+
+    def _render_omissions(self) -> None:
+        options = [(text(f"part_{key}" if key in PART_NAMES else key), key) for key in self.left_out]
+        at_first = [key for key in self.left_out if key != ALL_PHOTOS]
+        with gr.Column(elem_classes="group") as self.omit_group:
+            self.omit = gr.CheckboxGroup(
+                options, value=at_first, label=text("left_out"), info=text("left_out_info"), elem_id="left-out"
+            )
+
+    def _render_grid(self) -> None:
+        options = [(text(key), AXIS(key)) for key in self.axes]
+        nothing = [(text("nothing"), NOTHING)]
+        with gr.Column(elem_classes="group", visible=False) as self.grid_group, gr.Row():
+            with gr.Column(min_width=240):
+                self.across = gr.Dropdown(options, value=AXIS(ACROSS), label=text("across"), elem_id="across")
+                self.columns = self._values("columns", ACROSS)
+            with gr.Column(min_width=240):
+                self.down = gr.Dropdown([*options, *nothing], value=AXIS(DOWN), label=text("down"), elem_id="down")
+                self.rows = self._values("rows", DOWN)
+
+    def _values(self, elem_id: str, axis: str) -> gr.Textbox:
+        return gr.Textbox(
+            self.axes[axis].suggestion, label=text("values"), info=text("values_info"), max_lines=1, elem_id=elem_id
+        )
+
+    def _render_actions(self) -> None:
+        with gr.Row(elem_id="compare-actions"):
+            self.compare = gr.Button(text("compare"), variant="primary", scale=0, elem_id="compare-run")
+            self.stop = gr.Button(text("stop"), variant="stop", scale=0, visible=False, elem_id="compare-stop")
+            self.plan = gr.HTML(
+                {"count": 0, "fault": "", "asked": "", "base": []},
+                html_template='<p class="plan" role="status"></p><p class="hint"></p>',
+                js_on_load=static("web/i18n.js") + static("compare/summary.js"),
+                elem_id="compare-plan",
+                apply_default_css=False,
+            )
+            place = '<p class="ahead" role="status"></p>'
+            gr.HTML(place, elem_id="compare-ahead", apply_default_css=False, min_height=1)
+        self.queue = gr.HTML("", elem_id="compare-queue", elem_classes="queue", apply_default_css=False, min_height=1)
+
+    def listen(self, page: gr.Blocks) -> None:
+        """The fields follow what changes; an axis brings values to begin with. The browser keeps them."""
+        self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
+        self.across.input(self._suggest, self.across, self.columns, **QUIET)
+        self.down.input(self._suggest, self.down, self.rows, **QUIET)
+        keeping = browser_draft.saving(_NAMES, self.model, browser_draft.COMPARE)
+        gr.on([field.change for field in self.fields], None, list(self.fields), None, js=keeping, **QUIET)
+        loading, opening = browser_draft.loading(browser_draft.COMPARE), browser_draft.opening(browser_draft.COMPARE)
+        recalled = page.load(self._recall, self.draft, list(self.fields), js=loading, **QUIET)
+        recalled.then(None, None, None, js=opening, **QUIET)
+
+    def _recall(self, kept: object) -> Update:
+        """What the browser kept of the fields; what is no good, or goes by another model, is left."""
+        kept = kept if isinstance(kept, dict) else {}
+        foreign = () if kept.get("model") == self.model else _OF_A_MODEL
+        mode, omit, across, columns, down, rows = (kept.get(name) for name in _NAMES)
+        update: Update = {self.mode: mode if mode in (OMIT, GRID) else gr.skip()}
+        if isinstance(omit, list):
+            update[self.omit] = [key for key in self.left_out if key in omit]
+        for value, field, values, typed in (
+            (across, self.across, self.columns, columns),
+            (down, self.down, self.rows, rows),
+        ):
+            known = [key for _, key in field.choices if key not in foreign]
+            if value in known and isinstance(typed, str):
+                update |= {field: value, values: gr.update(value=typed, visible=self._is_typed(value))}
+        return update
+
+    @property
+    def fields(self) -> tuple[gr.Radio | gr.CheckboxGroup | gr.Dropdown | gr.Textbox, ...]:
+        """Every component that holds what the person gave."""
+        return (self.mode, self.omit, self.across, self.columns, self.down, self.rows)
+
+    def table(self, values: Values, case: Case) -> Table:
+        """The variants that are asked for.
+
+        Raises:
+            SettingsError: there is nothing to compare, or a value is no good.
+        """
+        return self._omissions(values, case) if values[self.mode] == OMIT else self._grid(values, case)
+
+    def _omissions(self, values: Values, case: Case) -> Table:
+        choices = omissions(case, values[self.omit] or (), self.having)
+        if len(choices) == 1:
+            raise SettingsError("Choose what to leave out: something that is on in the Studio.")
+        return table_of(case, choices, against_first=True, most=self.limits.comparison_pictures)
+
+    def _grid(self, values: Values, case: Case) -> Table:
+        across, down = self._axis(values[self.across]), self._axis(values[self.down])
+        if across is None or across is down:
+            raise SettingsError("Choose two different settings, one across and one down.")
+        columns, most = across.choices(values[self.columns] or "", case), self.limits.comparison_pictures
+        if down is None:
+            return table_of(case, columns, across=across.key, most=most)
+        return table_of(case, columns, down.choices(values[self.rows] or "", case), across.key, down.key, most=most)
+
+    def busy(self, busy: bool) -> Update:
+        """Show Stop while something runs."""
+        return buttons(self.compare, self.stop, busy)
+
+    def _choose(self, mode: str) -> tuple[Any, Any]:
+        return gr.update(visible=mode == OMIT), gr.update(visible=mode == GRID)
+
+    def _axis(self, value: str) -> AnyAxis | None:
+        """None where there is to be none."""
+        return next((axis for key, axis in self.axes.items() if AXIS(key) == value), None)
+
+    def _suggest(self, value: str) -> Any:
+        """Axes whose values are known need no field."""
+        axis = self._axis(value)
+        suggestion = "" if axis is None else axis.suggestion
+        return gr.update(value=suggestion, visible=self._is_typed(value))
+
+    def _is_typed(self, value: str) -> bool:
+        """Whether an axis has values that a person types."""
+        axis = self._axis(value)
+        return axis is not None and bool(axis.suggestion)

@@ -1,0 +1,36 @@
+"""The Compare tab: one request in variants, beside each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from demo.compare.panel import ComparePanel
+from demo.compare.run import Comparing
+from demo.studio.tab import StudioTab
+from demo.web.i18n import text
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+
+class CompareTab:
+    """Takes what stands in the Studio; its pictures open in the Studio's viewer."""
+
+    title = text("compare")
+    place: gr.Tab
+
+    def __init__(self, personalizer: Personalizer, studio: StudioTab) -> None:
+        self.panel = ComparePanel(personalizer)
+        self.comparing = Comparing(personalizer, studio.form, self.panel, studio.result)
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        self.panel.render()
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie the tab to the Studio."""
+        self.panel.listen(page)
+        self.comparing.listen()
+        self.comparing.opened(self.place)

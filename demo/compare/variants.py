@@ -1,0 +1,180 @@
+"""Variants of one request: something left out, or other settings, in every combination of two lists of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from demo.form.form import Form
+from mmdiff_core.errors import MMDiffError, SettingsError
+from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+AS_COMPOSED = "as_composed"
+EACH_SUBJECT, ALL_PHOTOS = "each_subject", "all_photos"
+PART_NAMES = tuple(asdict(ALL_PARTS))
+LEAVE_OUT = (*PART_NAMES, EACH_SUBJECT, ALL_PHOTOS)  # what can be left out, one at a time
+_WITHOUT = {
+    "vision_text": "without_vision_text",
+    "refiner": "without_refiner",
+    "image_branch": "without_image_branch",
+    "null_token": "without_null_token",
+}
+
+
+class Label(NamedTuple):
+    """What a variant is called: a key of the page's texts, and a name or a number that goes into it."""
+
+    key: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, and the form with the cards of its subjects."""
+
+    form: Form
+    request: GenerateRequest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to change a case. Of two that are combined that of the lower order comes first."""
+
+    label: Label
+    change: Callable[[Case], Case]
+    order: int = 1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A case at its place in the table, counted from 0, and what was changed about it."""
+
+    column: int
+    row: int
+    labels: tuple[Label, ...]
+    case: Case
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every combination of the choices across and down. An axis without a name has one choice and no heading.
+
+    ``against_first``: the first picture is what the others are held against.
+    """
+
+    across: str | None
+    down: str | None
+    columns: tuple[Label, ...]
+    rows: tuple[Label, ...]
+    variants: tuple[Variant, ...]
+    against_first: bool = False
+
+
+_ALONE = (Choice(Label(""), lambda case: case),)
+_BASE = Choice(Label(AS_COMPOSED), lambda case: case)
+
+
+def parts_of(personalizer: Personalizer) -> Parts:
+    """The parts of the method that the loaded weights have."""
+    adapter = getattr(personalizer, "adapter", None)
+    return ALL_PARTS if adapter is None else adapter.config.parts
+
+
+def omissions(case: Case, wanted: Sequence[str], having: Parts = ALL_PARTS) -> tuple[Choice, ...]:
+    """The case as it is, then with each of the wanted things left out.
+
+    What changes nothing is not among them: a part that is off already or that the weights do not have, photos where
+    there are none.
+    """
+    found = [_BASE]
+    seen = [case.request]
+    for choice in _omissions(case, wanted, having):
+        request = choice.change(case).request
+        if request not in seen:
+            found.append(choice)
+            seen.append(request)
+    return tuple(found)
+
+
+def table_of(
+    case: Case, columns: Sequence[Choice], rows: Sequence[Choice] = _ALONE, across: str | None = None,
+    down: str | None = None, against_first: bool = False, most: int | None = None,
+) -> Table:  # fmt: skip
+    """Every combination, row by row; ``most`` is how many pictures may be asked for.
+
+    Raises:
+        SettingsError: there are too many, or a change is not possible.
+    """
+    count = len(columns) * len(rows)
+    if most is not None and count > most:
+        raise SettingsError(f"{len(columns)} × {len(rows)} are {count} pictures: ask for {most} at most here.")
+    variants = tuple(
+        Variant(c, r, tuple(choice.label for choice in (column, row) if choice.label.key), _changed(case, column, row))
+        for (r, row), (c, column) in product(enumerate(rows), enumerate(columns))
+    )
+    names, heads = ([choice.label for choice in choices] for choices in (columns, rows))
+    return Table(across, down, tuple(names), tuple(heads), variants, against_first)
+
+
+def in_words(labels: Sequence[Label], texts: Mapping[str, str]) -> str:
+    """The labels as a person reads them."""
+    return " · ".join(_in_words(label, texts) for label in labels)
+
+
+def blamed(error: MMDiffError, labels: Sequence[Label], texts: Mapping[str, str]) -> MMDiffError:
+    """The error with the variant that it is about."""
+    return type(error)(f"{in_words(labels, texts)}: {error}")
+
+
+def _in_words(label: Label, texts: Mapping[str, str]) -> str:
+    text = texts[label.key]
+    if "{name}" in text:
+        return text.replace("{name}", label.value)
+    return f"{text} {label.value}".strip()
+
+
+def _changed(case: Case, *choices: Choice) -> Case:
+    for choice in sorted(choices, key=lambda choice: choice.order):
+        case = choice.change(case)
+    return case
+
+
+# ---------------------------------------------------------------- leaving out
+
+LAST = 2  # leaving out comes after all other changes
+
+
+def _omissions(case: Case, wanted: Sequence[str], having: Parts) -> Iterator[Choice]:
+    for part in PART_NAMES:
+        if part in wanted and getattr(having, part):
+            yield Choice(Label(_WITHOUT[part]), partial(_without_part, part), LAST)
+    if EACH_SUBJECT in wanted:
+        for number, subject in enumerate(case.form.subjects):
+            yield Choice(Label("without_subject", subject.name), partial(_without_subject, number), LAST)
+    if ALL_PHOTOS in wanted:
+        yield Choice(Label("without_photos"), _without_photos, LAST)
+
+
+def _without_part(part: str, case: Case) -> Case:
+    parts = replace(case.request.parts, **{part: False})
+    return replace(case, request=replace(case.request, parts=parts))
+
+
+def _without_subject(number: int, case: Case) -> Case:
+    """Its word stays in the prompt."""
+    form, request = case.form, case.request
+    kept = [i for i in range(len(request.subjects)) if i != number]
+    return Case(
+        replace(form, subjects=tuple(form.subjects[i] for i in kept)),
+        replace(request, subjects=tuple(request.subjects[i] for i in kept)),
+    )
+
+
+def _without_photos(case: Case) -> Case:
+    return Case(replace(case.form, subjects=()), replace(case.request, subjects=()))

@@ -1,0 +1,145 @@
+"""What stands in the page's fields, before anybody judged it, and the request it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from demo.server.limits import SLOTS, Limits
+from mmdiff_core.encoders.photo import load_photo
+from mmdiff_core.errors import PhotoError, PromptError, SettingsError
+from mmdiff_core.types import ALL_PARTS, FaceChoice, GenerateRequest, Parts, Subject
+
+MOST_PICTURES = 4
+OWN = "own"  # the model's own sampler, None in a request
+MOST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class SubjectForm:
+    """One subject's card. ``slot`` counts from 0 and decides the colour."""
+
+    slot: int
+    name: str
+    photos: tuple[str, ...]  # paths of uploaded files
+    strength: float | None = 1.0
+    aside: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
+    faces: tuple[FaceChoice, ...] = ()  # one per photo, where the adapter reads faces
+
+    @property
+    def blank(self) -> bool:
+        """Neither named nor shown: the card does not count."""
+        return not self.name and not self.photos
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers. None stands for the model's own default; a cleared field is None too."""
+
+    seed: float | None = 0
+    pictures: float | None = 1
+    steps: float | None = None
+    guidance: float | None = None
+    start_step: float | None = None
+    width: float | None = None
+    height: float | None = None
+    negative_prompt: str = ""
+    parts: Parts = ALL_PARTS
+    sampler: str | None = None
+    binding: float | None = 0
+
+
+@dataclass(frozen=True)
+class Form:
+    """Everything a person typed or dropped. Blank cards are left out."""
+
+    prompt: str
+    subjects: tuple[SubjectForm, ...]
+    settings: Settings = field(default_factory=Settings)
+    aside: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The card of each subject."""
+        return tuple(subject.slot for subject in self.subjects)
+
+    def request(self, limits: Limits | None = None) -> GenerateRequest:
+        """Read the photos and gather a request; ``Personalizer.validate`` judges the rest.
+
+        Args:
+            limits: what is too much is refused before any photo is opened.
+
+        Raises:
+            PromptError: the prompt is empty, or a subject has photos and no name.
+            PhotoError: there is no subject, a subject has no photo, or a photo cannot be used.
+            SettingsError: the seed or the number of pictures is not a whole number in range.
+        """
+        if not self.prompt:
+            raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
+        if not self.subjects:
+            raise PhotoError("There is no subject yet: drop a photo of one and name it, or roll the die for a toy.")
+        if limits is not None:
+            self._check(limits)
+        numbers = self.settings
+        seed = _within("seed", numbers.seed, 0, MOST_SEED)
+        count = _within("number of pictures", numbers.pictures, 1, MOST_PICTURES)
+        return GenerateRequest(
+            prompt=self.prompt,
+            subjects=tuple(map(_subject, self.subjects)),
+            negative_prompt=numbers.negative_prompt,
+            seeds=tuple((seed + i) % (MOST_SEED + 1) for i in range(count)),
+            steps=_whole("number of steps", numbers.steps),
+            guidance=numbers.guidance,
+            start_step=_whole("delay", numbers.start_step),
+            width=_whole("width", numbers.width),
+            height=_whole("height", numbers.height),
+            parts=numbers.parts,
+            sampler=numbers.sampler,
+            binding=_binding(numbers.binding),
+        )
+
+    def _check(self, limits: Limits) -> None:
+        if len(self.subjects) > SLOTS:
+            raise PhotoError(f"There are {len(self.subjects)} subjects, and at most {SLOTS} are taken: remove some.")
+        limits.check_words("prompt", self.prompt)
+        for subject in self.subjects:
+            limits.check_words("name of a subject", subject.name)
+            limits.check_photos(subject.name, len(subject.photos))
+
+
+def _subject(form: SubjectForm) -> Subject:
+    card = form.slot + 1
+    if not form.name:
+        raise PromptError(f"Subject {card} has photos but no name: give it the words that stand for it in the prompt.")
+    if not form.photos:
+        raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, roll the die, or remove the subject.')
+    if form.strength is None:
+        raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
+    photos = tuple(_photo(path, form.name) for path in form.photos)
+    return Subject(form.name, photos, form.strength, choices=form.faces)
+
+
+def _photo(path: str, subject: str) -> Image.Image:
+    return load_photo(path, name=f"{Path(path).name} ({subject})")
+
+
+def _within(what: str, value: float | None, least: int, most: int) -> int:
+    number = _whole(what, value)
+    if number is None or not least <= number <= most:
+        raise SettingsError(f"The {what} must be a whole number from {least} to {most}.")
+    return number
+
+
+def _binding(value: float | None) -> float:
+    if value is None:
+        raise SettingsError("The strength of the binding is empty: give a number from 0 to 1.")
+    return float(value)
+
+
+def _whole(what: str, value: float | None) -> int | None:
+    """Fields hand over 20.0 for 20."""
+    if value is not None and not float(value).is_integer():
+        raise SettingsError(f"The {what} must be a whole number, not {value}.")
+    return None if value is None else int(value)

@@ -1,0 +1,62 @@
+"""Photos as programs hand them over: uploaded files, and pictures inside the call. Never a path of the server."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio_client.utils import is_file_obj_with_meta
+
+from demo.web.cached_files import cached_at
+from mmdiff_core.errors import PhotoError
+
+HOW = 'upload it, with handle_file(path) in Python, or give a "data:image/png;base64,..." URL'
+OURS = "/gradio_api/file="  # in the URL of a file that this server made or took in
+MOST_BYTES = 40 * 2**20
+
+
+def uploaded(photo: Any, name: str) -> str:
+    """The path of a subject's photo.
+
+    Args:
+        photo: a file that Gradio has checked, a data URL, or the URL of a file of this server, as ``/toy`` returns it.
+            Programs that speak MCP can hand over only URLs. No other URL is opened, so nothing is fetched.
+        name: the subject's.
+
+    Raises:
+        PhotoError: it is something else.
+    """
+    if is_file_obj_with_meta(photo):
+        return photo["path"]
+    if isinstance(photo, str) and photo.startswith("data:"):
+        return from_data_url(photo, name)
+    if isinstance(photo, str) and OURS in photo:
+        return _from_here(photo, name)
+    raise PhotoError(f'A photo of "{name}" is not an uploaded file: {HOW}.')
+
+
+def from_data_url(url: object, name: str) -> str:
+    """A picture inside a call, as a file in Gradio's cache.
+
+    Raises:
+        PhotoError: it is no data URL in base64, or too large.
+    """
+    head, _, text = str(url).partition(",")
+    try:
+        data = base64.b64decode(text, validate=True) if head.startswith("data:") and head.endswith(";base64") else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if not 0 < len(data) <= MOST_BYTES:
+        raise PhotoError(f'A photo of "{name}" cannot be read from its data URL: {HOW}.')
+    return cached_at(data, "photo.png")  # the decoder goes by content, not by name
+
+
+def _from_here(url: str, name: str) -> str:
+    path = unquote(urlsplit(url).path.partition(OURS)[2])
+    if not path or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
+        raise PhotoError(f'A photo of "{name}" is no longer on the server: {HOW}.')
+    return path

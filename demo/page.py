@@ -1,0 +1,102 @@
+"""The page: its tabs, and how it is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import gradio as gr
+from gradio.i18n import I18nData
+from starlette.middleware import Middleware
+
+from demo.about.tab import AboutTab
+from demo.api import endpoints
+from demo.api.mcp import mcp_server
+from demo.compare.tab import CompareTab
+from demo.server.health import health_route
+from demo.server.limits import Limits
+from demo.server.request_guard import Guard
+from demo.server.service import Service
+from demo.server.sessions import Guests, Page, housekeeping
+from demo.studio.model_list import telling_of
+from demo.studio.tab import StudioTab
+from demo.vote.tab import VoteTab
+from demo.web.i18n import languages, text
+from demo.web.theme import STYLE_SHEETS, static, theme
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+
+class Tab(Protocol):
+    """A part of the page. ``place`` is where it was rendered, for events of being opened."""
+
+    title: I18nData
+    place: gr.Tab
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie them to each other, once all tabs are rendered."""
+
+
+def build_ui(
+    model: Personalizer | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
+) -> Page:
+    """The whole page around one loaded model.
+
+    Args:
+        model: as it is, or as a service with limits of its own.
+        temporary: the folder of temporary files where it is this page's alone; see :class:`Guests`.
+        votes: the file in which people's votes are kept; None: nobody is asked.
+        hosted: anybody may come in; nobody may delete what others have answered.
+    """
+    service = model if isinstance(model, Service) else Service(model, Limits())
+    personalizer = cast("Personalizer", service)  # it has the same interface
+    studio = StudioTab(personalizer)
+    compare = CompareTab(personalizer, studio)
+    tabs: list[Tab] = [studio, compare]
+    if votes is not None:
+        tabs.append(VoteTab(personalizer, compare, votes, deletable=not hosted))
+    tabs.append(AboutTab(personalizer, studio.result))
+    with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(text("masthead"), apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            for tab in tabs:
+                with gr.Tab(tab.title) as tab.place:
+                    tab.render()
+        gr.HTML(text("spoken"), elem_id="spoken", apply_default_css=False)
+        for tab in tabs:
+            tab.listen(page)
+        endpoints.register(personalizer)
+    page.service = service
+    page.guests = Guests(60 * service.limits.keep_minutes, temporary)
+    page.queue(max_size=service.limits.queue, default_concurrency_limit=8)
+    return page
+
+
+def launch_options(page: Page) -> dict[str, Any]:
+    """What ``Blocks.launch`` needs for a page wherever it is served."""
+    limits, guests = page.service.limits, page.guests
+    return {
+        "theme": theme(),
+        "css_paths": list(STYLE_SHEETS),
+        "js": static("web/page.js"),
+        "i18n": languages(telling_of(page.service.model)),
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        # Else launch asks itself for the page, once, and gives up after three seconds, which a busy machine needs.
+        "_frontend": False,
+        "max_file_size": f"{limits.upload_mb}mb",
+        "max_threads": limits.threads,
+        "mcp_server": mcp_server(),
+        "state_session_capacity": limits.sessions,
+        "app_kwargs": {
+            "routes": [health_route(page.service)],
+            "middleware": [Middleware(Guard, limits=limits, guests=guests)],
+            "lifespan": housekeeping(guests),
+        },
+    }

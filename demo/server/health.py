@@ -1,0 +1,57 @@
+"""``/healthz``: whether the app can serve, for load balancers and container hosts. It tells nothing about anybody."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+from gradio.utils import get_upload_folder
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from demo.server.service import Service
+
+PATH = "/healthz"
+STUCK_S = 300  # without a step, at least
+
+
+def health_route(service: Service) -> Route:
+    """200 while all is well, 503 where work has not gone on for so long that only a new start helps."""
+
+    def health(request: Request) -> JSONResponse:
+        state = describe(service) | {"waiting": waiting(request.app)}
+        return JSONResponse(state, 200 if state["status"] == "ok" else 503, headers={"Cache-Control": "no-store"})
+
+    return Route(PATH, health, methods=["GET", "HEAD"])
+
+
+def describe(service: Service) -> dict[str, Any]:
+    """The state of the service, numbers only."""
+    watch, silent = service.watch, service.watch.silent_s()
+    stuck = silent > max(STUCK_S, service.limits.run_seconds)
+    return {
+        "status": "stuck" if stuck else "ok",
+        "model": service.backbone.display_name,
+        "up_s": round(time.monotonic() - watch.began),
+        "running": watch.running,
+        "silent_s": round(silent),
+        "finished": watch.finished,
+        "failed": watch.failed,
+        "disk_free_mb": free_mb(),
+    }
+
+
+def waiting(app: Any) -> int:
+    """How many visitors wait for the model."""
+    return len(app.get_blocks()._queue)
+
+
+def free_mb() -> int | None:
+    """Room for temporary files; None where that cannot be told."""
+    try:
+        return shutil.disk_usage(get_upload_folder()).free >> 20
+    except OSError:
+        return None

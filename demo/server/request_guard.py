@@ -1,0 +1,180 @@
+"""What stands before the app: requests that are too large, too slow, or name files elsewhere end here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import JSONResponse
+
+from demo.server.limits import Limits
+from demo.server.sessions import Guests, is_temporary
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+HEARTBEAT = "/gradio_api/heartbeat/"
+UPLOAD = "/gradio_api/upload"
+FETCH = ("/gradio_api/file=", "/gradio_api/proxy=", "/gradio_api/file/")
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+DEEPEST = 60  # levels of a request's JSON
+
+
+class Refused(Exception):
+    """A request that ends here, with an HTTP status and a sentence."""
+
+    def __init__(self, status: int, says: str) -> None:
+        super().__init__(says)
+        self.status, self.says = status, says
+
+
+class Guard:
+    """An ASGI middleware.
+
+    Args:
+        app: what it stands before.
+        limits: how large and how slow a request may be.
+        guests: told of the lines that sessions hold open.
+    """
+
+    def __init__(self, app: ASGI, limits: Limits, guests: Guests) -> None:
+        self.app, self.limits, self.guests = app, limits, guests
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = False
+
+        async def noted(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, noted)
+        except Refused as refused:
+            if not began:
+                headers = {"Connection": "close"}  # the rest of the body is not waited for
+                answer = JSONResponse({"detail": refused.says}, refused.status, headers=headers)
+                await answer(scope, receive, send)
+
+    async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        _check_address(path)
+        if path.startswith(HEARTBEAT):
+            session = path.removeprefix(HEARTBEAT)
+            self.guests.arrive(session)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.guests.leave(session)
+            return
+        if scope["method"] in WITHOUT_BODY:  # streams ask for news of the client in passing, which takes no wrapping
+            await self.app(scope, receive, send)
+            return
+        body = self._bounded(scope, receive)
+        if not path.startswith(UPLOAD):
+            body = await _read_and_checked(body)
+        await self.app(scope, body, send)
+
+    def _bounded(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
+        """``receive`` until the body is there; then, for the news that the client has left, as it was."""
+        limits = self.limits
+        upload = scope["path"].startswith(UPLOAD)
+        most = limits.upload_mb * 2**20 * limits.photos if upload else limits.body_kb * 2**10
+        _check_length(scope, most)
+        began, came, whole = time.monotonic(), 0, False
+
+        async def bounded() -> Message:
+            nonlocal came, whole
+            if whole:
+                return await receive()
+            left = min(limits.idle_seconds, began + limits.body_seconds - time.monotonic())
+            try:
+                message = await asyncio.wait_for(receive(), max(left, 0.01))
+            except TimeoutError:
+                raise Refused(408, "The request came too slowly and was given up: send it again.") from None
+            came += len(message.get("body", b""))
+            if came > most:
+                raise Refused(413, _too_large(most))
+            whole = not message.get("more_body", False)
+            return message
+
+        return bounded
+
+
+def _check_length(scope: MutableMapping[str, Any], most: int) -> None:
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > most:
+        raise Refused(413, _too_large(most))
+
+
+def _too_large(most: int) -> str:
+    return f"The request is too large: at most {most / 2**20:.3g} MB are taken."
+
+
+def _check_address(path: str) -> None:
+    """Gradio would fetch an address of the web and hand it on; this page has no use for that."""
+    for start in FETCH:
+        if path.startswith(start) and _is_address(unquote(path.removeprefix(start))):
+            raise Refused(403, "Only files of this page are served.")
+
+
+async def _read_and_checked(receive: Receive) -> Receive:
+    """The whole body, if there is nothing wrong with it; handed on as one message."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Refused(400, "The request broke off.")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    _check_body(body)
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _check_body(body: bytes) -> None:
+    """Files that a request names are uploads; Gradio would fetch those that are addresses."""
+    try:
+        content = json.loads(body) if body[:1] in (b"{", b"[") else None
+    except (ValueError, RecursionError):
+        return  # the app says what is wrong with it
+    try:
+        files = list(_files(content))
+    except RecursionError:
+        raise Refused(400, "The request is nested too deeply.") from None
+    if any(_is_address(path) or (marked and not is_temporary(path)) for path, marked in files):
+        raise Refused(400, "A photo is no upload, or no longer on this server: upload it again.")
+
+
+def _files(content: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:
+    """What stands where files are named, and whether it is marked as a file of Gradio's."""
+    if depth > DEEPEST:
+        raise RecursionError
+    if isinstance(content, dict):
+        if isinstance(path := content.get("path"), str):
+            meta = content.get("meta")
+            yield path, isinstance(meta, dict) and meta.get("_type") == "gradio.FileData"
+        for value in content.values():
+            yield from _files(value, depth + 1)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _files(value, depth + 1)
+
+
+def _is_address(path: str) -> bool:
+    start = path.strip().lower().lstrip("/")
+    return "://" in start[:12] or start.startswith(("http:", "https:", "ftp:", "data:"))

@@ -1,0 +1,213 @@
+"""Who is in the picture, and what it shows: the subjects' cards, the prompt, and its words as chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.form.examples import Filling, ToyBox
+from demo.form.form import Form, Settings, SubjectForm
+from demo.form.photos import still_here
+from demo.form.prompt_words import add_word, chips, count_word
+from demo.form.sliders import within
+from demo.server.limits import SLOTS
+from demo.studio.subject_card import SubjectCard
+from demo.web.events import QUIET, Update
+from demo.web.i18n import text
+from demo.web.theme import static
+from mmdiff_core.encoders.face import FaceAnalyser
+from mmdiff_core.heatmap import colour_of
+
+Values = Mapping[Component, Any]
+SHOWN_AT_FIRST = 2
+
+
+class ComposePanel:
+    """Up to four cards and the prompt that names them.
+
+    Args:
+        toys: the die.
+        side: pixels a side of what the model's image encoder takes.
+        faces: finds faces, where the adapter reads them.
+    """
+
+    def __init__(self, toys: ToyBox, side: int = 224, faces: FaceAnalyser | None = None) -> None:
+        self.toys = toys
+        self.cards = [SubjectCard(slot, side, faces) for slot in range(SLOTS)]
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        self.count = gr.Number(SHOWN_AT_FIRST, precision=0, visible="hidden")  # the browser keeps it; no state is
+        with gr.Row(elem_classes="section-head"):
+            gr.HTML(text("subjects_head"), elem_classes="section", apply_default_css=False)
+            self.add = gr.Button(
+                text("add_subject"), size="sm", min_width=0, scale=0, elem_id="add-subject", elem_classes="quiet add"
+            )
+        with gr.Row(elem_classes="cards"):
+            for card in self.cards:
+                card.render(visible=card.slot < SHOWN_AT_FIRST)
+        self._render_prompt()
+
+    def _render_prompt(self) -> None:
+        with gr.Column(elem_classes="prompt-head"):
+            gr.HTML(text("prompt_head"), elem_classes="section", apply_default_css=False)
+            if self.toys.limited:
+                gr.HTML(text("knows_note"), elem_classes="section", apply_default_css=False)
+        self.prompt = gr.Textbox(
+            label=text("prompt"),
+            show_label=False,
+            container=False,
+            placeholder="a cat next to a robot on the beach",
+            lines=2,
+            max_lines=6,
+            elem_id="prompt",
+        )
+        with gr.Column(elem_classes="chips-area"):
+            self.chips = gr.HTML(
+                "",
+                cards=SHOWN_AT_FIRST,
+                colours=[colour_of(slot) for slot in range(SLOTS)],
+                js_on_load=static("studio/chips.js"),
+                elem_id="chips",
+                apply_default_css=False,
+            )
+            gr.HTML(text("chips_help"), elem_id="chips-help", apply_default_css=False)
+
+    def listen(self) -> None:
+        """Tie cards, die, chips and prompt to each other."""
+        self.add.click(self._add, self.count, [self.count, self.add, *self._columns()], **QUIET)
+        for card in self.cards:
+            card.listen()
+            card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self.targets(), **QUIET)
+            card.die.click(
+                partial(self._roll, card),
+                {card.name, card.strength, self.prompt},
+                [*card.targets, self.prompt],
+                queue=False,
+                show_progress_on=card.photos,
+                api_visibility="private",
+            )
+        self.chips.assign(self._assign, {self.count, *self.fields}, self.targets(), **QUIET)
+        self.chips.write(self._write, self.prompt, self.prompt, **QUIET)
+
+    @property
+    def fields(self) -> tuple[Component, ...]:
+        """Every component that holds what the person gave."""
+        return (self.prompt, self.count, *(part for card in self.cards for part in card.fields))
+
+    def read(self, values: Values, settings: Settings | None = None) -> Form:
+        """The fields as they stand, without blank and hidden cards."""
+        subjects = [card.read(values) for card in self.cards[: values[self.count]]]
+        kept = tuple(subject for subject in subjects if not subject.blank)
+        aside = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.aside)
+        return Form((values[self.prompt] or "").strip(), kept, settings or Settings(), aside)
+
+    def fill(self, filling: Filling) -> Update:
+        """Replace everything by an example."""
+        forms = [(subject.name, subject.photos) for subject in filling.subjects]
+        update = self._shown(max(len(forms), SHOWN_AT_FIRST)) | {self.prompt: filling.prompt}
+        for card in self.cards:
+            update |= card.fill(*forms[card.slot]) if card.slot < len(forms) else card.fill("", None)
+        return update
+
+    def restore(self, record: Mapping[str, Any]) -> Update:
+        """Put prompt, subjects and strengths of a record into the fields; what is absent or no good stays out.
+
+        A subject's ``photos`` are paths that the browser remembers, or a number, which leaves the card's photos alone.
+        """
+        update: Update = {self.prompt: record["prompt"]} if isinstance(record.get("prompt"), str) else {}
+        subjects = record.get("subjects")
+        if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:SLOTS]):
+            update |= self._shown(len(subjects[:SLOTS])) if subjects else {}
+            for card, subject in zip(self.cards, subjects, strict=False):  # a card beyond them is only hidden
+                update |= _restored(card, subject)
+        for slot, strength in (record.get("strengths") or {}).items():
+            if within(self.cards[slot].strength, strength):
+                update[self.cards[slot].strength] = strength
+        return update
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record's subjects :meth:`restore` leaves out because no card can hold it."""
+        subjects = record.get("subjects") or []
+        held = zip(self.cards, subjects, strict=False)
+        weak = [subject for card, subject in held if _unfit(card, subject)]
+        surplus = [f"the subject “{subject['name']}”" for subject in subjects[SLOTS:]]
+        return [f"strength {subject.get('strength')} of “{subject['name']}”" for subject in weak] + surplus
+
+    def targets(self) -> list[Component]:
+        """What :meth:`fill` and :meth:`restore` write to."""
+        seen = [card.seen for card in self.cards]
+        return [*self.fields, *seen, self.add, *self._columns()]
+
+    def galleries(self) -> list[Component]:
+        """Where photos appear."""
+        return [card.photos for card in self.cards]
+
+    def drawn_chips(self, form: Form, count: int) -> gr.HTML:
+        """The prompt's words, and how many cards there are to hand them to."""
+        return gr.HTML(chips(form), cards=count)
+
+    # ------------------------------------------------------------ events
+
+    def _add(self, count: int) -> Update:
+        return self._shown(min(count + 1, SLOTS))
+
+    def _remove(self, slot: int, values: Values) -> Update:
+        """Drop a card; the later ones move up. The last card that is left is only emptied."""
+        forms = [card.read(values) for card in self.cards[: values[self.count]]]
+        left = [form for form in forms if form.slot != slot]
+        update = self._shown(max(len(left), 1))
+        for card in self.cards:
+            form = left[card.slot] if card.slot < len(left) else SubjectForm(card.slot, "", ())
+            update |= card.fill(form.name, form.photos, form.strength, form.aside, form.faces)
+        return update
+
+    def _roll(self, card: SubjectCard, values: Values) -> Update:
+        """A toy never seen in training. Writes a prompt only where there is none."""
+        toy = self.toys.roll(values[card.name] or "")
+        prompt = values[self.prompt] or self.toys.prompt_for(toy.name)
+        filled = card.fill(toy.name, toy.photos, values[card.strength])
+        return filled | {self.prompt: prompt}
+
+    def _assign(self, event: gr.EventData, values: Values) -> Update:
+        """Hand a word to a subject (``slot``), to a new one, or (no slot) to nobody. A word is not shared."""
+        word, slot, count = str(event.word), event.slot, values[self.count]
+        update: Update = self._shown(min(count + 1, SLOTS)) if slot == count else {}
+        names = {card.slot: (values[card.name] or "").strip() for card in self.cards[:count]}
+        owners = [i for i, name in names.items() if name.lower() == word.lower() and i != slot]
+        spare = count_word(values[self.prompt] or "", word) - (slot is not None)
+        for owner in owners[max(spare, 0) :] if slot is not None else owners[-1:]:
+            update |= {self.cards[owner].name: ""}
+        return update if slot is None else update | {self.cards[int(slot)].name: word}
+
+    def _write(self, event: gr.EventData, prompt: str | None) -> str:
+        """Write the name of a subject into the prompt that lacks it."""
+        return add_word(prompt or "", str(event.name))
+
+    def _shown(self, count: int) -> Update:
+        update: Update = {self.count: count, self.add: gr.update(visible=count < SLOTS)}
+        for card in self.cards:
+            update |= card.show(card.slot < count)
+        return update
+
+    def _columns(self) -> Sequence[Any]:
+        return [card.column for card in self.cards]
+
+
+def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
+    """A card as a record tells; see :meth:`ComposePanel.restore`."""
+    name, strength, photos = str(subject.get("name", "")), subject.get("strength"), subject.get("photos")
+    strength = strength if within(card.strength, strength) else 1.0
+    if not isinstance(photos, list):
+        return {card.name: name, card.strength: strength}
+    kept, aside = still_here([path for path in photos if isinstance(path, str)])
+    return card.fill(name, kept, strength, aside)
+
+
+def _unfit(card: SubjectCard, subject: Mapping[str, Any]) -> bool:
+    """Whether the card cannot hold the subject's strength."""
+    return subject.get("strength") is not None and not within(card.strength, subject["strength"])

@@ -1,0 +1,49 @@
+"""The dialog in which a subject is cut out of a photo, or drawn; the picture is made in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.form.uploads import from_data_url
+from demo.server.error_messages import spoken
+from demo.studio.subject_card import SubjectCard
+from demo.web.events import SPEAKING, Update
+from demo.web.i18n import text
+from demo.web.theme import static
+
+
+class CutoutPanel:
+    """One dialog for all cards. It is opened by a card's "draw" button and by the photos in "what the model sees"."""
+
+    def __init__(self, cards: list[SubjectCard]) -> None:
+        self.cards = cards
+
+    def render(self) -> None:
+        """Make the component inside the current layout."""
+        self.dialog = gr.HTML(
+            text("cutout"),
+            js_on_load="\n".join(static(f"{name}.js") for name in ("studio/cutout_canvas", "studio/cutout")),
+            elem_id="cutout",
+            apply_default_css=False,
+            min_height=1,
+        )
+
+    def listen(self) -> None:
+        """What was cut out takes the place of its photo; a drawing comes after the photos."""
+        photos = [card.photos for card in self.cards]
+        self.dialog.cut(self._cut, {*photos}, [*photos, *(card.seen for card in self.cards)], **SPEAKING)
+
+    def _cut(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
+        card = self.cards[int(event.slot)]
+        photos = [path for path, _ in values[card.photos] or ()]
+        with spoken():
+            made = from_data_url(event.image, f"subject {card.slot + 1}")
+        if event.number is None:
+            photos.append(made)
+        elif 0 <= int(event.number) < len(photos):
+            photos[int(event.number)] = made
+        return card.show_photos(photos)

@@ -1,0 +1,65 @@
+"""Complete examples: one click fills in subjects, photos and prompt."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+
+from demo.form.examples import EXAMPLES, Example
+from demo.studio.compose_panel import ComposePanel
+from demo.web.cached_files import data_url
+from demo.web.events import QUIET, Update
+from demo.web.i18n import text
+
+_ON_LOAD = """
+element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-example]");
+  if (!card) return;
+  document.dispatchEvent(new CustomEvent("mmdiff-example"));
+  trigger("pick", { index: Number(card.dataset.example) });
+});
+"""
+_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # heard by the guide
+
+
+class ExamplePanel:
+    """A row of cards with a thumbnail of every toy."""
+
+    def __init__(self, compose: ComposePanel, examples: tuple[Example, ...] = EXAMPLES) -> None:
+        self.compose = compose
+        self.examples = examples
+
+    def render(self) -> None:
+        """Make the component inside the current layout."""
+        cards = "".join(_card(number, example) for number, example in enumerate(self.examples))
+        gr.HTML(text("examples_head"), elem_classes="section", apply_default_css=False)
+        self.row = gr.HTML(
+            f'<div class="examples">{cards}</div>',
+            js_on_load=_ON_LOAD,
+            apply_default_css=False,
+            elem_id="examples",
+            elem_classes="section",
+        )
+
+    def listen(self) -> None:
+        """A click fills the page."""
+        self.row.pick(
+            self._pick,
+            None,
+            self.compose.targets(),
+            queue=False,
+            show_progress_on=self.compose.galleries(),
+            api_visibility="private",
+        ).then(None, js=_FILLED, **QUIET)
+
+    def _pick(self, event: gr.EventData) -> Update:
+        return self.compose.fill(self.examples[int(event.index)].filling())
+
+
+def _card(number: int, example: Example) -> str:
+    pictures = "".join(f'<img src="{data_url(thumbnail)}" alt="">' for thumbnail in example.thumbnails())
+    return (
+        f'<button type="button" class="example" data-example="{number}">'
+        f'<span class="faces">{pictures}</span><span>{escape(example.prompt)}</span></button>'
+    )

@@ -1,0 +1,153 @@
+"""All fields of the Studio in one: what they hold, what is amiss in them, and how they are filled from a record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from demo.form import browser_draft
+from demo.form.form import Form
+from demo.form.validation import Fault, fault_of, final_faults, first_blocking, live_faults
+from demo.server.limits import limits_of
+from demo.studio.compose_panel import ComposePanel
+from demo.studio.settings_panel import SettingsPanel
+from demo.web.events import QUIET, Update
+from demo.web.theme import static
+from mmdiff_core.errors import MMDiffError
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+Values = Mapping[Component, Any]
+
+
+class FormPanel:
+    """Compose and settings together, with the faults beside their fields."""
+
+    def __init__(self, personalizer: Personalizer, compose: ComposePanel, settings: SettingsPanel) -> None:
+        self.personalizer = personalizer
+        self.compose = compose
+        self.settings = settings
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        self.compose.render()
+        self.settings.render()
+        self.draft = gr.JSON(visible=False)
+
+    def render_faults(self) -> None:
+        """The line above the button; its script also says every fault beside its field."""
+        self.faults = gr.HTML(
+            self.told(Form("", ()), ()),
+            html_template='<p class="todo" role="alert" hidden></p>',
+            js_on_load=static("studio/validation.js"),
+            elem_id="faults",
+            apply_default_css=False,
+        )
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Read along with whatever is typed; keep it in the browser; fetch it from there when the page is opened."""
+        self.compose.listen()
+        self.settings.listen()
+        changes = [field.change for field in self._kept.values()]
+        changes += [event for card in self.compose.cards for event in (card.aside.change, card.seen.change)]
+        gr.on(
+            [*changes, self.compose.count.change],
+            self._review,
+            self.fields,
+            [self.compose.chips, self.faults],
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        gr.on(
+            [*changes, self.compose.count.change],
+            None,
+            [self.compose.count, *self._kept.values()],
+            None,
+            js=browser_draft.saving(["count", *self._kept], self.personalizer.backbone.display_name),
+            **QUIET,
+        )
+        self.recalled = page.load(self._recall, self.draft, self.targets(), js=browser_draft.loading(), **QUIET)
+        self.recalled.then(None, None, None, js=browser_draft.opening(), **QUIET)
+
+    @property
+    def fields(self) -> set[Block]:
+        """Inputs of an event that reads everything."""
+        return {*self.compose.fields, *self.settings.fields}
+
+    def read(self, values: Values) -> Form:
+        """The fields as they stand."""
+        return self.compose.read(values, self.settings.read(values))
+
+    def restore(self, record: Mapping[str, Any]) -> Update:
+        """Put a record into the fields: any part of a picture's settings.
+
+        A key that is absent leaves its field alone, and so does a value that is no good. ``subjects`` are
+        {"name", "strength", "photos"}, where ``photos`` is a number in a picture's settings, which leaves the card's
+        photos alone. ``strengths`` are {slot: strength} and touch nothing else of a card.
+        """
+        nothing = {self.compose.count: gr.skip()}  # Gradio takes no empty update
+        return nothing | self.compose.restore(record) | self.settings.restore(record)
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record :meth:`restore` leaves out because no field can hold it."""
+        return self.compose.refused(record) + self.settings.refused(record)
+
+    def targets(self) -> list[Component]:
+        """Outputs of an event that returns :meth:`restore`."""
+        return [*self.compose.targets(), *self.settings.fields]
+
+    def judge(self, form: Form) -> tuple[Fault, ...]:
+        """Everything that is amiss now that Generate was asked for; the model's own word comes last."""
+        faults = final_faults(form, self.personalizer.sizes)
+        if first_blocking(faults) is not None:
+            return faults
+        try:
+            self.personalizer.validate(form.request(limits_of(self.personalizer)))
+        except MMDiffError as error:
+            return (*faults, fault_of(error, form))
+        return faults
+
+    def told(self, form: Form, faults: Sequence[Fault], asked: str = "") -> dict[str, Any]:
+        """The faults of a form for the page; a new word in ``asked`` leads the person to the first."""
+        of = hashlib.sha256(repr(form).encode()).hexdigest()[:12]
+        return {"faults": [asdict(fault) for fault in faults], "asked": asked, "of": of}
+
+    def _review(self, values: Values) -> Update:
+        form = self.read(values)
+        faults = live_faults(form, self.personalizer.sizes)
+        drawn = self.compose.drawn_chips(form, values[self.compose.count])
+        return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
+
+    def _recall(self, kept: object) -> Update:
+        return self.restore(browser_draft.record(kept, self.personalizer.backbone.display_name))
+
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """What the browser keeps, by the names that :func:`demo.form.browser_draft.record` reads."""
+        fields: dict[str, Any] = {"prompt": self.compose.prompt}
+        for card in self.compose.cards:
+            number = card.slot + 1
+            fields |= {f"name-{number}": card.name, f"strength-{number}": card.strength}
+            fields |= {f"photos-{number}": card.photos}
+        settings = self.settings
+        return fields | {
+            "pictures": settings.pictures,
+            "steps": settings.steps,
+            "guidance": settings.guidance,
+            "start_step": settings.start_step,
+            "width": settings.width,
+            "height": settings.height,
+            "negative_prompt": settings.negative_prompt,
+            "parts": settings.parts,
+            "sampler": settings.sampler,
+            "binding": settings.bound,
+            "seed": settings.seed,
+            "fresh": settings.fresh,
+        }

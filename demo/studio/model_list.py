@@ -1,0 +1,129 @@
+"""The models there are: the one that is loaded and what it knows, those that can be, and how to get the others.
+
+All of it is put together per language, see :mod:`demo.web.i18n`; what is amiss with a model is said in English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo.form.examples import known_to, known_words
+from demo.web.i18n import Labels, Telling
+from mmdiff_core.backbones.face_models import FACES
+from mmdiff_core.backbones.hub import CLIP, amount
+from mmdiff_core.backbones.registry import (
+    TOYBOX,
+    UNKNOWN,
+    AvailableModel,
+    available_models,
+    face_state,
+    image_encoder_state,
+)
+from mmdiff_core.toybox.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+GIGABYTE = 10**9
+# English prompts are what the model knows, so that the words themselves are nobody's labels.
+_KNOWS = (
+    "<details><summary>{knows}</summary><p><b>{known_toys}:</b> {toys}</p><p><b>{known_places}:</b> {places}</p>"
+    "<p><b>{known_styles}:</b> {styles}</p></details>"
+)
+# Labels of the models whose titles are more than a name.
+_TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder"}
+
+
+def telling_of(personalizer: Personalizer) -> Telling:
+    """What the page says of the loaded model and of the others."""
+    name, known = personalizer.backbone.display_name, known_to(personalizer.backbone)
+    models, loaded = _models(name)
+
+    def telling(labels: Labels) -> dict[str, str]:
+        return {
+            "knows_note": knows_note(known, labels),
+            "model_line": f'<p class="hint">{escape(model_line(personalizer, labels))}</p>',
+            "model_menu": model_menu(models, loaded, labels),
+        }
+
+    return telling
+
+
+def knows_note(known: Vocabulary | None, labels: Labels) -> str:
+    """HTML: what the loaded weights know; empty for a model of the wide world."""
+    words = {key: escape(words) for key, words in known_words(known).items()}
+    return _KNOWS.format_map({**labels, **words}) if words else ""
+
+
+def model_line(personalizer: Personalizer, labels: Labels) -> str:
+    """What is loaded, in one line."""
+    sizes = personalizer.sizes
+    line = labels["model_of_one_size" if sizes.smallest == sizes.largest else "model_of_sizes"]
+    return line.format(
+        name=personalizer.backbone.display_name,
+        width=sizes.default[0],
+        height=sizes.default[1],
+        least=sizes.smallest,
+        most=sizes.largest,
+        multiple=sizes.multiple,
+        steps=personalizer.defaults.steps,
+    )
+
+
+def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Labels) -> str:
+    """HTML: every model with the command that serves it, or the command that fetches what is missing.
+
+    Args:
+        models: of this machine and of the hub.
+        loaded: the key of the one that is served now.
+        labels: of a language.
+    """
+    items = "".join(_item(model, model.key == loaded, labels) for model in models)
+    return f"<details><summary>{labels['models']}</summary><ul class='models'>{items}</ul></details>"
+
+
+def _models(name: str) -> tuple[tuple[AvailableModel, ...], str]:
+    """Those there are, and the key of the loaded one, which may be a folder."""
+    folder = Path(name)
+    given = folder.is_dir() and name != TOYBOX
+    models = (*available_models((folder,) if given else ()), image_encoder_state(), face_state())
+    return models, str(folder) if given else name
+
+
+def _item(model: AvailableModel, loaded: bool, labels: Labels) -> str:
+    mark = ' aria-current="true"' if loaded else ""
+    what = escape(", ".join(filter(None, (_title(model, labels), _size(model, labels)))))
+    return f"<li{mark}><strong>{escape(_shown(model))}</strong> <span>{what}</span>{_how(model)}</li>"
+
+
+def _title(model: AvailableModel, labels: Labels) -> str:
+    if model.key in _TITLED:
+        return labels[_TITLED[model.key]]
+    if model.complete:
+        return labels["toybox_here"]
+    return labels["kind_unknown"] if model.title == UNKNOWN else model.title
+
+
+def _size(model: AvailableModel, labels: Labels) -> str:
+    if model.size is not None:
+        return f"{model.size / GIGABYTE:.2g} GB"
+    return "" if model.download is None else labels["about_size"].format(size=amount(model.download))
+
+
+def _shown(model: AvailableModel) -> str:
+    """Of a folder only what tells it apart: visitors need not know the rest of the path."""
+    return Path(model.key).name if model.where == "folder" else model.key
+
+
+def _how(model: AvailableModel) -> str:
+    """What to type for a model."""
+    if not model.present:
+        why = f"<span>{escape(model.missing)}</span> " if model.missing else ""
+        return f"<br>{why}<code>{escape(model.how_to_get)}</code>"
+    if model.helper:
+        return ""
+    flag = "--model" if model.complete else "--adapter adapter.safetensors --base"
+    return f"<br><code>python app.py {flag} {escape(_shown(model))}</code>"

@@ -1,0 +1,108 @@
+"""Generate, Stop, and the result with its heatmaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demo.server.error_messages import spoken
+from demo.server.limits import Limits, usual
+from demo.viewer.history import Shelf, kind_of, restorable, restored, stream_of
+from demo.viewer.viewer import viewer, waiting
+from demo.web.cached_files import ordered, parcel
+from demo.web.events import QUIET, SPEAKING, Update
+from demo.web.i18n import text
+from demo.web.run_buttons import buttons
+from mmdiff_core.export import read_settings
+
+if TYPE_CHECKING:
+    from demo.studio.form_panel import FormPanel
+
+# The button that waits for a file may be pressed again.
+_FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-parcel'))"
+
+
+class ActionPanel:
+    """Generate and Stop: one is seen at a time."""
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        with gr.Column(elem_id="actions"):
+            self.generate = gr.Button(text("generate"), variant="primary", size="lg", elem_id="generate")
+            self.stop = gr.Button(text("stop"), variant="stop", size="lg", visible=False, elem_id="stop")
+
+    def busy(self, busy: bool) -> Update:
+        """Show Stop while something runs."""
+        return buttons(self.generate, self.stop, busy)
+
+
+class ResultPanel:
+    """The viewer, this session's pictures, what is made of them, and Gradio's line about the place in the queue."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or usual()
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
+        self.shelf = gr.State(Shelf(self.limits))
+        self.viewer = viewer()
+        self.parcel = parcel("parcel")
+        self.open = gr.UploadButton(
+            text("open_picture"),  # type: ignore[arg-type]
+            file_types=["image"],  # others than PNG are told that they carry no settings
+            size="sm",
+            elem_id="open-picture",
+            elem_classes="quiet",
+        )
+
+    def listen(self, form: FormPanel) -> None:
+        """What the viewer asks the server for, and what goes back into the fields."""
+        self.form = form
+        wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
+        packed = self.viewer.pack(self._pack, self.shelf, self.parcel, **wish)
+        animated = self.viewer.animate(self._animate, self.shelf, self.parcel, **wish)
+        for order in (packed, animated):
+            order.failure(None, None, None, js=_FAILED, **QUIET)
+        self.viewer.advise(self._advise, None, form.targets(), **SPEAKING)
+        self.open.upload(self._restore, self.open, form.targets(), **SPEAKING)
+
+    def starting(self) -> Update:
+        """Between the click and the first step."""
+        return {self.viewer: waiting("sheet_waiting")}
+
+    def idle(self) -> Update:
+        """Nothing runs; finished pictures stay."""
+        return {self.viewer: gr.HTML(live=None)}
+
+    def _pack(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+        """One zip of the picture that the viewer names."""
+        with spoken():
+            kept = shelf.get(event.name)
+            return ordered(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+
+    def _animate(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+        """The steps of the picture that the viewer names."""
+        with spoken():
+            kept, kind = shelf.get(event.name), kind_of(event.kind)
+            return ordered(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+
+    def _advise(self, event: gr.EventData) -> Update:
+        """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""
+        change = event.change if isinstance(event.change, dict) else {}
+        strengths = change.get("strengths")
+        if isinstance(strengths, dict):  # the page's keys are text
+            cards = {str(card.slot): card.slot for card in self.form.compose.cards}
+            change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
+        advised = {key: change[key] for key in ("start_step", "strengths") if key in change}
+        return self.form.restore(advised | {"seed": event.seed})
+
+    def _restore(self, file: str) -> Update:
+        """Prompt, names, strengths and settings of a saved picture."""
+        with spoken():
+            settings = read_settings(file)
+        record = restorable(settings)
+        told = restored(settings, self.form.refused(record), self.form.personalizer.backbone.display_name)
+        gr.Info(told, duration=12)
+        return self.form.restore(record)

@@ -1,0 +1,204 @@
+"""How the picture is made, in groups: quality, binding, size, seeds, and the model that is loaded."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.form.form import MOST_PICTURES, MOST_SEED, OWN, Settings
+from demo.form.sliders import dial, within
+from demo.form.validation import MOST_GUIDANCE, MOST_STEPS
+from demo.form.value_types import is_number
+from demo.server.limits import limits_of
+from demo.web.events import QUIET, Update
+from demo.web.i18n import text
+from mmdiff_core.types import ALL_PARTS, Parts
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+PARTS = tuple(asdict(ALL_PARTS))
+PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
+FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
+SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
+
+
+def random_seed() -> int:
+    """Small enough to be read aloud."""
+    return secrets.randbelow(1_000_000)
+
+
+class SettingsPanel:
+    """The numbers of a generation, with the model's own defaults."""
+
+    def __init__(self, personalizer: Personalizer) -> None:
+        self.defaults, self.fast = personalizer.defaults, personalizer.fast
+        self.limits = limits_of(personalizer)
+        self.sizes = personalizer.sizes
+        self.samplers = personalizer.backbone.samplers
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        self.last_seed = gr.State(None)
+        with gr.Accordion(text("settings"), open=False, elem_id="settings"):
+            self._render_seeds()
+            self._render_quality()
+            self._render_binding()
+            self._render_size()
+            with gr.Column(elem_classes="group"):
+                gr.HTML(text("group_model"), apply_default_css=False)
+                gr.HTML(text("model_line"), elem_id="model", apply_default_css=False)
+                gr.HTML(text("model_menu"), elem_id="models", elem_classes="section", apply_default_css=False)
+
+    def _render_seeds(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_seeds"), apply_default_css=False)
+            with gr.Row(elem_classes="seed-row"):
+                self.seed = gr.Number(label=text("seed"), value=0, step=1, min_width=120, elem_id="seed")
+                self.dice = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="dice")
+                self.reuse = gr.Button(
+                    text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
+                )
+            self.fresh = gr.Checkbox(label=text("fresh_seed"), value=True, elem_id="fresh-seed")
+            most = min(MOST_PICTURES, self.limits.pictures)
+            self.pictures = dial(text("pictures"), 1, 1, most, 1, "pictures", info=text("pictures_info"))
+
+    def _render_quality(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_quality"), apply_default_css=False)
+            with gr.Row(elem_classes="presets"):
+                self.presets = {
+                    key: gr.Button(text(key), size="md", min_width=90, elem_id=key.replace("_", "-")) for key in PRESETS
+                }
+            with gr.Row():
+                usual = self.defaults
+                most = min(MOST_STEPS, self.limits.steps)
+                self.steps = dial(text("steps"), usual.steps, 1, most, 1, "steps", info=text("steps_info"))
+                self.guidance = dial(
+                    text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
+                )
+            self.sampler = gr.Radio(
+                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in self.samplers)],
+                value=OWN,
+                label=text("sampler"),
+                info=text("sampler_info"),
+                elem_id="sampler",
+            )
+            self.negative_prompt = gr.Textbox(
+                label=text("avoid"),
+                placeholder="blurry, dark",
+                info=text("avoid_info"),
+                max_lines=3,
+                elem_id="negative-prompt",
+            )
+
+    def _render_binding(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_binding"), apply_default_css=False)
+            self.start_step = dial(
+                text("delay"), self.defaults.start_step, 0, MOST_STEPS // 2, 1, "start-step", info=text("delay_info")
+            )
+            self.bound = dial(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
+            self.parts = gr.CheckboxGroup(
+                [(text(f"part_{name}"), name) for name in PARTS],
+                value=list(PARTS),
+                label=text("parts"),
+                info=text("parts_info"),
+                elem_id="parts",
+            )
+
+    def _render_size(self) -> None:
+        """Hidden where the model makes only one size."""
+        sizes, (width, height) = self.sizes, self.sizes.default
+        limits = (sizes.smallest, sizes.largest, sizes.multiple)
+        with gr.Column(visible=sizes.smallest < sizes.largest, elem_classes="group"):
+            gr.HTML(text("group_size"), apply_default_css=False)
+            with gr.Row():
+                self.width = dial(text("width"), width, *limits, "width")
+                self.height = dial(text("height"), height, *limits, "height")
+
+    def listen(self) -> None:
+        """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
+        self.dice.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
+        self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
+        self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
+        for key, button in self.presets.items():
+            button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
+
+    @property
+    def fields(self) -> tuple[Component, ...]:
+        """Every component that holds what the person gave."""
+        numbers = (self.pictures, self.steps, self.seed, self.fresh, self.guidance, self.start_step)
+        return (*numbers, self.width, self.height, self.negative_prompt, self.sampler, self.bound, self.parts)
+
+    def read(self, values: Mapping[Component, Any]) -> Settings:
+        """The settings as they stand."""
+        chosen = values[self.parts] or ()
+        return Settings(
+            seed=values[self.seed],
+            pictures=values[self.pictures],
+            steps=values[self.steps],
+            guidance=values[self.guidance],
+            start_step=values[self.start_step],
+            width=values[self.width],
+            height=values[self.height],
+            negative_prompt=(values[self.negative_prompt] or "").strip(),
+            parts=Parts(**{name: name in chosen for name in PARTS}),
+            sampler=None if values[self.sampler] == OWN else values[self.sampler],
+            binding=values[self.bound],
+        )
+
+    def restore(self, record: Mapping[str, Any]) -> Update:
+        """Put the settings of a record into the fields; what is absent or out of range leaves its field alone."""
+        update: Update = {}
+        for name, field in self._numbers().items():
+            if within(field, record.get(name)):
+                update[field] = record[name]
+        seed = record.get("seed")
+        if is_number(seed) and 0 <= seed <= MOST_SEED:
+            update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
+        if isinstance(record.get("negative_prompt"), str):
+            update[self.negative_prompt] = record["negative_prompt"]
+        if "sampler" in record and record["sampler"] in (None, OWN, *self.samplers):
+            update[self.sampler] = record["sampler"] or OWN
+        parts = record.get("parts")
+        if isinstance(parts, dict):
+            update[self.parts] = [name for name in PARTS if parts.get(name, True)]
+        return update
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """What of a record :meth:`restore` leaves out because no field can hold it."""
+        given = {name: record[name] for name in (*self._numbers(), "sampler", "seed") if record.get(name) is not None}
+        taken = self.restore(given)
+        fields = self._numbers() | {"sampler": self.sampler, "seed": self.seed}
+        return [f"{name.replace('_', ' ')} {value}" for name, value in given.items() if fields[name] not in taken]
+
+    def ran(self, seed: int) -> Update:
+        """A run starts with this seed: it can be had again."""
+        return {self.last_seed: seed, self.reuse: gr.update(interactive=True)}
+
+    def _numbers(self) -> dict[str, Component]:
+        return {
+            "pictures": self.pictures,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "start_step": self.start_step,
+            "width": self.width,
+            "height": self.height,
+            "binding": self.bound,
+        }
+
+    def _preset(self, key: str) -> tuple[int, int, str]:
+        """Steps and delay in the model's own proportion, and the sampler that suits them; or its own preset for few."""
+        if key == "few_steps" and self.fast is not None:
+            return self.fast.steps, self.fast.start_step, OWN
+        share = PRESETS[key]
+        sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
+        steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
+        return steps, min(round(self.defaults.start_step * share), steps), sampler

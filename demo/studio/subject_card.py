@@ -1,0 +1,181 @@
+"""A subject's card: name, photos and how the model sees them, strength, a die."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.form.face_choices import Choices, choose_face, chosen_for, people, weigh
+from demo.form.form import SubjectForm
+from demo.form.photos import Given, Photos, label_of, prepared, sift
+from demo.form.sliders import dial
+from demo.form.validation import MOST_STRENGTH
+from demo.server.error_messages import spoken
+from demo.server.sessions import hold
+from demo.web.cached_files import photo_path
+from demo.web.events import QUIET, SPEAKING, Update
+from demo.web.i18n import text
+from demo.web.theme import static
+from mmdiff_core.encoders.face import FaceAnalyser
+from mmdiff_core.types import FaceChoice
+
+
+class SubjectCard:
+    """One of the fixed cards; hidden cards keep their values.
+
+    Args:
+        slot: its place, from 0; it decides the colour.
+        side: pixels a side of what the model's image encoder takes.
+        faces: finds faces, where the adapter reads them; the card then asks whose is meant.
+    """
+
+    def __init__(self, slot: int, side: int = 224, faces: FaceAnalyser | None = None) -> None:
+        self.slot = slot
+        self.side = side
+        self.faces = faces
+
+    def render(self, visible: bool) -> None:
+        """Make the components inside the current layout."""
+        number = self.slot + 1
+        self.aside = gr.State(())
+        self.choices = gr.State({})
+        with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
+            with gr.Row(elem_classes="card-head"):
+                gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
+                _quiet_button("draw", f"draw-{number}", "quiet")  # its script is the cut-out dialog's
+                self.die = _quiet_button("new_toy", f"die-{number}", "quiet die")
+                self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
+            self.photos = _gallery(number)
+            self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
+            self.people = gr.HTML(
+                people((), {}, self.faces) if self.faces else None,
+                html_template='<div class="people"></div>',
+                js_on_load=static("studio/face_choices.js"),
+                visible=self.faces is not None,
+                elem_id=f"people-{number}",
+                apply_default_css=False,
+            )
+            self.name = gr.Textbox(
+                label=text("name"),
+                placeholder="cat" if self.slot % 2 == 0 else "robot",
+                max_lines=1,
+                elem_id=f"name-{number}",
+            )
+            self.strength = dial(text("strength"), 1.0, 0, MOST_STRENGTH, 0.05, f"strength-{number}")
+
+    def listen(self) -> None:
+        """Photos are sifted when they come, and shown prepared."""
+        sifted = [self.photos, self.seen, self.aside]
+        self.photos.upload(self._sift, self.photos, sifted, trigger_mode="always_last", **SPEAKING)
+        self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        if self.faces is not None:
+            both = [self.photos, self.choices]
+            self.photos.change(self._find, both, self.people, trigger_mode="always_last", **QUIET)
+            self.people.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # each photo's is its own
+            self.people.weigh(self._weigh, both, trigger_mode="multiple", **QUIET)
+
+    @property
+    def targets(self) -> tuple[Component, ...]:
+        """What :meth:`fill` writes to."""
+        return (*self.fields, self.seen)
+
+    @property
+    def fields(self) -> tuple[Component, ...]:
+        """The components that hold what the person gave."""
+        return (self.name, self.photos, self.strength, self.aside, *([self.choices] if self.faces else []))
+
+    def read(self, values: Mapping[Component, Any]) -> SubjectForm:
+        """The card as it stands; ``values`` maps components to what they hold."""
+        photos = tuple(path for path, _ in values[self.photos] or ())
+        hold(*photos)
+        name = (values[self.name] or "").strip()
+        choices = chosen_for(photos, values[self.choices] or {}) if self.faces else ()
+        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]), choices)
+
+    def fill(
+        self,
+        name: str,
+        photos: Photos | None,
+        strength: float | None = 1.0,
+        aside: Sequence[str] = (),
+        choices: Sequence[FaceChoice] = (),
+    ) -> Update:
+        """Put a subject into the card."""
+        given = _files(photos) if photos else None
+        seen = self._prepared(photos or ())
+        update: Update = {self.name: name, self.photos: given, self.seen: seen, self.strength: strength}
+        update |= {self.aside: tuple(aside)}
+        if self.faces is not None:
+            update |= {self.choices: {p: c for p, c in zip(photos or (), choices, strict=False) if isinstance(p, str)}}
+        return update
+
+    def show_photos(self, photos: Photos) -> Update:
+        """Put photos into the card, and nothing else."""
+        return {self.photos: _files(photos), self.seen: self._prepared(photos)}
+
+    def show(self, visible: bool) -> Update:
+        """Show or hide the card."""
+        return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
+
+    def _find(self, photos: Given, choices: Choices) -> dict[str, Any]:
+        assert self.faces is not None
+        return people([path for path, _ in photos or ()], choices or {}, self.faces)
+
+    def _choose(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
+        choose_face(choices, _path(photos, event.photo), event.face)
+
+    def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
+        weigh(choices, _path(photos, event.photo), event.weight)
+
+    def _sift(self, photos: Given) -> tuple[Any, str, tuple[str, ...]]:
+        """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""
+        with spoken():
+            kept, aside = sift(photos)
+        as_given = kept == [path for path, _ in photos or ()]
+        return gr.skip() if as_given else kept, self._prepared(kept), aside
+
+    def _kept(self, photos: Given) -> str:
+        return self._prepared([path for path, _ in photos or ()])
+
+    def _prepared(self, photos: Photos) -> str:
+        shown = prepared(photos, self.side, self.slot)
+        label = f'<span id="{label_of(self.slot)}">{text("seen")}</span>'
+        return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
+
+
+def _files(photos: Photos) -> list[str]:
+    with spoken():
+        return [photo if isinstance(photo, str) else photo_path(photo) for photo in photos]
+
+
+def _path(photos: Given, number: object) -> str:
+    """The photo that a click is about; empty where it is no longer there."""
+    given = photos or ()
+    return given[number][0] if isinstance(number, int) and 0 <= number < len(given) else ""
+
+
+def _quiet_button(key: str, elem_id: str, classes: str) -> gr.Button:
+    return gr.Button(text(key), size="sm", min_width=0, elem_id=elem_id, elem_classes=classes)
+
+
+def _gallery(number: int) -> gr.Gallery:
+    return gr.Gallery(
+        label=text(f"photos_{number}"),
+        show_label=False,
+        type="filepath",
+        file_types=["image"],
+        sources=["upload", "webcam", "clipboard"],
+        interactive=True,
+        columns=3,
+        height=150,
+        object_fit="cover",
+        format="png",
+        allow_preview=False,
+        buttons=[],
+        elem_id=f"photos-{number}",
+        elem_classes="photos",
+    )

@@ -1,0 +1,73 @@
+"""The Studio tab: subjects, prompt and settings on the left, the result on the right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from demo.form.examples import ToyBox, examples_for, known_to
+from demo.server.limits import limits_of
+from demo.studio.compose_panel import ComposePanel
+from demo.studio.cutout_dialog import CutoutPanel
+from demo.studio.example_gallery import ExamplePanel
+from demo.studio.form_panel import FormPanel
+from demo.studio.generate import Generation
+from demo.studio.result_panel import ActionPanel, ResultPanel
+from demo.studio.settings_panel import SettingsPanel
+from demo.web.i18n import text
+from demo.web.theme import static
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
+
+
+class StudioTab:
+    """What people keep open."""
+
+    title = text("studio")
+    place: gr.Tab
+
+    def __init__(self, personalizer: Personalizer) -> None:
+        known = known_to(personalizer.backbone)
+        encoder = getattr(personalizer.backbone, "image_encoder", None)
+        side = USUAL_SIDE if encoder is None else encoder.size
+        faces = getattr(personalizer, "faces", None)
+        compose = ComposePanel(ToyBox(known=known), side, faces)
+        self.cutout = CutoutPanel(compose.cards)
+        self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
+        self.examples = ExamplePanel(compose, examples_for(known))
+        self.actions = ActionPanel()
+        self.result = ResultPanel(limits_of(personalizer))
+        self.generation = Generation(personalizer, self.form, self.actions, self.result)
+
+    def render(self) -> None:
+        """Make the components inside the current layout."""
+        with gr.Row(elem_id="studio"):
+            with gr.Column(elem_id="left", min_width=320):
+                self.examples.render()
+                self.form.render()
+                self.cutout.render()
+                with gr.Column(elem_id="reach"):
+                    self.form.render_faults()
+                    self.actions.render()
+            with gr.Column(elem_id="right", min_width=320):
+                gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
+                self.result.render()
+                gr.HTML(
+                    text("guide"),
+                    js_on_load=static("studio/guide.js"),
+                    elem_id="guide",
+                    apply_default_css=False,
+                    min_height=1,
+                )
+
+    def listen(self, page: gr.Blocks) -> None:
+        """Tie the panels to each other."""
+        self.examples.listen()
+        self.form.listen(page)
+        self.cutout.listen()
+        self.result.listen(self.form)
+        self.generation.listen()

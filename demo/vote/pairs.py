@@ -1,0 +1,84 @@
+"""Blind pairs out of a comparison: two pictures of one seed that differ in something else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from demo.compare.grid import Cell, Comparison
+from demo.vote.store import CHOICES, QUESTIONS, Choice, Vote, contestant, now
+from mmdiff_core.errors import SettingsError
+
+LEFT, RIGHT, NEITHER = "left", "right", "neither"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two names of finished pictures, as they stand on the page."""
+
+    left: str
+    right: str
+
+
+@dataclass
+class Ballot:
+    """What one session has voted on in its last comparison, and the pair that stands on the page."""
+
+    run: str = ""
+    done: set[frozenset[str]] = field(default_factory=set)
+    pair: Pair | None = None
+
+    def draw(self, comparison: Comparison, chance: random.Random) -> Pair | None:
+        """The pair to vote on: that of before as long as nobody answered, else a new one; None when all are done."""
+        if comparison.run != self.run:
+            self.run, self.done, self.pair = comparison.run, set(), None
+        left = self.left(comparison)
+        if self.pair is None and left:
+            names = chance.sample(chance.choice(left), 2)
+            self.pair = Pair(*names)
+        return self.pair
+
+    def left(self, comparison: Comparison) -> list[tuple[str, str]]:
+        """The pairs that nobody has answered yet."""
+        return [pair for pair in pairs_of(comparison) if frozenset(pair) not in self.done]
+
+    def close(self) -> None:
+        """The pair that stands on the page is done with."""
+        if self.pair is not None:
+            self.done.add(frozenset((self.pair.left, self.pair.right)))
+        self.pair = None
+
+
+def pairs_of(comparison: Comparison) -> list[tuple[str, str]]:
+    """Every pair that can be voted on: of one seed and of different variants.
+
+    In a comparison with what is left out in turn only those with the picture as it is.
+    """
+    against = comparison.table is not None and comparison.table.against_first
+    return [
+        (one, other)
+        for (one, a), (other, b) in combinations(comparison.cells.items(), 2)
+        if a.seed == b.seed
+        and contestant(a.variant.labels) != contestant(b.variant.labels)
+        and (not against or 0 in (a.variant.column, b.variant.column))
+    ]
+
+
+def votes_on(pair: Pair, comparison: Comparison, answers: object, model: str) -> list[Vote]:
+    """The answers to a pair, {question: "left", "right" or "neither"}; questions may be left out.
+
+    Raises:
+        SettingsError: there is no answer, or one that the page cannot give.
+    """
+    if not isinstance(answers, dict) or not answers:
+        raise SettingsError("Answer at least one question, or take another pair.")
+    sides: Sequence[tuple[str, Cell]] = [(LEFT, comparison.get(pair.left)), (RIGHT, comparison.get(pair.right))]
+    ranked = sorted(sides, key=lambda side: contestant(side[1].variant.labels))
+    meaning: dict[str, Choice] = {side: CHOICES[i] for i, (side, _) in enumerate(ranked)} | {NEITHER: "neither"}
+    if not set(answers) <= set(QUESTIONS) or not set(map(str, answers.values())) <= set(meaning):
+        raise SettingsError("The page and the server do not agree about the questions: load the page again.")
+    first, second = (contestant(cell.variant.labels) for _, cell in ranked)
+    at = now()
+    return [Vote(at, model, question, first, second, meaning[answers[question]], meaning[LEFT]) for question in answers]

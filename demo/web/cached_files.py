@@ -1,0 +1,107 @@
+"""Pictures on their way to the browser: as files in Gradio's cache, or inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import gradio as gr
+from gradio.processing_utils import hash_bytes
+from gradio.utils import get_upload_folder
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from demo.server.sessions import hold
+from demo.web.theme import static
+from mmdiff_core.export import png_info
+from mmdiff_core.types import Picture
+from mmdiff_core.writing import named_disk_faults, written_aside
+
+STRIP_SIDE = 64  # pixels of a frame at most
+MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
+    "csv": "text/csv"
+}
+
+
+def picture_file(picture: Picture) -> dict[str, Any]:
+    """A finished picture as a PNG with its settings inside."""
+    return cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
+
+
+def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
+    """A photo as a PNG of that name."""
+    return cached(_png(photo), name)
+
+
+def photo_path(photo: Image.Image) -> str:
+    """Where a photo lies as a PNG that a Gallery can be given.
+
+    Given the image itself, Gradio would write the file anew for everybody who asks for the same toy, and break off the
+    browser that is reading it.
+    """
+    return cached_at(_png(photo), "photo.png")
+
+
+def cached(data: bytes, name: str) -> dict[str, Any]:
+    """A file in Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
+    media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
+    meta = {"_type": "gradio.FileData"}
+    return {"path": cached_at(data, name), "orig_name": name, "mime_type": media_type, "meta": meta}
+
+
+def ordered(data: bytes, name: str) -> dict[str, Any]:
+    """A file that was asked for, as parcel.js takes it; another word in ``asked`` makes the same file news again."""
+    return {"file": cached(data, name), "asked": uuid4().hex}
+
+
+def parcel(elem_id: str) -> gr.HTML:
+    """Where a file that was asked for comes; the browser saves it at once."""
+    return gr.HTML(
+        None, html_template="", js_on_load=static("web/download.js"), elem_id=elem_id, apply_default_css=False
+    )
+
+
+def cached_at(data: bytes, name: str) -> str:
+    """Write into Gradio's cache, in a folder named after the contents.
+
+    What is there already is left as it is: a browser may be reading it at this moment.
+    """
+    path = Path(get_upload_folder()).resolve() / hash_bytes(data) / name
+    hold(path)  # before it is found there: from here on nobody sweeps it away
+    with named_disk_faults(name):
+        if path.exists():
+            path.touch()  # as young as a new one, for a program that holds nothing
+        else:
+            with written_aside(path) as aside:
+                aside.write_bytes(data)
+    return str(path)
+
+
+def data_url(picture: Image.Image) -> str:
+    """A small picture as a URL that needs no request; JPEG, for it is only looked at."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def film_strip(frames: Sequence[Image.Image]) -> dict[str, Any] | None:
+    """Frames of one size side by side in one small picture, {"image", "w", "h"} with the size of a frame."""
+    if not frames:
+        return None
+    frame = frames[0].copy()
+    frame.thumbnail((STRIP_SIDE, STRIP_SIDE))
+    w, h = frame.size
+    sheet = Image.new("RGB", (w * len(frames), h))
+    for place, picture in enumerate(frames):
+        sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.BOX), (w * place, 0))
+    return {"image": data_url(sheet), "w": w, "h": h}
+
+
+def _png(picture: Image.Image, info: PngInfo | None = None) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()

@@ -1,0 +1,27 @@
+"""A run and its two buttons: one that starts it, and Stop, which takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+from demo.web.events import QUIET, Update
+from demo.web.i18n import text
+
+
+def buttons(start: gr.Button, stop: gr.Button, busy: bool) -> Update:
+    """One of the two is seen: ``stop`` while something runs."""
+    return {start: gr.update(visible=not busy), stop: gr.update(value=text("stop"), visible=busy)}
+
+
+def stopped_by(stop: gr.Button, run: Dependency) -> None:
+    """``stop`` ends a run at its next step, and says so until then: Gradio would ignore a run that was begun before."""
+    stop.click(lambda: gr.update(value=text("stopping")), None, stop, cancels=[run], **QUIET)
+
+
+def at_rest(run: Dependency, rest: Callable[[], Update], outputs: list[Component]) -> tuple[Dependency, Dependency]:
+    """``rest`` whenever a run is over: when it came to its end or was stopped, and when it failed."""
+    return run.then(rest, None, outputs, **QUIET), run.failure(rest, None, outputs, **QUIET)
