@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
 from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
-from mmdiff_core.flags import BUILT_IN, add_model_flags, load_from_flags
 
 if TYPE_CHECKING:
     from demo.server.limits import Limits

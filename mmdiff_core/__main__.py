@@ -2,6 +2,6 @@
 
 import sys
 
-from mmdiff_core.cli import main
+from mmdiff_core.cli.main import main
 
 sys.exit(main())

@@ -9,25 +9,28 @@ from os import PathLike
 import torch
 from diffusers import DiffusionPipeline
 
-from mmdiff_core.anatomy import Anatomy, dissect
-from mmdiff_core.attach import Attachment, Conditions
-from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
-from mmdiff_core.backbones.memory import Memory, merged_weights
+from mmdiff_core.backbones.placement import Memory, merged_weights
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import is_toybox, load_toybox
-from mmdiff_core.conditioning import build_condition, encode_people, encode_photos, weigh
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces, token_weights
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import ModelError
-from mmdiff_core.faults import memory_faults
+from mmdiff_core.generation.conditioning import build_condition, encode_people, encode_photos, weigh
+from mmdiff_core.generation.model_summary import Anatomy, dissect
+from mmdiff_core.generation.regions import describe_region
+from mmdiff_core.generation.request_plan import Plan, defaults_of, describe_choices, plan_request
+from mmdiff_core.generation.sampling import Sample, sample
+from mmdiff_core.generation.stock_pipeline import Attachment, Conditions
+from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.origin import BUILT_IN, Origin
-from mmdiff_core.planning import Plan, defaults_of, describe_choices, describe_region, plan_request
-from mmdiff_core.sampling import Sample, sample
-from mmdiff_core.types import Condition, GenerateRequest, Picture, Size, Step, SubjectEmbeddings
+from mmdiff_core.nn.records import Condition, SubjectEmbeddings
+from mmdiff_core.numeric_checks import memory_faults
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.types import GenerateRequest, Size
+from mmdiff_core.weights.model_source import BUILT_IN, Origin
 
 
 class Personalizer:

@@ -16,10 +16,10 @@ from diffusers import ControlNetModel, DiffusionPipeline, LCMScheduler, UNet2DCo
 from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
 
-from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import CheckpointError, ModelError, PromptError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Parts, Subject
+from mmdiff_core.weights.adapter_file import save_adapter
 from tests import tiny
 
 REQUEST = GenerateRequest(

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
-from mmdiff_core.types import Condition, LayerMaps, Recording, SubjectEmbeddings, TextStates
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition, LayerMaps, SubjectEmbeddings, TextStates
+from mmdiff_core.types import Recording
 
 
 def _condition(with_subjects: bool = True, guidance: bool = True) -> Condition:

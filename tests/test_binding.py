@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.binding import measure, measure_binding
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.leakage import measure, measure_binding
 
 CAT = [[8, 2, 0, 0], [8, 2, 0, 0]]
 ROBOT = [[0, 0, 2, 8], [3, 3, 2, 2]]

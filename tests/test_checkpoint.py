@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmdiff_core.backbones.processors import install
-from mmdiff_core.checkpoint import load_adapter, read_metadata, save_adapter
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_adapter
 from tests.nn.parts import adapter_for, condition_for, latents, photo_features, run, tiny_unet
 
 

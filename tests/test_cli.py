@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core import cli
+from mmdiff_core.cli.main import BAD_INPUT, COMMANDS, main
 from mmdiff_core.errors import PhotoError
-from mmdiff_core.export import read_settings
+from mmdiff_core.output.export import read_settings
 from tests import tiny
 
 PROMPT = "a cat next to a robot on the beach"
@@ -37,7 +37,7 @@ def _generate(model: Path, photos: Path, out: Path, *more: str, prompt: str = PR
     subjects = ["--subject", f"cat={photos / 'a.png'},{photos / 'b.png'}", "--subject", f"robot={photos / 'c.png'}"]
     loaded = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
     options = ["--steps", "2", "--prompt", prompt, "--out", str(out), *more]
-    return cli.main(["generate", *loaded, *subjects, *options])
+    return main(["generate", *loaded, *subjects, *options])
 
 
 def test_files_of_a_run(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,7 @@ def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "cats" / "notes.txt").write_text("not a photo")
     arguments = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
     subject = ["--subject", f"cat={tmp_path / 'cats'}", "--prompt", "a cat", "--steps", "1"]
-    assert cli.main(["generate", *arguments, *subject, "--out", str(tmp_path)]) == 0
+    assert main(["generate", *arguments, *subject, "--out", str(tmp_path)]) == 0
     assert read_settings(tmp_path / "1_seed0.png")["subjects"] == [{"name": "cat", "strength": 1.0, "photos": 3}]
 
 
@@ -170,9 +170,9 @@ def test_stopping_keeps_what_is_finished(
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], *([command, "--help"] for command in cli.COMMANDS)):
+    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
         with pytest.raises(SystemExit) as caught:
-            cli.main(arguments)
+            main(arguments)
         assert caught.value.code == 0
     assert "generate" in capsys.readouterr().out
 
@@ -190,15 +190,15 @@ def test_a_complete_model_and_a_base_are_two_flags(
 ) -> None:
     asked = ["generate", "--prompt", "a cat", "--steps", "1", "--out", str(tmp_path / "out"), "--device", "cpu"]
     (tmp_path / "toybox").mkdir()
-    assert cli.main([*asked, "--model", str(tiny.save_toybox(tmp_path / "toybox"))]) == 0
+    assert main([*asked, "--model", str(tiny.save_toybox(tmp_path / "toybox"))]) == 0
     assert read_settings(tmp_path / "out" / "1_seed0.png")["model"] == "toybox"
-    assert cli.main([*asked, "--model", str(model)]) == 2
+    assert main([*asked, "--model", str(model)]) == 2
     assert "preview.json not found in it" in (told := capsys.readouterr().err)
     assert "give it with --base" in told
-    assert cli.main([*asked, "--model", "no such thing"]) == 2
+    assert main([*asked, "--model", "no such thing"]) == 2
     assert 'neither "toybox" nor a folder that training wrote' in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        cli.main([*asked, "--model", str(model), "--base", str(model)])
+        main([*asked, "--model", str(model), "--base", str(model)])
     assert "not allowed with argument" in capsys.readouterr().err
 
 
@@ -211,12 +211,12 @@ def test_precision_is_a_flag(model: Path, photos: Path, tmp_path: Path) -> None:
 
 
 def test_models_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["models", str(model.parent)]) == 0
+    assert main(["models", str(model.parent)]) == 0
     told = capsys.readouterr().out
     assert "use it with --model toybox" in told
     assert f"use it with --base {model}" in told
     assert "python -m mmdiff_core models --download stable-diffusion-v1-5/stable-diffusion-v1-5" in told
-    assert cli.main(["models", str(tmp_path / "nothing")]) == 2
+    assert main(["models", str(tmp_path / "nothing")]) == 2
     assert "There is no folder" in capsys.readouterr().err
 
 
@@ -224,11 +224,11 @@ def test_nothing_is_downloaded_when_offline(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert cli.main(["models", "--download", "somebody/something"]) == 2
+    assert main(["models", "--download", "somebody/something"]) == 2
     assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err
 
 
 def test_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    assert cli.main(["toy", "--noun", "cat", "--seed", "1", "--out", str(tmp_path / "file" / "toys")]) == cli.BAD_INPUT
+    assert main(["toy", "--noun", "cat", "--seed", "1", "--out", str(tmp_path / "file" / "toys")]) == BAD_INPUT
     assert str(tmp_path / "file") in capsys.readouterr().err

@@ -14,16 +14,11 @@ from torch import Tensor
 
 from mmdiff_core.backbones.loading import official_layers
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
-from mmdiff_core.checkpoint import Checkpoint, load_adapter, save_adapter
-from mmdiff_core.convert_official import (
-    convert_official,
-    official_names,
-    official_order,
-    read_official,
-)
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import AttentionLayer
+from mmdiff_core.weights.adapter_file import Checkpoint, load_adapter, save_adapter
+from mmdiff_core.weights.official_release import convert_official, official_names, official_order, read_official
 from tests.parity.recordings import FOLDER, configs, tensors, write_release
 
 Layers = tuple[AttentionLayer, ...]

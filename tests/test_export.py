@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core.animation import animated, growth_frames
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError
-from mmdiff_core.export import archive, png_info, read_settings, telling_stream
-from mmdiff_core.figures import MOST_COLUMNS, overview_figure, steps_figure
-from mmdiff_core.types import Picture, Word
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.output.animation import animated, growth_frames
+from mmdiff_core.output.export import archive, png_info, read_settings, telling_stream
+from mmdiff_core.output.figures import MOST_COLUMNS, overview_figure, steps_figure
+from mmdiff_core.results import Picture
+from mmdiff_core.types import Word
 
 SETTINGS = {
     "model": "toybox",

@@ -18,13 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import app
-from mmdiff_core.backbones import hub
 from mmdiff_core.backbones.base import Backbone
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import CheckpointError, GenerationError, MMDiffError, ModelError, WritingError
-from mmdiff_core.faults import memory_faults
+from mmdiff_core.numeric_checks import memory_faults
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
+from mmdiff_core.weights import hub
 from tests import tiny
 
 REQUEST = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=4, width=32, height=32)
@@ -207,7 +207,7 @@ def test_a_full_disk_is_named_and_the_old_picture_stays(
 ) -> None:
     from PIL import Image
 
-    from mmdiff_core.export import write_picture
+    from mmdiff_core.output.export import write_picture
 
     *_, last = model.generate(REQUEST)
     assert last.picture is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import app
-from mmdiff_core import flags
-from mmdiff_core.backbones import memory
+from mmdiff_core.backbones import placement
+from mmdiff_core.cli import model_flags
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from tests import tiny
 
@@ -29,8 +29,8 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_words_are_those_of_the_core() -> None:
     """They are written twice, so that --help starts without torch."""
-    assert memory.Memory.__args__ == flags.MEMORY_MODES
-    assert memory.Precision.__args__ == flags.PRECISIONS
+    assert placement.Memory.__args__ == model_flags.MEMORY_MODES
+    assert placement.Precision.__args__ == model_flags.PRECISIONS
 
 
 def test_the_app_loads_a_base(model: Path) -> None:

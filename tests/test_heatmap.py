@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core.heatmap import PALETTE, colour_of, enlarge, normalise, overlay, rgb
+from mmdiff_core.maps.heatmap import PALETTE, colour_of, enlarge, normalise, overlay, rgb
 
 PICTURE = Image.new("RGB", (30, 20), (100, 100, 100))
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core import generate
 from mmdiff_core.backbones.stable_diffusion_xl import load_stable_diffusion_xl
-from mmdiff_core.cli import build_parser
+from mmdiff_core.cli import generate
+from mmdiff_core.cli.main import build_parser
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import FaceChoice, GenerateRequest, Subject

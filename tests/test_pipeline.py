@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
-from mmdiff_core.conditioning import build_condition, encode_photos
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
+from mmdiff_core.generation.conditioning import build_condition, encode_photos
+from mmdiff_core.generation.sampling import Sample, sample
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.sampling import Sample, sample
-from mmdiff_core.types import Condition, GenerateRequest, Parts, Picture, Recording, Step, Subject
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.types import GenerateRequest, Parts, Recording, Subject
 from tests import tiny
 
 REQUEST = GenerateRequest(

@@ -15,15 +15,15 @@ from hypothesis import strategies as some
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.checkpoint import load_adapter, save_adapter
 from mmdiff_core.encoders.photo import KEPT_SIDE, SMALLEST_SIDE, load_photo, prepare, square
 from mmdiff_core.encoders.prompt import TRIGGER, find_words, tokenize
 from mmdiff_core.errors import CheckpointError, PhotoError, PromptError
-from mmdiff_core.heatmap import overlay
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.heatmap import overlay
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.types import STREAMS
+from mmdiff_core.weights.adapter_file import load_adapter, save_adapter
 from tests import tiny
 
 # No deadline: no test fails on a time. Always the same examples: what is red here is red everywhere.

@@ -14,19 +14,19 @@ from diffusers import ControlNetModel
 from PIL import Image
 
 import app
-from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
-from mmdiff_core.benchmarks import shapes
-from mmdiff_core.checkpoint import load_checkpoint
+from mmdiff_core.benchmarks import full_size_models
+from mmdiff_core.cli.main import build_parser, main
 from mmdiff_core.encoders import face
-from mmdiff_core.evaluation import suite
 from mmdiff_core.evaluation.ablation import pictures
 from mmdiff_core.evaluation.ablation import run as ablation
 from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
-from mmdiff_core.evaluation.referee import Referee, save_referee
-from mmdiff_core.toybox.vocabulary import save_vocabulary
-from mmdiff_core.training import data
+from mmdiff_core.evaluation.toybox import suite
+from mmdiff_core.referee.network import Referee, save_referee
+from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
+from mmdiff_core.training.toybox import rendered_data
+from mmdiff_core.weights.adapter_file import load_checkpoint
 from tests import tiny
 from tests.benchmarks.test_dryrun import TINY
 from tests.evaluation.judges import save_judges
@@ -87,7 +87,7 @@ def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In that folder, where a name of the hub is a folder; faces are squares."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(face.InsightFaces, "find", lambda self, photo: Squares().find(photo))
-    monkeypatch.setattr(shapes, "SHAPES", TINY)
+    monkeypatch.setattr(full_size_models, "SHAPES", TINY)
 
 
 def _named(command: str) -> list[list[str]]:
@@ -99,14 +99,14 @@ def test_every_command_is_known_and_every_flag_too() -> None:
     assert kinds >= {"models", "generate", "convert", "evaluate", "dryrun"}
     for words in COMMANDS:
         if words[:3] == ["python", "-m", "mmdiff_core"]:
-            cli.build_parser(words[3]).parse_args(words[3:])
+            build_parser(words[3]).parse_args(words[3:])
         elif words[:2] == ["python", "app.py"]:
             app.parse_flags(words[2:])
 
 
 @pytest.mark.parametrize("words", _named("generate"), ids=lambda words: words[-1])
 def test_pictures(words: list[str], place: Path) -> None:
-    assert cli.main([*words[3:], "--steps", "2"]) == 0
+    assert main([*words[3:], "--steps", "2"]) == 0
     assert list((place / words[-1]).glob("1_seed0*.png"))
 
 
@@ -116,17 +116,17 @@ def test_the_app_opens_the_same_model() -> None:
 
 
 def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["models", SD]) == 0
+    assert main(["models", SD]) == 0
     assert "use it with --base" in capsys.readouterr().out
     for words in _named("dryrun"):
-        assert cli.main([*words[3:], "--device", "cpu", "--steps", "1"]) == 0
+        assert main([*words[3:], "--device", "cpu", "--steps", "1"]) == 0
 
 
 def test_dreambench(place: Path, tmp_path: Path) -> None:
     (words,) = (words for words in _named("evaluate") if "dreambench" in words)
     clip, dino = save_judges(tmp_path)
     judged = ["--clip", str(clip), "--dino", str(dino), "--quick", "--steps", "1", "--device", "cpu"]
-    assert cli.main([*words[3:], *judged]) == 0
+    assert main([*words[3:], *judged]) == 0
     assert (place / "report" / "dreambench.md").is_file()
 
 
@@ -137,7 +137,7 @@ def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "official").mkdir()
     write_release(tmp_path / "official")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(words[3:]) == 0
+    assert main(words[3:]) == 0
     assert load_checkpoint(tmp_path / "portrait.safetensors").adapter.config.source == "face"
 
 
@@ -158,12 +158,14 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, pool=12, prompts=1)
     pool = place / training[training.index("--out") + 1] / "pool"
     pool.mkdir(parents=True)  # so that no other process is started to render it
-    data._render_shard(pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), data.SHARD)
+    rendered_data._render_shard(
+        pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), rendered_data.SHARD
+    )
 
     small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]
     more = ["--start", str(model), "--steps", "1", "--batch", "4", "--pool", "12"]
-    assert cli.main([*training[3:], *more, *small]) == 0
-    assert cli.main([*measuring[3:], "--model", str(model), "--quick", *small]) == 0
+    assert main([*training[3:], *more, *small]) == 0
+    assert main([*measuring[3:], "--model", str(model), "--quick", *small]) == 0
     assert "| attributes swapped between the subjects |" in capsys.readouterr().out
 
 

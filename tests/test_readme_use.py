@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from demo.page import build_ui
-from mmdiff_core import cli
+from mmdiff_core.cli.main import main
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
 from tests.demo.stand_in import served_page
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_from_the_shell(folder: Path) -> None:
     for line in lines:
         words = shlex.split(line)
         assert words[:3] == ["python", "-m", "mmdiff_core"]
-        assert cli.main(words[3:]) == 0
+        assert main(words[3:]) == 0
     assert len(list((folder / "toys" / "cat").iterdir())) == 4
     made = sorted(path.name for path in (folder / "out").iterdir())
     assert made == ["1_seed7.png", "1_seed7_1_cat.png", "1_seed7_2_robot.png", "1_seed7_maps.npz", "settings.json"]

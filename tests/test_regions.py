@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.generation.regions import read_regions
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.planning import read_regions
-from mmdiff_core.types import Box, GenerateRequest, Picture, Subject
+from mmdiff_core.results import Picture
+from mmdiff_core.types import Box, GenerateRequest, Subject
 from tests import tiny
 
 CAT, ROBOT = tiny.cat_and_robot()

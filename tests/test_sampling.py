@@ -11,14 +11,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
 
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.samplers import FLOW_SAMPLERS, SAMPLERS, samplers_for, with_sampler
-from mmdiff_core.conditioning import build_condition
+from mmdiff_core.backbones.schedulers import FLOW_SAMPLERS, SAMPLERS, samplers_for, with_sampler
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.sampling import SampleSettings, expected_clean, guide, sample
-from mmdiff_core.types import Condition
+from mmdiff_core.generation.conditioning import build_condition
+from mmdiff_core.generation.sampling import SampleSettings, expected_clean, guide, sample
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition
 from tests import tiny
 
 SETTINGS = SampleSettings(seed=3, steps=4, guidance=5.0, start_step=0, width=32, height=32)

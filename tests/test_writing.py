@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from mmdiff_core.atomic_files import folder_written_aside, remove_leftovers, save_part, write_text, written_aside
 from mmdiff_core.errors import WritingError
-from mmdiff_core.writing import folder_written_aside, remove_leftovers, save_part, write_text, written_aside
 
 SMALL = 200_000  # bytes
 
@@ -137,7 +137,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     code = (
         "import os, signal, sys\n"
-        "from mmdiff_core.writing import write_text, written_aside\n"
+        "from mmdiff_core.atomic_files import write_text, written_aside\n"
         "write_text(sys.argv[1], 'old')\n"
         "with written_aside(sys.argv[1]) as aside:\n"
         "    aside.write_text('half')\n"

@@ -32,11 +32,11 @@ from transformers import (
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
 from mmdiff_core.backbones.stable_diffusion import load_stable_diffusion
 from mmdiff_core.backbones.stable_diffusion_xl import load_stable_diffusion_xl
-from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, save_vocabulary
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, save_vocabulary
 from mmdiff_core.types import Subject
+from mmdiff_core.weights.adapter_file import save_adapter
 
 WORDS = (
     "a",

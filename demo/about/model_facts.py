@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from mmdiff_core.anatomy import Anatomy
-from mmdiff_core.toybox.captions import PLACE_WORDS
-from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
-from mmdiff_core.types import STREAMS, Picture, Size
+from mmdiff_core.generation.model_summary import Anatomy
+from mmdiff_core.results import Picture
+from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
+from mmdiff_core.types import STREAMS, Size
 
 
 class Facts(TypedDict):

@@ -12,7 +12,7 @@ from demo.studio.result_panel import ResultPanel
 from demo.web.events import QUIET
 from demo.web.i18n import text
 from demo.web.theme import static
-from mmdiff_core.types import Picture
+from mmdiff_core.results import Picture
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer

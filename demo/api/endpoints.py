@@ -21,7 +21,8 @@ from demo.viewer.map_encoding import pack_step
 from demo.web.cached_files import photo_file, picture_file
 from mmdiff_core.backbones.registry import AvailableModel, available_models
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts, Picture
+from mmdiff_core.results import Picture
+from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer

@@ -18,11 +18,12 @@ from demo.viewer.map_encoding import StepPack, pack_map, pack_step
 from demo.viewer.viewer import Album, duration
 from demo.web.cached_files import data_url
 from demo.web.theme import static
-from mmdiff_core.attention_maps import AttentionMaps
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import PhotoError
-from mmdiff_core.origin import Origin
-from mmdiff_core.types import Step, Word
+from mmdiff_core.maps.attention_maps import AttentionMaps
+from mmdiff_core.results import Step
+from mmdiff_core.types import Word
+from mmdiff_core.weights.model_source import Origin
 
 SCRIPTS = (
     *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay", "web/i18n"),

@@ -31,8 +31,8 @@ from demo.web.run_buttons import at_rest, stopped_by
 from mmdiff_core.errors import MMDiffError, SettingsError
 
 if TYPE_CHECKING:
+    from mmdiff_core.generation.request_plan import Plan
     from mmdiff_core.pipeline import Personalizer
-    from mmdiff_core.planning import Plan
 
 Values = Mapping[Component, Any]
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"

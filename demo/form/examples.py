@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from PIL import Image
 
-from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS
-from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
-from mmdiff_core.toybox.vocabulary import WHOLE_WORLD, Vocabulary
+from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 
 PHOTO_SIZE = 256
 PHOTOS = 3

@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 from demo.form.form import Form
 from mmdiff_core.encoders.prompt import find_words, occurrences
 from mmdiff_core.errors import PromptError
-from mmdiff_core.heatmap import colour_of
+from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.types import Word
 
 _WORD = re.compile(r"(\w+(?:['’-]\w+)*)")

@@ -9,9 +9,9 @@ from uuid import uuid4
 import gradio as gr
 
 from demo.server.event_log import Journal
+from mmdiff_core.atomic_files import named_disk_faults
 from mmdiff_core.errors import MMDiffError
-from mmdiff_core.faults import memory_faults
-from mmdiff_core.writing import named_disk_faults
+from mmdiff_core.numeric_checks import memory_faults
 
 TEMPORARY = "the temporary file"  # a visitor is not to read where it was
 

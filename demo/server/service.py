@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from demo.server.event_log import Journal
 from demo.server.limits import Limits
 from demo.server.zero_gpu import Generate, generate_here
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import GenerationError, MMDiffError
-from mmdiff_core.types import GenerateRequest, Size, Step
+from mmdiff_core.results import Step
+from mmdiff_core.types import GenerateRequest, Size
 
 if TYPE_CHECKING:
     from mmdiff_core.backbones.base import Defaults
+    from mmdiff_core.generation.request_plan import Plan
     from mmdiff_core.pipeline import Personalizer
-    from mmdiff_core.planning import Plan
 
 GPU = "generation"  # everything that uses the model shares this queue: one at a time
 

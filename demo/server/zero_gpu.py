@@ -12,10 +12,11 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mmdiff_core.attention_maps import AttentionMaps
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import MMDiffError
-from mmdiff_core.types import GenerateRequest, Picture, Step
+from mmdiff_core.maps.attention_maps import AttentionMaps
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.types import GenerateRequest
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer

@@ -20,7 +20,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.theme import static
 from mmdiff_core.encoders.face import FaceAnalyser
-from mmdiff_core.heatmap import colour_of
+from mmdiff_core.maps.heatmap import colour_of
 
 Values = Mapping[Component, Any]
 SHOWN_AT_FIRST = 2

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from demo.form.examples import known_to, known_words
 from demo.web.i18n import Labels, Telling
-from mmdiff_core.backbones.face_models import FACES
-from mmdiff_core.backbones.hub import CLIP, amount
 from mmdiff_core.backbones.registry import (
     TOYBOX,
     UNKNOWN,
@@ -22,7 +20,9 @@ from mmdiff_core.backbones.registry import (
     face_state,
     image_encoder_state,
 )
-from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
+from mmdiff_core.weights.hub import CLIP, amount
+from mmdiff_core.weights.insightface_models import FACES
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer

@@ -14,7 +14,7 @@ from demo.web.cached_files import ordered, parcel
 from demo.web.events import QUIET, SPEAKING, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import buttons
-from mmdiff_core.export import read_settings
+from mmdiff_core.output.export import read_settings
 
 if TYPE_CHECKING:
     from demo.studio.form_panel import FormPanel

@@ -11,13 +11,14 @@ from PIL import Image
 
 from demo.server.limits import Limits, usual
 from demo.viewer.reproduce import python_source, shell_command
-from mmdiff_core.animation import Kind, animated, growth_frames
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.export import archive
-from mmdiff_core.heatmap import colour_of
-from mmdiff_core.origin import BUILT_IN_MODEL, Origin, shown_name
-from mmdiff_core.types import STREAMS, Picture, Stream
+from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.output.animation import Kind, animated, growth_frames
+from mmdiff_core.output.export import archive
+from mmdiff_core.results import Picture
+from mmdiff_core.types import STREAMS, Stream
+from mmdiff_core.weights.model_source import BUILT_IN_MODEL, Origin, shown_name
 
 KINDS: tuple[Kind, ...] = ("webp", "gif")
 RESTORED = (

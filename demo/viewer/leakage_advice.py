@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from mmdiff_core.binding import Binding
+from mmdiff_core.maps.leakage import Binding
 
 SERIOUS = 0.2  # of a subject's attention; a smaller part on another subject is common in well bound pictures
 LOST = 0.01  # of the picture: a region so small holds no subject

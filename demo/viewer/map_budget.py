@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demo.viewer.map_encoding import MOST_APART
-from mmdiff_core.anatomy import Anatomy
 from mmdiff_core.encoders.prompt import other_words
+from mmdiff_core.generation.model_summary import Anatomy
 from mmdiff_core.types import STREAMS, Recording
 
 if TYPE_CHECKING:
+    from mmdiff_core.generation.request_plan import Plan
     from mmdiff_core.pipeline import Personalizer
-    from mmdiff_core.planning import Plan
 
 MOST_TOGETHER = 8 * MOST_APART  # of a comparison, whose pictures are all kept
 

@@ -12,7 +12,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import Stream
 
 MOST_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third

@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mmdiff_core.origin import Origin
 from mmdiff_core.types import ALL_PARTS
+from mmdiff_core.weights.model_source import Origin
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
 FOLDER = "photos"  # apart from a zip's other files

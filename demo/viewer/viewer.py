@@ -18,10 +18,11 @@ from demo.viewer.map_encoding import PackedMaps, pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.theme import static
-from mmdiff_core.binding import measure_binding
-from mmdiff_core.heatmap import colour_of
-from mmdiff_core.origin import Origin
-from mmdiff_core.types import Picture, Step, Stream, Word
+from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.maps.leakage import measure_binding
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.types import Stream, Word
+from mmdiff_core.weights.model_source import Origin
 
 # In the order in which the browser reads them.
 SCRIPTS = (

@@ -20,7 +20,7 @@ from typing import Literal
 
 from demo.compare.variants import Label
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.metrics import Estimate, proportion
+from mmdiff_core.referee.metrics import Estimate, proportion
 
 Choice = Literal["first", "second", "neither"]
 CHOICES: tuple[Choice, ...] = ("first", "second", "neither")

@@ -23,8 +23,8 @@ from demo.web.i18n import text
 from demo.web.theme import static
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import MMDiffError
-from mmdiff_core.heatmap import colour_of
-from mmdiff_core.origin import shown_name
+from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.weights.model_source import shown_name
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer

@@ -17,9 +17,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from demo.server.sessions import hold
 from demo.web.theme import static
-from mmdiff_core.export import png_info
-from mmdiff_core.types import Picture
-from mmdiff_core.writing import named_disk_faults, written_aside
+from mmdiff_core.atomic_files import named_disk_faults, written_aside
+from mmdiff_core.output.export import png_info
+from mmdiff_core.results import Picture
 
 STRIP_SIDE = 64  # pixels of a frame at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {

@@ -12,7 +12,7 @@ from gradio.i18n import I18nData
 
 from demo.server.limits import SLOTS
 from demo.web.theme import static
-from mmdiff_core.heatmap import colour_of
+from mmdiff_core.maps.heatmap import colour_of
 
 Labels = Mapping[str, str]
 Telling = Callable[[Labels], Mapping[str, str]]  # from a language's labels to further texts, by their keys

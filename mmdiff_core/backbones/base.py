@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from mmdiff_core.attention_maps import Recorder
-from mmdiff_core.backbones.memory import Placement
-from mmdiff_core.backbones.samplers import samplers_for
+from mmdiff_core.backbones.placement import Placement
+from mmdiff_core.backbones.schedulers import samplers_for
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, TextEncoder
-from mmdiff_core.origin import shown_name
-from mmdiff_core.types import Condition, PromptTokens, Size, TextStates
+from mmdiff_core.maps.attention_maps import Recorder
+from mmdiff_core.nn.records import Condition, PromptTokens, TextStates
+from mmdiff_core.types import Size
+from mmdiff_core.weights.model_source import shown_name
 
 TextDeltas = Mapping[str, Tensor]
 

@@ -16,17 +16,7 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel
 
-from mmdiff_core.backbones.hub import (
-    CLIP,
-    check_all_there,
-    check_complete,
-    find_folder,
-    first_line,
-    how_to_get,
-    problems_of_weights,
-    variant_of,
-)
-from mmdiff_core.backbones.memory import (
+from mmdiff_core.backbones.placement import (
     Memory,
     Placement,
     choose_memory,
@@ -35,13 +25,15 @@ from mmdiff_core.backbones.memory import (
     save_decoder_memory,
 )
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
-from mmdiff_core.checkpoint import Checkpoint, check_names, load_checkpoint
-from mmdiff_core.convert_official import convert_official, is_official, read_official
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
-from mmdiff_core.faults import check_weights
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
+from mmdiff_core.numeric_checks import check_weights
 from mmdiff_core.types import Size
+from mmdiff_core.weights.adapter_file import Checkpoint, check_names, load_checkpoint
+from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, variant_of
+from mmdiff_core.weights.integrity import check_all_there, check_complete, problems_of_weights
+from mmdiff_core.weights.official_release import convert_official, is_official, read_official
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
 USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of a picture

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.backbones.memory import device_of
+from mmdiff_core.encoders.devices import device_of
 
 FIT_PICTURES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on

@@ -31,7 +31,8 @@ from mmdiff_core.nn.attention import (
     word_gates,
 )
 from mmdiff_core.nn.config import AttentionLayer
-from mmdiff_core.types import Condition, KeyValue, LayerCondition, LayerMaps, Recording
+from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, LayerMaps
+from mmdiff_core.types import Recording
 
 LayerSizes = Mapping[str, tuple[int, int]]
 

@@ -12,25 +12,16 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.face_models import FACES, FACES_GIGABYTES, face_folder
-from mmdiff_core.backbones.hub import (
-    CLIP,
-    HUB_MODELS,
-    INDEX,
-    cached_models,
-    download_command,
-    find_folder,
-    problems,
-    problems_of_weights,
-    size_on_disk,
-)
 from mmdiff_core.backbones.loading import kind_of
-from mmdiff_core.backbones.memory import Memory
+from mmdiff_core.backbones.placement import Memory
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
 from mmdiff_core.backbones.toybox import FOLDER, NEEDED, is_toybox, load_toybox
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.weights.hub import CLIP, HUB_MODELS, INDEX, cached_models, download_command, find_folder, size_on_disk
+from mmdiff_core.weights.insightface_models import FACES, FACES_GIGABYTES, face_folder
+from mmdiff_core.weights.integrity import problems, problems_of_weights
 
 TOYBOX = "toybox"
 KINDS: dict[str, type[StableDiffusion]] = {kind.stock.__name__: kind for kind in (StableDiffusion, StableDiffusionXL)}

@@ -13,7 +13,6 @@ from diffusers import DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.attention_maps import Recorder
 from mmdiff_core.backbones.base import Backbone, Defaults, TextDeltas
 from mmdiff_core.backbones.loading import (
     find_image_encoder,
@@ -23,15 +22,16 @@ from mmdiff_core.backbones.loading import (
     open_pipeline,
     place,
 )
-from mmdiff_core.backbones.memory import Memory, Placement
+from mmdiff_core.backbones.placement import Memory, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, attention_paths, install, layer_sizes
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
-from mmdiff_core.faults import check_pixels
+from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.types import Condition, PromptTokens, TextStates
+from mmdiff_core.nn.records import Condition, PromptTokens, TextStates
+from mmdiff_core.numeric_checks import check_pixels
 
 
 @dataclass(frozen=True, eq=False)

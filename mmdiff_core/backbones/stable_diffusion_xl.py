@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmdiff_core.backbones.base import Defaults, TextDeltas
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
-from mmdiff_core.types import PromptTokens, TextStates
+from mmdiff_core.nn.records import PromptTokens, TextStates
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from mmdiff_core.backbones.preview import LatentPreview
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion
 from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.toybox.vocabulary import Vocabulary, load_vocabulary
+from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary, load_vocabulary
 
 FOLDER = Path(__file__).parents[2] / "assets" / "toybox"
 DEFAULTS = Defaults(steps=20, guidance=3.0)

@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmdiff_core.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.backbones.loading import native_sizes
-from mmdiff_core.backbones.memory import Placement
+from mmdiff_core.backbones.placement import Placement
 from mmdiff_core.backbones.preview import LatentPreview
 from mmdiff_core.backbones.processors import install
-from mmdiff_core.benchmarks.shapes import Shape, build_adapter, build_pipeline
+from mmdiff_core.benchmarks.full_size_models import Shape, build_adapter, build_pipeline
 from mmdiff_core.encoders.image import ImageEncoder
+from mmdiff_core.generation.sampling import sample
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.sampling import sample
 from mmdiff_core.types import GenerateRequest, Recording, Subject
 
 MEGABYTE = 10**6

@@ -20,10 +20,10 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import Toybox
 from mmdiff_core.benchmarks.timing import Clock, timed
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.referee import Referee
-from mmdiff_core.evaluation.suite import MODEL, Case, Outcome, Suite
+from mmdiff_core.evaluation.toybox.suite import MODEL, Case, Outcome, Suite
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.referee.network import Referee
 from mmdiff_core.types import GenerateRequest, Subject
 
 Solver = str

@@ -16,7 +16,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.errors import PromptError
-from mmdiff_core.types import PromptTokens, Word
+from mmdiff_core.nn.records import PromptTokens
+from mmdiff_core.types import Word
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from mmdiff_core.backbones.memory import device_of
-from mmdiff_core.types import PromptTokens, TextStates
+from mmdiff_core.encoders.devices import device_of
+from mmdiff_core.nn.records import PromptTokens, TextStates
 
 TextEncoder: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
 

@@ -14,8 +14,9 @@ from mmdiff_core.nn.fusion import SubjectProjector, WordFusion
 from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights, condition_layer
 from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.nn.projectors import TokenProjector
+from mmdiff_core.nn.records import ImageFeatures, LayerCondition, SubjectEmbeddings
 from mmdiff_core.nn.refiner import SubjectRefiner
-from mmdiff_core.types import ALL_PARTS, ImageFeatures, LayerCondition, Parts, SubjectEmbeddings
+from mmdiff_core.types import ALL_PARTS, Parts
 
 __all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmdiff_core.types import KeyValue, Recording, Stream, WatchedKeys
+from mmdiff_core.nn.records import KeyValue, WatchedKeys
+from mmdiff_core.types import Recording, Stream
 
 SHARPNESS = 8
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmdiff_core.nn.attention import split_heads
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.lora import Lora, loaded_weight
-from mmdiff_core.types import KeyValue, LayerCondition, SubjectEmbeddings
+from mmdiff_core.nn.records import KeyValue, LayerCondition, SubjectEmbeddings
 
 
 class FrozenAttention(Protocol):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.training.recipes import StageSettings
+from mmdiff_core.training.stage import StageSettings
 
 BETAS = (0.9, 0.99)
 

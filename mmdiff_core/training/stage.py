@@ -9,7 +9,23 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 from torch import nn
 
-from mmdiff_core.training.recipes import StageSettings
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures.
+
+    ``within`` finishes the stage in so many minutes at the latest, its rate run down by then; 0 takes all the steps.
+    """
+
+    steps: int
+    batch: int
+    rate: float
+    warmup: int = 200
+    decay: float = 0.0
+    ema: float = 0.999
+    crop: int = 0
+    clip: float = 1.0
+    within: float = 0.0
 
 
 class Stage(Protocol):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from diffusers.pipelines.pipeline_loading_utils import variant_compatible_siblings
 
-from mmdiff_core.backbones import hub, registry
+from mmdiff_core.backbones import registry
 from mmdiff_core.backbones.registry import AvailableModel, available_models, image_encoder_state, load_backbone
 from mmdiff_core.errors import ModelError
+from mmdiff_core.weights import hub
 from tests import tiny
 
 

@@ -20,10 +20,10 @@ from mmdiff_core.backbones.registry import load_backbone
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL, load_stable_diffusion_xl
 from mmdiff_core.backbones.toybox import load_toybox
-from mmdiff_core.checkpoint import save_adapter
 from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
+from mmdiff_core.weights.adapter_file import save_adapter
 from tests import tiny
 
 

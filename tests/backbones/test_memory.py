@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from mmdiff_core.backbones.memory import (
+from mmdiff_core.backbones.placement import (
     Footprint,
     Memory,
     Placement,
     choose_device,
     choose_dtype,
     choose_memory,
-    device_of,
     footprint,
     free_memory,
 )
+from mmdiff_core.encoders.devices import device_of
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest

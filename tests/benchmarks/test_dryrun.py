@@ -10,11 +10,11 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from mmdiff_core import cli
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.backbones.processors import cross_attention_layers, layer_sizes
-from mmdiff_core.benchmarks import shapes
+from mmdiff_core.benchmarks import full_size_models
 from mmdiff_core.benchmarks.dryrun import DryRun, describe, dry_run
+from mmdiff_core.cli.main import main
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import STREAMS
 
 _VAE = {
@@ -45,14 +45,14 @@ _VISION = {
 }
 TINY = {
     "sd15": replace(
-        shapes.SHAPES["sd15"],
+        full_size_models.SHAPES["sd15"],
         unet={**_UNET, "cross_attention_dim": 32},
         vae=_VAE,
         text=({**_TEXT, "projection_dim": 32},),
         vision=_VISION,
     ),
     "sdxl": replace(
-        shapes.SHAPES["sdxl"],
+        full_size_models.SHAPES["sdxl"],
         unet={
             **_UNET,
             "cross_attention_dim": 64,
@@ -95,11 +95,11 @@ def test_size_subjects_and_precision_are_as_asked() -> None:
     )
 
 
-@pytest.mark.parametrize("model", shapes.SHAPES)
+@pytest.mark.parametrize("model", full_size_models.SHAPES)
 def test_full_size_networks_have_their_published_sizes(model: str) -> None:
     """Parameters in millions: 860 and 2567 are the UNets of SD 1.5 and of SDXL."""
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**shapes.SHAPES[model].unet)
+        unet = UNet2DConditionModel(**full_size_models.SHAPES[model].unet)
     millions = sum(x.numel() for x in unet.parameters()) / 1e6
     assert round(millions) == {"sd15": 860, "sdxl": 2567}[model]
 
@@ -107,7 +107,7 @@ def test_full_size_networks_have_their_published_sizes(model: str) -> None:
 def test_sdxl_keeps_less_than_100_megabytes() -> None:
     """1024 pixels, 30 steps, two subjects: real records of the real layers' sizes."""
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**shapes.SHAPES["sdxl"].unet)
+        unet = UNet2DConditionModel(**full_size_models.SHAPES["sdxl"].unet)
     sizes, cross = layer_sizes(unet, 128, 128), [layer.path for layer in cross_attention_layers(unet)]
     assert len(cross) == 70
     one_step = tuple(
@@ -120,10 +120,10 @@ def test_sdxl_keeps_less_than_100_megabytes() -> None:
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(shapes, "SHAPES", TINY)
+    monkeypatch.setattr(full_size_models, "SHAPES", TINY)
     out = tmp_path / "found.json"
-    assert cli.main(["dryrun", "--model", "sd15", "--steps", "1", "--device", "cpu", "--out", str(out)]) == 0
+    assert main(["dryrun", "--model", "sd15", "--steps", "1", "--device", "cpu", "--out", str(out)]) == 0
     assert "peak memory" in capsys.readouterr().out
     assert json.loads(out.read_text())["model"] == "sd15"
-    assert cli.main(["dryrun", "--model", "sd15", "--subjects", "5"]) == 2
+    assert main(["dryrun", "--model", "sd15", "--subjects", "5"]) == 2
     assert "from 1 to 4" in capsys.readouterr().err

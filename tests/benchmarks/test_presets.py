@@ -8,10 +8,10 @@ import pytest
 
 from mmdiff_core.backbones.toybox import FAST, Toybox, load_toybox
 from mmdiff_core.benchmarks.presets import CANDIDATES, SOLVERS, Candidate, Score, to_markdown, with_solver
-from mmdiff_core.cli import main
+from mmdiff_core.cli.main import main
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.export import read_settings
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.output.export import read_settings
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
 from tests import tiny

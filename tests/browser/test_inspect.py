@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from demo.viewer.history import Kept
 from demo.web.theme import static
-from mmdiff_core.export import png_info
+from mmdiff_core.output.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.browser.page import (
     PHONE,

@@ -15,17 +15,18 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo.page import build_ui, launch_options
 from demo.server.service import Service
 from demo.server.sessions import Page
-from mmdiff_core.anatomy import AdapterAnatomy, Anatomy, LayerGroup
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.backbones.samplers import FLOW_SAMPLERS
+from mmdiff_core.backbones.schedulers import FLOW_SAMPLERS
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.prompt import find_words, other_words
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.heatmap import colour_of
-from mmdiff_core.origin import Origin
-from mmdiff_core.planning import describe_choices
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, Vocabulary
-from mmdiff_core.types import STREAMS, GenerateRequest, Picture, Size, Step, Stream, Word
+from mmdiff_core.generation.model_summary import AdapterAnatomy, Anatomy, LayerGroup
+from mmdiff_core.generation.request_plan import describe_choices
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
+from mmdiff_core.types import STREAMS, GenerateRequest, Size, Stream, Word
+from mmdiff_core.weights.model_source import Origin
 
 MAP_SIDE = 32
 PATIENCE = 300  # seconds

@@ -7,7 +7,7 @@ import pytest
 
 from demo.viewer.leakage_advice import Advice, Case, advise, pack_binding
 from demo.web.i18n import english
-from mmdiff_core.binding import measure
+from mmdiff_core.maps.leakage import measure
 
 
 def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Case:

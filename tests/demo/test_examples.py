@@ -9,9 +9,9 @@ from demo.form.examples import EXAMPLES, Example, ToyBox
 from demo.studio.model_list import knows_note
 from demo.web.i18n import english
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.toybox.captions import PLACE_WORDS
-from mmdiff_core.toybox.dataset import HELD_OUT, NOUNS
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
+from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, NOUNS
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.prompt)

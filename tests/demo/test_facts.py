@@ -4,7 +4,7 @@ from PIL import Image
 
 from demo.about.model_facts import run_facts, weight_facts
 from demo.about.tab import AboutTab
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 from mmdiff_core.types import GenerateRequest, Size, Subject
 from tests.demo.stand_in import StandIn
 

@@ -12,8 +12,8 @@ from PIL import Image
 from demo.server.limits import Limits
 from demo.viewer.history import Kept, Shelf, kind_of, restorable, stream_of
 from demo.viewer.reproduce import photo_names
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.demo.stand_in import StandIn
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from demo.viewer.map_encoding import PackedGroup, pack_map, pack_maps, pack_step
-from mmdiff_core.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 
 GENERATOR = torch.Generator().manual_seed(0)
 

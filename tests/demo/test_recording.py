@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from demo.viewer.map_budget import recording_for
-from mmdiff_core.anatomy import LayerGroup
+from mmdiff_core.generation.model_summary import LayerGroup
 from tests.demo.stand_in import StandIn
 
 

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 
 from demo.viewer.reproduce import photo_names, python_source, shell_command
-from mmdiff_core import generate
-from mmdiff_core.cli import build_parser
-from mmdiff_core.flags import load_from_flags
-from mmdiff_core.origin import Origin
+from mmdiff_core.cli import generate
+from mmdiff_core.cli.main import build_parser
+from mmdiff_core.cli.model_flags import load_from_flags
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.types import GenerateRequest, Parts, Step, Subject
+from mmdiff_core.results import Step
+from mmdiff_core.types import GenerateRequest, Parts, Subject
+from mmdiff_core.weights.model_source import Origin
 from tests import tiny
 from tests.demo.stand_in import StandIn
 

@@ -9,7 +9,7 @@ import pytest
 from demo.form.form import Form, SubjectForm
 from demo.form.prompt_words import add_word, chips, count_word, found_subjects, pieces
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.heatmap import colour_of
+from mmdiff_core.maps.heatmap import colour_of
 
 
 def _form(prompt: str, *names: str) -> Form:

@@ -17,7 +17,8 @@ from demo.server.limits import Limits
 from demo.server.service import Service
 from demo.studio.settings_panel import SettingsPanel
 from mmdiff_core.errors import GenerationError, PromptError, SettingsError
-from mmdiff_core.types import GenerateRequest, Step, Subject
+from mmdiff_core.results import Step
+from mmdiff_core.types import GenerateRequest, Subject
 from tests.demo.stand_in import Defaults, StandIn
 
 REQUEST = GenerateRequest("a secret cat", (Subject("cat", (Image.new("RGB", (8, 8)),)),), steps=3)

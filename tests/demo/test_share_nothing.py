@@ -11,7 +11,8 @@ from demo.api import endpoints
 from demo.server.limits import Limits
 from demo.server.service import Service
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.types import GenerateRequest, Step
+from mmdiff_core.results import Step
+from mmdiff_core.types import GenerateRequest
 from tests import tiny
 
 

@@ -7,8 +7,9 @@ from PIL import Image
 from demo.form.form import Form, SubjectForm
 from demo.viewer.history import Shelf
 from demo.viewer.viewer import Album
-from mmdiff_core.heatmap import colour_of
-from mmdiff_core.types import GenerateRequest, Step, Subject
+from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.results import Step
+from mmdiff_core.types import GenerateRequest, Subject
 from tests.demo.stand_in import StandIn
 
 PHOTO = Image.new("RGB", (8, 8))

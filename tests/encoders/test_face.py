@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core.backbones import face_models
 from mmdiff_core.encoders.face import CROP, InsightFaces, token_weights, with_faces
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.types import Face, FaceChoice, Subject
+from mmdiff_core.weights import insightface_models
 from tests.faces import BLUE, GREEN, RED, Squares, group, identity
 
 
@@ -174,23 +174,23 @@ def test_download_of_the_face_models(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     def download(kind: str, name: str, force: bool) -> str:
         asked.append((kind, name, force))
-        if tmp_path.name not in str(face_models.face_folder()):
+        if tmp_path.name not in str(insightface_models.face_folder()):
             raise OSError("no network\nmore")
         return str(tmp_path)
 
-    monkeypatch.setattr(face_models.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(insightface_models.constants, "HF_HUB_OFFLINE", False)
     for name in ("insightface", "insightface.utils", "insightface.utils.storage"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModelError, match=r"pip install -r requirements-face\.txt"):
-        face_models.download_faces()
+        insightface_models.download_faces()
     storage = ModuleType("insightface.utils.storage")
     vars(storage)["download"] = download
     monkeypatch.setitem(sys.modules, "insightface.utils.storage", storage)
     with pytest.raises(ModelError, match=r"cannot be downloaded: check the network. \(no network\)$"):
-        face_models.download_faces()
+        insightface_models.download_faces()
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert face_models.download_faces() == tmp_path
+    assert insightface_models.download_faces() == tmp_path
     assert asked[-1] == ("models", "buffalo_l", True)
-    monkeypatch.setattr(face_models.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(insightface_models.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set"):
-        face_models.download_faces()
+        insightface_models.download_faces()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from mmdiff_core.conditioning import encode_photos, encode_pixels
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.generation.conditioning import encode_photos, encode_pixels
 from mmdiff_core.types import Subject
 from tests import tiny
 

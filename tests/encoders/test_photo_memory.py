@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mmdiff_core.conditioning import encode_photos
 from mmdiff_core.encoders.image import ImageEncoder
-from mmdiff_core.encoders.photo_memory import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.generation.conditioning import encode_photos
 from mmdiff_core.types import Subject
 from tests import tiny
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
 from mmdiff_core.encoders.text import FusedWords, TextEncoder, encode_text
 from mmdiff_core.nn.fusion import WordFusion
-from mmdiff_core.types import PromptTokens
+from mmdiff_core.nn.records import PromptTokens
 from tests import tiny
 
 PROMPTS = [("a cat and a dog", ["cat", "dog"]), ("a beach", []), ("a dog in the snow", ["dog"])]

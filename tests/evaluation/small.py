@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmdiff_core.evaluation.referee import RefereeConfig
-from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.referee.network import RefereeConfig
+from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "robot"), ("beach", "snow"), ("photo",), ())
 CONFIG = RefereeConfig(

@@ -13,31 +13,32 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import Toybox, load_toybox
-from mmdiff_core.conditioning import build_condition
+from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation import suite as suite_module
 from mmdiff_core.evaluation.ablation import pictures
 from mmdiff_core.evaluation.ablation import run as run_module
 from mmdiff_core.evaluation.ablation.report import LEAST_PICTURES, SCORES, changes, to_markdown, verdicts
 from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate, recipe_of
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
 from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, choose
-from mmdiff_core.evaluation.metrics import THRESHOLDS
-from mmdiff_core.evaluation.referee import Referee, save_referee
-from mmdiff_core.evaluation.suite import MODEL, Row
+from mmdiff_core.evaluation.toybox import suite as suite_module
+from mmdiff_core.evaluation.toybox.suite import MODEL, Row
+from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.nn.records import ImageFeatures
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.vocabulary import save_vocabulary
-from mmdiff_core.training import data
-from mmdiff_core.training.data import SHARD, Pool
-from mmdiff_core.training.loop import Trainer, _attention_kernels
-from mmdiff_core.training.recipes import LossWeights
-from mmdiff_core.types import GenerateRequest, ImageFeatures
+from mmdiff_core.referee.metrics import THRESHOLDS
+from mmdiff_core.referee.network import Referee, save_referee
+from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
+from mmdiff_core.training.toybox import rendered_data
+from mmdiff_core.training.toybox.recipes import LossWeights
+from mmdiff_core.training.toybox.rendered_data import SHARD, Pool
+from mmdiff_core.training.trainer import Trainer, _attention_kernels
+from mmdiff_core.types import GenerateRequest
 from tests import tiny
 from tests.evaluation.small import CONFIG, VOCABULARY
 
@@ -69,7 +70,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> AblationOptions:
     )
     recipe = recipe_of(load_toybox(model)[0], options, 3)
     (options.folder / "pool").mkdir(parents=True)
-    data._render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD)
+    rendered_data._render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD)
     return options
 
 
@@ -266,15 +267,15 @@ def test_finished_variants_are_not_done_again(
     monkeypatch.setattr(run_module, "_stage", refuse)
     command = ["ablate", "--out", str(options.folder), "--start", str(options.start), "--referee", str(options.referee)]
     command += ["--batch", "4", "--pool", "12", "--prompts", "1", "--variants"]  # the folder's steps count
-    assert cli.main([*command, *NAMES]) == 0
+    assert main([*command, *NAMES]) == 0
     assert "| trained parameters |" in capsys.readouterr().out
     again = json.loads((options.folder / "ablation.json").read_text())
     for name, one in table["variants"].items():
         assert {**again["variants"][name], "seconds": None} == {**one, "seconds": None}
-    assert cli.main([*command, "everything"]) == cli.BAD_INPUT
+    assert main([*command, "everything"]) == BAD_INPUT
     assert "fastcomposer" in capsys.readouterr().err
     with pytest.raises(AssertionError, match="trained again"):
-        cli.main([*command, *NAMES, "rank-4"])
+        main([*command, *NAMES, "rank-4"])
 
 
 def test_another_budget_or_base_is_refused_and_loses_nothing(table: dict[str, dict], options: AblationOptions) -> None:

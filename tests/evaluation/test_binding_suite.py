@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
-from mmdiff_core.checkpoint import save_adapter
+from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation import binding_suite, suite
-from mmdiff_core.evaluation.binding_suite import (
+from mmdiff_core.evaluation.toybox import leakage_suite, suite
+from mmdiff_core.evaluation.toybox.leakage_suite import (
     BindingOptions,
     BoundPersonalizer,
     compare_bindings,
     summarise,
     to_markdown,
 )
-from mmdiff_core.evaluation.referee import Referee, save_referee
-from mmdiff_core.evaluation.run import fingerprint
-from mmdiff_core.evaluation.suite import FIRST_SEED, MODEL, Row
+from mmdiff_core.evaluation.toybox.run import fingerprint
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, Row
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.vocabulary import save_vocabulary
+from mmdiff_core.referee.network import Referee, save_referee
+from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.types import GenerateRequest
+from mmdiff_core.weights.adapter_file import save_adapter
 from tests import tiny
 from tests.evaluation.small import CONFIG, VOCABULARY
 
@@ -70,10 +70,10 @@ def test_an_adapter_in_the_place_of_the_models_own(options: BindingOptions, tmp_
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
     start = ["evaluate", "--suite", "binding", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--bindings", "1"]
-    assert cli.main([*start, "--adapter", str(adapter)]) == 0
+    assert main([*start, "--adapter", str(adapter)]) == 0
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert kept["adapter"] == fingerprint(adapter)
-    assert cli.main(start) == cli.BAD_INPUT  # the model's own is another comparison
+    assert main(start) == BAD_INPUT  # the model's own is another comparison
 
 
 def test_the_adapter_is_the_one_that_draws(
@@ -88,7 +88,7 @@ def test_the_adapter_is_the_one_that_draws(
         drew.append(personalizer.adapter.state_dict())
         return BoundPersonalizer(personalizer, binding)
 
-    monkeypatch.setattr(binding_suite, "BoundPersonalizer", watched)
+    monkeypatch.setattr(leakage_suite, "BoundPersonalizer", watched)
     compare_bindings(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, bindings=(0.0,)))
     assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
 
@@ -118,10 +118,10 @@ def test_figures_of_hand_made_rows() -> None:
 def test_the_command(options: BindingOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["evaluate", "--suite", "binding", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
-    assert cli.main([*start, "--bindings", "0.8"]) == 0
+    assert main([*start, "--bindings", "0.8"]) == 0
     assert "| measure, by the referee | binding 0.8 |" in capsys.readouterr().out
-    assert cli.main([*start, "--bindings", "2"]) == cli.BAD_INPUT
+    assert main([*start, "--bindings", "2"]) == BAD_INPUT
     assert "from 0 (off) to 1" in capsys.readouterr().err
-    assert cli.main([*start, "--seed", "7"]) == cli.BAD_INPUT
+    assert main([*start, "--seed", "7"]) == BAD_INPUT
     assert str(FIRST_SEED) in capsys.readouterr().err
-    assert cli.main(["evaluate", "--suite", "binding", "--base", "x", "--out", str(tmp_path)]) == cli.BAD_INPUT
+    assert main(["evaluate", "--suite", "binding", "--base", "x", "--out", str(tmp_path)]) == BAD_INPUT

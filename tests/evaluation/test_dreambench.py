@@ -14,16 +14,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmdiff_core import cli
-from mmdiff_core.checkpoint import save_adapter
+from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation import dreambench_run
-from mmdiff_core.evaluation.dreambench import Bench, BenchOptions, Score, draw_cases, read_subjects
-from mmdiff_core.evaluation.dreambench_prompts import CLASSES, LIVE, pair_prompts, prompts_of
-from mmdiff_core.evaluation.dreambench_run import evaluate, read_rows, summarise, to_markdown
-from mmdiff_core.evaluation.likeness import Judges, mean_cosine
-from mmdiff_core.evaluation.run import fingerprint
+from mmdiff_core.evaluation.dreambench import run
+from mmdiff_core.evaluation.dreambench.prompts import CLASSES, LIVE, pair_prompts, prompts_of
+from mmdiff_core.evaluation.dreambench.run import evaluate, read_rows, summarise, to_markdown
+from mmdiff_core.evaluation.dreambench.similarity import Judges, mean_cosine
+from mmdiff_core.evaluation.dreambench.suite import Bench, BenchOptions, Score, draw_cases, read_subjects
+from mmdiff_core.evaluation.toybox.run import fingerprint
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.weights.adapter_file import save_adapter
 from tests import tiny
 from tests.evaluation.judges import save_judges
 
@@ -202,8 +202,8 @@ def test_processes_share_the_prompts(
     tables = []
     for rank in (2, 1, 0):  # one after the other, so that none goes on behind another
         state = _State(rank)
-        monkeypatch.setattr(dreambench_run, "PartialState", lambda state=state: state)
-        monkeypatch.setattr(dreambench_run, "_finished", lambda options: set())
+        monkeypatch.setattr(run, "PartialState", lambda state=state: state)
+        monkeypatch.setattr(run, "_finished", lambda options: set())
         tables.append(evaluate(*parts, options, {"model": "tiny"}))
     assert tables[:2] == [None, None]
     rows = read_rows(tmp_path)
@@ -239,7 +239,7 @@ def _command(dataset: Path, model: Path, folders: tuple[Path, Path], out: Path) 
 def test_the_command(
     dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(_command(dataset, model, folders, tmp_path)) == 0
+    assert main(_command(dataset, model, folders, tmp_path)) == 0
     assert "| one subject |" in capsys.readouterr().out
     table = json.loads((tmp_path / "dreambench.json").read_text())
     assert table["one subject"]["pictures"] == 6
@@ -252,9 +252,9 @@ def test_another_adapter_of_the_same_name_gets_no_figures_of_the_first(
     other = tmp_path / "other" / "adapter.safetensors"
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=5), other, {})
     command = _command(dataset, model, folders, tmp_path / "out")
-    assert cli.main(command) == 0
-    assert cli.main([*command, "--adapter", str(other)]) == cli.BAD_INPUT
-    assert cli.main([*command, "--dtype", "bfloat16"]) == cli.BAD_INPUT
+    assert main(command) == 0
+    assert main([*command, "--adapter", str(other)]) == BAD_INPUT
+    assert main([*command, "--dtype", "bfloat16"]) == BAD_INPUT
     assert "holds an evaluation with other settings" in capsys.readouterr().err
 
 
@@ -289,5 +289,5 @@ def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Pat
 def test_flags_that_make_no_sense(
     flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["evaluate", "--out", str(tmp_path), *flags]) == 2
+    assert main(["evaluate", "--out", str(tmp_path), *flags]) == 2
     assert says in capsys.readouterr().err

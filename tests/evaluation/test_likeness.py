@@ -14,7 +14,7 @@ from transformers import CLIPModel
 
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
-from mmdiff_core.evaluation.likeness import DINO_MEAN, DINO_STD, Judges, look, mean_cosine
+from mmdiff_core.evaluation.dreambench.similarity import DINO_MEAN, DINO_STD, Judges, look, mean_cosine
 from tests import tiny
 from tests.evaluation.judges import save_judges
 from tests.faces import BLUE, GREEN, RED, Squares, group, identity

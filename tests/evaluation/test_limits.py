@@ -10,19 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
-from mmdiff_core.evaluation import suite as suite_module
-from mmdiff_core.evaluation.limits.cases import IDENTITIES, TINY, Limit, draw_limits, look_alikes
-from mmdiff_core.evaluation.limits.sheet import outcome_of
-from mmdiff_core.evaluation.limits.standins import clutter, drawn_cat, drawn_mushroom, photographed
-from mmdiff_core.evaluation.referee import Referee, save_referee
-from mmdiff_core.evaluation.suite import Suite
+from mmdiff_core.cli.main import BAD_INPUT, main
+from mmdiff_core.evaluation.failure_cases.cases import IDENTITIES, TINY, Limit, draw_limits, look_alikes
+from mmdiff_core.evaluation.failure_cases.sheet import outcome_of
+from mmdiff_core.evaluation.failure_cases.stand_in_photos import clutter, drawn_cat, drawn_mushroom, photographed
+from mmdiff_core.evaluation.toybox import suite as suite_module
+from mmdiff_core.evaluation.toybox.suite import Suite
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.captions import PLACE_WORDS
-from mmdiff_core.toybox.dataset import HELD_OUT, make_toy, reference_scene, render
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
+from mmdiff_core.referee.network import Referee, save_referee
+from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, make_toy, reference_scene, render
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from tests import tiny
 from tests.evaluation.small import CONFIG, VOCABULARY
 
@@ -108,10 +108,10 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, Limit], tmp
     save_referee(Referee(CONFIG), tmp_path / "referee.safetensors")
     command = ["limits", "--model", str(model), "--referee", str(tmp_path / "referee.safetensors")]
     sheet = tmp_path / "sheets" / "limits.png"
-    assert cli.main([*command, "--pictures", "1", "--out", str(sheet)]) == 0
+    assert main([*command, "--pictures", "1", "--out", str(sheet)]) == 0
     with Image.open(sheet) as image:
         assert image.height > len(limits) * 160
-    assert cli.main([*command, "--pictures", "0", "--out", str(tmp_path / "none.png")]) == cli.BAD_INPUT
+    assert main([*command, "--pictures", "0", "--out", str(tmp_path / "none.png")]) == BAD_INPUT
     assert not (tmp_path / "none.png").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiff_core.evaluation.metrics import (
+from mmdiff_core.referee.metrics import (
     THRESHOLDS,
     average,
     best_threshold,

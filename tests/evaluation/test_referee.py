@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
-from mmdiff_core.evaluation import referee as module
-from mmdiff_core.evaluation.judge import judge, photo_verdict, region_of
-from mmdiff_core.evaluation.referee import Referee, RefereeConfig, Seen, load_referee, save_referee
-from mmdiff_core.toybox.vocabulary import WHOLE_WORLD
+from mmdiff_core.referee import network as module
+from mmdiff_core.referee.judge import judge, photo_verdict, region_of
+from mmdiff_core.referee.network import Referee, RefereeConfig, Seen, load_referee, save_referee
+from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 from tests.evaluation.small import CONFIG
 
 PICTURES = torch.rand(3, 3, 50, 40, generator=torch.Generator().manual_seed(0))

@@ -11,21 +11,21 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core import cli
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
+from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import ModelError, SettingsError
-from mmdiff_core.evaluation import suite as module
-from mmdiff_core.evaluation.baseline import base_pictures
-from mmdiff_core.evaluation.metrics import THRESHOLDS
-from mmdiff_core.evaluation.referee import Referee, save_referee
-from mmdiff_core.evaluation.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
-from mmdiff_core.evaluation.run import SuiteOptions, evaluate, read_rows
-from mmdiff_core.evaluation.suite import FIRST_SEED, LOWER, MODEL, RIVALS_FROM, UPPER, Row, draw_cases
+from mmdiff_core.evaluation.toybox import suite as module
+from mmdiff_core.evaluation.toybox.baseline import base_pictures
+from mmdiff_core.evaluation.toybox.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
+from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate, read_rows
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, LOWER, MODEL, RIVALS_FROM, UPPER, Row, draw_cases
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.captions import PLACE_WORDS
-from mmdiff_core.toybox.dataset import HELD_OUT, unseen
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
+from mmdiff_core.referee.metrics import THRESHOLDS
+from mmdiff_core.referee.network import Referee, save_referee
+from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, unseen
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from mmdiff_core.types import GenerateRequest, Parts
 from tests import tiny
 from tests.evaluation.small import CONFIG, VOCABULARY
@@ -145,15 +145,15 @@ def test_commands_refuse_what_cannot_be_measured(
     model: Path, referee: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = ["evaluate", "--model", str(model), "--referee", str(referee), "--out", str(tmp_path)]
-    assert cli.main([*start, "--seed", "5"]) == cli.BAD_INPUT
+    assert main([*start, "--seed", "5"]) == BAD_INPUT
     assert "900000" in capsys.readouterr().err
-    assert cli.main([*start, "--suite", "photos"]) == cli.BAD_INPUT
+    assert main([*start, "--suite", "photos"]) == BAD_INPUT
     assert "toybox" in capsys.readouterr().err
-    assert cli.main([*start, "--steps", "8"]) == cli.BAD_INPUT
+    assert main([*start, "--steps", "8"]) == BAD_INPUT
     assert "--steps is not for the suite toybox" in capsys.readouterr().err
-    assert cli.main([*start, "--prompts", "0"]) == cli.BAD_INPUT
-    assert cli.main([*start[:3], "--referee", str(tmp_path / "none"), "--out", str(tmp_path)]) == cli.BAD_INPUT
-    assert cli.main([*start, "--quick", "--prompts", "1"]) == 0
+    assert main([*start, "--prompts", "0"]) == BAD_INPUT
+    assert main([*start[:3], "--referee", str(tmp_path / "none"), "--out", str(tmp_path)]) == BAD_INPUT
+    assert main([*start, "--quick", "--prompts", "1"]) == 0
     assert "| measure, by the referee |" in capsys.readouterr().out
 
 

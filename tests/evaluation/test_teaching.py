@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core import cli
-from mmdiff_core.evaluation import renders as module
-from mmdiff_core.evaluation import teach as teaching
-from mmdiff_core.evaluation.accuracy import check
-from mmdiff_core.evaluation.augment import blurred, crop, degrade, spoil
-from mmdiff_core.evaluation.referee import FILE, Referee, RefereeConfig, load_referee, save_referee
-from mmdiff_core.evaluation.renders import NONE, RenderPool, join, render_samples, slot_map
-from mmdiff_core.evaluation.teach import Phase, TeachOptions, teach
-from mmdiff_core.evaluation.training import Lessons, Weights, fitting, make_lesson, segment_labels
-from mmdiff_core.toybox.dataset import random_scene
-from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.cli.main import BAD_INPUT, main
+from mmdiff_core.referee import dataset as module
+from mmdiff_core.referee import train as teaching
+from mmdiff_core.referee.accuracy import check
+from mmdiff_core.referee.augment import blurred, crop, degrade, spoil
+from mmdiff_core.referee.dataset import NONE, RenderPool, join, render_samples, slot_map
+from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee, save_referee
+from mmdiff_core.referee.stage import Lessons, Weights, fitting, make_lesson, segment_labels
+from mmdiff_core.referee.train import Phase, TeachOptions, teach
+from mmdiff_core.toyworld.scenes.dataset import random_scene
+from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from tests.evaluation.small import CONFIG, VOCABULARY
 
 
@@ -175,18 +175,18 @@ def test_check_is_right_about_a_referee_that_knows_nothing() -> None:
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = ["train-referee", "--out", str(tmp_path), "--steps", "1", "--batch", "8", "--pool", "4"]
-    assert cli.main(train) == 0
-    assert cli.main(["train-referee", "--out", str(tmp_path), "--check", "--scenes", "6"]) == 0
+    assert main(train) == 0
+    assert main(["train-referee", "--out", str(tmp_path), "--check", "--scenes", "6"]) == 0
     assert "| iou | ≥ 0.85 |" in capsys.readouterr().out
     assert json.loads((tmp_path / "accuracy.json").read_text()).keys() == {"asked", "256 px", "96 px"}
     first = tmp_path / "first"
-    assert cli.main([*train[:2], str(first), *train[3:], "--world", "first"]) == 0
-    assert cli.main(["train-referee", "--out", str(first), "--check", "--scenes", "6"]) == cli.BAD_INPUT
+    assert main([*train[:2], str(first), *train[3:], "--world", "first"]) == 0
+    assert main(["train-referee", "--out", str(first), "--check", "--scenes", "6"]) == BAD_INPUT
     assert "owl" in capsys.readouterr().err
-    assert cli.main([*train, "--world", "flat"]) == cli.BAD_INPUT
+    assert main([*train, "--world", "flat"]) == BAD_INPUT
     assert "whole, first" in capsys.readouterr().err
-    assert cli.main(["train-referee", "--out", str(tmp_path / "new"), "--steps", "0"]) == cli.BAD_INPUT
-    assert cli.main([*train, "--phases", "medium"]) == cli.BAD_INPUT
+    assert main(["train-referee", "--out", str(tmp_path / "new"), "--steps", "0"]) == BAD_INPUT
+    assert main([*train, "--phases", "medium"]) == BAD_INPUT
     assert "coarse, fine, presence" in capsys.readouterr().err
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mmdiff_core.backbones.processors import Call, cross_attention_layers, layer_sizes, self_attention_layers
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
-from mmdiff_core.types import Condition, ImageFeatures, LayerMaps, Recording, SubjectEmbeddings, TextStates
+from mmdiff_core.nn.records import Condition, ImageFeatures, LayerMaps, SubjectEmbeddings, TextStates
+from mmdiff_core.types import Recording
 
 CONTEXT, CLS, PATCH, TOKENS, WORD = 24, 20, 28, 4, 16
 

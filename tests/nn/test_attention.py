@@ -11,7 +11,8 @@ from torch import Tensor
 from mmdiff_core.nn.attention import Watch, attend, multimodal_attention
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
-from mmdiff_core.types import STREAMS, KeyValue, Recording, SubjectEmbeddings
+from mmdiff_core.nn.records import KeyValue, SubjectEmbeddings
+from mmdiff_core.types import STREAMS, Recording
 
 B, S, N, H, L, D, INNER, T = 3, 2, 4, 2, 15, 10, 16, 7
 K = S * N

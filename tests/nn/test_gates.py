@@ -15,7 +15,8 @@ from mmdiff_core.nn.attention import (
     region_gates,
     word_gates,
 )
-from mmdiff_core.types import KeyValue, Recording
+from mmdiff_core.nn.records import KeyValue
+from mmdiff_core.types import Recording
 
 B, H, L, S, N, T, WIDTH = 2, 2, 12, 2, 3, 5, 8
 OWNERS = torch.arange(S).repeat_interleave(N)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mmdiff_core.types import SubjectEmbeddings
+from mmdiff_core.nn.records import SubjectEmbeddings
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity"
 TOLERANCE = 1e-5

@@ -8,11 +8,11 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from mmdiff_core.backbones.processors import Call, ConditionedAttention
-from mmdiff_core.checkpoint import fill
-from mmdiff_core.convert_official import ATTENTION, FACTORS, IMAGE_BRANCH
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, condition_layer
-from mmdiff_core.types import Condition, TextStates
+from mmdiff_core.nn.records import Condition, TextStates
+from mmdiff_core.weights.adapter_file import fill
+from mmdiff_core.weights.official_release import ATTENTION, FACTORS, IMAGE_BRANCH
 from tests.parity.recordings import assert_same, below, recorded_subjects, scalars, tensors
 
 PATH = "layer"

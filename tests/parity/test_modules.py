@@ -8,16 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmdiff_core.convert_official import (
-    REFINER,
-    REFINER_LAYER,
-    SUBJECT_PROJECTOR,
-    TOKEN_PROJECTOR,
-    WORD_FUSION,
-)
 from mmdiff_core.nn.fusion import SubjectProjector, WordFusion
 from mmdiff_core.nn.projectors import TokenProjector
 from mmdiff_core.nn.refiner import RefinerAttention, SubjectRefiner
+from mmdiff_core.weights.official_release import REFINER, REFINER_LAYER, SUBJECT_PROJECTOR, TOKEN_PROJECTOR, WORD_FUSION
 from tests.parity.recordings import assert_same, below, renamed, scalars, tensors
 
 

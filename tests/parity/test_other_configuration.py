@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
-from mmdiff_core.convert_official import official_names, official_order
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.weights.official_release import official_names, official_order
 from tests.parity.official import Official
 from tests.parity.recordings import assert_same, write_release
 from tests.parity.test_pipeline import SCHEDULERS, Material, _official, _ours, _request

@@ -21,14 +21,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from mmdiff_core import cli
 from mmdiff_core.backbones.loading import apply_second_text_lora
-from mmdiff_core.checkpoint import load_checkpoint
+from mmdiff_core.cli.main import main
 from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import CheckpointError, PhotoError
+from mmdiff_core.generation.sampling import sample
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.sampling import sample
 from mmdiff_core.types import Face, GenerateRequest, Subject
+from mmdiff_core.weights.adapter_file import load_checkpoint
 from tests import tiny
 from tests.faces import Squares, group
 from tests.parity.official import MEAN, STD, Official, Run
@@ -262,7 +262,7 @@ def test_convert_makes_one_file_that_does_the_same(
     personalizer: Personalizer, material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "adapter.safetensors"
-    assert cli.main(["convert", str(material.official), "--out", str(out), "--base", str(material.base)]) == 0
+    assert main(["convert", str(material.official), "--out", str(out), "--base", str(material.base)]) == 0
     told = capsys.readouterr().out
     assert f"all of {len(tensors('ckpt_A'))} tensors taken over" in told
     assert "text_encoder_adapter/text_encoder_2: 24 tensors" in told
@@ -283,17 +283,17 @@ def test_convert_makes_one_file_that_does_the_same(
 def test_convert_with_the_second_text_lora(material: Material, tmp_path: Path) -> None:
     out = tmp_path / "adapter.safetensors"
     flags = ["--base", str(material.base), "--text-encoder-2-lora"]
-    assert cli.main(["convert", str(material.official), "--out", str(out), *flags]) == 0
+    assert main(["convert", str(material.official), "--out", str(out), *flags]) == 0
     assert load_checkpoint(out).adapter.text_encoder_deltas(1)
 
 
 def test_convert_for_the_wrong_base(material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a base, the layers are those of full-size SDXL, which these tensors do not fit."""
-    assert cli.main(["convert", str(material.official), "--out", str(tmp_path / "a.safetensors")]) == 2
+    assert main(["convert", str(material.official), "--out", str(tmp_path / "a.safetensors")]) == 2
     told = capsys.readouterr().err
     assert f'not the one that the official checkpoint "{material.official}" was made for' in told
     assert "give that with --base" in told
-    assert cli.main(["convert", str(tmp_path), "--out", str(tmp_path / "a.safetensors")]) == 2
+    assert main(["convert", str(tmp_path), "--out", str(tmp_path / "a.safetensors")]) == 2
     assert 'unet_adapter_weights.bin" is missing' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -8,10 +8,10 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
-from mmdiff_core.convert_official import convert_official
 from mmdiff_core.encoders.text import FusedWords, TextEncoder, encode_text
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.types import PromptTokens
+from mmdiff_core.nn.records import PromptTokens
+from mmdiff_core.weights.official_release import convert_official
 from tests.parity.recordings import assert_same, below, configs, tensors
 
 

@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 
 from mmdiff_core.encoders.prompt import TRIGGER, find_words, tokenize
 from mmdiff_core.errors import PromptError
-from mmdiff_core.types import PromptTokens
+from mmdiff_core.nn.records import PromptTokens
 from tests.parity.recordings import FOLDER
 
 CASES: dict[str, dict[str, Any]] = {

@@ -15,9 +15,9 @@ from mmdiff_core.backbones.processors import (
     self_attention_layers,
     uninstall,
 )
-from mmdiff_core.convert_official import convert_official
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.types import Condition, ImageFeatures, TextStates
+from mmdiff_core.nn.records import Condition, ImageFeatures, TextStates
+from mmdiff_core.weights.official_release import convert_official
 from tests.parity.recordings import assert_same, below, configs, recorded_subjects, scalars, tensors
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toybox import NOUNS, PLACES, Caption, PlacedToy, Scene, make_toy, random_scene, render
-from mmdiff_core.toybox.canvas import Canvas
-from mmdiff_core.toybox.colours import RGB
-from mmdiff_core.toybox.places import PLACES as PLACE_TABLE
-from mmdiff_core.toybox.places import backdrop
-from mmdiff_core.toybox.shading import soft_shadow
-from mmdiff_core.toybox.shapes import BOX_ROUNDING, MISS, Shape, Triple, hit, normal
-from mmdiff_core.toybox.toys import ACCESSORIES, Accessory
+from mmdiff_core.toyworld import NOUNS, PLACES, Caption, PlacedToy, Scene, make_toy, random_scene, render
+from mmdiff_core.toyworld.bodies.toys import ACCESSORIES, Accessory
+from mmdiff_core.toyworld.render.colours import RGB
+from mmdiff_core.toyworld.render.shading import soft_shadow
+from mmdiff_core.toyworld.render.shapes import BOX_ROUNDING, MISS, Shape, Triple, hit, normal
+from mmdiff_core.toyworld.scenes.canvas import Canvas
+from mmdiff_core.toyworld.scenes.places import PLACES as PLACE_TABLE
+from mmdiff_core.toyworld.scenes.places import backdrop
 
 NO_CAPTION = Caption("", (), "")
 

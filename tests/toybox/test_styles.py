@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toybox import Caption, PlacedToy, Scene, make_toy, random_scene, render
-from mmdiff_core.toybox.colours import COLOURS, RGB
-from mmdiff_core.toybox.styles import PHOTO, STYLES, restyle
-from mmdiff_core.toybox.toys import Toy
+from mmdiff_core.toyworld import Caption, PlacedToy, Scene, make_toy, random_scene, render
+from mmdiff_core.toyworld.bodies.toys import Toy
+from mmdiff_core.toyworld.render.colours import COLOURS, RGB
+from mmdiff_core.toyworld.render.styles import PHOTO, STYLES, restyle
 
 DRAWN = [style for style in STYLES if style != PHOTO]
 VIVID = ("red", "yellow", "green", "blue", "purple", "pink")

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from mmdiff_core.errors import ModelError, SettingsError
-from mmdiff_core.toybox import NOUNS, PLACES, random_scene, reference_scene, render
-from mmdiff_core.toybox.styles import STYLES
-from mmdiff_core.toybox.toys import ACCESSORIES
-from mmdiff_core.toybox.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary, load_vocabulary, save_vocabulary
+from mmdiff_core.toyworld import NOUNS, PLACES, random_scene, reference_scene, render
+from mmdiff_core.toyworld.bodies.toys import ACCESSORIES
+from mmdiff_core.toyworld.render.styles import STYLES
+from mmdiff_core.toyworld.scenes.vocabulary import (
+    FIRST_WORLD,
+    WHOLE_WORLD,
+    Vocabulary,
+    load_vocabulary,
+    save_vocabulary,
+)
 
 RECORDED_CAPTIONS = [
     "a car left of a bear in space",

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toybox import HELD_OUT, NOUNS, PLACES, Scene, random_scene, reference_scene, render
-from mmdiff_core.toybox.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
-from mmdiff_core.toybox.colours import COLOURS, PATTERNS
-from mmdiff_core.toybox.dataset import UNSEEN_PAIRS, UNSEEN_STYLED
-from mmdiff_core.toybox.layout import half_width
-from mmdiff_core.toybox.styles import PHOTO, STYLES
-from mmdiff_core.toybox.toys import make_toy
+from mmdiff_core.toyworld import HELD_OUT, NOUNS, PLACES, Scene, random_scene, reference_scene, render
+from mmdiff_core.toyworld.bodies.toys import make_toy
+from mmdiff_core.toyworld.render.colours import COLOURS, PATTERNS
+from mmdiff_core.toyworld.render.styles import PHOTO, STYLES
+from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
+from mmdiff_core.toyworld.scenes.dataset import UNSEEN_PAIRS, UNSEEN_STYLED
+from mmdiff_core.toyworld.scenes.layout import half_width
 
 
 def scenes(count: int, seed: int = 0, subjects: int | None = None, identities: str = "train") -> list[Scene]:
@@ -75,7 +75,7 @@ def test_toys_stand_on_the_ground_and_fit_their_height(noun: str) -> None:
 def test_two_processes_draw_the_same_picture() -> None:
     """No string hash, which differs from process to process, may enter a scene."""
     code = (
-        "import random; from mmdiff_core.toybox import random_scene, render;"
+        "import random; from mmdiff_core.toyworld import random_scene, render;"
         "s = [random_scene(random.Random(3)) for _ in range(2)]; i = render(s, 48).images;"
         "print(s[0].caption.text, int((i * 255).round().long().sum()))"
     )

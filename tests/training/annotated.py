@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from mmdiff_core.training.recipes_sd import SD_RECIPES, AdapterSettings, SdRecipe
-from mmdiff_core.training.rendered import render_folder
+from mmdiff_core.training.annotated.toy_folder import render_folder
+from mmdiff_core.training.stable_diffusion.recipes import SD_RECIPES, AdapterSettings, SdRecipe
 from tests import tiny
 
 PICTURES = 6

@@ -14,15 +14,15 @@ from PIL import Image
 from transformers.models.grounding_dino.processing_grounding_dino import GroundingDinoProcessor
 from transformers.models.sam.processing_sam import SamProcessor
 
-from mmdiff_core.cli import main
+from mmdiff_core.cli.main import main
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.training.annotate import models, run
-from mmdiff_core.training.annotate.choose import Dropped, Models, Rules, annotate_picture, overlap, without_overlaps
 from mmdiff_core.training.annotate.faces import add_faces
 from mmdiff_core.training.annotate.models import Found
+from mmdiff_core.training.annotate.rules import Dropped, Models, Rules, annotate_picture, overlap, without_overlaps
 from mmdiff_core.training.annotate.run import AnnotateOptions, annotate
-from mmdiff_core.training.annotations import Annotation, BoxPixels, Segment
-from mmdiff_core.training.folder import AnnotatedFolder
+from mmdiff_core.training.annotated.folder import AnnotatedFolder
+from mmdiff_core.training.annotated.format import Annotation, BoxPixels, Segment
 from mmdiff_core.types import Box, Face
 from tests import tiny
 from tests.training import annotated, tiny_annotators

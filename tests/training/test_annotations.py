@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmdiff_core.errors import AnnotationError
-from mmdiff_core.training.annotations import Annotation, Segment, read_mask, read_picture, write_mask
+from mmdiff_core.training.annotated.format import Annotation, Segment, read_mask, read_picture, write_mask
 
 # As the official annotation tool writes it.
 OFFICIAL = {

@@ -7,9 +7,9 @@ import torch
 from diffusers import AutoencoderKL
 
 from mmdiff_core.backbones.preview import fit_preview
-from mmdiff_core.training.create import create_autoencoder
-from mmdiff_core.training.recipes import RECIPES
-from mmdiff_core.training.stages.autoencoder import edge_loss, normalise_latents
+from mmdiff_core.training.toybox.autoencoder import edge_loss, normalise_latents
+from mmdiff_core.training.toybox.create import create_autoencoder
+from mmdiff_core.training.toybox.recipes import RECIPES
 
 PICTURES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

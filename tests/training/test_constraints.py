@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmdiff_core.constraints import attention_constraint, choose_layers
-from mmdiff_core.types import LayerMaps
+from mmdiff_core.maps.constraints import attention_constraint, choose_layers
+from mmdiff_core.nn.records import LayerMaps
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from PIL import Image
 
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError, TrainingError
-from mmdiff_core.training.annotations import Annotation, Segment
-from mmdiff_core.training.examples import Example, PhotoSettings
-from mmdiff_core.training.folder import Annotated
-from mmdiff_core.training.recipes_sd import SdRecipe, Weights
-from mmdiff_core.training.run_sd import SdOptions, make_stage, open_adapter, open_base
-from mmdiff_core.training.stages.denoising import DenoisingStage, read_caption
+from mmdiff_core.training.annotated.examples import Example, PhotoSettings
+from mmdiff_core.training.annotated.folder import Annotated
+from mmdiff_core.training.annotated.format import Annotation, Segment
+from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage, read_caption
+from mmdiff_core.training.stable_diffusion.recipes import SdRecipe, Weights
+from mmdiff_core.training.stable_diffusion.run import SdOptions, make_stage, open_adapter, open_base
 from mmdiff_core.types import Face, Word
 from tests import tiny
 from tests.training import annotated

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.training.folder import AnnotatedFolder, Shuffled, cut_out, open_cut_out, split
+from mmdiff_core.training.annotated.folder import AnnotatedFolder, Shuffled, cut_out, open_cut_out, split
 from tests import tiny
 from tests.training import annotated
 

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.training.loop import STATE, Trainer
-from mmdiff_core.training.recipes import StageSettings
+from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.trainer import STATE, Trainer
 
 KILLED_AT = 3  # saves
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdiff_core.training.annotate.phrases import noun_phrases
+from mmdiff_core.training.annotate.noun_phrases import noun_phrases
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdiff_core.backbones.hub import ANNOTATORS
-from mmdiff_core.cli import main
+from mmdiff_core.cli.main import main
+from mmdiff_core.weights.hub import ANNOTATORS
 from tests import tiny
 from tests.training import tiny_annotators
 

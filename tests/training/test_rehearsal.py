@@ -18,14 +18,15 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from mmdiff_core.cli import BAD_INPUT, main
+from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toybox.dataset import HELD_OUT, toy_photos
-from mmdiff_core.toybox.vocabulary import load_vocabulary
-from mmdiff_core.training import run
-from mmdiff_core.training.recipes import RECIPES, STAGES
-from mmdiff_core.training.run import POOL, RunOptions, all_stages, export, train
+from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
+from mmdiff_core.training.toybox import run
+from mmdiff_core.training.toybox.export import export
+from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
+from mmdiff_core.training.toybox.run import POOL, RunOptions, all_stages, train
 from mmdiff_core.types import GenerateRequest, Subject
 
 RECIPE = RECIPES["rehearsal"]

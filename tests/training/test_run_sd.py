@@ -19,21 +19,21 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.distributed import run as torchrun
 
-from mmdiff_core.backbones import memory
-from mmdiff_core.checkpoint import read_metadata
-from mmdiff_core.cli import build_parser, main
+from mmdiff_core.backbones import placement
+from mmdiff_core.cli.main import build_parser, main
+from mmdiff_core.cli.train_sd import options_from
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.training import sd_sheet
-from mmdiff_core.training.board import Board
-from mmdiff_core.training.folder import AnnotatedFolder
+from mmdiff_core.training.annotated.folder import AnnotatedFolder
+from mmdiff_core.training.annotated.shards import pack
+from mmdiff_core.training.launch import count_of, only_one_started, started
 from mmdiff_core.training.optimizer import make_optimizer
-from mmdiff_core.training.processes import count_of, only_one_started, started
-from mmdiff_core.training.recipes_sd import SdRecipe
-from mmdiff_core.training.run_sd import SdOptions, train_sd
-from mmdiff_core.training.sd_cli import options_from
-from mmdiff_core.training.shards import pack
+from mmdiff_core.training.stable_diffusion import sample_sheet
+from mmdiff_core.training.stable_diffusion.recipes import SdRecipe
+from mmdiff_core.training.stable_diffusion.run import SdOptions, train_sd
+from mmdiff_core.training.tensorboard import Board
 from mmdiff_core.types import Face, GenerateRequest, Subject
+from mmdiff_core.weights.adapter_file import read_metadata
 from tests import tiny
 from tests.training import annotated
 
@@ -44,8 +44,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module", autouse=True)
 def quick_sheets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sd_sheet, "STEPS", 2)
-        patch.setattr(sd_sheet, "PICTURES", 2)
+        patch.setattr(sample_sheet, "STEPS", 2)
+        patch.setattr(sample_sheet, "PICTURES", 2)
         yield
 
 
@@ -142,7 +142,7 @@ def test_another_run_in_the_same_folder_is_refused(
 
 
 def test_the_device_is_found_for_stable_diffusion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "choose_device", lambda name: torch.device("cuda" if name == "auto" else name))
+    monkeypatch.setattr(placement, "choose_device", lambda name: torch.device("cuda" if name == "auto" else name))
     command = ["train", "--recipe", "sd15-general", "--base", "b", "--data", "d", "--out", "o"]
     for flags, device in (([], "cuda"), (["--device", "cpu"], "cpu")):
         assert options_from(build_parser("train").parse_args([*command, *flags])).device == device

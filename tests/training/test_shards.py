@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdiff_core.cli import main
+from mmdiff_core.cli.main import main
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.training import shards
-from mmdiff_core.training.folder import AnnotatedFolder
-from mmdiff_core.training.shards import (
+from mmdiff_core.training.annotated import shards
+from mmdiff_core.training.annotated.folder import AnnotatedFolder
+from mmdiff_core.training.annotated.shards import (
     Shards,
     _open_or_tell,
     count_samples,

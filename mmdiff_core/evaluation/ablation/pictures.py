@@ -11,13 +11,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from mmdiff_core.evaluation.report import COUNTS
-from mmdiff_core.evaluation.suite import Case, draw_cases
-from mmdiff_core.heatmap import colour_of, overlay
+from mmdiff_core.evaluation.toybox.report import COUNTS
+from mmdiff_core.evaluation.toybox.suite import Case, draw_cases
+from mmdiff_core.maps.heatmap import colour_of, overlay
+from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.sheets import tile, to_image
-from mmdiff_core.toybox.dataset import render
-from mmdiff_core.toybox.vocabulary import Vocabulary
+from mmdiff_core.toyworld.scenes.dataset import render
+from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
 
 SHOWN = {1: 2, 2: 2}  # prompts by the number of subjects

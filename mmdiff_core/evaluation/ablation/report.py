@@ -14,8 +14,8 @@ from typing import Any
 
 from mmdiff_core.evaluation.ablation.pictures import Seconds
 from mmdiff_core.evaluation.ablation.variants import FULL, Variant
-from mmdiff_core.evaluation.metrics import average
-from mmdiff_core.evaluation.suite import LOWER, MODEL, UPPER, Row
+from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, Row
+from mmdiff_core.referee.metrics import average
 
 BASE = "base"  # without photos
 LEAST_PICTURES = 30  # of a variant, below which a bootstrap's interval is too narrow to conclude anything from

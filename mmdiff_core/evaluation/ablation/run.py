@@ -26,14 +26,15 @@ from mmdiff_core.evaluation.ablation.pictures import draw_variant, time_pictures
 from mmdiff_core.evaluation.ablation.report import BASE, Measured, write_report
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
 from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, Variant
-from mmdiff_core.evaluation.referee import FILE, load_referee
-from mmdiff_core.evaluation.run import SuiteOptions, evaluate_model, fingerprint, read_rows
-from mmdiff_core.evaluation.suite import FIRST_SEED
+from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate_model, fingerprint, read_rows
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.training.data import Pool
-from mmdiff_core.training.loop import Trainer
-from mmdiff_core.training.recipes import LossWeights, Recipe, StageSettings
+from mmdiff_core.referee.network import FILE, load_referee
+from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.toybox.recipes import LossWeights, Recipe
+from mmdiff_core.training.toybox.rendered_data import Pool
+from mmdiff_core.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 

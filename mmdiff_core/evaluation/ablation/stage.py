@@ -15,13 +15,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
-from mmdiff_core.checkpoint import load_adapter, read_metadata, save_adapter
-from mmdiff_core.evaluation.ablation.peers import IPAdapterPlus
+from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
 from mmdiff_core.evaluation.ablation.variants import Variant
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
-from mmdiff_core.training.data import Pool, Stream
-from mmdiff_core.training.recipes import Recipe
-from mmdiff_core.training.stages.diffusion import DiffusionBatch, DiffusionStage, FlowMatching
+from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, DiffusionStage, FlowMatching
+from mmdiff_core.training.toybox.recipes import Recipe
+from mmdiff_core.training.toybox.rendered_data import Pool, Stream
+from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_adapter
 
 ADAPTER = "adapter.safetensors"
 STAGE = "adapter"

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from mmdiff_core.constraints import LayerChoice
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.maps.constraints import LayerChoice
 from mmdiff_core.nn.config import AdapterConfig
-from mmdiff_core.training.recipes import LossWeights
+from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import Stream
 
 Kind = Literal["mmdiff", "ip-adapter-plus"]

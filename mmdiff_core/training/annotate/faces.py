@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmdiff_core.encoders.photo import as_picture
-from mmdiff_core.training.annotations import Annotation
+from mmdiff_core.training.annotated.format import Annotation
 from mmdiff_core.types import Box, Face
 
 

@@ -24,9 +24,10 @@ from transformers import (
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from mmdiff_core.backbones.hub import ANNOTATORS, check_weights, find_folder, first_line
 from mmdiff_core.errors import ModelError
-from mmdiff_core.training.annotations import BoxPixels
+from mmdiff_core.training.annotated.format import BoxPixels
+from mmdiff_core.weights.hub import ANNOTATORS, find_folder, first_line
+from mmdiff_core.weights.integrity import check_weights
 
 CAPTIONER, DETECTOR, SEGMENTER = (model.name for model in ANNOTATORS)
 MOST_WORDS = 40  # tokens of a caption

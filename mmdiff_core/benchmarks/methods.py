@@ -1,0 +1,197 @@
+"""The ways to make a denoising step that are held against each other: one forward of a guided pair each.
+
+stock             the base model
+ours              two subjects
+ours_recorded     the same, all maps recorded and brought to the host
+  _apart          the same with heads apart and eight other words' maps, as the page asks of small models
+ours_unmerged     the same as ours, with the LoRAs of queries and outputs as layers of their own
+ours_uncached     the same as ours, with keys and values made anew in every step
+ours_one, _four   one and four subjects
+ip_adapter_plus   diffusers' own classes with two photos and as many tokens, its resampler in every step as there
+daam_style        the base model, all cross-attention by an explicit softmax, the maps of all tokens summed up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0, IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import IPAdapterPlusImageProjection, MultiIPAdapterImageProjection
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmdiff_core.backbones.processors import Call, ConditionedAttention, Forward
+from mmdiff_core.benchmarks.models import SUBJECTS, TOKENS, BenchModel
+from mmdiff_core.benchmarks.timing import Contestant
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.attention import merge_heads, split_heads
+from mmdiff_core.nn.layer import LayerLoras
+from mmdiff_core.nn.lora import Lora
+from mmdiff_core.nn.records import Condition
+from mmdiff_core.types import Recording
+
+TIMESTEP = 500
+USUAL = Recording()
+APART = Recording(per_head=True, words=True, tokens=tuple(range(1, 9)))
+
+
+def contestants(model: BenchModel) -> dict[str, Contestant]:
+    """All of them, on one UNet."""
+    merged = _conditioned(model)
+    unmerged = _conditioned(model)
+    for layer in model.adapter.config.cross_attention:
+        loras = model.adapter.unet[layer.path]
+        unmerged[f"{layer.path}.processor"] = UnmergedAttention(layer.path, AttnProcessor2_0(), loras)
+    plain, recorded = model.condition(), model.condition(recorded=True)
+    one, four = model.condition(1), model.condition(4)
+    return {
+        "stock": Contestant(_place(model, _stock(model)), lambda: _forward(model)),
+        "ours": Contestant(_place(model, merged), lambda: _ours(model, plain)),
+        "ours_recorded": Contestant(_place(model, merged), lambda: record(model, recorded)),
+        "ours_unmerged": Contestant(_place(model, unmerged), lambda: _ours(model, plain)),
+        "ours_uncached": Contestant(_place(model, merged), lambda: _ours(model, model.condition())),
+        "ours_one": Contestant(_place(model, merged), lambda: _ours(model, one)),
+        "ours_four": Contestant(_place(model, merged), lambda: _ours(model, four)),
+        "ours_recorded_apart": Contestant(_place(model, merged), lambda: record(model, recorded, APART)),
+        "ip_adapter_plus": _ip_adapter(model),
+        "daam_style": _daam(model),
+    }
+
+
+# ---------------------------------------------------------------- ours
+
+
+def record(model: BenchModel, condition: Condition, recording: Recording = USUAL) -> AttentionMaps:
+    """A recorded step; its maps on the host."""
+    recorder = Recorder(recording)
+    recorder.begin_step()
+    _ours(model, condition, recorder)
+    return AttentionMaps(tuple(map(str, range(SUBJECTS)))).with_step(0, recorder.seal(), condition)
+
+
+def _ours(model: BenchModel, condition: Condition, recorder: Recorder | None = None) -> Tensor:
+    return _forward(model, {"mmdiff": Call(condition, model.layer_sizes, recorder)})
+
+
+class UnmergedAttention(ConditionedAttention):
+    """Queries and outputs through the frozen layer and the LoRA's two factors, as training libraries leave them."""
+
+    def __init__(self, path: str, stock: Callable[..., Tensor], loras: LayerLoras) -> None:
+        super().__init__(path, stock)
+        self.loras = loras
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        mmdiff: Forward | None = None,
+    ) -> Tensor:
+        assert mmdiff is not None
+        layer = mmdiff.condition.layers[self.path]
+        assert layer.text is not None
+        query = attn.to_q(hidden_states) + _low_rank(self.loras.query, hidden_states)
+        merged = merge_heads(self._cross(split_heads(query, attn.heads), layer, layer.text, mmdiff))
+        projection, dropout = attn.to_out
+        return dropout(projection(merged) + _low_rank(self.loras.output, merged))
+
+
+def _low_rank(lora: Lora, x: Tensor) -> Tensor:
+    down, up = lora.factors
+    return F.linear(F.linear(x, down), up)
+
+
+# ---------------------------------------------------------------- the others
+
+
+def _ip_adapter(model: BenchModel) -> Contestant:
+    """IP-Adapter-Plus as diffusers runs it, one photo per subject."""
+    context, sizes = model.states.shape[-1], model.sizes
+    projection = MultiIPAdapterImageProjection(
+        [
+            IPAdapterPlusImageProjection(
+                embed_dims=sizes.patch_width, output_dims=context, hidden_dims=sizes.resampler_width, depth=4,
+                dim_head=sizes.resampler_width // sizes.resampler_heads, heads=sizes.resampler_heads,
+                num_queries=TOKENS,
+            )
+        ]
+    ).to(model.states)  # fmt: skip
+    processors = _stock(model)
+    for layer in model.adapter.config.cross_attention:
+        own = IPAdapterAttnProcessor2_0(layer.inner, layer.context, num_tokens=(TOKENS,))
+        processors[f"{layer.path}.processor"] = own.to(model.states)
+    photos = torch.randn(2, SUBJECTS, sizes.patches, sizes.patch_width).to(model.states)
+
+    def prepare() -> None:
+        _place(model, processors)()
+        model.unet.encoder_hid_proj = projection
+        model.unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
+
+    return Contestant(prepare, lambda: _forward(model, added={"image_embeds": [photos]}))
+
+
+def _daam(model: BenchModel) -> Contestant:
+    processors = _stock(model)
+    kept: dict[str, Tensor] = {}
+    for layer in model.adapter.config.cross_attention:
+        processors[f"{layer.path}.processor"] = DaamStyle(layer.path, kept)
+    return Contestant(_place(model, processors), lambda: _forward(model))
+
+
+class DaamStyle:
+    """Cross-attention by an explicit softmax; the guided half's maps of all tokens are added to a heat map per head."""
+
+    def __init__(self, path: str, kept: dict[str, Tensor]) -> None:
+        self.path, self.kept = path, kept
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
+        value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
+        probabilities = attn.get_attention_scores(query, key)  # (B H, L, T)
+        maps = probabilities[len(probabilities) // 2 :].mT.contiguous()  # (H, T, L)
+        self.kept[self.path] = maps if self.path not in self.kept else self.kept[self.path] + maps
+        merged = attn.batch_to_head_dim(torch.bmm(probabilities, value))
+        projection, dropout = attn.to_out
+        return dropout(projection(merged))
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def _forward(
+    model: BenchModel, attention: Mapping[str, Any] | None = None, added: Mapping[str, Any] | None = None
+) -> Tensor:
+    with torch.no_grad():
+        return model.unet(
+            model.latents,
+            TIMESTEP,
+            encoder_hidden_states=model.states,
+            added_cond_kwargs={**model.added, **(added or {})},
+            cross_attention_kwargs=attention,
+        ).sample
+
+
+def _stock(model: BenchModel) -> dict[str, Any]:
+    return {name: AttnProcessor2_0() for name in model.unet.attn_processors}
+
+
+def _conditioned(model: BenchModel) -> dict[str, Any]:
+    """As ``install`` places them."""
+    stock = _stock(model)
+    return {name: ConditionedAttention(name.removesuffix(".processor"), own) for name, own in stock.items()}
+
+
+def _place(model: BenchModel, processors: Mapping[str, Any]) -> Callable[[], None]:
+    """Put processors into the UNet, and take out what IP-Adapter needs there."""
+
+    def prepare() -> None:
+        model.unet.encoder_hid_proj = cast(nn.Module, None)  # first: it has attention layers of its own
+        model.unet.register_to_config(encoder_hid_dim_type=None)
+        model.unet.set_attn_processor(dict(processors))
+
+    return prepare

@@ -1,0 +1,100 @@
+"""``python -m mmdiff_core annotate``: an annotated folder from plain pictures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdiff_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mmdiff_core.training.annotate.faces import FaceFinder
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command; importing torch waits until it runs."""
+    parser = subparsers.add_parser(
+        "annotate",
+        help="make an annotated folder to train on from plain pictures",
+        description="Caption pictures, find and outline what the captions name. The same command goes on after a stop.",
+    )
+    add = parser.add_argument
+    add("pictures", nargs="?", type=Path, metavar="PICTURES", help="a folder of pictures; FILE.txt is FILE's caption")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="the annotated folder")
+    add("--identities", action="store_true", help="the pictures of a subfolder show the same somebody or something")
+    add("--faces", action="store_true", help="note each person's face, for the recipe portrait; needs insightface")
+    add(
+        "--captioner", metavar="NAME", help="folder or name in the hub's cache (Salesforce/blip-image-captioning-large)"
+    )
+    add("--detector", metavar="NAME", help="the same (IDEA-Research/grounding-dino-base)")
+    add("--segmenter", metavar="NAME", help="the same (facebook/sam-vit-huge)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1; auto takes a GPU where there is one")
+    add("--threshold", type=float, default=0.3, help="least score of what the detector finds, 0 to 1 (0.3)")
+    add("--subjects", type=int, default=2, help="things in a picture at most (2); pictures of more are dropped")
+    add("--smallest", type=int, default=256, help="least side of a picture in pixels (256)")
+    add("--toys", type=int, metavar="N", help="instead of PICTURES: render N annotated pictures of toys, to try with")
+    add("--size", type=int, default=256, help="side of the pictures of toys in pixels (256)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Annotate; errors as ``annotate.run.annotate``."""
+    if (args.pictures is None) == (args.toys is None):
+        raise SettingsError("Give either a folder of PICTURES or --toys N.")
+    if not 0 <= args.threshold <= 1 or args.subjects < 1 or (args.toys is not None and args.toys < 1):
+        raise SettingsError("--threshold must be from 0 to 1, --subjects and --toys at least 1.")
+    if args.toys is not None:
+        return _render(args)
+    return _annotate(args)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from mmdiff_core.training.annotate.contact_sheet import draw_contact_sheets
+    from mmdiff_core.training.annotated.folder import AnnotatedFolder
+    from mmdiff_core.training.annotated.toy_folder import render_folder
+
+    render_folder(args.out, args.toys, args.size)
+    draw_contact_sheets(AnnotatedFolder(args.out), args.out)
+    sys.stdout.write(f"{args.toys} annotated pictures in {args.out}\n")
+    return 0
+
+
+def _annotate(args: argparse.Namespace) -> int:
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.placement import choose_device
+    from mmdiff_core.training.annotate import models
+    from mmdiff_core.training.annotate.rules import Models, Rules
+    from mmdiff_core.training.annotate.run import REPORT, AnnotateOptions, annotate, find_pictures
+
+    quiet_libraries()
+    logging.getLogger("mmdiff_core").setLevel(logging.INFO)
+    device = str(choose_device(args.device))
+    options = AnnotateOptions(args.pictures, args.out, args.identities, face_finder(device) if args.faces else None)
+    find_pictures(options)  # before the models are opened
+    trio = Models(
+        models.BlipCaptioner(args.captioner or models.CAPTIONER, device),
+        models.GroundingDino(args.detector or models.DETECTOR, device, args.threshold),
+        models.Sam(args.segmenter or models.SEGMENTER, device),
+    )
+    outcomes = annotate(options, trio, Rules(smallest_side=args.smallest, subjects=args.subjects))
+    kept = sum(outcome.image_id is not None for outcome in outcomes)
+    sys.stdout.write(f"{kept} of {len(outcomes)} pictures annotated; why the others are not: {args.out / REPORT}\n")
+    return 0
+
+
+def face_finder(device: str) -> FaceFinder:
+    """What finds faces, by insightface.
+
+    Raises:
+        SettingsError: this version cannot.
+        ModelError: it is not installed, or its models are missing.
+    """
+    try:
+        module = import_module("mmdiff_core.encoders.face")
+    except ImportError as error:
+        raise SettingsError("--faces needs insightface: pip install -r requirements-face.txt.") from error
+    return module.InsightFaces(device=device)

@@ -1,0 +1,68 @@
+"""``python -m mmdiff_core dryrun``: full-size models with random weights on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmdiff_core.errors import SettingsError
+
+MODELS = ("sd15", "sdxl")
+MOST_SUBJECTS = 4
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; importing torch waits until it runs."""
+    parser = subparsers.add_parser(
+        "dryrun",
+        help="try a full-size model with random weights: memory, and the size of the maps",
+        description="Build a full-size model with random weights, attach a random adapter, and take a few steps with "
+        "every map recorded. Nothing is downloaded, and the picture is noise.",
+    )
+    add = parser.add_argument
+    add("--model", choices=MODELS, required=True)
+    add("--steps", type=int, default=2, help="denoising steps, 2")
+    add("--subjects", type=int, default=2, help=f"1 to {MOST_SUBJECTS}, 2")
+    add("--guidance", type=float, default=5.0, help="up to 1 is off, which halves the work")
+    add("--width", type=int, help="the native size by default")
+    add("--height", type=int, help="the native size by default")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one")
+    add("--dtype", choices=PRECISIONS, default="auto", help="SDXL in float32 takes about 20 GB, half that in bfloat16")
+    add("--out", type=Path, metavar="FILE", help="also write the figures as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Try it and tell.
+
+    Raises:
+        SettingsError: a number is out of range, or the device cannot be used.
+    """
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.placement import choose_device, choose_dtype
+    from mmdiff_core.benchmarks.dryrun import DryRun, describe, dry_run
+    from mmdiff_core.benchmarks.full_size_models import SHAPES
+
+    if not 1 <= args.subjects <= MOST_SUBJECTS:
+        raise SettingsError(f"The number of subjects must be from 1 to {MOST_SUBJECTS}, but is {args.subjects}.")
+    if args.steps < 1:
+        raise SettingsError(f"The number of steps must be at least 1, but is {args.steps}.")
+    quiet_libraries()
+    device = choose_device(args.device)
+    options = DryRun(
+        args.steps,
+        args.subjects,
+        args.guidance,
+        args.width,
+        args.height,
+        choose_dtype(args.dtype, device),
+        str(device),
+    )
+    found = dry_run(SHAPES[args.model], options)
+    if args.out is not None:
+        args.out.write_text(json.dumps({"model": args.model, **found.to_json()}, indent=2) + "\n")
+    sys.stdout.write(describe(found))
+    return 0

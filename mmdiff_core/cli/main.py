@@ -1,0 +1,67 @@
+"""The command line: one module per command, imported only when it is asked for, so that the start is quick.
+
+A command's module has ``add_parser(subparsers)``, which gives its parser ``set_defaults(run=...)``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mmdiff_core.errors import MMDiffError
+
+COMMANDS = {
+    "generate": "mmdiff_core.cli.generate",
+    "models": "mmdiff_core.cli.models",
+    "convert": "mmdiff_core.cli.models",
+    "toy": "mmdiff_core.cli.toys",
+    "sheet": "mmdiff_core.cli.toys",
+    "showcase": "mmdiff_core.cli.showcase",
+    "train": "mmdiff_core.cli.train",
+    "export": "mmdiff_core.cli.train",
+    "pack": "mmdiff_core.cli.train",
+    "annotate": "mmdiff_core.cli.annotate",
+    "evaluate": "mmdiff_core.cli.evaluate",
+    "benchmark": "mmdiff_core.cli.benchmark",
+    "presets": "mmdiff_core.cli.benchmark",
+    "train-referee": "mmdiff_core.cli.evaluate",
+    "ablate": "mmdiff_core.cli.ablate",
+    "limits": "mmdiff_core.cli.limits",
+    "dryrun": "mmdiff_core.cli.dryrun",
+}
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. What a person can put right ends in one sentence on stderr and code 2."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it tells on import what it does without
+    chosen = build_parser(arguments[0] if arguments else None).parse_args(arguments)
+    try:
+        return chosen.run(chosen) or 0
+    except MMDiffError as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_INPUT
+    except OSError as error:  # such as a file where a folder is to be
+        name = f'"{error.filename}": ' if error.filename else ""
+        sys.stderr.write(f"{name}{error.strerror or error}.\n")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; what was finished is kept.\n")
+        return INTERRUPTED
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of one command, or of all of them for any other word."""
+    parser = argparse.ArgumentParser(prog="python -m mmdiff_core", description="Pictures of your own subjects.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    needed = [COMMANDS[command]] if command in COMMANDS else dict.fromkeys(COMMANDS.values())
+    for module in needed:
+        import_module(module).add_parser(subparsers)
+    return parser

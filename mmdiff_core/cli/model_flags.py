@@ -1,0 +1,87 @@
+"""The flags that choose a model, one meaning each, for every program that makes pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdiff_core.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from mmdiff_core.pipeline import Personalizer
+
+BUILT_IN = "toybox"
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+MEMORY_MODES = ("auto", "none", "tiling", "offload", "sequential")
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; importing torch waits until the model is loaded."""
+    group = parser.add_argument_group("model", '"python -m mmdiff_core models" lists what there is.')
+    which = group.add_mutually_exclusive_group()
+    which.add_argument(
+        "--model", default=BUILT_IN, metavar="FOLDER", help="a complete model: a folder that training wrote, or "
+        f'"{BUILT_IN}", the built-in one, which is the default; small, and always in float32',
+    )  # fmt: skip
+    which.add_argument(
+        "--base", metavar="NAME", help="a stock Stable Diffusion 1.x or XL instead: its folder, or its name on the hub "
+        "if it is in the hub's cache; it shows subjects with an --adapter",
+    )  # fmt: skip
+    add = group.add_argument
+    add("--adapter", type=Path, metavar="PATH", help="MM-Diff weights: a file, or the folder of the official release")
+    add(
+        "--image-encoder", metavar="NAME", help="CLIP vision model that sees the photos, where the base brings none: a "
+        "folder or a name in the hub's cache; openai/clip-vit-large-patch14",
+    )  # fmt: skip
+    add(
+        "--text-encoder-2-lora", action="store_true", help="apply the LoRA that the official release carries for the "
+        "second text encoder, but never applies",
+    )  # fmt: skip
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one")
+    add("--dtype", choices=PRECISIONS, default="auto", help="auto is float16 on a GPU, float32 on the CPU")
+    add(
+        "--memory", choices=MEMORY_MODES, default="auto", help="what to do where the GPU is small: decode in tiles, "
+        "keep only the part at work there (offload), or only the layer at work (sequential, very slow); auto looks at "
+        "what is free",
+    )  # fmt: skip
+
+
+def load_from_flags(args: argparse.Namespace) -> Personalizer:
+    """The model that the flags ask for.
+
+    Raises:
+        ModelError, CheckpointError: it cannot be loaded; the message says what to do.
+        SettingsError: a flag does not suit the others or the machine.
+    """
+    from mmdiff_core.backbones.placement import choose_device, choose_dtype
+    from mmdiff_core.pipeline import Personalizer
+
+    device = choose_device(args.device)
+    return Personalizer.load(
+        args.base or _complete(args.model),
+        args.adapter,
+        args.image_encoder,
+        device,
+        choose_dtype(args.dtype, device),
+        args.memory,
+        args.text_encoder_2_lora,
+    )
+
+
+def _complete(model: str) -> str:
+    """``--model``, refused if it is not a complete model."""
+    from mmdiff_core.backbones.toybox import NEEDED, is_toybox
+
+    if model == BUILT_IN or is_toybox(model):
+        return model
+    if (Path(model) / "model_index.json").is_file():
+        missing = [name for name in NEEDED if not (Path(model) / name).is_file()]
+        raise SettingsError(
+            f'"{model}" is no complete model ({", ".join(missing)} not found in it): if it is a stock Stable '
+            "Diffusion, give it with --base, and MM-Diff's weights for it with --adapter."
+        )
+    raise ModelError(
+        f'The model "{model}" is neither "{BUILT_IN}" nor a folder that training wrote: run "python -m mmdiff_core '
+        'models" to see what there is, and give a Stable Diffusion with --base.'
+    )

@@ -1,0 +1,131 @@
+"""``python -m mmdiff_core models`` and ``convert``: what can be loaded, how to get it, and the official release."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdiff_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmdiff_core.backbones.registry import AvailableModel
+
+GIGABYTE = 10**9
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both commands; importing torch waits until one runs."""
+    _add_models(subparsers)
+    _add_convert(subparsers)
+
+
+def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "models",
+        help="list the models that can be loaded, or download one",
+        description="What can be loaded: the built-in model, folders, and Stable Diffusion models in the hub's cache.",
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="models, or folders that hold models")
+    parser.add_argument("--download", metavar="NAME", help="fetch a model of the hub, with a progress bar")
+    parser.set_defaults(run=run_models)
+
+
+def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "convert",
+        help="turn the official MM-Diff checkpoint into one adapter file",
+        description="Turn the three files of the official checkpoint into one; every key and shape is accounted for.",
+    )
+    parser.add_argument("official", type=Path, metavar="OFFICIAL_FOLDER", help="the folder with the three .bin files")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the adapter file, .safetensors")
+    parser.add_argument("--base", metavar="NAME", help="base model whose layers they are for; SDXL base by default")
+    parser.add_argument(
+        "--text-encoder-2-lora",
+        action="store_true",
+        help="mark the LoRA of the second text encoder as one to apply; the release carries it and never does",
+    )
+    parser.set_defaults(run=run_convert)
+
+
+# ---------------------------------------------------------------- models
+
+
+def run_models(args: argparse.Namespace) -> int:
+    """List the models, or download one."""
+    from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
+    from mmdiff_core.weights.hub import download
+    from mmdiff_core.weights.insightface_models import FACES, download_faces
+
+    if args.download is not None:
+        folder = download_faces() if args.download == FACES else download(args.download)
+        sys.stdout.write(f"{folder}\n")
+        return 0
+    for folder in args.folders:
+        if not folder.is_dir():
+            raise SettingsError(f'There is no folder "{folder}": give a folder that is a model or holds models.')
+    for model in (*available_models(args.folders), image_encoder_state(), face_state()):
+        sys.stdout.write(describe(model))
+    return 0
+
+
+def describe(model: AvailableModel) -> str:
+    """A few lines about a model, for a person to read."""
+    from mmdiff_core.weights.hub import amount
+
+    size = "" if model.size is None else f", {model.size / GIGABYTE:.2g} GB"
+    size = size if model.download is None else f", about {amount(model.download)}"
+    lines = [f"{model.key}", f"    {model.title} ({model.where}{size})"]
+    if model.present and model.where != "hub":
+        flag = "--model" if model.complete else "--base"
+        lines.append("    used by default with --adapter" if model.helper else f"    use it with {flag} {model.key}")
+    else:
+        lines.append(f"    not usable: {model.missing or 'not on this machine'}; to get it: {model.how_to_get}")
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- convert
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Convert, save, and account for every tensor."""
+    import torch
+
+    from mmdiff_core.backbones.loading import apply_second_text_lora, official_layers
+    from mmdiff_core.weights.adapter_file import save_adapter
+    from mmdiff_core.weights.official_release import convert_official, read_official
+
+    if args.out.is_dir():
+        raise SettingsError(f'"{args.out}" is a folder: give --out the name of a file, such as adapter.safetensors.')
+    tensors = read_official(args.official)
+    checkpoint = convert_official(
+        tensors, *official_layers(args.base), source=f'the official checkpoint "{args.official}"'
+    )
+    if args.text_encoder_2_lora:
+        apply_second_text_lora(checkpoint.adapter)
+    dtypes = {x.dtype for x in tensors.values() if x.is_floating_point()}
+    dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
+    save_adapter(
+        checkpoint.adapter, args.out, {"source": "official"}, dtype=dtype, image_encoder=checkpoint.image_encoder
+    )
+    sys.stdout.write(account(tensors))
+    if any(tower.rank and not tower.lora_active for tower in checkpoint.adapter.config.text_towers):
+        sys.stdout.write("The LoRA of the second text encoder is kept and not applied, as in the release.\n")
+    sys.stdout.write(f"{args.out}\n")
+    return 0
+
+
+def account(tensors: dict[str, Tensor]) -> str:
+    """A line for each part of the official checkpoint: how many tensors and numbers were taken over."""
+    parts: dict[str, list[int]] = {}
+    for name, tensor in tensors.items():
+        group = "/".join(name.split("/")[:-1])
+        if group == "text_encoder_adapter":
+            group += f"/{name.split('/')[1].split('.')[0]}"
+        parts.setdefault(group, []).append(tensor.numel())
+    lines = [f"{group}: {len(sizes)} tensors, {sum(sizes):,} numbers" for group, sizes in sorted(parts.items())]
+    total = f"all of {len(tensors)} tensors taken over"
+    return "\n".join([*lines, total]) + "\n"

@@ -1,0 +1,195 @@
+"""The DreamBench suite: a folder per subject, 25 prompts each, and pairs of subjects; measured as the field does it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from mmdiff_core.encoders.photo import load_photo
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.dreambench.prompts import CLASSES, LIVE, pair_prompts, prompts_of
+from mmdiff_core.evaluation.dreambench.similarity import Judges, mean_cosine
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.types import GenerateRequest, Subject
+
+PICTURES = 4  # of each prompt, as published
+PAIRS = 30
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+OWN_CLASSES = "classes.txt"  # name,class or name,class,live of subjects that are not DreamBench's
+
+
+@dataclass(frozen=True)
+class Known:
+    """A subject of the folder."""
+
+    name: str
+    kind: str  # its class, which is its word in the prompt
+    live: bool
+    photos: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One prompt about one subject or two."""
+
+    subjects: tuple[Known, ...]
+    number: int
+    prompt: str
+
+    @property
+    def key(self) -> str:
+        """Unlike that of any other case."""
+        return f"{'+'.join(subject.name for subject in self.subjects)}/{self.number:02}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was measured of one picture; of two subjects the mean of both."""
+
+    key: str
+    subjects: int
+    prompt: str
+    seed: int
+    clip_i: float
+    dino: float
+    clip_t: float
+    seconds: float  # to make it
+    face: float | None = None  # None: not compared, or no face in the picture
+    faces_sought: bool = False
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure, and how much of it."""
+
+    dataset: Path
+    folder: Path
+    prompts: int | None = None  # of each subject; None: all
+    pictures: int = PICTURES
+    pairs: int = PAIRS
+    references: int = 1  # photos of a subject that the model sees; all are compared with
+    steps: int | None = None
+    guidance: float | None = None
+
+
+def read_subjects(dataset: Path) -> tuple[Known, ...]:
+    """The subjects of a folder in DreamBench's layout: a folder of photos for each.
+
+    Raises:
+        SettingsError: there is none, or one has no known class or no photo.
+    """
+    if not dataset.is_dir():
+        raise SettingsError(f'There is no folder "{dataset}": give --dataset a folder in DreamBench\'s layout.')
+    kinds = {name: (kind, kind in LIVE) for name, kind in CLASSES.items()} | _own_classes(dataset / OWN_CLASSES)
+    found = tuple(_read_subject(path, kinds) for path in sorted(dataset.iterdir()) if path.is_dir())
+    if not found:
+        raise SettingsError(f'The folder "{dataset}" holds no folder of photos.')
+    return found
+
+
+def _read_subject(folder: Path, kinds: Mapping[str, tuple[str, bool]]) -> Known:
+    if folder.name not in kinds:
+        raise SettingsError(
+            f'"{folder.name}" is no subject of DreamBench: write a line "{folder.name},its class" (and ",live" for '
+            f'somebody who can wear a hat) into "{folder.parent / OWN_CLASSES}".'
+        )
+    photos = tuple(path for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not photos:
+        raise SettingsError(f'The folder "{folder}" holds no photo.')
+    return Known(folder.name, *kinds[folder.name], photos)
+
+
+def _own_classes(path: Path) -> dict[str, tuple[str, bool]]:
+    """``name,class[,live]``, a line each."""
+    kinds = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) in (2, 3) and all(parts):
+            kinds[parts[0]] = (parts[1], parts[2:] == ["live"])
+        elif line.strip():
+            raise SettingsError(
+                f'In "{path}" the line "{line}" cannot be read: write "name,class" or "name,class,live".'
+            )
+    return kinds
+
+
+def draw_cases(subjects: Sequence[Known], prompts: int | None, pairs: int) -> list[Case]:
+    """Every subject in its first ``prompts`` prompts, then pairs of different classes, the same ones every time."""
+    single = [
+        Case((subject,), number, prompt)
+        for subject in subjects
+        for number, prompt in enumerate(prompts_of(subject.kind, subject.live)[:prompts])
+    ]
+    possible = [(a, b) for n, a in enumerate(subjects) for b in subjects[n + 1 :] if a.kind != b.kind]
+    chosen = random.Random("dreambench pairs").sample(possible, min(pairs, len(possible)))
+    double = [
+        Case(pair, number, prompt)
+        for pair in chosen
+        for number, prompt in enumerate(pair_prompts(pair[0].kind, pair[1].kind)[:prompts])
+    ]
+    return [*single, *double]
+
+
+class Bench:
+    """Carries out cases with one model and measures its pictures."""
+
+    def __init__(self, personalizer: Personalizer, judges: Judges, options: BenchOptions) -> None:
+        self.personalizer, self.judges, self.options = personalizer, judges, options
+        self._known: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {}
+
+    def scores(self, case: Case) -> Iterator[tuple[Score, Image.Image]]:
+        """The pictures of a case, measured."""
+        request = GenerateRequest(
+            case.prompt,
+            tuple(self._subject(known) for known in case.subjects),
+            seeds=tuple(range(self.options.pictures)),
+            steps=self.options.steps,
+            guidance=self.options.guidance,
+            recording=None,
+        )
+        start = time.perf_counter()
+        for step in self.personalizer.generate(request):
+            if step.picture is not None:
+                seconds = time.perf_counter() - start
+                yield self._score(case, step.picture.seed, step.picture.image, seconds), step.picture.image
+                start = time.perf_counter()
+
+    def _subject(self, known: Known) -> Subject:
+        return Subject(known.kind, tuple(map(load_photo, known.photos[: self.options.references])))
+
+    def _score(self, case: Case, seed: int, image: Image.Image, seconds: float) -> Score:
+        seen = self.judges.clip_images([image])
+        dino = self.judges.dino_images([image])
+        own = [self._photos(known) for known in case.subjects]
+        faces = [self.judges.face_likeness(image, face) for _, _, face in own if face is not None]
+        found = [face for face in faces if face is not None]
+        return Score(
+            key=case.key,
+            subjects=len(case.subjects),
+            prompt=case.prompt,
+            seed=seed,
+            clip_i=mean([mean_cosine(seen, clip) for clip, _, _ in own]),
+            dino=mean([mean_cosine(dino, photos) for _, photos, _ in own]),
+            clip_t=mean_cosine(seen, self.judges.clip_text(case.prompt)),
+            seconds=seconds,
+            face=mean(found) if found else None,
+            faces_sought=bool(faces),
+        )
+
+    def _photos(self, known: Known) -> tuple[Tensor, Tensor, Tensor | None]:
+        """CLIP, DINO and face embeddings of all photos of a subject, computed once."""
+        if known.name not in self._known:
+            photos = [load_photo(path) for path in known.photos]
+            embeddings = self.judges.clip_images(photos), self.judges.dino_images(photos)
+            self._known[known.name] = (*embeddings, self.judges.face_of(photos))
+        return self._known[known.name]
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,221 @@
+"""From photos and prompts to the one frozen record that conditions a denoising step.
+
+Training and the pipeline go through the same ``build_condition``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mmdiff_core.backbones.base import Backbone, TextDeltas
+from mmdiff_core.encoders.image import ImageEncoder
+from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo_cache import PhotoMemory, see_photo
+from mmdiff_core.encoders.text import FusedWords, fuse_words
+from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
+from mmdiff_core.nn.attention import watched_keys
+from mmdiff_core.nn.config import FACE_WIDTH
+from mmdiff_core.nn.records import Condition, ImageFeatures, LayerCondition, PromptTokens, SubjectEmbeddings, TextStates
+from mmdiff_core.types import ALL_PARTS, Parts, Subject
+
+
+def encode_photos(
+    encoder: ImageEncoder, subjects: Sequence[Subject], memory: PhotoMemory | None = None
+) -> ImageFeatures:
+    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
+
+    Each photo is encoded by itself, so that the others of a request, and ``memory``, change nothing in it.
+    """
+    most = max(len(subject.photos) for subject in subjects)
+    present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
+    see = see_photo if memory is None else memory.see
+    seen = [see(encoder, photo) for subject in subjects for photo in subject.photos]
+    cls, patches = torch.stack([x.cls for x in seen]), torch.stack([x.patches for x in seen])
+    present = present.to(cls.device)
+    return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
+
+
+def encode_people(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
+    """The same for the face variant: features, and the face embeddings (1, S, P, 512) that go with them."""
+    most = max(len(subject.faces) for subject in subjects)
+    crops = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
+    embeddings = torch.zeros(1, len(subjects), most, FACE_WIDTH)
+    present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
+    for s, subject in enumerate(subjects):
+        for p, face in enumerate(subject.faces):
+            crops[0, s, p] = prepare(face.crop, encoder.size)
+            embeddings[0, s, p] = torch.tensor(face.embedding)
+            present[0, s, p] = True
+    photos = torch.stack([prepare(subject.photos[0], encoder.size) for subject in subjects])[None]
+    features = encode_faces(encoder, photos, crops, present)
+    return features, embeddings.to(features.cls)
+
+
+def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: Tensor) -> ImageFeatures:
+    """Features for the face variant: one photo of a subject speaks for its word, its faces give the patches.
+
+    Args:
+        encoder: the image encoder, whose own tower for words sees the photos.
+        photos: (B, S, 3, h, w) in [0, 1].
+        crops: (B, S, P, 3, h, w) in [0, 1], aligned faces.
+        present: (B, S, P) bool.
+    """
+    cls = encoder.encode_words(photos.flatten(0, 1)).unflatten(0, present.shape[:2])  # (B, S, Dv)
+    patches = encoder.encode_patches(crops[present])  # (n, M, Dh)
+    present = present.to(cls.device)
+    return ImageFeatures(cls[:, :, None].expand(-1, -1, present.shape[2], -1), _scatter(patches, present), present)
+
+
+def weigh(subjects: SubjectEmbeddings, weights: Tensor | None) -> SubjectEmbeddings:
+    """Subjects whose tokens count by ``weights`` (B, K); None, or no tokens at all, leaves them alike."""
+    if weights is None or subjects.tokens.shape[1] == 0:
+        return subjects
+    return replace(subjects, weights=weights.to(subjects.tokens.device))
+
+
+def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
+    """Features of a batch of photos; padding is not encoded and gives zeros.
+
+    Args:
+        encoder: the image encoder.
+        pixels: (B, S, P, 3, R, R) in [0, 1].
+        present: (B, S, P) bool.
+    """
+    cls, patches = encoder.encode(pixels[present])  # (n, Dv), (n, M, Dh)
+    present = present.to(cls.device)
+    return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
+
+
+def _scatter(values: Tensor, present: Tensor) -> Tensor:
+    """(n, ...) -> (B, S, P, ...) with zeros where nothing is present."""
+    full = values.new_zeros(*present.shape, *values.shape[1:])
+    return full.index_put(present.nonzero(as_tuple=True), values)
+
+
+def encode_prompts(
+    backbone: Backbone,
+    tokens: Sequence[PromptTokens],
+    adapter: MMDiffAdapter | None = None,
+    subjects: SubjectEmbeddings | None = None,
+) -> TextStates:
+    """Encode a batch of prompts, with the subjects' photos fused into their words if there are ``subjects``.
+
+    They join before the text encoder or, where the adapter says so, behind it. The adapter's LoRA on the text encoders,
+    if it has any, is on with and without subjects.
+    """
+    encoders = range(len(backbone.text_encoders))
+    plain: list[FusedWords | None] = [None for _ in encoders]
+    deltas = _text_deltas(backbone, adapter)
+    if adapter is None or subjects is None or not subjects.words:
+        return backbone.encode_text(tokens, plain, deltas)
+    fused = [FusedWords(adapter.word_fusions[i], subjects.words[i]) for i in encoders]
+    if not adapter.config.fuse_after:
+        return backbone.encode_text(tokens, fused, deltas)
+    text = backbone.encode_text(tokens, plain, deltas)
+    return replace(text, states=fuse_words(text.states, tokens[0].words.to(text.states.device), fused[0]))
+
+
+def _text_deltas(backbone: Backbone, adapter: MMDiffAdapter | None) -> list[TextDeltas]:
+    return [{} if adapter is None else adapter.text_encoder_deltas(i) for i in range(len(backbone.text_encoders))]
+
+
+def build_condition(
+    backbone: Backbone,
+    adapter: MMDiffAdapter | None,
+    weights: Mapping[str, LayerWeights],
+    tokens: Sequence[PromptTokens],
+    subjects: SubjectEmbeddings | None = None,
+    strengths: Tensor | None = None,
+    *,
+    size: tuple[int, int],
+    negative: Sequence[PromptTokens] | None = None,
+    parts: Parts = ALL_PARTS,
+    binding: float = 0.0,
+    regions: Tensor | None = None,
+    recorded: bool = False,
+) -> Condition:
+    """Everything that conditions a denoising step, with keys and values of every layer computed.
+
+    Args:
+        backbone: the model whose text encoders are used.
+        adapter: None for the stock model.
+        weights: ``adapter.weights(backbone.unet)``; empty without an adapter.
+        tokens: one batch (B, T) per text encoder.
+        subjects: what the photos became; None for the plain text without an image term (delayed merging).
+        strengths: (B, S) weight of each subject's image term; 1 by default.
+        size: (width, height) of the pictures in pixels.
+        negative: the negative prompt per text encoder, for classifier-free guidance. It becomes a first half of the
+            batch without any photo: plain text, no subject token present, strength 0.
+        parts: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
+        binding: how much each subject's image term is kept to where its word is seen, 0 to 1.
+        regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
+        recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
+            condition, and layers may run twice.
+    """
+    adapter = adapter if parts.see_photos else None
+    text = encode_prompts(backbone, tokens, adapter, subjects)
+    words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
+    strengths = (torch.ones(words.shape) if strengths is None else strengths).to(text.states)
+    condition = Condition(
+        text=text,
+        subjects=subjects,
+        words=words,
+        strengths=strengths,
+        guided=torch.ones(len(words), dtype=torch.bool),
+        binding=binding,
+        regions=None if regions is None else regions.to(words.device),
+    )
+    if negative is not None:
+        condition = _with_unguided_half(condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter)))
+    condition = replace(condition, added=backbone.added_conditions(condition.text, size))
+    if adapter is None:
+        return condition
+    # The unguided half sees no photo, so that the image term is made for the guided rows alone.
+    layers = adapter.condition_layers(weights, condition.text.states, subjects, strengths, parts.null_token)
+    return condition.with_layers(watch_layers(layers, condition) if recorded else layers)
+
+
+def watch_layers(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
+    """The same layers with what recording needs of those that cross, once for all steps."""
+    words, owned, rows = condition.words, condition.owned, condition.guided_rows
+    return {
+        path: layer
+        if layer.text is None
+        else replace(layer, watched=watched_keys(layer.text, layer.image, words, owned, rows))
+        for path, layer in layers.items()
+    }
+
+
+def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:
+    """The batch [unguided, guided]; the first half knows no subject."""
+    return replace(
+        condition,
+        text=_both_halves(unguided, condition.text),
+        subjects=condition.subjects and _with_absent_half(condition.subjects),
+        words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
+        strengths=torch.cat([torch.zeros_like(condition.strengths), condition.strengths]),
+        guided=torch.cat([torch.zeros_like(condition.guided), condition.guided]),
+        regions=None if condition.regions is None else torch.cat([condition.regions] * 2),
+    )
+
+
+def _both_halves(unguided: TextStates, guided: TextStates) -> TextStates:
+    """(1, T, D) and (B, T, D) -> (2B, T, D), and so the pooled vectors."""
+    states = torch.cat([unguided.states.expand_as(guided.states), guided.states])
+    if unguided.pooled is None or guided.pooled is None:
+        return TextStates(states)
+    return TextStates(states, torch.cat([unguided.pooled.expand_as(guided.pooled), guided.pooled]))
+
+
+def _with_absent_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:
+    return replace(
+        subjects,
+        words=tuple(torch.cat([torch.zeros_like(vectors), vectors]) for vectors in subjects.words),
+        tokens=torch.cat([torch.zeros_like(subjects.tokens), subjects.tokens]),
+        present=torch.cat([torch.zeros_like(subjects.present), subjects.present]),
+        weights=None if subjects.weights is None else torch.cat([torch.ones_like(subjects.weights), subjects.weights]),
+    )

@@ -1,0 +1,166 @@
+"""A request is found good, or named what is wrong with it, before any work is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from mmdiff_core.backbones.base import Backbone, Defaults
+from mmdiff_core.backbones.schedulers import check_sampler
+from mmdiff_core.encoders.face import FaceAnalyser, with_faces
+from mmdiff_core.encoders.photo import read_photo
+from mmdiff_core.encoders.prompt import find_words, other_words, tokenize, word_tokens
+from mmdiff_core.errors import ModelError, PhotoError, SettingsError
+from mmdiff_core.generation.regions import read_regions
+from mmdiff_core.generation.sampling import SampleSettings
+from mmdiff_core.maps.attention_maps import AttentionMaps
+from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.nn.config import FACE_WIDTH
+from mmdiff_core.nn.records import PromptTokens
+from mmdiff_core.types import GenerateRequest, Recording, Size, Subject, Word
+
+MOST_STEPS = 200
+MOST_GUIDANCE = 30
+MOST_STRENGTH = 3
+MOST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that was found good, with every open number decided, the prompt read and the photos brought to RGB."""
+
+    request: GenerateRequest
+    prompt: str  # without triggers
+    subjects: tuple[Subject, ...]
+    words: tuple[Word, ...]
+    tokens: tuple[PromptTokens, ...]  # one per text encoder
+    negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the guided half runs
+    numbers: SampleSettings  # of the first picture; the others differ in the seed
+    regions: Tensor | None = None  # (1, S, h, w) in [0, 1] at the size of the latents; None: no subject has one
+    others: Mapping[Word, int] = field(default_factory=dict)  # the other words that are recorded, and their tokens
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subjects' words as they stand in the prompt."""
+        return tuple(word.text for word in self.words)
+
+    @property
+    def recording(self) -> Recording | None:
+        """What to record; nothing without a subject to show, or where no photo enters."""
+        wanted = self.request.recording if self.subjects and self.request.parts.see_photos else None
+        return wanted and replace(wanted, tokens=tuple(self.others.values()))
+
+    @property
+    def no_maps(self) -> AttentionMaps:
+        """Where the maps of a picture begin."""
+        return AttentionMaps(self.names, others=tuple(word.text for word in self.others))
+
+
+def plan_request(
+    request: GenerateRequest,
+    backbone: Backbone,
+    adapter: MMDiffAdapter | None,
+    analyser: FaceAnalyser | None = None,
+) -> Plan:
+    """Check everything about a request; an adapter of the face variant has the faces found in the photos here.
+
+    Raises:
+        PromptError: prompt and subjects do not fit together.
+        PhotoError: a subject has no photo, or one that cannot be used; or a photo shows no face.
+        SettingsError: a number is out of the model's range.
+        ModelError: there are subjects, but no adapter that knows what to do with them, or nothing that finds faces.
+    """
+    avoided = request.negative_prompt or ""
+    numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
+    check_sampler(request.sampler, backbone.samplers)
+    prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
+    tokens = tuple(tokenize(tokenizer, prompt, words) for tokenizer in backbone.tokenizers)
+    negative = tuple(tokenize(tokenizer, avoided) for tokenizer in backbone.tokenizers)
+    subjects = tuple(_check_subject(subject) for subject in request.subjects)
+    if subjects:
+        _check_model(backbone, adapter)
+    if adapter is not None and adapter.config.source == "face":
+        subjects = tuple(_check_faces(with_faces(subject, analyser)) for subject in subjects)
+    elif chosen := [subject.name for subject in subjects if subject.choices]:
+        raise SettingsError(f'This adapter reads no faces: leave the choice of faces of "{chosen[0]}" out.')
+    regions = read_regions(
+        subjects, (numbers.width // backbone.sizes.multiple, numbers.height // backbone.sizes.multiple)
+    )
+    others = {}
+    if request.recording is not None and request.recording.words:
+        others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words))
+    guiding = negative if numbers.guidance > 1 else None
+    request = replace(request, negative_prompt=avoided)
+    return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
+
+
+def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
+    """What a request gets where it leaves a number open: the delay is the adapter's, the others the backbone's."""
+    return backbone.defaults if adapter is None else replace(backbone.defaults, start_step=adapter.config.start_step)
+
+
+def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) -> SampleSettings:
+    """The request's numbers, with the defaults where it leaves them open.
+
+    Raises:
+        SettingsError: one is out of range; the message gives the range.
+    """
+    steps = defaults.steps if request.steps is None else request.steps
+    guidance = defaults.guidance if request.guidance is None else request.guidance
+    start_step = min(defaults.start_step, steps) if request.start_step is None else request.start_step
+    width = sizes.default[0] if request.width is None else request.width
+    height = sizes.default[1] if request.height is None else request.height
+
+    _check_range("The number of steps", steps, 1, MOST_STEPS)
+    _check_range("The guidance", guidance, 0, MOST_GUIDANCE)
+    _check_range("The start step", start_step, 0, steps)
+    _check_range("The binding", request.binding, 0, 1)
+    for what, side in (("width", width), ("height", height)):
+        _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
+        if side % sizes.multiple:
+            raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
+    if not request.seeds:
+        raise SettingsError("There is no seed: give one for each picture.")
+    for seed in request.seeds:
+        _check_range("A seed", seed, 0, MOST_SEED)
+    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.sampler)
+
+
+def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
+    """Whether photos can be shown at all."""
+    if adapter is None or backbone.image_encoder is None:
+        part = "adapter" if adapter is None else "image encoder"
+        raise ModelError(
+            f'The model "{backbone.display_name}" was loaded without an {part}, so it can show no photo: load one.'
+        )
+
+
+def _check_subject(subject: Subject) -> Subject:
+    """The subject with upright RGB photos, or pixels that can be used."""
+    _check_range(f'The strength of "{subject.name}"', subject.strength, 0, MOST_STRENGTH)
+    if not subject.photos:
+        raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
+    names = (f"{number} of {subject.name}" for number in range(1, len(subject.photos) + 1))
+    return replace(subject, photos=tuple(map(read_photo, subject.photos, names)))
+
+
+def _check_faces(subject: Subject) -> Subject:
+    """The subject with upright RGB faces, or pixels that can be used."""
+    for face in subject.faces:
+        if len(face.embedding) != FACE_WIDTH or not all(map(math.isfinite, face.embedding)):
+            raise PhotoError(f'A face embedding of "{subject.name}" is not {FACE_WIDTH} finite numbers.')
+    faces = (replace(face, crop=read_photo(face.crop, f'A face of "{subject.name}"')) for face in subject.faces)
+    return replace(subject, faces=tuple(faces))
+
+
+def describe_choices(subject: Subject) -> list[list[float]]:
+    """The chosen faces for a picture's settings: [number from the left, weight] of each photo."""
+    return [[choice.face or 0, choice.weight] for choice in subject.choices]
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise SettingsError(f"{what} must be from {low} to {high}, but is {value}.")

@@ -1,0 +1,119 @@
+"""The one denoising loop: a generator, so that progress is iteration and closing it cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor
+
+from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.schedulers import with_sampler
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition
+from mmdiff_core.numeric_checks import check_latents
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """The numbers of one picture, all of them decided."""
+
+    seed: int
+    steps: int
+    guidance: float
+    start_step: int
+    width: int
+    height: int
+    sampler: str | None = None  # the model's own
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One step of the loop."""
+
+    step: int  # 1 .. steps
+    steps: int
+    latents: Tensor  # (1, c, h, w) after the step
+    clean: Tensor  # (1, c, h, w) the picture as the model expects it at this step, for previews
+    maps: AttentionMaps | None  # of all steps so far
+
+
+@torch.no_grad()
+def sample(
+    backbone: Backbone,
+    plain: Condition,
+    personal: Condition,
+    settings: SampleSettings,
+    recorder: Recorder | None = None,
+    maps: AttentionMaps | None = None,
+    latents: Tensor | None = None,
+) -> Iterator[Sample]:
+    """Denoise one picture.
+
+    Args:
+        backbone: the model.
+        plain: conditions the first ``start_step`` steps (delayed merging, section 3.4).
+        personal: conditions the others. Either is a batch [unguided, guided] or the guided row alone.
+        settings: the numbers of this picture.
+        recorder: records the maps of every step into ``maps``.
+        maps: an empty value to start from; needed with a recorder.
+        latents: noise (1, c, h, w) to start from instead of the seed's.
+
+    Raises:
+        GenerationError: the latents of a step are no longer numbers.
+    """
+    scheduler = with_sampler(backbone.fresh_scheduler(), settings.sampler)
+    scheduler.set_timesteps(settings.steps, device=backbone.device)
+    generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
+    options = _step_options(scheduler, generator)
+    if latents is None:
+        latents = backbone.noise(settings.seed, settings.width, settings.height)
+    latents = latents * scheduler.init_noise_sigma
+    for index, timestep in enumerate(scheduler.timesteps):
+        condition = plain if index < settings.start_step else personal
+        noisy = scheduler.scale_model_input(latents, timestep)
+        if recorder is not None:
+            recorder.begin_step(index)
+        prediction = backbone.predict_noise(
+            noisy.expand(len(condition.guided), -1, -1, -1), timestep, condition, recorder
+        )
+        if recorder is not None and maps is not None:
+            maps = maps.with_step(index, recorder.seal(), condition)
+        prediction = guide(prediction, condition.guided, settings.guidance)
+        clean = expected_clean(scheduler, prediction, noisy, timestep)
+        latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
+        check_latents(latents, index + 1, backbone.unet)
+        yield Sample(index + 1, len(scheduler.timesteps), latents, clean, maps)
+
+
+def guide(prediction: Tensor, guided: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance of a batch [unguided, guided] -> (1, c, h, w); a guided row alone stays as it is."""
+    if bool(guided.all()):
+        return prediction
+    without, with_text = prediction.chunk(2)
+    return without + guidance * (with_text - without)
+
+
+def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+    """The noise-free latents that a prediction implies, for any scheduler.
+
+    ``noisy`` is the network's own input, which is on the same scale whatever the scheduler: x = sqrt(a) x0 +
+    sqrt(1 - a) e for diffusion, x = (1 - s) x0 + s e for a flow.
+    """
+    kind, length = scheduler.config.prediction_type, scheduler.config.num_train_timesteps
+    if kind == "sample":
+        return prediction
+    if kind == "flow_prediction":
+        return noisy - timestep / length * prediction
+    kept = scheduler.alphas_cumprod[timestep.round().long().cpu()].to(noisy)
+    if kind == "v_prediction":
+        return kept.sqrt() * noisy - (1 - kept).sqrt() * prediction
+    return (noisy - (1 - kept).sqrt() * prediction) / kept.sqrt()
+
+
+def _step_options(scheduler: SchedulerMixin, generator: torch.Generator) -> dict[str, object]:
+    """The generator, for the schedulers that take one."""
+    names = scheduler.step.__code__.co_varnames[: scheduler.step.__code__.co_argcount]
+    return {"generator": generator} if "generator" in names else {}

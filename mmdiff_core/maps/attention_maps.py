@@ -1,0 +1,201 @@
+"""Attention maps as values: what a forward recorded, and the maps of a whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmdiff_core.nn.records import Condition, LayerMaps
+from mmdiff_core.types import Recording, Stream
+
+
+class Recorder:
+    """Collects the maps of one forward at a time.
+
+    Sealed after a forward, so that the replay of a gradient-checkpointed layer adds nothing. The maps keep their
+    gradient; a constraint loss reads them from ``layers``.
+    """
+
+    def __init__(self, wants: Recording | None = None) -> None:
+        self.wants = wants or Recording()
+        self._layers: list[LayerMaps] = []
+        self._open = False
+
+    def begin_step(self, step: int = 0) -> None:
+        """Forget the last forward and open for the next. ``step`` counts from 0."""
+        self.step = step
+        self._layers = []
+        self._open = True
+
+    def add(self, maps: LayerMaps) -> None:
+        """Called by the attention processors; ignored when sealed."""
+        if self._open:
+            self._layers.append(maps)
+
+    def seal(self) -> tuple[LayerMaps, ...]:
+        """Close after a forward; returns its maps in the order of the layers."""
+        self._open = False
+        return self.layers
+
+    @property
+    def layers(self) -> tuple[LayerMaps, ...]:
+        """The maps of the last forward, as the processors made them."""
+        return tuple(self._layers)
+
+
+@dataclass(frozen=True)
+class StepMaps:
+    """The maps of one step on the host: ``streams[stream]`` is (S, h, w) or (S, H, h, w) float16."""
+
+    step: int  # 0-based
+    layer: str
+    size: tuple[int, int]
+    streams: Mapping[Stream, Tensor]
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Where a picture's subjects were, per step and layer. Immutable: a later step makes a new value.
+
+    ``subjects`` are the words that stand for them, in the order of the request; ``others`` are the prompt's other
+    words, if they were recorded, in the order of the prompt: theirs is the stream ``words``.
+    """
+
+    subjects: tuple[str, ...]
+    records: tuple[StepMaps, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def with_step(self, step: int, layers: Sequence[LayerMaps], condition: Condition) -> AttentionMaps:
+        """These maps and those of one more step; only the guided row of the batch is kept, as float16 on the host.
+
+        Args:
+            step: counted from 0.
+            layers: the maps of one forward, streams (B, S, h, w) or (B, S, H, h, w).
+            condition: of that forward, with one guided row. Without subjects only the text map tells something.
+        """
+        row = len(condition.guided) - condition.guided_rows
+        kept = [maps if condition.subjects is not None else _text_only(maps) for maps in layers]
+        hosted = _on_host([maps.streams for maps in kept], row)
+        new = (StepMaps(step, maps.layer, maps.size, streams) for maps, streams in zip(kept, hosted, strict=True))
+        return replace(self, records=(*self.records, *new))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The recorded steps, counted from 0."""
+        return tuple(sorted({record.step for record in self.records}))
+
+    @property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """Size (h, w) of every recorded layer, in the order of the network."""
+        return {record.layer: record.size for record in self.records}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The kinds of map that were recorded of the subjects."""
+        found = dict.fromkeys(stream for record in self.records for stream in record.streams)
+        return tuple(stream for stream in found if stream != "words")
+
+    @property
+    def nbytes(self) -> int:
+        """What the maps take in memory."""
+        return sum(x.nbytes for record in self.records for x in record.streams.values())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the finest recorded layer."""
+        return max(self.layers.values(), key=lambda size: size[0] * size[1])
+
+    def at(
+        self,
+        subject: int | str,
+        stream: Stream,
+        step: int | None = None,
+        layer: str | None = None,
+        head: int | None = None,
+    ) -> np.ndarray:
+        """One map (h, w) float32: of a step and a layer, or averaged over those left open.
+
+        Layers are enlarged bilinearly to the finest one before they are averaged; a single layer keeps its own size.
+        Steps without the stream (the delayed ones have no image term) do not count; where none has it the map is 0.
+
+        Args:
+            subject: its number or its word; with ``words`` that of one of the ``others``.
+            stream: ``text``, ``image``, ``influence`` or ``words``.
+            step: counted from 0.
+            layer: a key of ``layers``.
+            head: one head of maps recorded per head; else the mean over heads.
+
+        Raises:
+            KeyError: there is no such subject, step or layer, or nothing was recorded.
+        """
+        names = self.others if stream == "words" else self.subjects
+        index = subject if isinstance(subject, int) else (*names, subject).index(subject)
+        chosen = [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
+        if not chosen or not 0 <= index < len(names):
+            raise KeyError(f"No {stream} map of subject {subject!r} at step {step}, layer {layer}.")
+        size = self.size if layer is None else self.layers[layer]
+        by_size: dict[tuple[int, int], list[Tensor]] = {}
+        for record in chosen:
+            if stream in record.streams:
+                by_size.setdefault(record.size, []).append(_head(record.streams[stream][index].float(), head))
+        count = sum(map(len, by_size.values()))
+        total = torch.zeros(size)
+        for maps in by_size.values():
+            total += _enlarge(torch.stack(maps).sum(0), size)
+        return (total / max(count, 1)).numpy()
+
+    def to_npz(self, path: str | PathLike[str]) -> None:
+        """Write every map, compressed: ``<stream>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
+
+        A step that has no such stream is NaN. ``others`` are the words of ``words/<layer>``.
+        """
+        arrays: dict[str, np.ndarray] = {"subjects": np.array(self.subjects), "steps": np.array(self.steps)}
+        streams: tuple[Stream, ...] = self.streams
+        if self.others:
+            arrays["others"] = np.array(self.others)
+            streams = (*streams, "words")
+        for layer in self.layers:
+            for stream in streams:
+                arrays[f"{stream}/{layer}"] = self._over_steps(stream, layer)
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    def _over_steps(self, stream: Stream, layer: str) -> np.ndarray:
+        by_step = {r.step: r.streams[stream] for r in self.records if r.layer == layer and stream in r.streams}
+        blank = torch.full_like(next(iter(by_step.values())), torch.nan) if by_step else torch.zeros(0)
+        return torch.stack([by_step.get(step, blank) for step in self.steps]).numpy()
+
+
+def _text_only(maps: LayerMaps) -> LayerMaps:
+    return replace(
+        maps, streams={stream: values for stream, values in maps.streams.items() if stream in ("text", "words")}
+    )
+
+
+def _on_host(layers: Sequence[Mapping[Stream, Tensor]], row: int) -> list[dict[Stream, Tensor]]:
+    """One row of every stream of every layer in float16, in a single copy however many there are."""
+    rows = [maps[row].detach() for streams in layers for maps in streams.values()]
+    if not rows:
+        return [{} for _ in layers]
+    flat = torch.cat([x.flatten() for x in rows]).to(torch.float16).cpu()
+    parts = iter([part.view(x.shape) for part, x in zip(flat.split([x.numel() for x in rows]), rows, strict=True)])
+    return [{stream: next(parts) for stream in streams} for streams in layers]
+
+
+def _head(maps: Tensor, head: int | None) -> Tensor:
+    """(h, w) from (h, w) or from (H, h, w)."""
+    if maps.ndim == 2:
+        return maps
+    return maps.mean(0) if head is None else maps[head]
+
+
+def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(h, w) -> ``size``, bilinear."""
+    if tuple(maps.shape) == size:
+        return maps
+    return F.interpolate(maps[None, None], size, mode="bilinear")[0, 0]

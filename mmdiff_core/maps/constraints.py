@@ -1,0 +1,65 @@
+"""Attention-map constraints: losses that tie every subject to its own region (paper, section 3.3).
+
+The paper constrains the maps of the subjects' words and of their image tokens; the form of the loss is
+FastComposer's balanced L1 (its equation 4): attention outside the subject's mask minus attention inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmdiff_core.nn.records import LayerMaps
+from mmdiff_core.types import Stream
+
+LayerChoice = Literal["all", "coarse", "fine"]
+
+
+def attention_constraint(maps: Sequence[LayerMaps], stream: Stream, masks: Tensor, present: Tensor) -> Tensor:
+    """Mean over layers and subjects of ``mean(A outside M) - mean(A inside M)``.
+
+    Args:
+        maps: recorded layers whose ``stream`` is (B, S, h, w), with gradient.
+        stream: ``text`` for the maps of the subjects' words, ``image`` for those of their tokens.
+        masks: (B, S, H, W) in [0, 1], any size; averaged down to each layer.
+        present: (B, S) bool, the subjects that count.
+
+    Returns:
+        A scalar between -1 (every subject attended in its own region only) and 1.
+
+    Raises:
+        ValueError: no layer was recorded, or a map carries no gradient, so that the loss would be void.
+    """
+    if not maps:
+        raise ValueError(f"no layer recorded a {stream} map: there is nothing to constrain")
+    if not present.any():
+        return masks.new_zeros(())
+    return torch.stack([_one_layer(layer, stream, masks, present) for layer in maps]).mean()
+
+
+def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[LayerMaps]:
+    """The layers that a constraint acts on: all, those of the finest resolution alone, or all the others."""
+    if which == "all":
+        return maps
+    finest = max((layer.size[0] * layer.size[1] for layer in maps), default=0)
+    return [layer for layer in maps if (layer.size[0] * layer.size[1] == finest) == (which == "fine")]
+
+
+def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor) -> Tensor:
+    attention = layer.streams[stream].float()  # (B, S, h, w)
+    if torch.is_grad_enabled() and not attention.requires_grad:
+        raise ValueError(f"the {stream} map of {layer.layer} carries no gradient: the constraint would train nothing")
+    inside = F.adaptive_avg_pool2d(masks.float(), layer.size)  # (B, S, h, w)
+    difference = _mean(attention, 1 - inside) - _mean(attention, inside)  # (B, S)
+    # A subject hidden at this resolution has no inside: it cannot be judged here.
+    counts = present & (inside.flatten(2).amax(-1) > 0)
+    return (difference * counts).sum() / counts.sum().clamp(min=1)
+
+
+def _mean(attention: Tensor, weight: Tensor) -> Tensor:
+    """Mean of the attention (B, S, h, w) over the pixels, weighted; (B, S)."""
+    return (attention * weight).flatten(2).sum(-1) / weight.flatten(2).sum(-1).clamp(min=1e-6)

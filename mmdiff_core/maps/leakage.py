@@ -1,0 +1,128 @@
+"""Does each subject's attention stay on that subject? The maps of one picture, put into numbers.
+
+Attention of one subject that lies on another carries the first one's looks there: attributes leak. S subjects, maps of
+h x w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmdiff_core.maps.heatmap import normalise
+
+if TYPE_CHECKING:
+    from mmdiff_core.maps.attention_maps import AttentionMaps
+    from mmdiff_core.types import Stream
+
+THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th percentile
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How well S subjects are kept apart in one picture.
+
+    Attributes:
+        regions: (S, h, w) bool. Subject i's region is where its map, scaled to its own range, is at least the
+            threshold and higher than every other subject's scaled map. Regions never overlap.
+        shares: (S, S). Row i, column j: the part of subject i's attention, the sum of its map, that falls into
+            subject j's region. A row sums to at most 1; the rest lies elsewhere. A map of zeros gives zeros.
+        coverage: (S,). The part of the picture that a subject's region takes.
+        overlap: (S, S). Sum of the lower over sum of the higher of two scaled maps: 1 for equal maps, 0 for maps
+            that share no pixel, 0 where a map is flat.
+        peaks: (S, 2). Row and column of each map's highest value in fractions of height and width, at pixel centres.
+        distances: (S, S). Between two peaks, in fractions of the picture's diagonal.
+        flat: (S,) bool. The map is even all over, so that it points nowhere and has no region.
+    """
+
+    regions: np.ndarray
+    shares: np.ndarray
+    coverage: np.ndarray
+    overlap: np.ndarray
+    peaks: np.ndarray
+    distances: np.ndarray
+    flat: np.ndarray
+
+    @property
+    def elsewhere(self) -> np.ndarray:
+        """(S,) the part of each subject's attention that lies in no region."""
+        return 1 - self.shares.sum(1)
+
+    @property
+    def leaks(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j), the worst first: more of i's attention lies on j than if it were spread evenly."""
+        found = [(float(self.shares[i, j]), i, j) for i, j in np.argwhere(self.shares > self.coverage) if i != j]
+        return tuple((int(i), int(j)) for _, i, j in sorted(found, reverse=True))
+
+
+def measure(maps: np.ndarray, threshold: float = THRESHOLD) -> Binding:
+    """Measure the maps of one picture.
+
+    Args:
+        maps: (S, h, w), never negative, any range.
+        threshold: of each map's own range, above 0 and at most 1.
+
+    Raises:
+        ValueError: the maps have another shape, a negative value or one that is not a number, or the threshold is
+            out of range.
+    """
+    maps = np.asarray(maps, dtype=np.float64)
+    if maps.ndim != 3 or not maps.size:
+        raise ValueError(f"The maps must be (subjects, height, width), not of shape {maps.shape}.")
+    if not np.isfinite(maps).all() or (maps < 0).any():
+        raise ValueError("The maps must be numbers that are never negative.")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"The threshold must be above 0 and at most 1, not {threshold}.")
+    scaled = np.stack([normalise(values) for values in maps])
+    regions = _regions(scaled, threshold)
+    peaks = _peaks(maps)
+    return Binding(
+        regions=regions,
+        shares=_shares(maps, regions),
+        coverage=regions.mean((1, 2)),
+        overlap=_overlap(scaled),
+        peaks=peaks,
+        distances=_distances(peaks, maps.shape[1:]),
+        flat=np.logical_not(scaled.any((1, 2))),
+    )
+
+
+def measure_binding(maps: AttentionMaps, stream: Stream = "image", threshold: float = THRESHOLD) -> Binding:
+    """Measure a finished picture's maps of one kind, averaged over steps and layers.
+
+    Raises:
+        KeyError: nothing was recorded.
+    """
+    return measure(np.stack([maps.at(i, stream) for i in range(len(maps.subjects))]), threshold)
+
+
+def _regions(scaled: np.ndarray, threshold: float) -> np.ndarray:
+    """A pixel where two maps tie belongs to neither."""
+    high = scaled == scaled.max(0)
+    return high & (high.sum(0) == 1) & (scaled >= threshold)
+
+
+def _shares(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    inside = np.einsum("ihw,jhw->ij", maps, regions)
+    totals = maps.sum((1, 2))[:, None]
+    return np.divide(inside, totals, out=np.zeros_like(inside), where=totals > 0)
+
+
+def _overlap(scaled: np.ndarray) -> np.ndarray:
+    lower = np.minimum(scaled[:, None], scaled[None]).sum((2, 3), dtype=np.float64)
+    higher = np.maximum(scaled[:, None], scaled[None]).sum((2, 3), dtype=np.float64)
+    return np.divide(lower, higher, out=np.zeros_like(lower), where=higher > 0)
+
+
+def _peaks(maps: np.ndarray) -> np.ndarray:
+    height, width = maps.shape[1:]
+    rows, columns = np.divmod(maps.reshape(len(maps), -1).argmax(1), width)
+    return np.stack([(rows + 0.5) / height, (columns + 0.5) / width], axis=1)
+
+
+def _distances(peaks: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Pixels of a map are square, so that its sides stand for the picture's."""
+    pixels = peaks * np.array(size)
+    return np.linalg.norm(pixels[:, None] - pixels[None], axis=-1) / float(np.hypot(size[0], size[1]))

@@ -1,0 +1,144 @@
+"""The measures, as plain functions of values, and their confidence intervals.
+
+Letters: n cases, S subjects of a picture, E width of an embedding, T thresholds, (h, w) a heatmap, (H, W) a region.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdiff_core.maps.heatmap import enlarge, normalise
+
+CANDIDATES = 16
+CONFIDENCE_Z = 1.959964  # 95 %
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % confidence interval; ``n`` cases went into it."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def to_json(self) -> dict[str, float | int]:
+        """As the report writes it, four digits behind the point."""
+        return {name: round(value, 4) if name != "n" else value for name, value in asdict(self).items()}
+
+
+def proportion(hits: Sequence[bool], clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """Share of hits with Wilson's score interval (Wilson 1927).
+
+    Cases of one cluster (pictures of one prompt) are not independent: the interval is that of as many trials as there
+    are clusters, which is on the safe side. Without ``clusters`` every case counts as one.
+    """
+    if not hits:
+        return _NOTHING
+    mean = sum(map(bool, hits)) / len(hits)
+    trials = len(hits) if clusters is None else len(set(clusters))
+    z2 = CONFIDENCE_Z**2 / trials
+    middle = (mean + z2 / 2) / (1 + z2)
+    reach = CONFIDENCE_Z / (1 + z2) * math.sqrt(mean * (1 - mean) / trials + z2 / (4 * trials))
+    # Rounding may leave an end a hair inside of the mean when all or none are hits.
+    return Estimate(mean, max(0.0, min(mean, middle - reach)), min(1.0, max(mean, middle + reach)), len(hits))
+
+
+def average(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
+    """Mean with a percentile bootstrap interval (Efron 1979) that draws whole clusters, ``RESAMPLES`` times."""
+    if not values:
+        return _NOTHING
+    groups: dict[Hashable, list[float]] = {}
+    for key, value in zip(range(len(values)) if clusters is None else clusters, values, strict=True):
+        groups.setdefault(key, []).append(float(value))
+    sums = np.array([sum(group) for group in groups.values()])
+    counts = np.array([len(group) for group in groups.values()])
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
+    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), (2.5, 97.5))
+    return Estimate(float(sums.sum() / counts.sum()), float(low), float(high), len(values))
+
+
+_NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def identity_hits(region: Tensor, candidates: Tensor) -> Tensor:
+    """Whether the right toy, candidate 0, is strictly the nearest of all.
+
+    Args:
+        region: (n, E) of unit length.
+        candidates: (n, 16, E), toys of the same noun.
+
+    Returns:
+        (n,) bool.
+    """
+    scores = torch.einsum("ne,nce->nc", region, candidates)
+    return scores[:, 0] > scores[:, 1:].amax(1)
+
+
+def draw_rivals(rng: random.Random, count: int, own: int, others: Sequence[int]) -> list[int]:
+    """``count`` of ``others`` that are not ``own``, as rivals in a line-up."""
+    return rng.sample([other for other in others if other != own], count)
+
+
+def look_similarity(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """How alike two sets of looks are, whatever the nouns.
+
+    A look is four distributions: main, second and accent colour, and pattern. The similarity is the mean over them of
+    the Bhattacharyya coefficient, sum(sqrt(p q)): 1 for equal certain answers, 0 for different ones.
+
+    Args:
+        a: logits (n, choices) per attribute.
+        b: logits (m, choices) per attribute.
+
+    Returns:
+        (n, m) in [0, 1].
+    """
+    return torch.stack([x.softmax(-1).sqrt() @ y.softmax(-1).sqrt().T for x, y in zip(a, b, strict=True)]).mean(0)
+
+
+def swapped(similarity: Tensor) -> list[bool]:
+    """Whether each subject's region looks more like the photos of another subject than like its own.
+
+    Args:
+        similarity: (S, S), row i the region of subject i, column j the photos of subject j.
+    """
+    own = similarity.diagonal()
+    others = similarity.clone().fill_diagonal_(-math.inf)
+    return (others.amax(1) > own).tolist()
+
+
+def peak_inside(heatmap: np.ndarray, region: np.ndarray) -> bool:
+    """Whether the greatest value of a map (h, w) lies in a region (H, W) bool; a flat map has no peak."""
+    if float(np.ptp(heatmap)) == 0.0:
+        return False
+    fine = enlarge(heatmap, (region.shape[1], region.shape[0]))
+    return bool(region.reshape(-1)[int(fine.argmax())])
+
+
+def iou_curve(heatmap: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Intersection over union of a region (H, W) with the map (h, w) at every one of ``THRESHOLDS``, (T,).
+
+    The map is normalised as it is shown (``heatmap.normalise``).
+    """
+    fine = enlarge(normalise(heatmap), (region.shape[1], region.shape[0]))
+    return np.array([iou(fine >= threshold, region) for threshold in THRESHOLDS])
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two masks; 0 if both are empty."""
+    union = int((a | b).sum())
+    return float((a & b).sum()) / union if union else 0.0
+
+
+def best_threshold(curves: Sequence[np.ndarray]) -> int:
+    """The index of the one threshold that is the best for all maps together."""
+    return int(np.mean(curves, axis=0).argmax()) if curves else 0

@@ -1,0 +1,212 @@
+"""What a person would write under a picture: a small grammar with synonyms.
+
+Two captions are made of the same choices: ``text`` names each toy by its noun only, ``detailed`` also says its colours
+and pattern. Words for the n-th toy are found as the n-th occurrence of its name, so toys of one noun share a word.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from mmdiff_core.toyworld.bodies.toys import KINDS, Accessory, Toy
+from mmdiff_core.toyworld.render.colours import COLOURS
+from mmdiff_core.toyworld.render.styles import PHOTO
+from mmdiff_core.toyworld.scenes.scene import Caption
+
+Arrangement = Literal["beside", "left", "right", "front", "behind", "between"]
+
+# Words for a noun, the plain one first; it is chosen half of the time.
+NOUN_WORDS: dict[str, tuple[str, ...]] = {
+    "cat": ("cat", "kitten", "kitty"),
+    "dog": ("dog", "puppy"),
+    "rabbit": ("rabbit", "bunny"),
+    "bear": ("bear", "teddy bear"),
+    "penguin": ("penguin",),
+    "frog": ("frog",),
+    "elephant": ("elephant",),
+    "dinosaur": ("dinosaur", "dino"),
+    "robot": ("robot",),
+    "car": ("car", "toy car"),
+    "boat": ("boat", "sailboat", "ship"),
+    "rocket": ("rocket", "spaceship"),
+    "owl": ("owl",),
+    "duck": ("duck", "duckling", "rubber duck"),
+    "lion": ("lion",),
+    "giraffe": ("giraffe",),
+    "unicorn": ("unicorn",),
+    "turtle": ("turtle", "tortoise"),
+    "fish": ("fish", "goldfish"),
+    "octopus": ("octopus",),
+    "snail": ("snail",),
+    "train": ("train", "locomotive", "steam train"),
+    "airplane": ("airplane", "plane", "aeroplane"),
+    "teapot": ("teapot", "tea pot"),
+}
+
+PLACE_WORDS: dict[str, tuple[str, ...]] = {
+    "beach": ("on the beach", "at the beach", "on a sandy beach", "by the sea", "at the seaside", "by the ocean"),
+    "snow": ("in the snow", "in a snowy landscape", "on the snow", "in winter", "in the snowy mountains"),
+    "forest": ("in the forest", "in a forest", "in the woods", "among the trees", "in the jungle"),
+    "desert": ("in the desert", "in a desert", "in the hot desert", "among the cactuses", "on the sand dunes"),
+    "meadow": (
+        "in the meadow",
+        "in a meadow",
+        "on the grass",
+        "in a field of flowers",
+        "in the park",
+        "on a green hill",
+    ),
+    "city at night": (
+        "in the city at night",
+        "in a city at night",
+        "on the street at night",
+        "downtown at night",
+        "in a city by night",
+    ),
+    "bedroom": ("in the bedroom", "in a bedroom", "in a room", "on the rug", "in the nursery", "at home"),
+    "space": ("in space", "on the moon", "in outer space", "among the stars", "on another planet"),
+    "kitchen": ("in the kitchen", "in a kitchen", "on the kitchen floor", "in a tiled kitchen"),
+    "under water": (
+        *("under water", "underwater", "under the sea", "at the bottom of the sea", "in the ocean", "on a coral reef"),
+    ),
+    "stage": ("on the stage", "on a stage", "in the theatre", "in a theater", "in the spotlight", "in the circus"),
+    "sunset": ("at sunset", "in the sunset", "by a lake at sunset", "in the evening light", "at dusk", "at sundown"),
+    "volcano": ("at the volcano", "on a volcano", "near a volcano", "on hot lava", "by a river of lava"),
+    "autumn": ("in autumn", "in the fall", "among autumn leaves", "in an autumn park", "on the fallen leaves"),
+}
+
+_FRAMES = ("{toys} {place}", "a photo of {toys} {place}", "a picture of {toys} {place}", "{place}, {toys}", "{toys}")
+_FRAME_WEIGHTS = (66, 16, 6, 8, 4)
+
+# What a style is called before and after what the picture shows.
+STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "watercolour": (
+        ("a watercolour of", "a watercolor of", "a watercolour painting of", "a painting of", "an aquarelle of"),
+        ("as a watercolour", "in watercolour", "as a watercolor painting", "painted in watercolours"),
+    ),
+    "pencil sketch": (
+        ("a pencil sketch of", "a sketch of", "a pencil drawing of", "a drawing of"),
+        ("as a pencil sketch", "as a pencil drawing", "drawn in pencil", "sketched in pencil"),
+    ),
+    "pixel art": (
+        ("pixel art of", "a pixel art picture of", "an 8-bit picture of", "a pixelated picture of"),
+        ("as pixel art", "in pixel art", "in pixel art style", "as a pixel game"),
+    ),
+}
+_STYLED_FRAMES = (
+    *("{before} {toys} {place}", "{toys} {place} {after}", "{toys} {place}, {after}", "{before} {toys}"),
+    *("{after}, {toys} {place}", "{toys} {after}"),
+)
+_STYLED_WEIGHTS = (58, 18, 10, 5, 5, 4)
+
+_RELATIONS: dict[Arrangement, tuple[str, ...]] = {
+    "beside": ("{0} next to {1}", "{0} and {1}", "{0} beside {1}", "{0} with {1}", "{0} standing next to {1}"),
+    "left": ("{0} to the left of {1}", "{0} on the left of {1}", "{0} left of {1}"),
+    "right": ("{0} to the right of {1}", "{0} on the right of {1}", "{0} right of {1}"),
+    "front": ("{0} in front of {1}",),
+    "behind": ("{0} behind {1}",),
+}
+_TRIPLES: dict[Arrangement, tuple[str, ...]] = {
+    "beside": ("{0}, {1} and {2}", "{0} next to {1} and {2}", "{0} with {1} and {2}"),
+    "between": ("{0} between {1} and {2}",),
+}
+
+
+class Wording(NamedTuple):
+    """The parts of a caption before it is put together."""
+
+    frame: str
+    relation: str
+    place: str
+
+
+def arrangement_of(rng: random.Random, count: int) -> Arrangement:
+    """How toys are to stand: side by side mostly."""
+    if count == 2:
+        return rng.choices(("beside", "left", "right", "front", "behind"), (50, 16, 16, 9, 9))[0]
+    return rng.choices(("beside", "between"), (75, 25))[0] if count == 3 else "beside"
+
+
+def write_caption(
+    rng: random.Random,
+    toys: Sequence[Toy],
+    wearing: Sequence[Accessory | None],
+    place: str,
+    arrangement: Arrangement,
+    style: str = PHOTO,
+) -> Caption:
+    """Caption of one to three toys in a place and a style; see Caption for what its fields promise."""
+    nouns = {toy.noun: _word(rng, toy.noun) for toy in toys}  # one word per noun: see the module's docstring
+    names = tuple(nouns[toy.noun] for toy in toys)
+    wording = Wording(
+        _frame(rng, style),
+        _relation(rng, len(toys), arrangement),
+        rng.choice(PLACE_WORDS[place]),
+    )
+    worn = ["" if thing is None else f" wearing {_article(thing.colour)} {thing.kind}" for thing in wearing]
+    short = [_phrase(names, i) + worn[i] for i in range(len(toys))]
+    looks = [_described(rng, toy, name) for toy, name in zip(toys, names, strict=True)]
+    long = [_phrase(looks, i, names) + worn[i] for i in range(len(toys))]
+    return Caption(_assemble(wording, short), names, _assemble(wording, long))
+
+
+def random_colour(rng: random.Random) -> str:
+    """Colour of something to wear."""
+    return rng.choice([name for name in COLOURS if name not in ("brown", "grey")])
+
+
+def _frame(rng: random.Random, style: str) -> str:
+    """What is put around toys and place: a photo is seldom called one, any other style always by its name."""
+    if style == PHOTO:
+        return rng.choices(_FRAMES, _FRAME_WEIGHTS)[0]
+    before, after = STYLE_WORDS[style]
+    frame = rng.choices(_STYLED_FRAMES, _STYLED_WEIGHTS)[0]
+    return frame.replace("{before}", rng.choice(before)).replace("{after}", rng.choice(after))
+
+
+def _word(rng: random.Random, noun: str) -> str:
+    words = NOUN_WORDS[noun]
+    return words[0] if rng.random() < 0.5 else rng.choice(words)
+
+
+def _relation(rng: random.Random, count: int, arrangement: Arrangement) -> str:
+    if count == 1:
+        return "{0}"
+    return rng.choice((_RELATIONS if count == 2 else _TRIPLES)[arrangement])
+
+
+def _phrase(phrases: Sequence[str], i: int, names: Sequence[str] | None = None) -> str:
+    """Toy ``i`` with its article: "another" where a toy of the same name came before."""
+    names = names or phrases
+    return f"another {phrases[i]}" if names[i] in names[:i] else _article(phrases[i])
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def _described(rng: random.Random, toy: Toy, name: str) -> str:
+    """Colours and pattern in words, around the toy's name."""
+    main, second, accent = toy.look.names
+    kind = KINDS[toy.noun]
+    pattern = {
+        "plain": (f"{main} {name} with {_a_part(second, kind.second)}",),
+        "stripes": (f"{main} {name} with {second} stripes", f"{main} and {second} striped {name}"),
+        "dots": (f"{main} {name} with {second} dots", f"{main} {name} with {second} spots"),
+        "patches": (f"{main} {name} with {second} patches",),
+        "two-tone": (f"half {main} half {second} {name}", f"{main} and {second} {name}"),
+    }[toy.look.pattern]
+    text = rng.choice(pattern)
+    if rng.random() < 0.3:
+        return text
+    return f"{text} {'and' if ' with ' in text else 'with'} {_a_part(accent, kind.accent)}"
+
+
+def _a_part(colour: str, part: str) -> str:
+    return f"{colour} {part}" if part.endswith("s") or part == "feet" else _article(f"{colour} {part}")
+
+
+def _assemble(wording: Wording, phrases: Sequence[str]) -> str:
+    return wording.frame.format(toys=wording.relation.format(*phrases), place=wording.place)

@@ -1,0 +1,84 @@
+"""Sample sheets of an adapter in training: what it was shown, what it makes of that, and where it put each subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+
+from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.prompt import find_words, tokenize
+from mmdiff_core.errors import PromptError
+from mmdiff_core.maps.heatmap import colour_of, overlay
+from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.results import Picture
+from mmdiff_core.training.annotated.examples import Example
+from mmdiff_core.types import GenerateRequest, Stream, Subject
+
+PICTURES = 6
+STEPS = 20
+SHOWN: tuple[Stream, ...] = ("text", "image")
+
+
+def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[Example]) -> Image.Image:
+    """A column per example: its photos, the picture, a new picture of its caption, the subjects' maps."""
+    precision = backbone.unet.dtype
+    with torch.autocast(backbone.device.type, precision, enabled=precision != torch.float32):
+        columns = [_column(backbone, adapter, example) for example in examples[:PICTURES]]
+    return tile([list(row) for row in zip(*columns, strict=True)])
+
+
+def _column(backbone: Backbone, adapter: MMDiffAdapter, example: Example) -> list[Image.Image]:
+    real = to_image(example.picture)
+    subjects = _subjects(backbone, example)
+    request = GenerateRequest(
+        prompt=example.caption,
+        subjects=subjects,
+        seeds=(example.number,),
+        steps=STEPS,
+        width=real.width,
+        height=real.height,
+    )
+    *_, last = Personalizer(backbone, adapter).generate(request)
+    assert last.picture is not None
+    photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
+    maps = [_maps(last.picture, stream, len(subjects)) for stream in SHOWN]
+    return [beside(pictures, real.size) for pictures in (photos, [real], [last.picture.image], *maps)]
+
+
+def _subjects(backbone: Backbone, example: Example) -> tuple[Subject, ...]:
+    """The subjects that the prompt can name."""
+    chosen: list[Subject] = []
+    for s, (word, photos) in enumerate(zip(example.words, example.photos, strict=True)):
+        faces = example.faces[s] if example.faces else ()
+        subject = Subject(word.text, tuple(map(to_image, photos)), faces=faces)
+        try:
+            found = find_words(example.caption, [other.name for other in (*chosen, subject)])
+            for tokenizer in backbone.tokenizers:
+                tokenize(tokenizer, *found)
+        except PromptError:
+            continue  # too late in the caption for the text encoder
+        chosen.append(subject)
+    return tuple(chosen)
+
+
+def _maps(picture: Picture, stream: Stream, subjects: int) -> list[Image.Image]:
+    if picture.maps is None:
+        return []
+    return [overlay(picture.image, picture.maps.at(s, stream), colour_of(s)) for s in range(subjects)]
+
+
+def beside(pictures: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
+    """Up to four pictures, whole, in the space of one."""
+    sheet = Image.new("RGB", size, "white")
+    across = 1 if len(pictures) <= 1 else 2
+    cell = (size[0] // across, size[1] // across)
+    for index, picture in enumerate(pictures[:4]):
+        copy = picture.copy()
+        copy.thumbnail(cell)
+        sheet.paste(copy, (index % 2 * cell[0], index // 2 * cell[1]))
+    return sheet

@@ -1,0 +1,55 @@
+"""A trained model as the folder that ships, in half precision."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from mmdiff_core.atomic_files import folder_written_aside
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.backbones.toybox import load_toybox
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.weights.adapter_file import save_adapter
+from mmdiff_core.weights.integrity import INDEX
+
+LARGEST_FILE = "30MB"
+
+
+def export(model: Path, folder: Path) -> int:
+    """Write a model folder in half precision, as it ships; returns its size in bytes.
+
+    It takes the place of a model that is there.
+
+    Raises:
+        ModelError: ``model`` is no model folder.
+        SettingsError: ``folder`` holds something else than a model, or is part of what is read.
+    """
+    if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f'"{folder}" is there and holds no model, which would be lost: choose a new folder.')
+    if model.resolve() != folder.resolve() and (model.resolve().is_relative_to(folder.resolve())):
+        raise SettingsError(f'"{folder}" holds the model that is to be written, "{model}": choose another folder.')
+    backbone, adapter = load_toybox(model)
+    with folder_written_aside(folder) as aside:
+        shutil.copytree(model, aside, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+        _save_half(backbone, aside)
+        save_adapter(adapter, aside / "adapter.safetensors", dtype=torch.float16)
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _save_half(backbone: StableDiffusion, folder: Path) -> None:
+    assert backbone.image_encoder is not None
+    backbone.unet.half().save_pretrained(folder / "unet", max_shard_size=LARGEST_FILE)
+    backbone.vae.half().save_pretrained(folder / "vae")
+    backbone.text_encoders[0].half().save_pretrained(folder / "text_encoder")
+    backbone.image_encoder.model.half().save_pretrained(folder / "image_encoder")
+    for config in folder.glob("*/config.json"):
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)  # where it was trained is nobody's business
+        if "dtype" in values:  # transformers opens a model in this precision, diffusers its own in float32
+            values["dtype"] = "float32"
+        config.write_text(json.dumps(values, indent=2) + "\n")
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)

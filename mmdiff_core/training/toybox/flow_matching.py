@@ -1,0 +1,248 @@
+"""Stages 3 to 5: the base model, the MM-Diff adapter on it, or both at once, by rectified flow.
+
+A noisy latent is x = (1 - s) x0 + s e with s in (0, 1); the network learns the velocity e - x0. The base never sees a
+photo; the adapter is trained on the frozen base, as in the paper; joint training is for machines too slow to do one
+after the other.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from mmdiff_core.atomic_files import save_part
+from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
+from mmdiff_core.generation.conditioning import build_condition, encode_pixels
+from mmdiff_core.maps.attention_maps import Recorder
+from mmdiff_core.maps.constraints import LayerChoice, attention_constraint, choose_layers
+from mmdiff_core.maps.heatmap import colour_of, overlay
+from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.nn.records import ImageFeatures, PromptTokens
+from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.toybox.recipes import ConditionMix, LossWeights
+from mmdiff_core.training.toybox.rendered_data import SUBJECTS, Samples, Source, encode
+from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
+from mmdiff_core.weights.adapter_file import save_adapter
+
+SHEET_PICTURES = 8
+TEXTS_KEPT = 2**18
+ONE_PHOTO = 0.7  # share of the subjects that show one photo; the others show all
+
+
+@dataclass(frozen=True)
+class DiffusionBatch:
+    """What one step of training sees."""
+
+    latents: Tensor  # (B, c, h, w)
+    masks: Tensor  # (B, S, g, g) in [0, 1]
+    tokens: PromptTokens  # words at -1 where a row is to be drawn from its text alone
+    references: Tensor  # (B, S, P, 3, R, R) in [0, 1]
+    photos: Tensor  # (B, S, P) bool
+
+
+class FlowMatching(nn.Module):
+    """Loss terms of the diffusion model under a batch's conditions; the constraints act on the chosen layers."""
+
+    def __init__(
+        self, backbone: StableDiffusion, adapter: MMDiffAdapter, losses: LossWeights, photos: bool,
+        layers: LayerChoice = "all",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.unet, self.text_encoder, self.adapter = backbone.unet, backbone.text_encoders[0], adapter
+        self.backbone, self.losses, self.photos, self.layers = backbone, losses, photos, layers
+        weights: dict[Stream, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
+        self.constraints = {stream: weight for stream, weight in weights.items() if weight and photos}
+
+    def forward(self, batch: DiffusionBatch) -> dict[str, Tensor]:
+        clean = batch.latents
+        noise = torch.randn_like(clean)
+        # Logit-normal, and shifted: our latents are smooth, so that shapes shine through all but the strongest noise.
+        sigma = (torch.randn(len(clean), device=clean.device) + math.log(self.losses.noise_shift)).sigmoid()
+        noisy = torch.lerp(clean, noise, sigma[:, None, None, None])
+        recorder = Recorder(Recording(tuple(self.constraints))) if self.constraints else None
+        velocity = self._predict(noisy, sigma, batch, recorder)
+        terms = {"denoise": self._denoising(velocity.float(), noise - clean, batch.masks)}
+        return terms if recorder is None else {**terms, **self._constraints(recorder, batch)}
+
+    def _denoising(self, velocity: Tensor, target: Tensor, masks: Tensor) -> Tensor:
+        """Mean squared error; subjects are a fifth of a picture and most of what there is to learn."""
+        subjects = F.interpolate(masks.amax(1, keepdim=True), target.shape[-2:], mode="area")  # (B, 1, h, w)
+        weight = 1 + (self.losses.subject_pixels - 1) * subjects
+        return (weight * (velocity - target).square()).mean() / weight.mean()
+
+    def _predict(self, noisy: Tensor, sigma: Tensor, batch: DiffusionBatch, recorder: Recorder | None) -> Tensor:
+        height, width = noisy.shape[-2:]
+        condition = build_condition(
+            self.backbone,
+            self.adapter if self.photos else None,
+            self.adapter.weights(self.unet) if self.photos else {},
+            [batch.tokens],
+            self.adapter.embed(self._features(batch)) if self.photos else None,
+            batch.photos.any(-1).float(),
+            size=(8 * width, 8 * height),
+        )
+        if recorder is not None:
+            recorder.begin_step()
+        timestep = sigma * self.backbone.scheduler.config.num_train_timesteps
+        velocity = self.backbone.predict_noise(noisy, timestep, condition, recorder)
+        if recorder is not None:
+            recorder.seal()
+        return velocity
+
+    @torch.no_grad()
+    def _features(self, batch: DiffusionBatch) -> ImageFeatures:
+        encoder = self.backbone.image_encoder
+        assert encoder is not None
+        return encode_pixels(encoder, batch.references, batch.photos)
+
+    def _constraints(self, recorder: Recorder, batch: DiffusionBatch) -> dict[str, Tensor]:
+        present, layers = batch.photos.any(-1), choose_layers(recorder.layers, self.layers)
+        return {
+            f"{stream}_map": weight * attention_constraint(layers, stream, batch.masks, present)
+            for stream, weight in self.constraints.items()
+        }
+
+
+class DiffusionStage:
+    """Trains the UNet and the text encoder (base), the adapter, or all three (joint) of a model folder."""
+
+    def __init__(
+        self, name: str, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, source: Source,
+        held_out: Source, settings: StageSettings, losses: LossWeights, mix: ConditionMix, seed: int = 0,
+        layers: LayerChoice = "all",
+    ) -> None:  # fmt: skip
+        self.name, self.folder, self.settings, self.mix = name, folder, settings, mix
+        self.backbone, self.adapter = backbone, adapter
+        self.source, self._unseen = source, held_out
+        self.seed, self.rng = seed, random.Random(seed)
+        self._read = lru_cache(TEXTS_KEPT)(self._tokenize)  # a pool says the same again, and reading costs 0.5 ms
+        self.network = FlowMatching(backbone, adapter, losses, name != "base", layers)
+        parts: Mapping[str, tuple[nn.Module, ...]] = {
+            "base": (backbone.unet, backbone.text_encoders[0]),  # the contrast taught it toys, not relations or styles
+            "adapter": (adapter,),
+            "joint": (backbone.unet, backbone.text_encoders[0], adapter),
+        }
+        self.network.requires_grad_(False)
+        for part in parts[name]:
+            part.requires_grad_(True)
+        backbone.unet.to(memory_format=torch.channels_last)
+
+    @cached_property
+    def held_out(self) -> Samples:
+        """What the sheets show; rendered when the first is drawn."""
+        return self._unseen.samples(SHEET_PICTURES)
+
+    def trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    def seek(self, step: int) -> None:
+        """Draw from here on what belongs to that step."""
+        self.source.seek(step)
+        self.rng.seed(f"{self.name}:{self.seed}:{step}")
+
+    def batch(self) -> DiffusionBatch:
+        samples = self.source.samples(self.settings.batch)
+        device = self.backbone.unet.device
+        photos = self._choose_photos(samples)
+        rows = range(len(samples.captions))
+        latents = samples.latents
+        if latents is None:
+            assert samples.pictures is not None
+            latents = encode(self.backbone.vae, samples.pictures)
+        return DiffusionBatch(
+            latents=latents.to(device, torch.float32, memory_format=torch.channels_last),
+            masks=(samples.masks.to(device).float() / 255),
+            tokens=stack_tokens([self._tokens(samples, photos, row) for row in rows]),
+            references=samples.references.to(device).float() / 255,
+            photos=photos.to(device),
+        )
+
+    def _choose_photos(self, samples: Samples) -> Tensor:
+        """Which photos a row sees (B, S, P): of each subject one or all, or in some rows none of any."""
+        subjects, count = samples.present.shape[1], samples.references.shape[2]
+        photos = torch.zeros(len(samples.captions), subjects, count, dtype=torch.bool)
+        without = self.mix.empty + self.mix.described
+        for row, present in enumerate(samples.present.tolist()):
+            if self.name == "base" or self.rng.random() < without:
+                continue
+            for subject in range(sum(present)):
+                seen = self.rng.sample(range(count), 1 if self.rng.random() < ONE_PHOTO else count)
+                photos[row, subject, seen] = True
+        return photos
+
+    def _tokens(self, samples: Samples, photos: Tensor, row: int) -> PromptTokens:
+        """The row's prompt: with photos the plain one, without them a description, the plain one or nothing."""
+        caption = samples.captions[row]
+        if photos[row].any():
+            return self._read(caption.text, caption.names)
+        if self.rng.random() < self.mix.empty / (self.mix.empty + self.mix.described):
+            return self._read("")
+        # Without a photo a toy of that noun may look any way, or the way that the words say.
+        return self._read(self.rng.choice((caption.detailed, caption.detailed, caption.text)))
+
+    def _tokenize(self, text: str, names: tuple[str, ...] = ()) -> PromptTokens:
+        """The words of the subjects named; -1 for those that are not."""
+        found = find_words(text, names) if names else (text, ())
+        tokens = tokenize(self.backbone.tokenizers[0], *found)
+        return replace(tokens, words=F.pad(tokens.words, (0, SUBJECTS - len(names)), value=-1))
+
+    @torch.no_grad()
+    def sheet(self) -> Image.Image:
+        """Held-out toys: their photos, a render of the prompt, what the model makes, and where it put each subject."""
+        return tile([list(column) for column in zip(*map(self._column, range(SHEET_PICTURES)), strict=True)])
+
+    def _column(self, row: int) -> list[Image.Image]:
+        samples, caption = self.held_out, self.held_out.captions[row]
+        assert samples.pictures is not None  # held-out samples are rendered, not encoded
+        real = to_image(samples.pictures[row])
+        photos = [to_image(samples.references[row, s, 0]) for s in range(len(caption.names))]
+        asked = (
+            ()
+            if self.name == "base"
+            else tuple(Subject(name, (photo,)) for name, photo in zip(caption.names, photos, strict=True))
+        )
+        prompt = caption.text if asked else caption.detailed
+        request = GenerateRequest(prompt=prompt, subjects=asked, seeds=(row,))
+        adapter = self.adapter if asked else None
+        *_, last = Personalizer(self.backbone, adapter).generate(request)
+        assert last.result is not None
+        made = last.result[0]
+        maps = [
+            overlay(made.image, made.maps.at(s, "text"), colour_of(s))
+            for s in range(len(asked))
+            if made.maps is not None
+        ]
+        return [_side_by_side(photos, real.size), real, made.image, _side_by_side(maps or [made.image], real.size)]
+
+    def finish(self) -> Mapping[str, float]:
+        """The finished parts are in the folder."""
+        self.network.eval()
+        if self.name != "adapter":
+            save_part(self.backbone.unet, self.folder / "unet")
+            save_part(self.backbone.text_encoders[0], self.folder / "text_encoder")
+        if self.name != "base":
+            save_adapter(self.adapter, self.folder / "adapter.safetensors")
+        return {"parameters": sum(parameter.numel() for parameter in self.trained())}
+
+
+def _side_by_side(pictures: list[Image.Image], size: tuple[int, int]) -> Image.Image:
+    """Up to four pictures in the space of one."""
+    sheet = Image.new("RGB", size, "white")
+    if len(pictures) == 1:
+        sheet.paste(pictures[0].resize(size))
+    half = (size[0] // 2, size[1] // 2)
+    for index, picture in enumerate(pictures[:4] if len(pictures) > 1 else ()):
+        sheet.paste(picture.resize(half), (index % 2 * half[0], index // 2 * half[1]))
+    return sheet

@@ -1,0 +1,149 @@
+"""An adapter as one safetensors file with its configuration inside. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.errors import CheckpointError
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+
+FORMAT = "mmdiff-adapter-1"
+IMAGE_ENCODER = "image_encoder."  # prefix of the tensors of an image encoder that comes with an adapter
+_SHOWN = 5  # names in an error message
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What an adapter's file holds."""
+
+    adapter: MMDiffAdapter
+    # The official release brings a CLIP image encoder of its own for the subjects' words: tensors of transformers'
+    # CLIPVisionModelWithProjection. Empty where the one image encoder serves all.
+    image_encoder: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def save_adapter(
+    adapter: MMDiffAdapter,
+    path: Path | str,
+    extra: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+    image_encoder: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write every tensor and the configuration; a crash leaves the old file or the new one, never half of one.
+
+    Args:
+        adapter: what to save.
+        path: of the file; its folder is made if need be.
+        extra: more metadata, e.g. how the adapter was trained. ``format`` and ``config`` are taken.
+        dtype: precision of the file; None keeps the adapter's own.
+        image_encoder: see :class:`Checkpoint`.
+
+    Raises:
+        WritingError: the disk is full or cannot be written; the old file is as it was.
+    """
+    values = adapter.state_dict() | {IMAGE_ENCODER + name: x for name, x in (image_encoder or {}).items()}
+    tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in values.items()}
+    metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
+    with written_aside(path) as aside:
+        save_file(tensors, aside, metadata)
+
+
+def load_adapter(
+    path: Path | str,
+    dtype: torch.dtype = torch.float32,
+    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
+) -> MMDiffAdapter:
+    """Rebuild an adapter from its file alone, on the CPU.
+
+    Args:
+        path: a file of :func:`save_adapter`.
+        dtype: precision of the tensors in memory.
+        make: what the tensors are filled into, for adapters of another class.
+
+    Returns:
+        The adapter alone; :func:`load_checkpoint` gives what comes with it, too.
+
+    Raises:
+        CheckpointError: no such file, not an adapter, or keys, shapes or numbers that do not fit its configuration.
+    """
+    return load_checkpoint(path, dtype, make).adapter
+
+
+def load_checkpoint(
+    path: Path | str,
+    dtype: torch.dtype = torch.float32,
+    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
+) -> Checkpoint:
+    """Everything in a file of :func:`save_adapter`. Args and errors as :func:`load_adapter`."""
+    tensors, metadata = _read(Path(path))
+    if metadata.get("format") != FORMAT or "config" not in metadata:
+        raise CheckpointError(
+            f"{path} is not an MM-Diff adapter of this version (format {FORMAT}): give a file that training or "
+            '"python -m mmdiff_core convert" wrote, or the folder of the official release.'
+        )
+    adapter = make(AdapterConfig.from_json(metadata["config"]))
+    names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
+    encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}
+    fill(adapter, tensors, str(path))
+    return Checkpoint(adapter.to(dtype), encoder)
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The metadata of a file of :func:`save_adapter`, without its tensors. Errors as :func:`load_adapter`."""
+    return _read(Path(path), with_tensors=False)[1]
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load ``tensors`` into ``module``, every key and shape accounted for before the first is copied.
+
+    Raises:
+        CheckpointError: a key too many or too few, another shape, or numbers that are not finite.
+    """
+    check_names(module.state_dict(), tensors, source)
+    module.load_state_dict(dict(tensors))
+
+
+def check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare the keys and shapes of ``tensors`` with those that are ``expected``; errors as :func:`fill`."""
+    shared = expected.keys() & tensors.keys()
+    complaints = {
+        "missing": expected.keys() - tensors.keys(),
+        "unknown": tensors.keys() - expected.keys(),
+        "of another shape": {name for name in shared if tensors[name].shape != expected[name].shape},
+        "not finite": {name for name in shared if not torch.isfinite(tensors[name]).all()},
+    }
+    told = [f"{len(names)} {what} ({_some(names)})" for what, names in complaints.items() if names]
+    if told:
+        raise CheckpointError(
+            f"the tensors in {source} do not fit: {'; '.join(told)}. Get the file again, or the model for it."
+        )
+
+
+def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(
+            f'There is no adapter file at "{path}": give a .safetensors file, or the folder of the official release.'
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys() if with_tensors else ()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f'The adapter file "{path}" cannot be read: it is damaged or was cut off, so get it again. ({error})'
+        ) from error
+
+
+def _some(names: set[str]) -> str:
+    """The first few names."""
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, ..."
