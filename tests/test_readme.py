@@ -27,15 +27,15 @@ from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import rendered_data
 from mmdiff_core.weights.adapter_file import load_checkpoint
-from tests import tiny
-from tests.benchmarks.test_dryrun import TINY
-from tests.evaluation.judges import save_judges
-from tests.evaluation.small import CONFIG, VOCABULARY
-from tests.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.helpers import tiny
+from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.helpers.judges import save_judges
+from tests.helpers.paths import README
+from tests.helpers.small_referee import CONFIG, VOCABULARY
+from tests.mmdiff_core.benchmarks.test_dryrun import TINY
 from tests.parity.recordings import write_release
 from tests.parity.test_pipeline import base_pipeline
 
-README = Path(__file__).parents[1] / "README.md"
 SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0"
 
 

@@ -13,9 +13,10 @@ from demo.page import build_ui
 from mmdiff_core.cli.main import main
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
-from tests.demo.stand_in import served_page
+from tests.helpers.paths import README
+from tests.helpers.stand_in import served_page
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+TEXT = README.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _block(section: str, language: str) -> str:
-    start = README.index(f"## {section}\n")
-    found = re.search(rf"```{language}\n(.*?)```", README[start:], re.DOTALL)
+    start = TEXT.index(f"## {section}\n")
+    found = re.search(rf"```{language}\n(.*?)```", TEXT[start:], re.DOTALL)
     assert found is not None
     return found.group(1)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.demo.stand_in import StandIn, served
+from tests.helpers.stand_in import StandIn, served
 
 KEPT = "local_storage,cookies"  # by a browser, of a visit
 

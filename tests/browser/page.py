@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.demo.stand_in import StandIn
+from tests.helpers.stand_in import StandIn
 
 Open = Callable[..., Page]  # opens a page of its own session; the fixture ``open_page``
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}

@@ -18,8 +18,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from demo.page import build_ui, launch_options
 from mmdiff_core.pipeline import Personalizer
 from tests.browser.page import PHONE, compare
+from tests.helpers.paths import ROOT
 
-OUT = Path(__file__).parents[2] / "assets" / "readme"
+OUT = ROOT / "assets" / "readme"
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PATIENCE = 300_000  # milliseconds
 # As if somebody had been here before and chosen a seed: the guide stays away and the picture is always the same.

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, generate, open_settings, open_tab
-from tests.demo.stand_in import StandIn, served
+from tests.helpers.stand_in import StandIn, served
 
 AXE = files("axe_playwright_python") / "axe.min.js"
 GRADIO_S = ['footer img[alt="Settings"]', ".icon-button-wrapper"]  # its footer's icon, a gallery's upload buttons

@@ -22,7 +22,7 @@ from tests.browser.page import (
     set_range,
     stop,
 )
-from tests.demo.stand_in import StandIn, served
+from tests.helpers.stand_in import StandIn, served
 
 
 @pytest.fixture

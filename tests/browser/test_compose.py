@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.page import PHONE, Open, fill_example, generate, hand_over, open_settings
-from tests.demo.stand_in import StandIn
+from tests.helpers.stand_in import StandIn
 
 
 def _owned(page: Page) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from demo.server.limits import hosted
 from demo.server.service import Service
 from tests.browser.page import PHONE, Open, fill_example, generate
-from tests.demo.stand_in import StandIn, served
+from tests.helpers.stand_in import StandIn, served
 
 
 @pytest.fixture(scope="module")

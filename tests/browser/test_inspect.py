@@ -25,7 +25,7 @@ from tests.browser.page import (
     set_pictures,
     set_range,
 )
-from tests.demo.stand_in import StandIn
+from tests.helpers.stand_in import StandIn
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from mmdiff_core.types import FaceChoice
 from tests.browser.page import Open, generate
-from tests.demo.stand_in import StandIn, served
-from tests.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.helpers.stand_in import StandIn, served
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.browser.page import (
     set_range,
     stop,
 )
-from tests.demo.stand_in import StandIn
+from tests.helpers.stand_in import StandIn
 
 
 def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: StandIn, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from demo.page import build_ui
 from demo.vote.store import VoteBox
 from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, open_tab
-from tests.demo.stand_in import StandIn, served, served_page
+from tests.helpers.stand_in import StandIn, served, served_page
 
 
 @pytest.fixture(scope="module")

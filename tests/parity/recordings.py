@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmdiff_core.nn.records import SubjectEmbeddings
+from tests.helpers.paths import PARITY_FIXTURES
 
-FOLDER = Path(__file__).parents[1] / "fixtures" / "parity"
+FOLDER = PARITY_FIXTURES
 TOLERANCE = 1e-5
 
 

@@ -29,8 +29,8 @@ from mmdiff_core.generation.sampling import sample
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Face, GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import load_checkpoint
-from tests import tiny
-from tests.faces import Squares, group
+from tests.helpers import tiny
+from tests.helpers.faces import Squares, group
 from tests.parity.official import MEAN, STD, Official, Run
 from tests.parity.recordings import assert_same, below, configs, difference, tensors, write_release
 from tests.parity.test_text_encoder import base_encoders

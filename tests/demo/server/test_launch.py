@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import app
+from demo.server.limits import usual
+from mmdiff_core.errors import ModelError
+from tests.helpers import tiny
+from tests.helpers.stand_in import StandIn
+
+
+def test_flags_default_to_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
+    flags = app.parse_flags([])
+    assert (flags.host, flags.port, flags.model, flags.share) == ("127.0.0.1", 7860, "toybox", False)
+    assert flags.votes is None
+    assert app.parse_flags(["--votes", "off"]).votes == "off"
+
+
+def test_a_space_says_where_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8080")
+    flags = app.parse_flags([])
+    assert (flags.host, flags.port) == ("0.0.0.0", 8080)
+    assert app.parse_flags(["--port", "1234"]).port == 1234
+
+
+@pytest.mark.parametrize("port", ["many", "70000", "-1"])
+def test_a_port_that_is_none_ends_with_one_sentence(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    with pytest.raises(SystemExit):
+        app.parse_flags([])
+    assert f'must be a whole number from 1 to 65535, but is "{port}"' in capsys.readouterr().err
+
+
+def test_an_empty_port_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "")
+    assert app.parse_flags([]).port == 7860
+
+
+def test_a_port_in_use_ends_with_one_sentence_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "load", lambda _: pytest.fail("loaded"))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"cannot be served at 127.0.0.1, port {port}"):
+            app.main(["--host", "127.0.0.1", "--port", str(port)])
+
+
+def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: object) -> None:
+        raise ModelError("There is no such model: get it with ...")
+
+    monkeypatch.setattr(app, "load", missing)
+    monkeypatch.setattr(app, "check_address", lambda *_: None)
+    with pytest.raises(SystemExit, match="There is no such model"):
+        app.main([])
+
+
+def test_importing_the_app_does_nothing() -> None:
+    code = "import sys, app; assert 'gradio' not in sys.modules and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("flag", "shown"), [("--hosted", False), ("--share", False), ("--log-words", True)])
+def test_only_the_own_machine_is_told_of_folders(tmp_path: Path, flag: str, shown: bool) -> None:
+    folder = tiny.save_toybox(tmp_path / "mine")
+    flags = app.parse_flags([flag, "--model", str(folder), "--device", "cpu"])
+    assert app.serve_model(flags, usual()).origin.model == (str(folder) if shown else "mine")
+
+
+def test_a_public_link_counts_as_hosted_for_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert app.is_open(app.parse_flags(["--share"]))
+    assert not app.is_open(app.parse_flags([]))
+
+
+def test_hosting_is_said_by_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PASSWORD", "USER", "LOG", "LOG_WORDS"):
+        monkeypatch.delenv(f"MMDIFF_{name}", raising=False)
+    flags = app.parse_flags([])
+    assert (flags.hosted, flags.password, flags.user, flags.log, flags.log_words) == (False, None, "guest", None, False)
+    monkeypatch.setenv("MMDIFF_PASSWORD", "open sesame")
+    monkeypatch.setenv("MMDIFF_LOG_WORDS", "1")
+    flags = app.parse_flags(["--hosted", "--upload-mb", "3"])
+    assert (flags.hosted, flags.password, flags.log_words, flags.upload_mb) == (True, "open sesame", True, 3)
+
+
+def test_a_limit_that_is_none_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMDIFF_QUEUE", "many")
+    with pytest.raises(SystemExit, match="MMDIFF_QUEUE must be a whole number"):
+        app.main([])
+
+
+def test_temporary_files_get_a_folder_of_their_own_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "/somewhere")
+    assert app.prepare() is None
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    folder = app.prepare()
+    assert folder is not None
+    assert os.environ["GRADIO_TEMP_DIR"] == str(folder.files)
+    folder.remove()
+
+
+def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decorator moves the model; half precision is chosen for the GPU."""
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    spaces = types.ModuleType("spaces")
+    spaces.GPU = lambda duration: lambda work: work  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "spaces", spaces)
+    asked: list[argparse.Namespace] = []
+    monkeypatch.setattr(app, "load", lambda flags: asked.append(flags) or StandIn())
+    app.serve_model(app.parse_flags([]), usual())
+    assert (asked[0].device, asked[0].dtype, asked[0].memory) == ("cpu", "float16", "none")

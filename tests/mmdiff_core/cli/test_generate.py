@@ -1,0 +1,235 @@
+"""The command line, end to end on a tiny model in the place of the built-in one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdiff_core.cli.main import BAD_INPUT, COMMANDS, main
+from mmdiff_core.errors import PhotoError
+from mmdiff_core.output.export import read_settings
+from tests.helpers import tiny
+from tests.helpers.paths import ROOT
+
+PROMPT = "a cat next to a robot on the beach"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_model("sd", tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for index, name in enumerate(("a", "b", "c")):
+        tiny.photo(index).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no photo")
+    return folder
+
+
+def _generate(model: Path, photos: Path, out: Path, *more: str, prompt: str = PROMPT) -> int:
+    subjects = ["--subject", f"cat={photos / 'a.png'},{photos / 'b.png'}", "--subject", f"robot={photos / 'c.png'}"]
+    loaded = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
+    options = ["--steps", "2", "--prompt", prompt, "--out", str(out), *more]
+    return main(["generate", *loaded, *subjects, *options])
+
+
+def test_files_of_a_run(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "out"
+    assert _generate(model, photos, out, "--seed", "7", "9", "--strength", "cat=0.5", "--width", "40") == 0
+    names = [f"{stem}{end}" for stem in ("1_seed7", "2_seed9") for end in (".png", "_1_cat.png", "_2_robot.png")]
+    maps = ["1_seed7_maps.npz", "2_seed9_maps.npz"]
+    assert {path.name for path in out.iterdir()} == {*names, *maps, "settings.json"}
+    shown = capsys.readouterr()
+    assert str(out / "1_seed7.png") in shown.out
+    assert "picture 2 of 2" in shown.err
+
+    for name in names:
+        with Image.open(out / name) as image:
+            assert image.size == (40, 32)
+    assert not np.array_equal(np.asarray(Image.open(out / names[0])), np.asarray(Image.open(out / names[1])))
+    with np.load(out / maps[0]) as written:
+        assert written["subjects"].tolist() == ["cat", "robot"]
+    settings = json.loads((out / "settings.json").read_text())
+    assert [picture["seed"] for picture in settings["pictures"]] == [7, 9]
+    assert settings["pictures"][0]["subjects"][0] == {"name": "cat", "strength": 0.5, "photos": 2}
+    assert settings["pictures"][0]["files"][0] == "1_seed7.png"
+    assert settings["subjects"][1] == f"robot={photos / 'c.png'}"
+
+
+def test_settings_inside_the_picture(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert _generate(model, photos, tmp_path, "--seed", "3", "--negative-prompt", "snow", "--guidance", "2.5") == 0
+    settings = read_settings(tmp_path / "1_seed3.png")
+    assert settings["prompt"] == PROMPT
+    assert (settings["seed"], settings["steps"], settings["guidance"]) == (3, 2, 2.5)
+    with Image.open(tmp_path / "1_seed3.png") as image:
+        lines = image.info["parameters"].splitlines()
+    assert lines[:2] == [PROMPT, "Negative prompt: snow"]
+    assert lines[2].startswith("Steps: 2, CFG scale: 2.5, Seed: 3, Size: 32x32, Model: ")
+
+
+def test_a_picture_of_somebody_else(photos: Path) -> None:
+    with pytest.raises(PhotoError, match="carries no settings"):
+        read_settings(photos / "a.png")
+
+
+def test_same_flags_same_picture(model: Path, photos: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert _generate(model, photos, tmp_path / name) == 0
+    one, two = ((tmp_path / name / "1_seed0.png").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_number_of_pictures_and_no_maps(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert _generate(model, photos, tmp_path, "--seed", "4", "--pictures", "2", "--no-maps") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"1_seed4.png", "2_seed5.png", "settings.json"}
+
+
+def test_regions_and_binding(model: Path, photos: Path, tmp_path: Path) -> None:
+    Image.new("L", (20, 20), 255).save(tmp_path / "mask.png")
+    regions = ["--region", "cat=0,0,0.5,1", "--region", f"robot={tmp_path / 'mask.png'}"]
+    assert _generate(model, photos, tmp_path / "out", *regions, "--binding", "0.5") == 0
+    settings = read_settings(tmp_path / "out" / "1_seed0.png")
+    assert [subject["region"] for subject in settings["subjects"]] == [[0, 0, 0.5, 1], "mask"]
+    assert settings["binding"] == 0.5
+
+
+def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    for index in range(3):
+        tiny.photo(index).save(tmp_path / "cats" / f"{index}.jpg")
+    (tmp_path / "cats" / "notes.txt").write_text("not a photo")
+    arguments = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
+    subject = ["--subject", f"cat={tmp_path / 'cats'}", "--prompt", "a cat", "--steps", "1"]
+    assert main(["generate", *arguments, *subject, "--out", str(tmp_path)]) == 0
+    assert read_settings(tmp_path / "1_seed0.png")["subjects"] == [{"name": "cat", "strength": 1.0, "photos": 3}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--subject", "cat"], "--subject cat cannot be read"),
+        (["--subject", "dog={photos}/broken.png"], '"broken.png" is not a picture'),
+        (["--subject", "dog={photos}/none.png"], '"none.png" is not there'),
+        (["--subject", "dog={photos}/a.png"], '"dog" is not in the prompt'),
+        (["--strength", "dog=1"], "names no subject: there is cat, robot"),
+        (["--strength", "cat=much"], '"much" is not a number'),
+        (["--region", "dog=0,0,1,1"], "names no subject: there is cat, robot"),
+        (["--region", "cat=0,0,2,1"], 'box of "cat" must lie in the picture'),
+        (["--region", "cat=none.png"], '"none.png" is not there'),
+        (["--binding", "2"], "binding must be from 0 to 1, but is 2"),
+        (["--strength", "cat=7"], 'strength of "cat" must be from 0 to 3, but is 7'),
+        (["--steps", "0"], "number of steps must be from 1"),
+        (["--width", "33"], "multiple of 2"),
+        (["--pictures", "0"], "--pictures must be at least 1"),
+        (["--base", "no/such-model"], "python -m mmdiff_core models --download no/such-model"),
+        (["--memory", "offload"], "the device is the CPU"),
+        (["--text-encoder-2-lora"], "no LoRA for a second text encoder"),
+        (["--adapter", "none.safetensors"], "none.safetensors"),
+        (["--out", "{photos}/a.png"], "cannot be made"),
+        (["--fast"], "no preset for few steps"),
+        (["--device", "abacus"], 'device "abacus" cannot be used'),
+        (["--subject", "cat={photos}/none/"], "is not there"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_code_two(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    flags = [flag.format(photos=photos) for flag in flags]
+    assert _generate(model, photos, tmp_path, *flags) == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.strip().splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopping_keeps_what_is_finished(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+
+    calls = iter(range(100))
+    predict = StableDiffusion.predict_noise
+
+    def interrupted(*arguments: object) -> object:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    monkeypatch.setattr(StableDiffusion, "predict_noise", interrupted)
+    assert _generate(model, photos, tmp_path, "--seed", "1", "2") == 130
+    assert "Stopped" in capsys.readouterr().err
+    assert (tmp_path / "1_seed1.png").exists()
+    assert len(json.loads((tmp_path / "settings.json").read_text())["pictures"]) == 1
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+    assert "generate" in capsys.readouterr().out
+
+
+def test_help_starts_without_torch() -> None:
+    code = "import sys; from mmdiff_core import cli; cli.build_parser('generate'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- which model
+
+
+def test_a_complete_model_and_a_base_are_two_flags(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["generate", "--prompt", "a cat", "--steps", "1", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    (tmp_path / "toybox").mkdir()
+    assert main([*asked, "--model", str(tiny.save_toybox(tmp_path / "toybox"))]) == 0
+    assert read_settings(tmp_path / "out" / "1_seed0.png")["model"] == "toybox"
+    assert main([*asked, "--model", str(model)]) == 2
+    assert "preview.json not found in it" in (told := capsys.readouterr().err)
+    assert "give it with --base" in told
+    assert main([*asked, "--model", "no such thing"]) == 2
+    assert 'neither "toybox" nor a folder that training wrote' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*asked, "--model", str(model), "--base", str(model)])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_precision_is_a_flag(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert _generate(model, photos, tmp_path / "full") == 0
+    assert _generate(model, photos, tmp_path / "half", "--dtype", "bfloat16") == 0
+    full, half = (np.asarray(Image.open(tmp_path / name / "1_seed0.png"), dtype=int) for name in ("full", "half"))
+    assert np.abs(full - half).max() > 0
+    assert np.abs(full - half).mean() < 10
+
+
+def test_models_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", str(model.parent)]) == 0
+    told = capsys.readouterr().out
+    assert "use it with --model toybox" in told
+    assert f"use it with --base {model}" in told
+    assert "python -m mmdiff_core models --download stable-diffusion-v1-5/stable-diffusion-v1-5" in told
+    assert main(["models", str(tmp_path / "nothing")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_nothing_is_downloaded_when_offline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert main(["models", "--download", "somebody/something"]) == 2
+    assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["toy", "--noun", "cat", "--seed", "1", "--out", str(tmp_path / "file" / "toys")]) == BAD_INPUT
+    assert str(tmp_path / "file") in capsys.readouterr().err

@@ -1,0 +1,224 @@
+"""The denoising loop with the schedulers that people use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
+
+from mmdiff_core.backbones.base import Backbone
+from mmdiff_core.backbones.schedulers import FLOW_SAMPLERS, SAMPLERS, samplers_for, with_sampler
+from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.errors import SettingsError
+from mmdiff_core.generation.conditioning import build_condition
+from mmdiff_core.generation.sampling import SampleSettings, expected_clean, guide, sample
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition
+from tests.helpers import tiny
+
+SETTINGS = SampleSettings(seed=3, steps=4, guidance=5.0, start_step=0, width=32, height=32)
+SCHEDULERS = [
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "PNDMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "HeunDiscreteScheduler",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_model("sd", tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture(scope="module")
+def backbone(folder: Path) -> Backbone:
+    return tiny.load_stable_diffusion(folder)[0]
+
+
+@torch.no_grad()
+def _condition(backbone: Backbone, prompt: str, negative: str | None = "") -> Condition:
+    tokens = [tokenize(backbone.tokenizers[0], prompt)]
+    without = None if negative is None else [tokenize(backbone.tokenizers[0], negative)]
+    return build_condition(backbone, None, {}, tokens, size=(32, 32), negative=without)
+
+
+def _scheduler(name: str) -> SchedulerMixin:
+    return getattr(diffusers, name)(beta_schedule="scaled_linear")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_gives_the_stock_pipelines_picture(name: str, folder: Path, backbone: Backbone) -> None:
+    """Those that draw noise draw the seed's."""
+    ours = replace(backbone, scheduler=_scheduler(name))
+    condition = _condition(ours, "a cat on the beach")
+    *_, last = sample(ours, condition, condition, SETTINGS)
+    pipe = tiny.open_stock(str(folder))
+    pipe.scheduler = _scheduler(name)
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe(
+        "a cat on the beach",
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        latents=backbone.noise(3, 32, 32),
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]
+    assert np.array_equal(np.asarray(ours.decode(last.latents)[0]), np.asarray(expected))
+
+
+def test_the_template_scheduler_is_never_used(backbone: Backbone) -> None:
+    ours = replace(backbone, scheduler=_scheduler("UniPCMultistepScheduler"))
+    before = {key: str(value) for key, value in vars(ours.scheduler).items()}
+    condition = _condition(ours, "a cat")
+    list(sample(ours, condition, condition, SETTINGS))
+    assert {key: str(value) for key, value in vars(ours.scheduler).items()} == before
+
+
+def test_start_step_switches_from_plain_to_personal(backbone: Backbone) -> None:
+    plain, personal = _condition(backbone, "a beach"), _condition(backbone, "a robot")
+    switched = list(sample(backbone, plain, personal, replace(SETTINGS, start_step=2)))
+    only_plain = list(sample(backbone, plain, plain, SETTINGS))
+    same = [torch.equal(a.latents, b.latents) for a, b in zip(switched, only_plain, strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_given_latents_replace_the_seeds(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat")
+    noise = backbone.noise(8, 32, 32)
+    given = next(sample(backbone, condition, condition, SETTINGS, latents=noise))
+    seeded = next(sample(backbone, condition, condition, replace(SETTINGS, seed=8)))
+    assert torch.equal(given.latents, seeded.latents)
+
+
+def test_guided_row_alone_is_not_guided(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat", negative=None)
+    steps = [next(sample(backbone, condition, condition, replace(SETTINGS, guidance=g))).latents for g in (0.0, 1.0)]
+    assert torch.equal(*steps)
+    assert len(condition.guided) == 1
+
+
+def test_guidance_moves_away_from_the_unguided_half() -> None:
+    prediction = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    assert guide(prediction, torch.tensor([False, True]), 2.5).item() == 6.0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("DDIMScheduler", "epsilon"),
+        ("DDIMScheduler", "v_prediction"),
+        ("DDIMScheduler", "sample"),
+        ("EulerDiscreteScheduler", "epsilon"),
+        ("EulerDiscreteScheduler", "v_prediction"),
+    ],
+)
+def test_expected_clean_is_the_schedulers_own(name: str, kind: str) -> None:
+    options = {"clip_sample": False} if name == "DDIMScheduler" else {}
+    scheduler = getattr(diffusers, name)(beta_schedule="scaled_linear", prediction_type=kind, **options)
+    scheduler.set_timesteps(10)
+    timestep = scheduler.timesteps[4]
+    drawn = torch.Generator().manual_seed(0)
+    latents = torch.randn(1, 4, 4, 4, generator=drawn) * scheduler.init_noise_sigma
+    prediction = torch.randn(1, 4, 4, 4, generator=drawn)
+    noisy = scheduler.scale_model_input(latents, timestep)
+    expected = scheduler.step(prediction, timestep, latents).pred_original_sample
+    assert torch.allclose(expected_clean(scheduler, prediction, noisy, timestep), expected, atol=2e-3, rtol=2e-3)
+
+
+def test_expected_clean_of_a_flow() -> None:
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0)
+    scheduler.set_timesteps(10)
+    clean, noise = torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    timestep, sigma = scheduler.timesteps[4], scheduler.sigmas[4]
+    noisy = (1 - sigma) * clean + sigma * noise
+    assert torch.allclose(expected_clean(scheduler, noise - clean, noisy, timestep), clean, atol=5e-3)
+
+
+def test_last_expected_picture_is_nearly_the_result(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat")
+    *_, last = sample(replace(backbone, scheduler=EulerDiscreteScheduler()), condition, condition, SETTINGS)
+    assert torch.allclose(last.clean, last.latents, atol=0.05 * last.latents.abs().max().item())
+
+
+def test_recorder_is_sealed_between_steps(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat")
+    recorder = Recorder()
+    *_, last = sample(backbone, condition, condition, SETTINGS, recorder, AttentionMaps(()))
+    recorder.add(None)  # a late replay
+    assert recorder.layers == ()
+    assert last.maps is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "flow"), [*((name, False) for name in SAMPLERS), *((name, True) for name in FLOW_SAMPLERS)]
+)
+def test_every_sampler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
+    """Of a network that knows them, so that its prediction is exact at every step."""
+    options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
+    scheduler = with_sampler(DPMSolverMultistepScheduler(**options), name)
+    scheduler.set_timesteps(5)
+    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latents, generator = noise * scheduler.init_noise_sigma, torch.Generator().manual_seed(1)
+    for index, timestep in enumerate(scheduler.timesteps):
+        noisy = scheduler.scale_model_input(latents, timestep)
+        if flow:
+            prediction = (noisy - clean) / scheduler.sigmas[index]
+        else:
+            kept = scheduler.alphas_cumprod[timestep.long()]
+            prediction = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
+        more = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
+        latents = scheduler.step(prediction, timestep, latents, **more).prev_sample
+    ends = getattr(scheduler, "final_alpha_cumprod", 1.0)  # DDIM stops where the first timestep's noise is left
+    assert torch.allclose(latents, clean, atol=2e-3 + 5 * (1 - ends) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("own", [DDIMScheduler, EulerDiscreteScheduler])
+def test_euler_and_ddim_are_the_stock_schedulers(own: type[SchedulerMixin], kind: str, backbone: Backbone) -> None:
+    noise = {
+        "beta_schedule": "scaled_linear",
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "prediction_type": kind,
+    }
+    ours = replace(backbone, scheduler=own(**noise))
+    stock = {
+        "euler": EulerDiscreteScheduler(**noise),
+        "ddim": DDIMScheduler(**noise, clip_sample=False, set_alpha_to_one=False),
+    }
+    condition = _condition(backbone, "a cat")
+    for name, scheduler in stock.items():
+        *_, named = sample(ours, condition, condition, replace(SETTINGS, sampler=name))
+        *_, expected = sample(replace(backbone, scheduler=scheduler), condition, condition, SETTINGS)
+        assert torch.equal(named.latents, expected.latents)
+
+
+def test_a_flow_has_samplers_of_its_own() -> None:
+    flow = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    assert set(samplers_for(EulerDiscreteScheduler())) - set(samplers_for(flow)) == {"euler"}
+    with pytest.raises(SettingsError, match='no sampler "euler": choose one of'):
+        with_sampler(flow, "euler")
+
+
+def test_no_sampler_is_the_models_own_and_an_unknown_one_is_refused() -> None:
+    own = EulerDiscreteScheduler()
+    assert with_sampler(own, None) is own
+    with pytest.raises(SettingsError, match=r"choose one of dpm\+\+"):
+        with_sampler(own, "magic")
+
+
+def test_the_sampler_of_the_settings_is_the_one_that_runs(backbone: Backbone) -> None:
+    condition = _condition(backbone, "a cat")
+    ends = {}
+    for name in (None, "ddim", "unipc"):
+        *_, last = sample(backbone, condition, condition, replace(SETTINGS, sampler=name))
+        ends[name] = last.latents
+    assert not torch.equal(ends["ddim"], ends["unipc"])

@@ -1,0 +1,448 @@
+"""The whole line on tiny random models: what conditions what, statelessness, and the messages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import zip_longest
+
+import numpy as np
+import pytest
+import torch
+
+from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
+from mmdiff_core.generation.conditioning import build_condition, encode_photos
+from mmdiff_core.generation.sampling import Sample, sample
+from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
+from mmdiff_core.nn.records import Condition
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.results import Picture, Step
+from mmdiff_core.types import GenerateRequest, Parts, Recording, Subject
+from tests.helpers import tiny
+
+REQUEST = GenerateRequest(
+    prompt="a cat next to a robot on the beach",
+    subjects=tiny.cat_and_robot(),
+    negative_prompt="snow",
+    seeds=(5,),
+    steps=4,
+    guidance=4.0,
+    start_step=1,
+)
+OTHER = GenerateRequest(
+    prompt="a black dog in the park",
+    subjects=(Subject("black dog", (tiny.photo(9),)),),
+    seeds=(6,),
+    steps=5,
+    guidance=1.0,
+    width=40,
+    height=24,
+)
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def personalizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
+    return tiny.personalizer(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
+    """The same models without an adapter."""
+    return tiny.personalizer(request.param, tmp_path_factory.mktemp(request.param), with_adapter=False)
+
+
+def _run(personalizer: Personalizer, request: GenerateRequest) -> list[Step]:
+    return list(personalizer.generate(request))
+
+
+def _pictures(personalizer: Personalizer, request: GenerateRequest) -> tuple[Picture, ...]:
+    result = _run(personalizer, request)[-1].result
+    assert result is not None
+    return result
+
+
+def _difference(a: Picture, b: Picture) -> int:
+    """In steps of 255."""
+    return int(np.abs(np.asarray(a.image, dtype=int) - np.asarray(b.image, dtype=int)).max())
+
+
+def _with_other_photos(request: GenerateRequest) -> GenerateRequest:
+    subjects = (replace(subject, photos=(tiny.photo(70 + i),)) for i, subject in enumerate(request.subjects))
+    return replace(request, subjects=tuple(subjects))
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_steps_of_several_pictures(personalizer: Personalizer) -> None:
+    steps = _run(personalizer, replace(REQUEST, seeds=(5, 8), width=40, height=24))
+    assert [(s.picture_index, s.step) for s in steps] == [(p, s) for p in (0, 1) for s in (1, 2, 3, 4)]
+    assert {s.picture_count for s in steps} == {2}
+    assert [s.picture is not None for s in steps] == [False, False, False, True] * 2
+    assert [s.result is not None for s in steps] == [False] * 7 + [True]
+    assert all(s.preview.size == (20, 12) for s in steps)
+    first, second = steps[-1].result
+    assert first.image.size == (40, 24)
+    assert [word.text for word in first.words] == ["cat", "robot"]
+    assert (first.settings["seed"], second.settings["seed"]) == (5, 8)
+    assert _difference(first, second) > 0
+
+
+def test_maps_grow_with_the_steps(personalizer: Personalizer) -> None:
+    steps = _run(personalizer, replace(REQUEST, width=40, height=24))
+    assert [s.maps.steps for s in steps] == [(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)]
+    maps = steps[-1].maps
+    assert maps.subjects == ("cat", "robot")
+    assert maps.streams == ("text", "image", "influence")
+    assert set(maps.layers) == {layer.path for layer in personalizer.adapter.config.cross_attention}
+    for subject in (0, "robot"):
+        for stream in maps.streams:
+            assert maps.at(subject, stream).shape == (12, 20)
+            assert maps.at(subject, stream).min() >= 0
+            assert maps.at(subject, stream).std() > 0
+    assert maps.at(0, "image", step=0).max() == 0  # the delayed step has no image term
+    assert maps.at(0, "text", step=0).max() > 0
+
+
+def test_only_what_is_asked_for_is_recorded(personalizer: Personalizer) -> None:
+    per_head = Recording(streams=("image",), per_head=True)
+    maps = _run(personalizer, replace(REQUEST, recording=per_head))[-1].maps
+    assert maps.streams == ("image",)
+    layer = next(iter(maps.layers))
+    heads = [maps.at(0, "image", step=2, layer=layer, head=head) for head in (0, 1)]
+    assert not np.array_equal(*heads)
+    assert np.allclose(np.mean(heads, axis=0), maps.at(0, "image", step=2, layer=layer), atol=1e-3)
+    assert _run(personalizer, replace(REQUEST, recording=None))[-1].maps is None
+
+
+def test_the_prompts_other_words_are_recorded(personalizer: Personalizer) -> None:
+    wanted = replace(REQUEST, recording=Recording(words=True))
+    picture, without = _pictures(personalizer, wanted)[0], _pictures(personalizer, REQUEST)[0]
+    maps = picture.maps
+    assert maps.others == ("a", "next", "to", "a", "on", "the", "beach")
+    assert maps.streams == without.maps.streams
+    assert np.array_equal(np.asarray(picture.image), np.asarray(without.image))
+    beach = maps.at("beach", "words", step=0)  # before the photos join, too
+    assert beach.shape == maps.size
+    assert beach.max() > 0
+    assert not np.array_equal(maps.at(0, "words"), maps.at(3, "words"))  # each "a" is a word of its own
+    with pytest.raises(KeyError):
+        maps.at(7, "words")
+
+
+def test_every_picture_is_its_seeds_own(personalizer: Personalizer) -> None:
+    together = _pictures(personalizer, replace(REQUEST, seeds=(5, 8)))
+    alone = _pictures(personalizer, replace(REQUEST, seeds=(8,)))
+    assert _difference(together[1], alone[0]) == 0
+
+
+def test_every_photo_and_strength_counts(personalizer: Personalizer) -> None:
+    cat, robot = REQUEST.subjects
+    picture = _pictures(personalizer, REQUEST)[0]
+    fewer = replace(REQUEST, subjects=(replace(cat, photos=cat.photos[:1]), robot))
+    weaker = replace(REQUEST, subjects=(cat, replace(robot, strength=0.1)))
+    assert _difference(picture, _pictures(personalizer, fewer)[0]) > 0
+    assert _difference(picture, _pictures(personalizer, weaker)[0]) > 0
+
+
+def test_no_subject_is_allowed(personalizer: Personalizer) -> None:
+    picture = _pictures(personalizer, replace(REQUEST, subjects=()))[0]
+    assert picture.maps is None
+    assert picture.words == ()
+
+
+def test_settings_make_the_picture_again(personalizer: Personalizer) -> None:
+    settings = _pictures(personalizer, REQUEST)[0].settings
+    assert settings["prompt"] == REQUEST.prompt
+    assert settings["subjects"][1] == {"name": "robot", "strength": 0.7, "photos": 1}
+    numbers = {name: settings[name] for name in ("steps", "guidance", "start_step", "width", "height")}
+    assert numbers == {"steps": 4, "guidance": 4.0, "start_step": 1, "width": 32, "height": 32}
+
+
+# ---------------------------------------------------------------- statelessness
+
+
+def test_two_generations_in_turn_are_each_alone(personalizer: Personalizer) -> None:
+    alone = [_trace(steps) for steps in (personalizer.generate(REQUEST), personalizer.generate(OTHER))]
+    in_turn: list[list[bytes]] = [[], []]
+    for pair in zip_longest(personalizer.generate(REQUEST), personalizer.generate(OTHER)):
+        for trace, step in zip(in_turn, pair, strict=True):
+            if step is not None:
+                trace += _trace(iter([step]))
+    assert in_turn == alone
+
+
+def _trace(steps: Iterator[Step]) -> list[bytes]:
+    """Everything that a generation shows, as bytes."""
+    shown = []
+    for step in steps:
+        shown.append(step.preview.tobytes())
+        shown += [values.numpy().tobytes() for record in step.maps.records for values in record.streams.values()]
+        shown += [step.picture.image.tobytes()] if step.picture else []
+    return shown
+
+
+def test_two_threads_at_once_are_each_alone(personalizer: Personalizer) -> None:
+    requests = (REQUEST, OTHER)
+    alone = [_trace(personalizer.generate(request)) for request in requests]
+    with ThreadPoolExecutor(2) as threads:
+        at_once = list(threads.map(lambda request: _trace(personalizer.generate(request)), requests * 3))
+    assert at_once == alone * 3
+
+
+def test_a_cancelled_generation_leaves_nothing_behind(personalizer: Personalizer) -> None:
+    before = _trace(personalizer.generate(REQUEST))
+    cancelled = personalizer.generate(OTHER)
+    next(cancelled)
+    cancelled.close()
+    assert _trace(personalizer.generate(REQUEST)) == before
+
+
+def test_latents_in_turn_are_bit_for_bit(personalizer: Personalizer) -> None:
+    runs = [(_condition(personalizer, request), personalizer.validate(request)) for request in (REQUEST, OTHER)]
+
+    def start() -> list[Iterator[Sample]]:
+        return [
+            sample(personalizer.backbone, condition, condition, plan.numbers, Recorder(), AttentionMaps(plan.names))
+            for condition, plan in runs
+        ]
+
+    alone = [[state.latents for state in steps] for steps in start()]
+    in_turn = list(zip(*start(), strict=False))
+    for index, pair in enumerate(in_turn):
+        assert torch.equal(pair[0].latents, alone[0][index])
+        assert torch.equal(pair[1].latents, alone[1][index])
+
+
+@torch.no_grad()
+def test_recording_does_not_change_the_prediction(personalizer: Personalizer) -> None:
+    condition, latents = _condition(personalizer, REQUEST), personalizer.backbone.noise(0, 40, 24).expand(2, -1, -1, -1)
+    recorder = Recorder(Recording(per_head=True))
+    recorder.begin_step()
+    recorded = personalizer.backbone.predict_noise(latents, torch.tensor(500), condition, recorder)
+    unrecorded = personalizer.backbone.predict_noise(latents, torch.tensor(500), condition)
+    assert len(recorder.seal()) == len(personalizer.adapter.config.cross_attention)
+    assert torch.allclose(recorded, unrecorded, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_keys_and_values_are_made_once(personalizer: Personalizer) -> None:
+    """No step reads the prompt or the subjects through a layer again; the unguided half has no image term."""
+    unet, calls = personalizer.backbone.unet, []
+    layers = [unet.get_submodule(layer.path) for layer in personalizer.adapter.config.cross_attention]
+    hooks = [
+        linear.register_forward_hook(lambda *_: calls.append(1)) for attn in layers for linear in (attn.to_k, attn.to_v)
+    ]
+    _run(personalizer, REQUEST)
+    for hook in hooks:
+        hook.remove()
+    assert calls == []
+    conditions = personalizer.conditions(REQUEST)
+    for path in (layer.path for layer in personalizer.adapter.config.cross_attention):
+        layer = conditions.personal.layers[path]
+        assert len(layer.text.key) == 2
+        assert len(layer.image.key) == 1
+        assert conditions.plain.layers[path].image is None
+    bare = personalizer.conditions(replace(REQUEST, recording=None)).personal
+    assert all(layer.watched is None for layer in bare.layers.values())
+
+
+@torch.no_grad()
+def test_what_recording_needs_is_the_same_made_before_or_in_the_step(personalizer: Personalizer) -> None:
+    latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
+    found = []
+    for recording in (Recording(), None):
+        condition = personalizer.conditions(replace(REQUEST, recording=recording)).personal
+        recorder = Recorder()
+        recorder.begin_step()
+        personalizer.backbone.predict_noise(latents, torch.tensor(500), condition, recorder)
+        found.append(recorder.seal())
+    for before, now in zip(*found, strict=True):
+        assert all(torch.equal(before.streams[stream], now.streams[stream]) for stream in before.streams)
+
+
+def test_weights_and_modules_stay_as_they_were(personalizer: Personalizer) -> None:
+    modules = [personalizer.backbone.unet, personalizer.backbone.text_encoders[0], personalizer.adapter]
+    before = [{key: x.clone() for key, x in module.state_dict().items()} for module in modules]
+    attributes = [set(vars(part)) for module in modules for part in module.modules()]
+    _run(personalizer, REQUEST)
+    for module, state in zip(modules, before, strict=True):
+        assert all(torch.equal(module.state_dict()[key], x) for key, x in state.items())
+    assert [set(vars(part)) for module in modules for part in module.modules()] == attributes
+
+
+def test_without_adapter_it_is_the_stock_pipeline(stock: Personalizer) -> None:
+    request = replace(REQUEST, subjects=(), width=40, height=24)
+    pipe = tiny.open_stock(stock.backbone.name)
+    pipe.set_progress_bar_config(disable=True)
+    for negative in ("snow", ""):
+        ours = _pictures(stock, replace(request, negative_prompt=negative))[0].image
+        expected = pipe(
+            request.prompt,
+            negative_prompt=negative or None,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance,
+            width=40,
+            height=24,
+            latents=stock.backbone.noise(request.seeds[0], 40, 24),
+        ).images[0]
+        assert np.array_equal(np.asarray(ours), np.asarray(expected))
+
+
+# ---------------------------------------------------------------- what sees the photos
+
+
+@torch.no_grad()
+def _condition(personalizer: Personalizer, request: GenerateRequest) -> Condition:
+    plan = personalizer.validate(request)
+    subjects = personalizer.adapter.embed(encode_photos(personalizer.backbone.image_encoder, plan.subjects))
+    weights = personalizer.adapter.weights(personalizer.backbone.unet)
+    strengths = torch.tensor([[subject.strength for subject in plan.subjects]])
+    size = (plan.numbers.width, plan.numbers.height)
+    return build_condition(
+        personalizer.backbone, personalizer.adapter, weights, plan.tokens, subjects, strengths,
+        size=size, negative=plan.negative,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def test_no_photo_enters_the_unguided_half(personalizer: Personalizer) -> None:
+    one, other = _condition(personalizer, REQUEST), _condition(personalizer, _with_other_photos(REQUEST))
+    assert one.guided.tolist() == [False, True]
+    assert torch.equal(one.text.states[0], other.text.states[0])
+    assert not torch.equal(one.text.states[1], other.text.states[1])
+    latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
+    predictions = [personalizer.backbone.predict_noise(latents, torch.tensor(500), c) for c in (one, other)]
+    assert torch.equal(predictions[0][0], predictions[1][0])
+    assert not torch.allclose(predictions[0][1], predictions[1][1], atol=1e-4)
+
+
+@torch.no_grad()
+def test_negative_prompt_is_encoded_as_plain_text(personalizer: Personalizer) -> None:
+    """The official code fuses the photo into it, at the places of the positive prompt."""
+    backbone, adapter = personalizer.backbone, personalizer.adapter
+    condition = _condition(personalizer, replace(REQUEST, negative_prompt=REQUEST.prompt))
+    deltas = [adapter.text_encoder_deltas(i) for i in range(len(backbone.text_encoders))]
+    tokens = [tokenize(tokenizer, REQUEST.prompt) for tokenizer in backbone.tokenizers]
+    plain = backbone.encode_text(tokens, [None] * len(tokens), deltas)
+    assert torch.equal(condition.text.states[:1], plain.states)
+
+
+def test_delayed_steps_do_not_see_the_photos(personalizer: Personalizer) -> None:
+    request = replace(REQUEST, start_step=2)
+    one, other = _run(personalizer, request), _run(personalizer, _with_other_photos(request))
+    same = [np.array_equal(np.asarray(a.preview), np.asarray(b.preview)) for a, b in zip(one, other, strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_delay_to_the_end_is_plain_text(personalizer: Personalizer) -> None:
+    never = _pictures(personalizer, replace(REQUEST, start_step=4))[0]
+    plain = _pictures(personalizer, replace(REQUEST, subjects=(), start_step=0))[0]
+    assert _difference(never, plain) == 0
+
+
+@pytest.mark.parametrize(("guidance", "rows"), [(1.0, 1), (0.5, 1), (1.5, 2)])
+def test_only_guidance_above_one_runs_the_unguided_half(personalizer: Personalizer, guidance: float, rows: int) -> None:
+    batches = []
+    hook = personalizer.backbone.unet.conv_in.register_forward_hook(
+        lambda _, inputs, __: batches.append(len(inputs[0]))
+    )
+    _run(personalizer, replace(REQUEST, guidance=guidance))
+    hook.remove()
+    assert batches == [rows] * 4
+
+
+# ---------------------------------------------------------------- parts of the method
+
+PARTS_OFF = ("vision_text", "refiner", "image_branch", "null_token")
+
+
+@pytest.mark.parametrize("part", PARTS_OFF)
+def test_every_part_of_the_method_counts(personalizer: Personalizer, part: str) -> None:
+    whole = _pictures(personalizer, REQUEST)[0]
+    without = _pictures(personalizer, replace(REQUEST, parts=Parts(**{part: False})))[0]
+    assert _difference(whole, without) > 0
+    assert without.settings["parts"] == {name: name != part for name in PARTS_OFF}
+
+
+def test_without_any_part_it_is_the_base_model(personalizer: Personalizer) -> None:
+    nothing = Parts(vision_text=False, refiner=False, image_branch=False, null_token=False)
+    base = Personalizer(personalizer.backbone)
+    expected = _pictures(base, replace(REQUEST, subjects=()))[0]
+    for start_step in (0, 2):
+        picture = _pictures(personalizer, replace(REQUEST, parts=nothing, start_step=start_step))[0]
+        assert np.array_equal(np.asarray(picture.image), np.asarray(expected.image))
+        assert picture.maps is None
+
+
+@torch.no_grad()
+def test_what_a_part_leaves_out(personalizer: Personalizer) -> None:
+    features = encode_photos(personalizer.backbone.image_encoder, REQUEST.subjects)
+    whole = personalizer.adapter.embed(features)
+    assert personalizer.adapter.embed(features, parts=Parts(vision_text=False)).words == ()
+    assert personalizer.adapter.embed(features, parts=Parts(image_branch=False)).tokens.shape[1] == 0
+    unrefined = personalizer.adapter.embed(features, parts=Parts(refiner=False)).tokens
+    assert unrefined.shape == whole.tokens.shape
+    assert not torch.allclose(unrefined, whole.tokens, atol=1e-3)
+    plain = replace(REQUEST, parts=Parts(null_token=False))
+    maps = _run(personalizer, plain)[-1].maps
+    sums = maps.at("cat", "image", step=3) + maps.at("robot", "image", step=3)
+    assert np.allclose(sums, 1, atol=2e-3)  # nobody else to look at
+
+
+# ---------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"prompt": ""}, PromptError, "prompt is empty"),
+        ({"prompt": "a cat on the beach"}, PromptError, '"robot" is not in the prompt "a cat on the beach"'),
+        ({"prompt": "a " * 80 + "cat and robot"}, PromptError, '"cat" comes too late'),
+        ({"subjects": (Subject("cat", ()),)}, PhotoError, '"cat" has no photo'),
+        ({"subjects": (Subject("cat", (tiny.photo(0, (4, 4)),)),)}, PhotoError, 'The photo "1 of cat" is only 4 x 4'),
+        ({"subjects": (Subject("cat", (tiny.photo(0),), strength=9.0),)}, SettingsError, 'strength of "cat".*0 to 3'),
+        ({"subjects": (Subject("cat", (tiny.photo(0),), strength=float("nan")),)}, SettingsError, "nan"),
+        ({"steps": 0}, SettingsError, "number of steps must be from 1 to 200, but is 0"),
+        ({"guidance": -1.0}, SettingsError, "guidance must be from 0 to 30"),
+        ({"start_step": 5}, SettingsError, "start step must be from 0 to 4, but is 5"),
+        ({"width": 8}, SettingsError, "width must be from 16 to 128, but is 8"),
+        ({"height": 33}, SettingsError, "height must be a multiple of 2 pixels, but is 33"),
+        ({"seeds": ()}, SettingsError, "no seed"),
+        ({"seeds": (1, -4)}, SettingsError, "seed must be from 0 .* but is -4"),
+    ],
+)
+def test_a_bad_request_is_refused_before_any_work(
+    personalizer: Personalizer, changes: dict[str, object], error: type[MMDiffError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        personalizer.generate(replace(REQUEST, **changes))
+
+
+def test_a_face_adapter_wants_faces(personalizer: Personalizer) -> None:
+    assert personalizer.adapter is not None
+    face = copy.deepcopy(personalizer.adapter)
+    face.config = replace(face.config, source="face")
+    with pytest.raises(
+        (PhotoError, ModelError), match=r"face embeddings|reads faces"
+    ):  # without the extra, and with it
+        Personalizer(personalizer.backbone, face).validate(REQUEST)
+
+
+def test_subjects_need_an_adapter(stock: Personalizer) -> None:
+    with pytest.raises(ModelError, match="without an adapter"):
+        stock.generate(REQUEST)
+
+
+def test_defaults_are_the_models_and_the_adapters(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("delayed")
+    tiny.save_model("sd", folder, start_step=7)
+    personalizer = Personalizer.load(folder, folder / "adapter.safetensors")
+    assert (personalizer.defaults.steps, personalizer.defaults.start_step) == (30, 7)
+    numbers = personalizer.validate(GenerateRequest("a beach")).numbers
+    assert (numbers.steps, numbers.guidance, numbers.start_step) == (30, 7.5, 7)
+    assert personalizer.validate(GenerateRequest("a beach", steps=3)).numbers.start_step == 3
+    assert (numbers.width, numbers.height) == personalizer.sizes.default == (32, 32)

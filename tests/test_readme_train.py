@@ -1,0 +1,64 @@
+"""The README's section on training, followed with tiny models in the place of the real ones."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmdiff_core.cli.main import main
+from mmdiff_core.weights.hub import ANNOTATORS
+from tests.helpers import tiny, tiny_annotators
+from tests.helpers.paths import README
+
+BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+# What makes a command small enough for a test; the flags before stay as they are written.
+SMALL = {
+    "annotate": ["--smallest", "32", "--device", "cpu"],
+    "train": ["--device", "cpu", "--steps", "1", "--batch", "1", "--precision", "no"],
+    "generate": ["--steps", "2", "--device", "cpu"],
+}
+
+
+def commands() -> list[list[str]]:
+    """The words after ``mmdiff_core`` of every command in the section's blocks."""
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("## Train on your own photos") :]
+    blocks = re.findall(r"```bash\n(.*?)```", section[: section.index("\n## ", 5)], re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line[line.index("mmdiff_core") + 1 :] for line in words if "mmdiff_core" in line]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where every name of the hub is a folder."""
+    tiny.save_model("sd", tmp_path / BASE)
+    makers = (tiny_annotators.blip, tiny_annotators.grounding_dino, tiny_annotators.sam)
+    for make, model in zip(makers, ANNOTATORS, strict=True):
+        make(tmp_path / model.name)
+    (tmp_path / "pictures" / "rex").mkdir(parents=True)
+    for name in ("pictures/rex/1.jpg", "cat.png", "dog.png"):
+        tiny.photo(1, (48, 40)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_section_line_by_line(place: Path) -> None:
+    told = commands()
+    assert [line[0] for line in told] == ["models", "models", "models", "annotate", "train", "generate"]
+    assert [line[-1] for line in told[:3]] == [model.name for model in ANNOTATORS]
+    for words in told[3:]:
+        assert main([*words, *SMALL[words[0]]]) == 0
+        if words[0] == "annotate":  # random models find nothing to train on
+            assert (place / "annotated" / "report.md").is_file()
+            shutil.rmtree("annotated")
+            assert main(["annotate", "--toys", "3", "--size", "48", "--out", "annotated/"]) == 0
+    assert len(list((place / "out").glob("*.png"))) > 1
+    assert main(["pack", "annotated/", "--out", "shards/"]) == 0
+    for number, data in enumerate((["--data", "shards/"], ["--data", "shards/{00000..00000}.tar"])):
+        flags = ["--recipe", "sd15-general", "--base", BASE, *data, "--validation", "annotated/"]
+        assert main(["train", *flags, "--out", f"runs/{number}", *SMALL["train"]]) == 0
