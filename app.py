@@ -132,7 +132,7 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
 
 
 def _named(model: Personalizer, flags: argparse.Namespace, device: str | None = None) -> Personalizer:
-    """With an origin that may be shown to whoever comes in, and the device that pictures are made on."""
+    """With a model source that may be shown to whoever comes in, and the device that pictures are made on."""
     if model.origin is not None:
         origin = model.origin.without_folders() if is_open(flags) else model.origin
         model.origin = replace(origin, device=device or origin.device)

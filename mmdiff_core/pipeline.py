@@ -30,7 +30,7 @@ from mmdiff_core.nn.records import Condition, SubjectEmbeddings
 from mmdiff_core.numeric_checks import memory_faults
 from mmdiff_core.results import Picture, Step
 from mmdiff_core.types import GenerateRequest, Size
-from mmdiff_core.weights.model_source import BUILT_IN, Origin
+from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
 
 
 class Personalizer:
@@ -50,7 +50,7 @@ class Personalizer:
         backbone: Backbone,
         adapter: MMDiffAdapter | None = None,
         faces: FaceAnalyser | None = None,
-        origin: Origin | None = None,
+        origin: ModelSource | None = None,
     ) -> None:
         self.backbone = backbone
         self.adapter = adapter
@@ -66,7 +66,7 @@ class Personalizer:
         Raises:
             ModelError: its files are missing.
         """
-        return cls(*load_toybox(device=device), origin=Origin(device=str(device)))
+        return cls(*load_toybox(device=device), origin=ModelSource(device=str(device)))
 
     @classmethod
     def load(
@@ -86,10 +86,10 @@ class Personalizer:
         parts = load_backbone(model, adapter, image_encoder, device, dtype, memory, text_encoder_2_lora)
         weights = None if adapter is None else str(adapter)
         if model == BUILT_IN or is_toybox(model):
-            return cls(*parts, origin=Origin(str(model), weights, device=str(device)))
+            return cls(*parts, origin=ModelSource(str(model), weights, device=str(device)))
         precision, sees = str(dtype).removeprefix("torch."), None if image_encoder is None else str(image_encoder)
         named = (str(model), weights, sees, str(device), precision, memory, text_encoder_2_lora)
-        return cls(*parts, origin=Origin(*named, complete=False))
+        return cls(*parts, origin=ModelSource(*named, complete=False))
 
     @classmethod
     def of_pipeline(

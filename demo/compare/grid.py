@@ -23,7 +23,7 @@ from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.results import Step
 from mmdiff_core.types import Word
-from mmdiff_core.weights.model_source import Origin
+from mmdiff_core.weights.model_source import ModelSource
 
 SCRIPTS = (
     *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay", "web/i18n"),
@@ -94,7 +94,7 @@ class Sheet:
         origin: of the model.
     """
 
-    def __init__(self, comparison: Comparison, steps: Sequence[int], origin: Origin | None = None) -> None:
+    def __init__(self, comparison: Comparison, steps: Sequence[int], origin: ModelSource | None = None) -> None:
         self.comparison = comparison
         self.origin = origin
         self.steps = steps

@@ -18,7 +18,7 @@ from mmdiff_core.output.animation import Kind, animated, growth_frames
 from mmdiff_core.output.export import archive
 from mmdiff_core.results import Picture
 from mmdiff_core.types import STREAMS, Stream
-from mmdiff_core.weights.model_source import BUILT_IN_MODEL, Origin, shown_name
+from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource, shown_name
 
 KINDS: tuple[Kind, ...] = ("webp", "gif")
 RESTORED = (
@@ -39,7 +39,7 @@ class Kept:
     slots: tuple[int, ...]
     photos: tuple[tuple[str, ...], ...]
     files: tuple[tuple[str, ...], ...] = ()
-    origin: Origin = BUILT_IN_MODEL
+    origin: ModelSource = BUILT_IN_MODEL
 
     @property
     def colours(self) -> list[str]:

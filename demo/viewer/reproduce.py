@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdiff_core.types import ALL_PARTS
-from mmdiff_core.weights.model_source import Origin
+from mmdiff_core.weights.model_source import ModelSource
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
 FOLDER = "photos"  # apart from a zip's other files
@@ -24,7 +24,7 @@ def photo_names(photos: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_numbered(next(numbers), Path(path)) for path in own) for own in photos)
 
 
-def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: Origin) -> str:
+def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
     """A program of a few lines.
 
     Args:
@@ -59,7 +59,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
     )
 
 
-def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: Origin) -> str:
+def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
     """One command; the arguments are those of :func:`python_source`."""
     often = Counter(subject["name"] for subject in settings["subjects"])
     words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
@@ -113,22 +113,22 @@ def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
     return flags
 
 
-def _loading(origin: Origin) -> str:
+def _loading(origin: ModelSource) -> str:
     """The arguments of ``Personalizer.load`` that are not its own defaults."""
-    usual = asdict(Origin())
+    usual = asdict(ModelSource())
     given = {name: value for name, value in asdict(origin).items() if value != usual[name] and name != "complete"}
     shown = {name: f"torch.{value}" if name == "dtype" else repr(value) for name, value in given.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def _torch(origin: Origin) -> str:
-    return "" if origin.dtype == Origin.dtype else "import torch\n\n"
+def _torch(origin: ModelSource) -> str:
+    return "" if origin.dtype == ModelSource.dtype else "import torch\n\n"
 
 
-def _model_flags(origin: Origin) -> list[tuple[str, object]]:
+def _model_flags(origin: ModelSource) -> list[tuple[str, object]]:
     """The flags that load the same model on the same kind of device, whatever the machine would choose by itself."""
     flags: list[tuple[str, object]] = []
-    if origin.model != Origin.model:
+    if origin.model != ModelSource.model:
         flags.append(("--model" if origin.complete else "--base", origin.model))
     for name in ("adapter", "image_encoder"):
         if value := getattr(origin, name):

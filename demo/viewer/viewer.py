@@ -22,7 +22,7 @@ from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import measure_binding
 from mmdiff_core.results import Picture, Step
 from mmdiff_core.types import Stream, Word
-from mmdiff_core.weights.model_source import Origin
+from mmdiff_core.weights.model_source import ModelSource
 
 # In the order in which the browser reads them.
 SCRIPTS = (
@@ -57,7 +57,7 @@ class Album:
     """
 
     def __init__(
-        self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf, origin: Origin | None = None
+        self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf, origin: ModelSource | None = None
     ) -> None:
         self.run = uuid4().hex
         self.sentence: list[Piece] = with_words(pieces(prompt, words))
@@ -68,7 +68,7 @@ class Album:
             {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
         ]
         self.shelf = shelf
-        self.origin = origin or Origin()
+        self.origin = origin or ModelSource()
         self.pictures: list[dict[str, Any]] = []
         self.previews: list[Image.Image] = []
         self.started = time.monotonic()

@@ -9,18 +9,18 @@ BUILT_IN = "toybox"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The arguments of ``Personalizer.load``; those that a complete model does not heed are as by default.
+class ModelSource:
+    """The arguments of ``Personalizer.load``; those that a complete model ignores keep their defaults.
 
     Attributes:
         model: the built-in model's name, a folder, or a name on the hub.
         adapter: a file or a folder.
         image_encoder: a folder or a name on the hub.
-        device: as torch names it.
+        device: torch's name of the device.
         dtype: torch's name of the precision.
-        memory: the memory mode that was asked for.
+        memory: the requested offloading mode.
         text_encoder_2_lora: whether that LoRA is applied.
-        complete: the model brings MM-Diff's weights along: ``--model`` on the command line, else ``--base``.
+        complete: the model includes MM-Diff's weights: ``--model`` on the command line, else ``--base``.
     """
 
     model: str = BUILT_IN
@@ -32,8 +32,8 @@ class Origin:
     text_encoder_2_lora: bool = False
     complete: bool = True
 
-    def without_folders(self) -> Origin:
-        """For pages that others see: of a path only its last part; names on the hub stay."""
+    def without_folders(self) -> ModelSource:
+        """Return the source for pages that others see: only the last part of each path; hub names stay whole."""
         return replace(
             self,
             model=shown_name(self.model),
@@ -43,10 +43,10 @@ class Origin:
 
 
 def shown_name(name: str) -> str:
-    """A model's name for others: of a folder its last part, since the rest is this machine's own; a hub name whole."""
+    """Return a model's name for others: the last part of a folder's path, which is private, or the whole hub name."""
     folder = Path(name)
     is_folder = folder.is_absolute() or len(folder.parts) > 2 or folder.is_dir()
     return folder.resolve().name if is_folder else name
 
 
-BUILT_IN_MODEL = Origin()
+BUILT_IN_MODEL = ModelSource()

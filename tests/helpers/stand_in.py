@@ -26,7 +26,7 @@ from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.results import Picture, Step
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
 from mmdiff_core.types import STREAMS, GenerateRequest, Size, Stream, Word
-from mmdiff_core.weights.model_source import Origin
+from mmdiff_core.weights.model_source import ModelSource
 
 MAP_SIDE = 32
 PATIENCE = 300  # seconds
@@ -114,7 +114,7 @@ class StandIn:
     defaults: Defaults = field(default_factory=Defaults)
     fast: Defaults | None = None
     backbone: Backbone = field(default_factory=Backbone)
-    origin: Origin = field(default_factory=Origin)
+    origin: ModelSource = field(default_factory=ModelSource)
     log: list[str] = field(default_factory=list)
     asked: list[GenerateRequest] = field(default_factory=list)  # every request that was carried out
     go: Event = field(default_factory=Event)

@@ -20,7 +20,7 @@ from mmdiff_core.cli.model_flags import load_from_flags
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Parts, Subject
-from mmdiff_core.weights.model_source import Origin
+from mmdiff_core.weights.model_source import ModelSource
 from tests.helpers import tiny
 from tests.helpers.stand_in import StandIn
 
@@ -83,13 +83,13 @@ def test_the_program_asks_for_the_same_picture(request_made: GenerateRequest, mo
             return super().generate(request)
 
     monkeypatch.setattr(Personalizer, "load", lambda *_: Remembering())
-    exec(python_source(_settings(request_made), PHOTOS, Origin()), {})
+    exec(python_source(_settings(request_made), PHOTOS, ModelSource()), {})
     assert _facts(asked[0]) == _facts(request_made)
     assert Path("mm-diff-7.png").exists()
 
 
 def test_the_command_asks_for_the_same_picture(request_made: GenerateRequest) -> None:
-    flags = _parsed(shell_command(_settings(request_made), PHOTOS, Origin()))
+    flags = _parsed(shell_command(_settings(request_made), PHOTOS, ModelSource()))
     assert _facts(generate.read_request(flags)) == _facts(request_made)
 
 
@@ -101,7 +101,7 @@ def test_subjects_of_one_name_keep_their_own_strengths(request_made: GenerateReq
         prompt="a cat, a cat and a cat",
         subjects=tuple(Subject("cat", photos, strength) for strength in strengths),
     )
-    flags = _parsed(shell_command(_settings(request), (PHOTOS[0],) * 3, Origin()))
+    flags = _parsed(shell_command(_settings(request), (PHOTOS[0],) * 3, ModelSource()))
     assert _facts(generate.read_request(flags)) == _facts(request)
 
 
@@ -138,7 +138,7 @@ def test_program_and_command_load_the_very_same_model(
 
 
 def test_the_kind_of_device_and_the_precision_come_along(request_made: GenerateRequest) -> None:
-    origin = Origin("some/base", "a.safetensors", device="cuda", dtype="float16", memory="auto", complete=False)
+    origin = ModelSource("some/base", "a.safetensors", device="cuda", dtype="float16", memory="auto", complete=False)
     flags = _parsed(shell_command(_settings(request_made), PHOTOS, origin))
     assert (flags.base, str(flags.adapter), flags.device, flags.dtype) == (
         "some/base",
@@ -149,12 +149,12 @@ def test_the_kind_of_device_and_the_precision_come_along(request_made: GenerateR
     source = python_source(_settings(request_made), PHOTOS, origin)
     assert "device='cuda', dtype=torch.float16" in source
     assert source.count("import torch\n") == 1
-    assert _parsed(shell_command(_settings(request_made), PHOTOS, Origin())).device == "cpu"
+    assert _parsed(shell_command(_settings(request_made), PHOTOS, ModelSource())).device == "cpu"
 
 
 def test_a_page_for_others_shows_no_folder(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
-    origin = Origin(str(tmp_path / "base"), str(tmp_path / "mine.safetensors"), "openai/clip", complete=False)
+    origin = ModelSource(str(tmp_path / "base"), str(tmp_path / "mine.safetensors"), "openai/clip", complete=False)
     shown = origin.without_folders()
     assert (shown.model, shown.adapter, shown.image_encoder) == ("base", "mine.safetensors", "openai/clip")
 
@@ -178,10 +178,10 @@ def test_chosen_faces_come_along() -> None:
         "parts": {},
     }
     photos = (("a.png", "b.png"), ("c.png",))
-    source = python_source(settings, photos, Origin())
+    source = python_source(settings, photos, ModelSource())
     assert "import FaceChoice, GenerateRequest, Subject" in source
     assert "choices=(FaceChoice(2, 0.7), FaceChoice(1, 0.3),))" in source
     compile(source, "copied", "exec")
-    flags = _parsed(shell_command(settings, photos, Origin()))
+    flags = _parsed(shell_command(settings, photos, ModelSource()))
     assert flags.face == ["man=2,1", "woman=1"]
     assert flags.mix == ["man=0.7,0.3"]
