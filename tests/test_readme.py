@@ -25,14 +25,14 @@ from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
 from mmdiff_core.evaluation.toybox import suite
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
-from mmdiff_core.training.toybox import rendered_data
+from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.weights.adapter_file import load_checkpoint
 from tests.helpers import tiny
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
 from tests.helpers.judges import save_judges
 from tests.helpers.paths import README
 from tests.helpers.small_referee import CONFIG, VOCABULARY
-from tests.mmdiff_core.benchmarks.test_dryrun import TINY
+from tests.mmdiff_core.benchmarks.test_full_size_dryrun import TINY
 from tests.parity.recordings import write_release
 from tests.parity.test_pipeline import base_pipeline
 
@@ -158,8 +158,8 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, pool=12, prompts=1)
     pool = place / training[training.index("--out") + 1] / "pool"
     pool.mkdir(parents=True)  # so that no other process is started to render it
-    rendered_data._render_shard(
-        pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), rendered_data.SHARD
+    cached_dataset._render_shard(
+        pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), cached_dataset.SHARD
     )
 
     small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, Forward
-from mmdiff_core.benchmarks.models import SUBJECTS, TOKENS, BenchModel
+from mmdiff_core.benchmarks.bench_models import SUBJECTS, TOKENS, BenchModel
 from mmdiff_core.benchmarks.timing import Contestant
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.attention import merge_heads, split_heads

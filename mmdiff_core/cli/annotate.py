@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from mmdiff_core.training.annotate.contact_sheet import draw_contact_sheets
+    from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
     from mmdiff_core.training.annotated.folder import AnnotatedFolder
     from mmdiff_core.training.annotated.toy_folder import render_folder
 
@@ -66,7 +66,7 @@ def _render(args: argparse.Namespace) -> int:
 def _annotate(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.training.annotate import models
+    from mmdiff_core.training.annotate import annotators
     from mmdiff_core.training.annotate.rules import Models, Rules
     from mmdiff_core.training.annotate.run import REPORT, AnnotateOptions, annotate, find_pictures
 
@@ -76,9 +76,9 @@ def _annotate(args: argparse.Namespace) -> int:
     options = AnnotateOptions(args.pictures, args.out, args.identities, face_finder(device) if args.faces else None)
     find_pictures(options)  # before the models are opened
     trio = Models(
-        models.BlipCaptioner(args.captioner or models.CAPTIONER, device),
-        models.GroundingDino(args.detector or models.DETECTOR, device, args.threshold),
-        models.Sam(args.segmenter or models.SEGMENTER, device),
+        annotators.BlipCaptioner(args.captioner or annotators.CAPTIONER, device),
+        annotators.GroundingDino(args.detector or annotators.DETECTOR, device, args.threshold),
+        annotators.Sam(args.segmenter or annotators.SEGMENTER, device),
     )
     outcomes = annotate(options, trio, Rules(smallest_side=args.smallest, subjects=args.subjects))
     kept = sum(outcome.image_id is not None for outcome in outcomes)

@@ -137,8 +137,8 @@ def _rounds(args: argparse.Namespace, usual: int) -> int:
 def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Name, summary and description of each model; one model is in memory at a time."""
     from mmdiff_core.backbones.placement import choose_dtype
+    from mmdiff_core.benchmarks.bench_models import bench_model
     from mmdiff_core.benchmarks.methods import contestants
-    from mmdiff_core.benchmarks.models import bench_model
     from mmdiff_core.benchmarks.report import summary
     from mmdiff_core.benchmarks.timing import alternate
 

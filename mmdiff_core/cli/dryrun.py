@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device, choose_dtype
-    from mmdiff_core.benchmarks.dryrun import DryRun, describe, dry_run
+    from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe, dry_run
     from mmdiff_core.benchmarks.full_size_models import SHAPES
 
     if not 1 <= args.subjects <= MOST_SUBJECTS:

@@ -104,7 +104,7 @@ def _check(args: argparse.Namespace) -> None:
 def run_export(args: argparse.Namespace) -> int:
     """Export; raises ModelError if the folder is no model."""
     from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.training.toybox.export import export
+    from mmdiff_core.training.toybox.export_model import export
 
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)

@@ -32,8 +32,8 @@ from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.toybox.cached_dataset import Pool
 from mmdiff_core.training.toybox.recipes import LossWeights, Recipe
-from mmdiff_core.training.toybox.rendered_data import Pool
 from mmdiff_core.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

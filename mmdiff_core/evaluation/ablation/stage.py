@@ -18,9 +18,9 @@ from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
 from mmdiff_core.evaluation.ablation.variants import Variant
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
+from mmdiff_core.training.toybox.cached_dataset import Pool, Stream
 from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, DiffusionStage, FlowMatching
 from mmdiff_core.training.toybox.recipes import Recipe
-from mmdiff_core.training.toybox.rendered_data import Pool, Stream
 from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_adapter
 
 ADAPTER = "adapter.safetensors"

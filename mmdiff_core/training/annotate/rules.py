@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from mmdiff_core.training.annotate.models import Captioner, Detector, Found, Segmenter
+from mmdiff_core.training.annotate.annotators import Captioner, Detector, Found, Segmenter
 from mmdiff_core.training.annotate.noun_phrases import Span, noun_phrases
 from mmdiff_core.training.annotated.format import Annotation, BoxPixels, Segment
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS, load_photo
 from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.training.annotate.contact_sheet import draw_contact_sheets
+from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
 from mmdiff_core.training.annotate.faces import FaceFinder, add_faces
 from mmdiff_core.training.annotate.rules import Dropped, Models, Rules, annotate_picture, name_identity
 from mmdiff_core.training.annotated.folder import AnnotatedFolder

@@ -27,8 +27,8 @@ from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.maps.constraints import attention_constraint
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures, PromptTokens
-from mmdiff_core.training.annotated.examples import Example, Examples
 from mmdiff_core.training.annotated.folder import Records
+from mmdiff_core.training.annotated.training_examples import Example, Examples
 from mmdiff_core.training.stable_diffusion.recipes import Weights
 from mmdiff_core.training.stable_diffusion.sample_sheet import draw_sheet
 from mmdiff_core.training.stage import StageSettings

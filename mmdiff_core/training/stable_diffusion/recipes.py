@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from mmdiff_core.training.annotated.examples import PhotoSettings
+from mmdiff_core.training.annotated.training_examples import PhotoSettings
 from mmdiff_core.training.stage import StageSettings
 
 Kind = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]

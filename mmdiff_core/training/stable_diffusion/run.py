@@ -28,9 +28,9 @@ from mmdiff_core.backbones.registry import load_backbone
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
-from mmdiff_core.training.annotated.examples import Example, Examples
 from mmdiff_core.training.annotated.folder import AnnotatedFolder, Records, Shuffled, split
 from mmdiff_core.training.annotated.shards import Shards, find_shards
+from mmdiff_core.training.annotated.training_examples import Example, Examples
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.run_config import check_same, leave
 from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage

@@ -16,7 +16,7 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Picture
-from mmdiff_core.training.annotated.examples import Example
+from mmdiff_core.training.annotated.training_examples import Example
 from mmdiff_core.types import GenerateRequest, Stream, Subject
 
 PICTURES = 6

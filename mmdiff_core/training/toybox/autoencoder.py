@@ -19,8 +19,8 @@ from mmdiff_core.atomic_files import save_part, write_text
 from mmdiff_core.backbones.preview import fit_preview
 from mmdiff_core.output.image_grid import grid, to_pixels
 from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.toybox.cached_dataset import Source
 from mmdiff_core.training.toybox.recipes import LossWeights
-from mmdiff_core.training.toybox.rendered_data import Source
 
 HELD_OUT_PICTURES = 64
 

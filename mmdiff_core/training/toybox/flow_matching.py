@@ -31,8 +31,8 @@ from mmdiff_core.nn.records import ImageFeatures, PromptTokens
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.toybox.cached_dataset import SUBJECTS, Samples, Source, encode
 from mmdiff_core.training.toybox.recipes import ConditionMix, LossWeights
-from mmdiff_core.training.toybox.rendered_data import SUBJECTS, Samples, Source, encode
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 

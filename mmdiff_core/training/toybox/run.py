@@ -34,12 +34,12 @@ from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.run_config import check_same, leave
 from mmdiff_core.training.toybox.autoencoder import AutoencoderStage
+from mmdiff_core.training.toybox.cached_dataset import Pool, Source, Stream, check_pool
+from mmdiff_core.training.toybox.contrastive import EncodersStage
 from mmdiff_core.training.toybox.create import create_pipeline
-from mmdiff_core.training.toybox.encoders import EncodersStage
+from mmdiff_core.training.toybox.extend_channels import widen_autoencoder, widen_unet
 from mmdiff_core.training.toybox.flow_matching import DiffusionStage
 from mmdiff_core.training.toybox.recipes import STAGES, Recipe
-from mmdiff_core.training.toybox.rendered_data import Pool, Source, Stream, check_pool
-from mmdiff_core.training.toybox.widen import widen_autoencoder, widen_unet
 from mmdiff_core.training.trainer import Stage, Trainer
 from mmdiff_core.weights.adapter_file import save_adapter
 from mmdiff_core.weights.integrity import INDEX

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from mmdiff_core.benchmarks.bench_models import BenchModel, bench_model
 from mmdiff_core.benchmarks.methods import contestants
-from mmdiff_core.benchmarks.models import BenchModel, bench_model
 from mmdiff_core.benchmarks.timing import Contestant
 
 

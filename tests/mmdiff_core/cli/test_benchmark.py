@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmdiff_core.benchmarks import models
+from mmdiff_core.benchmarks import bench_models
 from mmdiff_core.benchmarks.report import SHOWN, to_markdown
 from mmdiff_core.cli.main import BAD_INPUT, main
 
@@ -40,8 +40,10 @@ def test_a_stopped_run_keeps_the_models_that_are_done(tmp_path: Path, monkeypatc
     def stopped(*_: object) -> object:
         raise KeyboardInterrupt
 
-    usual = models.bench_model
-    monkeypatch.setattr(models, "bench_model", lambda name, *rest: stopped() if name == "sd15" else usual(name, *rest))
+    usual = bench_models.bench_model
+    monkeypatch.setattr(
+        bench_models, "bench_model", lambda name, *rest: stopped() if name == "sd15" else usual(name, *rest)
+    )
     flags = ["--quick", "--only-steps", "--models", "tiny", "sd15", "--rounds", "1", "--out", str(tmp_path)]
     with contextlib.suppress(KeyboardInterrupt):
         main(["benchmark", *flags])

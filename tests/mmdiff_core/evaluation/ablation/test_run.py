@@ -34,9 +34,9 @@ from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import THRESHOLDS
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
-from mmdiff_core.training.toybox import rendered_data
+from mmdiff_core.training.toybox import cached_dataset
+from mmdiff_core.training.toybox.cached_dataset import SHARD, Pool
 from mmdiff_core.training.toybox.recipes import LossWeights
-from mmdiff_core.training.toybox.rendered_data import SHARD, Pool
 from mmdiff_core.training.trainer import Trainer, _attention_kernels
 from mmdiff_core.types import GenerateRequest
 from tests.helpers import tiny
@@ -70,7 +70,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> AblationOptions:
     )
     recipe = recipe_of(load_toybox(model)[0], options, 3)
     (options.folder / "pool").mkdir(parents=True)
-    rendered_data._render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD)
+    cached_dataset._render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD)
     return options
 
 

@@ -16,9 +16,9 @@ from transformers.models.sam.processing_sam import SamProcessor
 
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import ModelError, SettingsError
-from mmdiff_core.training.annotate import models, run
+from mmdiff_core.training.annotate import annotators, run
+from mmdiff_core.training.annotate.annotators import Found
 from mmdiff_core.training.annotate.faces import add_faces
-from mmdiff_core.training.annotate.models import Found
 from mmdiff_core.training.annotate.rules import Dropped, Models, Rules, annotate_picture, overlap, without_overlaps
 from mmdiff_core.training.annotate.run import AnnotateOptions, annotate
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
@@ -43,7 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_blip_writes_words(saved: dict[str, Path]) -> None:
-    caption = models.BlipCaptioner(saved["blip"])
+    caption = annotators.BlipCaptioner(saved["blip"])
     words = caption(tiny.photo(1)).split()
     assert words
     assert set(words) <= set(tiny_annotators.WORDS)
@@ -52,7 +52,7 @@ def test_blip_writes_words(saved: dict[str, Path]) -> None:
 
 def test_grounding_dino_finds_what_its_own_processor_finds(saved: dict[str, Path]) -> None:
     picture, phrases, threshold = tiny.photo(1, (60, 40)), ["a black cat", "dog"], 0.05
-    detect = models.GroundingDino(saved["grounding_dino"], threshold=threshold)
+    detect = annotators.GroundingDino(saved["grounding_dino"], threshold=threshold)
     found = detect(picture, phrases)
     processor = GroundingDinoProcessor(detect.images, detect.tokenizer)
     inputs = processor(images=picture, text="a black cat. dog.", return_tensors="pt")
@@ -72,17 +72,17 @@ def test_grounding_dino_finds_what_its_own_processor_finds(saved: dict[str, Path
 
 
 def test_a_phrase_scores_by_its_best_token() -> None:
-    text, spans = models.join_phrases(["A cat", "the dog"])
+    text, spans = annotators.join_phrases(["A cat", "the dog"])
     assert text == "a cat. the dog."
     assert [text[start:end] for start, end in spans] == ["a cat", "the dog"]
     offsets = [(0, 0), (0, 1), (2, 5), (5, 6), (7, 10), (11, 14), (14, 15), (0, 0)]
     scores = torch.tensor([[0.9, 0.1, 0.2, 0.9, 0.3, 0.1, 0.9, 0.9]])
-    assert [models._phrase_scores(scores, offsets, span).item() for span in spans] == pytest.approx([0.2, 0.3])
+    assert [annotators._phrase_scores(scores, offsets, span).item() for span in spans] == pytest.approx([0.2, 0.3])
 
 
 def test_sam_outlines_what_its_own_processor_outlines(saved: dict[str, Path]) -> None:
     picture, boxes = tiny.photo(1, (60, 40)), [(1.0, 2.0, 30.0, 30.0), (30.0, 0.0, 59.0, 39.0)]
-    segment = models.Sam(saved["sam"])
+    segment = annotators.Sam(saved["sam"])
     masks = segment(picture, boxes)
     processor = SamProcessor(segment.images)
     inputs = processor(images=picture, input_boxes=[[list(box) for box in boxes]], return_tensors="pt")
@@ -100,12 +100,12 @@ def test_sam_outlines_what_its_own_processor_outlines(saved: dict[str, Path]) ->
 
 def test_a_missing_model_says_how_to_get_it() -> None:
     with pytest.raises(ModelError, match="models --download Salesforce/blip"):
-        models.BlipCaptioner()
+        annotators.BlipCaptioner()
 
 
 def test_a_model_of_another_kind_is_named(saved: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match="grounding_dino"):
-        models.BlipCaptioner(saved["grounding_dino"])
+        annotators.BlipCaptioner(saved["grounding_dino"])
 
 
 # ---------------------------------------------------------------- the rules

@@ -14,9 +14,9 @@ from PIL import Image
 
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError, TrainingError
-from mmdiff_core.training.annotated.examples import Example, PhotoSettings
 from mmdiff_core.training.annotated.folder import Annotated
 from mmdiff_core.training.annotated.format import Annotation, Segment
+from mmdiff_core.training.annotated.training_examples import Example, PhotoSettings
 from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage, read_caption
 from mmdiff_core.training.stable_diffusion.recipes import SdRecipe, Weights
 from mmdiff_core.training.stable_diffusion.run import SdOptions, make_stage, open_adapter, open_base

@@ -153,7 +153,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mmdiff_core.training.trainer import Trainer
-from mmdiff_core.training.run_sd import SdOptions, train_sd
+from mmdiff_core.training.stable_diffusion.run import SdOptions, train_sd
 from tests.helpers import annotated
 
 train = Trainer._train

@@ -23,8 +23,8 @@ from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
-from mmdiff_core.training.toybox import run
-from mmdiff_core.training.toybox.export import export
+from mmdiff_core.training.toybox import export_model
+from mmdiff_core.training.toybox.export_model import export
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
 from mmdiff_core.training.toybox.run import POOL, RunOptions, all_stages, train
 from mmdiff_core.types import GenerateRequest, Subject
@@ -108,7 +108,7 @@ def test_finished_stages_are_not_run_again(finished: Path) -> None:
 def test_export_is_a_stock_folder_in_half_precision_that_generates(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "LARGEST_FILE", "200KB")
+    monkeypatch.setattr(export_model, "LARGEST_FILE", "200KB")
     shipped = tmp_path / "toybox"
     size = export(finished / "model", shipped)
     assert 0 < size < 10_000_000

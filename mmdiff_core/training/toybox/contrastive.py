@@ -24,7 +24,7 @@ from mmdiff_core.encoders.text import encode_text
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.output.image_grid import tile, to_image, to_pixels
 from mmdiff_core.training.stage import StageSettings
-from mmdiff_core.training.toybox.rendered_data import Source
+from mmdiff_core.training.toybox.cached_dataset import Source
 
 CANDIDATES = 16
 

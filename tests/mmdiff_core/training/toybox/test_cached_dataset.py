@@ -19,7 +19,7 @@ from mmdiff_core.toyworld.render.colours import COLOURS
 from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
 from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, Rendered, Scene, random_scene, render
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
-from mmdiff_core.training.toybox import rendered_data
+from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.training.toybox.create import captions, create_autoencoder, create_tokenizer
 from mmdiff_core.training.toybox.recipes import RECIPES
 from mmdiff_core.training.toybox.run import POOL, RunOptions, filling_beside
@@ -29,38 +29,38 @@ RECIPE = replace(RECIPES["rehearsal"], pool=24)
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendered_data, "SHARD", 8)
+    monkeypatch.setattr(cached_dataset, "SHARD", 8)
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rendered")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendered_data, "SHARD", 8)
-        rendered_data.Pool(folder, RECIPE).fill()
+        patch.setattr(cached_dataset, "SHARD", 8)
+        cached_dataset.Pool(folder, RECIPE).fill()
     return folder
 
 
 @pytest.fixture
-def pool(tmp_path: Path, rendered: Path, small_shards: None) -> rendered_data.Pool:
+def pool(tmp_path: Path, rendered: Path, small_shards: None) -> cached_dataset.Pool:
     """A pool of one's own."""
     shutil.copytree(rendered, tmp_path / "pool")
-    pool = rendered_data.Pool(tmp_path / "pool", RECIPE)
+    pool = cached_dataset.Pool(tmp_path / "pool", RECIPE)
     pool.refresh()
     return pool
 
 
 def test_stream_is_a_function_of_its_seed() -> None:
-    first, again, other = (rendered_data.Stream(RECIPE, seed).samples(4) for seed in (3, 3, 4))
+    first, again, other = (cached_dataset.Stream(RECIPE, seed).samples(4) for seed in (3, 3, 4))
     assert torch.equal(first.pictures, again.pictures)
     assert first.captions == again.captions
     assert not torch.equal(first.pictures, other.pictures)
 
 
-def test_a_resumed_run_draws_other_samples(pool: rendered_data.Pool) -> None:
+def test_a_resumed_run_draws_other_samples(pool: cached_dataset.Pool) -> None:
     def drawn(step: int) -> list[str]:
         pool.seek(step)
-        stream = rendered_data.Stream(RECIPE, seed=3)
+        stream = cached_dataset.Stream(RECIPE, seed=3)
         stream.seek(step)
         return [caption.detailed for source in (pool, stream) for caption in source.samples(6).captions]
 
@@ -70,7 +70,7 @@ def test_a_resumed_run_draws_other_samples(pool: rendered_data.Pool) -> None:
 
 
 def test_sample_has_a_mask_and_photos_for_each_named_subject() -> None:
-    samples = rendered_data.Stream(RECIPE, seed=5).samples(12)
+    samples = cached_dataset.Stream(RECIPE, seed=5).samples(12)
     for row, caption in enumerate(samples.captions):
         count = int(samples.present[row].sum())
         assert count == len(caption.names) == len(samples.descriptions[row])
@@ -80,8 +80,8 @@ def test_sample_has_a_mask_and_photos_for_each_named_subject() -> None:
         assert (samples.references[row, :count].flatten(2).float().std(-1) > 1).all()
 
 
-def test_pool_gives_back_what_was_rendered(pool: rendered_data.Pool) -> None:
-    rendered = rendered_data.Stream(RECIPE, seed=RECIPE.seed + 1 + 2).samples(8)  # shard 2
+def test_pool_gives_back_what_was_rendered(pool: cached_dataset.Pool) -> None:
+    rendered = cached_dataset.Stream(RECIPE, seed=RECIPE.seed + 1 + 2).samples(8)  # shard 2
     kept = pool.shards[pool.folder / "00002.safetensors"]
     assert torch.equal(kept.pictures, rendered.pictures)
     assert torch.equal(kept.references, rendered.references)
@@ -89,47 +89,47 @@ def test_pool_gives_back_what_was_rendered(pool: rendered_data.Pool) -> None:
     assert kept.descriptions == rendered.descriptions
 
 
-def test_several_processes_fill_a_pool_as_one_does(pool: rendered_data.Pool, tmp_path: Path) -> None:
-    together = rendered_data.Pool(tmp_path / "together", RECIPE)
+def test_several_processes_fill_a_pool_as_one_does(pool: cached_dataset.Pool, tmp_path: Path) -> None:
+    together = cached_dataset.Pool(tmp_path / "together", RECIPE)
     together.fill(workers=2)
     for path, shard in pool.shards.items():
         assert torch.equal(shard.pictures, together.shards[together.folder / path.name].pictures)
 
 
-def test_pool_fills_only_what_is_missing(pool: rendered_data.Pool) -> None:
+def test_pool_fills_only_what_is_missing(pool: cached_dataset.Pool) -> None:
     gone, stays = (pool.folder / f"0000{k}.safetensors" for k in (1, 2))
     stays_time = stays.stat().st_mtime_ns
     gone.unlink()
-    again = rendered_data.Pool(pool.folder, RECIPE)
+    again = cached_dataset.Pool(pool.folder, RECIPE)
     again.fill()
     assert torch.equal(again.shards[gone].pictures, pool.shards[gone].pictures)
     assert stays.stat().st_mtime_ns == stays_time
 
 
-def test_pool_latents_belong_to_their_pictures(pool: rendered_data.Pool) -> None:
+def test_pool_latents_belong_to_their_pictures(pool: cached_dataset.Pool) -> None:
     vae: AutoencoderKL = create_autoencoder(RECIPE).eval()
     pictures = {path: shard.pictures for path, shard in pool.shards.items()}
     pool.encode_with(vae)
     for path, shard in pool.shards.items():
-        assert torch.equal(shard.latents, rendered_data.encode(vae, pictures[path]))
+        assert torch.equal(shard.latents, cached_dataset.encode(vae, pictures[path]))
     assert pool.samples(6).latents.shape == (6, 4, 8, 8)
 
 
 def test_latents_carry_no_gradient() -> None:
     vae: AutoencoderKL = create_autoencoder(RECIPE)  # its weights ask for gradients
-    latents = rendered_data.encode(vae, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    latents = cached_dataset.encode(vae, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     assert not latents.requires_grad
     assert latents.grad_fn is None
 
 
-def test_another_autoencoder_encodes_anew(pool: rendered_data.Pool) -> None:
+def test_another_autoencoder_encodes_anew(pool: cached_dataset.Pool) -> None:
     torch.manual_seed(1)
     for _ in range(2):
         pool.encode_with(create_autoencoder(RECIPE).eval())
     assert len(list(pool.folder.glob("latents-*"))) == 2
 
 
-def test_photo_pairs_show_one_toy_twice(pool: rendered_data.Pool) -> None:
+def test_photo_pairs_show_one_toy_twice(pool: cached_dataset.Pool) -> None:
     photos, texts = pool.photo_pairs(5)
     assert photos.shape == (5, 2, 3, RECIPE.reference, RECIPE.reference)
     assert len(texts) == 5
@@ -146,8 +146,8 @@ def test_stream_draws_from_the_world_of_its_recipe(
         drawn.extend(scenes)
         return render(scenes, 8, device)
 
-    monkeypatch.setattr(rendered_data, "render", noting)
-    stream = rendered_data.Stream(replace(RECIPE, world=world), seed=9)
+    monkeypatch.setattr(cached_dataset, "render", noting)
+    stream = cached_dataset.Stream(replace(RECIPE, world=world), seed=9)
     stream.samples(40)
     stream.pictures(150)
     stream.photo_pairs(10)
@@ -176,7 +176,7 @@ def test_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
 
 def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match='name "pool" among the --stages'):
-        rendered_data.Pool(tmp_path / "none", RECIPE).refresh()
+        cached_dataset.Pool(tmp_path / "none", RECIPE).refresh()
 
 
 def test_training_never_sees_a_held_out_identity() -> None:
@@ -189,7 +189,7 @@ def test_a_pool_fills_beside_the_stages_of_a_gpu(tmp_path: Path) -> None:
     options = RunOptions(tmp_path, (POOL, "base"), device="cuda", workers=2)  # rendering touches no GPU
     with filling_beside(RECIPE, options) as filled:
         filled()
-        pool = rendered_data.Pool(tmp_path / POOL, RECIPE)
+        pool = cached_dataset.Pool(tmp_path / POOL, RECIPE)
         pool.refresh()
         assert len(pool.samples(4).captions) == 4
 

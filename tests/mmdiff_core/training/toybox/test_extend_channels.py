@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from mmdiff_core.training.toybox.create import create_autoencoder, create_unet
+from mmdiff_core.training.toybox.extend_channels import widen_autoencoder, widen_unet
 from mmdiff_core.training.toybox.recipes import RECIPES
-from mmdiff_core.training.toybox.widen import widen_autoencoder, widen_unet
 
 RECIPE = RECIPES["rehearsal"]
 

@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 
 from mmdiff_core.backbones.processors import cross_attention_layers, layer_sizes
 from mmdiff_core.benchmarks import full_size_models
-from mmdiff_core.benchmarks.dryrun import DryRun, describe, dry_run
+from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe, dry_run
 from mmdiff_core.cli.main import main
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import STREAMS

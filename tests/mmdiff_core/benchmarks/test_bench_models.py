@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from mmdiff_core.benchmarks.models import configuration
+from mmdiff_core.benchmarks.bench_models import configuration
 
 META = torch.device("meta")
 

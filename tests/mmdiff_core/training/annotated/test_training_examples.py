@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from mmdiff_core.encoders.photo import NEUTRAL
-from mmdiff_core.training.annotated.examples import Example, Examples, PhotoSettings
 from mmdiff_core.training.annotated.folder import Annotated
 from mmdiff_core.training.annotated.format import Annotation, Segment
+from mmdiff_core.training.annotated.training_examples import Example, Examples, PhotoSettings
 from mmdiff_core.types import Face
 
 RED, BLUE, GREEN = (220, 20, 20), (20, 20, 220), (20, 220, 20)
