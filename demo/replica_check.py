@@ -25,7 +25,7 @@ from demo.form.examples import known_to, photograph
 from demo.page import build_ui, launch_options
 from demo.server.sessions import Page, sweep_once
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 
 if TYPE_CHECKING:

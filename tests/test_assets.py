@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from mmdiff_core.backbones.toybox import FOLDER, Toybox
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Picture
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, load_vocabulary
 from mmdiff_core.types import GenerateRequest, Subject
 

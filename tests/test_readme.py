@@ -19,8 +19,8 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.benchmarks import full_size_models
 from mmdiff_core.cli.main import build_parser, main
 from mmdiff_core.encoders import face
-from mmdiff_core.evaluation.ablation import pictures
 from mmdiff_core.evaluation.ablation import run as ablation
+from mmdiff_core.evaluation.ablation import side_by_side
 from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
 from mmdiff_core.evaluation.toybox import suite
 from mmdiff_core.referee.network import Referee, save_referee
@@ -148,7 +148,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     (training,), (measuring,) = _named("ablate"), (words for words in _named("evaluate") if "binding" in words)
     for module, name, value in (
         (suite, "CANDIDATES", 4), (suite, "RIVALS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
-        (ablation, "TIMED_STEPS", 1), (pictures, "ROUNDS", 1), (pictures, "SHOWN", {1: 1, 2: 1}),
+        (ablation, "TIMED_STEPS", 1), (side_by_side, "ROUNDS", 1), (side_by_side, "SHOWN", {1: 1, 2: 1}),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
     model, referee = tiny.save_toybox(tmp_path / "model"), tmp_path / "referee.safetensors"

@@ -12,7 +12,7 @@ from PIL import Image
 from demo.page import build_ui
 from mmdiff_core.cli.main import main
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from tests.helpers.paths import README
 from tests.helpers.stand_in import served_page
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from PIL import Image
 
 from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 
 PHOTO_SIZE = 256

@@ -22,7 +22,7 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.render.renderer import render
-from mmdiff_core.toyworld.scenes.dataset import random_scene, toy_photos
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene, toy_photos
 from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, FlowMatching
 from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import GenerateRequest, Subject

@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
+    from mmdiff_core.evaluation.ablation.adapter_variants import choose
     from mmdiff_core.evaluation.ablation.report import to_markdown
     from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate
-    from mmdiff_core.evaluation.ablation.variants import choose
     from mmdiff_core.referee.network import FILE
 
     quiet_libraries()

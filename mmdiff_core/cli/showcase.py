@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 def row(personalizer: Personalizer, scene: Scene, pictures: int) -> list[Image.Image]:
     """The photos, then every picture with the heatmaps of all its subjects beside it."""
     from mmdiff_core.maps.heatmap import colour_of, overlay
-    from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+    from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
     from mmdiff_core.types import GenerateRequest, Subject
 
     photos = [toy_photos(noun, HELD_OUT + seed, 2, SIDE) for noun, seed in scene.toys]

@@ -12,8 +12,8 @@ from PIL import Image
 
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toyworld.render.contact_sheet import contact_sheet, world_sheets
-from mmdiff_core.toyworld.scenes.dataset import NOUNS, toy_photos
+from mmdiff_core.output.world_sheets import contact_sheet, world_sheets
+from mmdiff_core.toyworld.scenes.random_scenes import NOUNS, toy_photos
 
 _LARGEST = 1024
 _MOST_VIEWS = 64

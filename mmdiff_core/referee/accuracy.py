@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from mmdiff_core.referee.augment import spoil
-from mmdiff_core.referee.dataset import NONE, Renders
+from mmdiff_core.referee.cached_renders import NONE, Renders
 from mmdiff_core.referee.judge import PRESENT, Verdict, judge, look_at
 from mmdiff_core.referee.metrics import (
     CANDIDATES,

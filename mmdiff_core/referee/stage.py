@@ -21,7 +21,7 @@ from mmdiff_core.maps.heatmap import colour_of, rgb
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.referee.accuracy import check
 from mmdiff_core.referee.augment import crop, degrade, spoil
-from mmdiff_core.referee.dataset import NONE, RenderPool, Renders
+from mmdiff_core.referee.cached_renders import NONE, RenderPool, Renders
 from mmdiff_core.referee.network import MASK_STRIDE, STRIDE, Referee, Seen, save_referee
 from mmdiff_core.training.stage import StageSettings
 

@@ -15,7 +15,7 @@ import torch
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.referee.accuracy import ASKED, check
-from mmdiff_core.referee.dataset import SHARD, RenderPool, Renders, render_samples
+from mmdiff_core.referee.cached_renders import SHARD, RenderPool, Renders, render_samples
 from mmdiff_core.referee.metrics import Estimate
 from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee
 from mmdiff_core.referee.stage import RefereeStage, fitting

@@ -1,6 +1,6 @@
 """Toybox: a rendered world of toys with unlimited identities, exact masks and captions (see ``dataset``)."""
 
-from mmdiff_core.toyworld.scenes.dataset import (
+from mmdiff_core.toyworld.scenes.random_scenes import (
     HELD_OUT,
     NOUNS,
     PLACES,

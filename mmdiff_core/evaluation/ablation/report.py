@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mmdiff_core.evaluation.ablation.pictures import Seconds
-from mmdiff_core.evaluation.ablation.variants import FULL, Variant
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, Variant
+from mmdiff_core.evaluation.ablation.side_by_side import Seconds
 from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, Row
 from mmdiff_core.referee.metrics import average
 

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from mmdiff_core.backbones.toybox import FOLDER, Toybox, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.ablation.pictures import draw_variant, time_pictures, write_sheet
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, Variant
 from mmdiff_core.evaluation.ablation.report import BASE, Measured, write_report
+from mmdiff_core.evaluation.ablation.side_by_side import draw_variant, time_pictures, write_sheet
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
-from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, Variant
 from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate_model, fingerprint, read_rows
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig

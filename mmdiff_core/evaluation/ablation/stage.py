@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.evaluation.ablation.adapter_variants import Variant
 from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
-from mmdiff_core.evaluation.ablation.variants import Variant
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 from mmdiff_core.training.toybox.cached_dataset import Pool, Stream
 from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, DiffusionStage, FlowMatching

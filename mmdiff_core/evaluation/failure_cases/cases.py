@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmdiff_core.evaluation.failure_cases.stand_in_photos import drawn_cat, drawn_mushroom, photographed
+from mmdiff_core.evaluation.failure_cases.synthetic_photos import drawn_cat, drawn_mushroom, photographed
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PHOTOS, Case
 from mmdiff_core.toyworld.bodies.toys import NOUNS, Toy
 from mmdiff_core.toyworld.render.styles import PHOTO
 from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import make_toy, reference_scene, render, scene_of, unseen
+from mmdiff_core.toyworld.scenes.random_scenes import make_toy, reference_scene, render, scene_of, unseen
 from mmdiff_core.toyworld.scenes.scene import Caption, Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import Box

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.failure_cases.cases import Limit, draw_limits
-from mmdiff_core.evaluation.toybox.contact_sheet import strip, verdict
+from mmdiff_core.evaluation.toybox.case_sheet import strip, verdict
 from mmdiff_core.evaluation.toybox.suite import MODEL, Outcome, Row, Shown, Suite, heatmaps, pixels_of
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mmdiff_core.atomic_files import named_disk_faults, write_text, written_aside
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.contact_sheet import sheet, strip
+from mmdiff_core.evaluation.toybox.case_sheet import sheet, strip
 from mmdiff_core.evaluation.toybox.report import COUNTS, write_report
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, PROMPTS, SEEDS, Case, Row, Suite, draw_cases
 from mmdiff_core.pipeline import Personalizer

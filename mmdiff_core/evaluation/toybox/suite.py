@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.evaluation.toybox.baseline import base_pictures
+from mmdiff_core.evaluation.toybox.base_model import base_pictures
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.image_grid import to_image
 from mmdiff_core.pipeline import Personalizer
@@ -37,7 +37,14 @@ from mmdiff_core.results import Picture
 from mmdiff_core.toyworld.bodies.toys import Toy
 from mmdiff_core.toyworld.render.styles import PHOTO
 from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import UNSEEN_PAIRS, UNSEEN_STYLED, make_toy, reference_scene, render, scene_of
+from mmdiff_core.toyworld.scenes.random_scenes import (
+    UNSEEN_PAIRS,
+    UNSEEN_STYLED,
+    make_toy,
+    reference_scene,
+    render,
+    scene_of,
+)
 from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject

@@ -1,4 +1,4 @@
-"""Anatomies of the animals, each a recipe in the vocabulary of ``parts.Builder``.
+"""Anatomies of the animals, each a recipe in the vocabulary of ``solids.Builder``.
 
 An animal sits or stands upright with a big head, and looks at us along z. ``rng`` draws the identity's proportions
 and the variants of its parts.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 
-from mmdiff_core.toyworld.bodies.anatomy import anchors, eyes, sitting_body
-from mmdiff_core.toyworld.bodies.parts import Builder, Vec, on
+from mmdiff_core.toyworld.bodies.body_parts import anchors, eyes, sitting_body
+from mmdiff_core.toyworld.bodies.solids import Builder, Vec, on
 
 
 def cat(b: Builder, rng: random.Random) -> None:

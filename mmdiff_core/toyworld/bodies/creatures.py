@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import random
 
-from mmdiff_core.toyworld.bodies.anatomy import anchors, eyes, sitting_body
-from mmdiff_core.toyworld.bodies.parts import Builder, Vec, on
+from mmdiff_core.toyworld.bodies.body_parts import anchors, eyes, sitting_body
+from mmdiff_core.toyworld.bodies.solids import Builder, Vec, on
 
 
 def owl(b: Builder, rng: random.Random) -> None:

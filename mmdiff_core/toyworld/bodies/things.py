@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from mmdiff_core.toyworld.bodies.parts import Anchor, Builder, Vec
+from mmdiff_core.toyworld.bodies.solids import Anchor, Builder, Vec
 
 
 def robot(b: Builder, rng: random.Random) -> None:

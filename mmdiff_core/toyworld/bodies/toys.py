@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.toyworld.bodies import animals, creatures, things
-from mmdiff_core.toyworld.bodies.parts import UPRIGHT, Anchor, Builder, Figure, Part, axes_of
+from mmdiff_core.toyworld.bodies.solids import UPRIGHT, Anchor, Builder, Figure, Part, axes_of
 from mmdiff_core.toyworld.render.colours import COLOURS, RGB, Look, Waves, draw_look
 from mmdiff_core.toyworld.render.shapes import Shape
 

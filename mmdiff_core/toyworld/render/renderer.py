@@ -17,7 +17,7 @@ from mmdiff_core.toyworld.render.shading import Surface, shade, soft_shadow
 from mmdiff_core.toyworld.render.shapes import MISS, Shape, Triple, hit, normal
 from mmdiff_core.toyworld.render.sprites import Device, Rays, Sprites, cast, sprites_of
 from mmdiff_core.toyworld.render.styles import restyle
-from mmdiff_core.toyworld.scenes.places import PLACES, backdrop
+from mmdiff_core.toyworld.scenes.backgrounds import PLACES, backdrop
 from mmdiff_core.toyworld.scenes.scene import Scene
 
 SUPERSAMPLING = 2

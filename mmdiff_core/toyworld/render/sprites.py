@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmdiff_core.toyworld.render.shapes import Shape
-from mmdiff_core.toyworld.scenes.places import PLACES
+from mmdiff_core.toyworld.scenes.backgrounds import PLACES
 from mmdiff_core.toyworld.scenes.scene import PlacedToy, Scene
 
 Device = str | torch.device

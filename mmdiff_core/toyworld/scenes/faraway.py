@@ -1,4 +1,4 @@
-"""Places far from nature and home, each a recipe in the vocabulary of ``Canvas``. See ``places``."""
+"""Places far from nature and home, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Landscapes, each a recipe in the vocabulary of ``Canvas``. See ``places``."""
+"""Landscapes, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rooms, each a recipe in the vocabulary of ``Canvas``. See ``places``."""
+"""Rooms, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
 
 from __future__ import annotations
 

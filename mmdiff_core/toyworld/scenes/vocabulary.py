@@ -10,7 +10,7 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.errors import ModelError
 from mmdiff_core.toyworld.bodies.toys import ACCESSORIES, NOUNS
 from mmdiff_core.toyworld.render.styles import STYLES
-from mmdiff_core.toyworld.scenes.places import PLACES
+from mmdiff_core.toyworld.scenes.backgrounds import PLACES
 
 FILE = "vocabulary.json"
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.toyworld.scenes.dataset import Scene, random_scene, render, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import Scene, random_scene, render, to_bytes
 from mmdiff_core.training.annotated.format import Annotation, Segment, write_mask
 
 

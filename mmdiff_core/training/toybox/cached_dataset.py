@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.toyworld.scenes.dataset import Caption, Scene, random_scene, reference_scene, render, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import Caption, Scene, random_scene, reference_scene, render, to_bytes
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.toybox.recipes import Recipe
 

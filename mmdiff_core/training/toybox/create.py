@@ -23,7 +23,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from mmdiff_core.toyworld.scenes.dataset import random_scene
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 from mmdiff_core.training.toybox.recipes import Recipe, Shapes
 

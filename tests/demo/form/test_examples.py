@@ -10,7 +10,7 @@ from demo.studio.model_list import knows_note
 from demo.web.i18n import english
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, NOUNS
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, NOUNS
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 

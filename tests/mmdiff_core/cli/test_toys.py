@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from mmdiff_core.cli.main import main
+from mmdiff_core.output import world_sheets
 from mmdiff_core.toyworld import random_scene, render, toy_photos
-from mmdiff_core.toyworld.render import contact_sheet
-from mmdiff_core.toyworld.scenes.dataset import to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import to_bytes
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 
@@ -40,13 +40,13 @@ def test_toy_writes_different_views_of_one_toy(tmp_path: Path) -> None:
 
 def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Vocabulary(("cat", "owl"), ("beach", "kitchen", "stage"), ("photo", "pixel art"), ("hat",))
-    monkeypatch.setattr(contact_sheet, "WHOLE_WORLD", small)
+    monkeypatch.setattr(world_sheets, "WHOLE_WORLD", small)
     written = command("sheet", "--size", "16", "--out", str(tmp_path))
     names = {"noun_cat", "noun_owl", "places", "styles", "accessories", "scenes"}
     assert {path.stem for path in written} == names
     for path in written:
         assert np.asarray(Image.open(path)).std() > 10
-    rows = {name: [row.texts for row in rows] for name, rows in contact_sheet.world_sheets(random.Random(0))}
+    rows = {name: [row.texts for row in rows] for name, rows in world_sheets.world_sheets(random.Random(0))}
     assert rows["places"] == [("beach",), ("kitchen",), ("stage",)]
     assert rows["styles"] == [("photo",), ("pixel art",)]
     assert rows["accessories"] == [("hat",)]
@@ -54,7 +54,7 @@ def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypa
 
 def test_a_sheet_shows_its_pictures_under_their_labels() -> None:
     scenes = tuple(random_scene(random.Random(seed), 1) for seed in (1, 2))
-    sheet = np.asarray(contact_sheet.contact_sheet([contact_sheet.Row(("two scenes",), scenes)], 32))
+    sheet = np.asarray(world_sheets.contact_sheet([world_sheets.Row(("two scenes",), scenes)], 32))
     pictures = to_bytes(render(scenes, 32).images).permute(0, 2, 3, 1).numpy()
     band = sheet.shape[0] - 32 - (sheet.shape[1] // 2 - 32)
     assert band > 8

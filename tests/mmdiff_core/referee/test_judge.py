@@ -10,10 +10,17 @@ import torch
 from mmdiff_core.referee.judge import judge, photo_verdict
 from mmdiff_core.referee.metrics import look_similarity, swapped
 from mmdiff_core.referee.network import FILE, Referee, load_referee
-from mmdiff_core.toyworld.bodies.parts import Builder
+from mmdiff_core.toyworld.bodies.solids import Builder
 from mmdiff_core.toyworld.bodies.toys import KINDS, Toy
 from mmdiff_core.toyworld.render.colours import Look, draw_look
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, make_toy, random_scene, reference_scene, render, scene_of
+from mmdiff_core.toyworld.scenes.random_scenes import (
+    HELD_OUT,
+    make_toy,
+    random_scene,
+    reference_scene,
+    render,
+    scene_of,
+)
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
 PAIRS = 96  # so many that the shares below are known to about three in a hundred

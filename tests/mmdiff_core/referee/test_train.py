@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 from mmdiff_core.cli.main import BAD_INPUT, main
-from mmdiff_core.referee import dataset as module
+from mmdiff_core.referee import cached_renders as module
 from mmdiff_core.referee import train as teaching
 from mmdiff_core.referee.accuracy import check
 from mmdiff_core.referee.augment import blurred, crop, degrade, spoil
-from mmdiff_core.referee.dataset import NONE, RenderPool, join, render_samples, slot_map
+from mmdiff_core.referee.cached_renders import NONE, RenderPool, join, render_samples, slot_map
 from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee, save_referee
 from mmdiff_core.referee.stage import Lessons, Weights, fitting, make_lesson, segment_labels
 from mmdiff_core.referee.train import Phase, TeachOptions, teach
-from mmdiff_core.toyworld.scenes.dataset import random_scene
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 

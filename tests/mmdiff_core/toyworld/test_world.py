@@ -16,8 +16,8 @@ from mmdiff_core.toyworld.bodies.toys import make_toy
 from mmdiff_core.toyworld.render.colours import COLOURS, PATTERNS
 from mmdiff_core.toyworld.render.styles import PHOTO, STYLES
 from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import UNSEEN_PAIRS, UNSEEN_STYLED
 from mmdiff_core.toyworld.scenes.layout import half_width
+from mmdiff_core.toyworld.scenes.random_scenes import UNSEEN_PAIRS, UNSEEN_STYLED
 
 
 def scenes(count: int, seed: int = 0, subjects: int | None = None, identities: str = "train") -> list[Scene]:

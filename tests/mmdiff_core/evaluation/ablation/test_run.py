@@ -19,12 +19,12 @@ from mmdiff_core.backbones.toybox import Toybox, load_toybox
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.ablation import pictures
 from mmdiff_core.evaluation.ablation import run as run_module
+from mmdiff_core.evaluation.ablation import side_by_side
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, choose
 from mmdiff_core.evaluation.ablation.report import LEAST_PICTURES, SCORES, changes, to_markdown, verdicts
 from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate, recipe_of
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
-from mmdiff_core.evaluation.ablation.variants import FULL, VARIANTS, choose
 from mmdiff_core.evaluation.toybox import suite as suite_module
 from mmdiff_core.evaluation.toybox.suite import MODEL, Row
 from mmdiff_core.generation.conditioning import build_condition
@@ -52,8 +52,8 @@ def quick() -> Iterator[None]:
         patch.setattr(suite_module, "RIVALS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         patch.setattr(run_module, "TIMED_STEPS", 1)
-        patch.setattr(pictures, "ROUNDS", 1)
-        patch.setattr(pictures, "SHOWN", {1: 1, 2: 1})
+        patch.setattr(side_by_side, "ROUNDS", 1)
+        patch.setattr(side_by_side, "SHOWN", {1: 1, 2: 1})
         yield
 
 

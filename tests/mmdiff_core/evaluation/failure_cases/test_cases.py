@@ -15,13 +15,13 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.evaluation.failure_cases.cases import IDENTITIES, TINY, Limit, draw_limits, look_alikes
 from mmdiff_core.evaluation.failure_cases.sheet import outcome_of
-from mmdiff_core.evaluation.failure_cases.stand_in_photos import clutter, drawn_cat, drawn_mushroom, photographed
+from mmdiff_core.evaluation.failure_cases.synthetic_photos import clutter, drawn_cat, drawn_mushroom, photographed
 from mmdiff_core.evaluation.toybox import suite as suite_module
 from mmdiff_core.evaluation.toybox.suite import Suite
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, make_toy, reference_scene, render
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, make_toy, reference_scene, render
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from tests.helpers import tiny
 from tests.helpers.small_referee import CONFIG, VOCABULARY

@@ -16,7 +16,7 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.evaluation.toybox import suite as module
-from mmdiff_core.evaluation.toybox.baseline import base_pictures
+from mmdiff_core.evaluation.toybox.base_model import base_pictures
 from mmdiff_core.evaluation.toybox.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
 from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate, read_rows
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, LOWER, MODEL, RIVALS_FROM, UPPER, Row, draw_cases
@@ -24,7 +24,7 @@ from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import THRESHOLDS
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, unseen
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, unseen
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from mmdiff_core.types import GenerateRequest, Parts
 from tests.helpers import tiny

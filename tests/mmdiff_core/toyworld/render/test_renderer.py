@@ -14,9 +14,9 @@ from mmdiff_core.toyworld.bodies.toys import ACCESSORIES, Accessory
 from mmdiff_core.toyworld.render.colours import RGB
 from mmdiff_core.toyworld.render.shading import soft_shadow
 from mmdiff_core.toyworld.render.shapes import BOX_ROUNDING, MISS, Shape, Triple, hit, normal
+from mmdiff_core.toyworld.scenes.backgrounds import PLACES as PLACE_TABLE
+from mmdiff_core.toyworld.scenes.backgrounds import backdrop
 from mmdiff_core.toyworld.scenes.canvas import Canvas
-from mmdiff_core.toyworld.scenes.places import PLACES as PLACE_TABLE
-from mmdiff_core.toyworld.scenes.places import backdrop
 
 NO_CAPTION = Caption("", (), "")
 

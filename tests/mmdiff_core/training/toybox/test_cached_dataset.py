@@ -17,7 +17,7 @@ from mmdiff_core.errors import TrainingError
 from mmdiff_core.toyworld.bodies.toys import ACCESSORIES
 from mmdiff_core.toyworld.render.colours import COLOURS
 from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, Rendered, Scene, random_scene, render
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, Rendered, Scene, random_scene, render
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.training.toybox.create import captions, create_autoencoder, create_tokenizer

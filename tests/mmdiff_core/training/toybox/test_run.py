@@ -21,7 +21,7 @@ from PIL import Image
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toyworld.scenes.dataset import HELD_OUT, toy_photos
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
 from mmdiff_core.training.toybox import export_model
 from mmdiff_core.training.toybox.export_model import export

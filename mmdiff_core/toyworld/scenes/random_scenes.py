@@ -14,9 +14,9 @@ from mmdiff_core.errors import SettingsError
 from mmdiff_core.toyworld.bodies.toys import NOUNS, Accessory, Toy, make_toy
 from mmdiff_core.toyworld.render.renderer import Rendered, render
 from mmdiff_core.toyworld.render.styles import PHOTO, STYLES
+from mmdiff_core.toyworld.scenes.backgrounds import PLACES as _PLACES
 from mmdiff_core.toyworld.scenes.captions import arrangement_of, random_colour, write_caption
 from mmdiff_core.toyworld.scenes.layout import compose, half_width
-from mmdiff_core.toyworld.scenes.places import PLACES as _PLACES
 from mmdiff_core.toyworld.scenes.scene import Caption, PlacedToy, Scene
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 

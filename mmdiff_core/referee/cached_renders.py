@@ -19,7 +19,7 @@ from torch import Tensor
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.referee.network import RefereeConfig
 from mmdiff_core.toyworld.bodies.toys import Toy
-from mmdiff_core.toyworld.scenes.dataset import Identities, random_scene, reference_scene, render, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import Identities, random_scene, reference_scene, render, to_bytes
 from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 

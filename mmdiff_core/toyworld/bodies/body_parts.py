@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from mmdiff_core.toyworld.bodies.parts import Anchor, Builder, Part, Vec, on
+from mmdiff_core.toyworld.bodies.solids import Anchor, Builder, Part, Vec, on
 
 
 def sitting_body(b: Builder, rng: random.Random, head: Vec, stout: float = 1.0) -> Part:

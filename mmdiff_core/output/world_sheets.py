@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmdiff_core.toyworld.bodies.toys import Accessory, make_toy
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.captions import random_colour
-from mmdiff_core.toyworld.scenes.dataset import random_scene, reference_scene, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene, reference_scene, to_bytes
 from mmdiff_core.toyworld.scenes.scene import Caption, Scene
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 
