@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -32,7 +32,7 @@ from mmdiff_core.numeric_checks import check_weights
 from mmdiff_core.types import Size
 from mmdiff_core.weights.adapter_file import Checkpoint, check_names, load_checkpoint
 from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, variant_of
-from mmdiff_core.weights.integrity import check_all_there, check_complete, problems_of_weights
+from mmdiff_core.weights.integrity import check_pipeline_files, load_network, weight_problems
 from mmdiff_core.weights.official_release import convert_official, is_official, read_official
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
@@ -59,21 +59,23 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
     found = kind_of(folder)
     if found != kind.__name__:
         raise ModelError(f'The model "{source}" is a {found}, but a {kind.__name__} is needed.')
-    check_complete(folder, source)
-    unused = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in _index(folder) else {}
+    check_pipeline_files(folder, source)
+    index = _index(folder)
+    unused = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
     try:
-        pipe = DiffusionPipeline.from_pretrained(
-            folder, local_files_only=True, dtype=dtype, variant=variant_of(folder), **unused
-        )
+        networks = {
+            name: load_network(network, folder / name, source, dtype=dtype, variant=variant_of(folder / name))
+            for name, network in _network_classes(index).items()
+        }
+        pipe = kind.from_pretrained(folder, local_files_only=True, **networks, **unused)
+    except ModelError:
+        raise
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
         raise ModelError(
             f'The model "{source}" cannot be opened: a file in "{folder}" is damaged or of another kind. Get the model '
             f"again. ({first_line(error)})"
         ) from error
-    for name, part in pipe.components.items():
-        if isinstance(part, nn.Module):
-            check_all_there(part, folder / name, name, source)
-            check_weights({name: part}, source)
+    check_weights(networks, source)
     pipe.register_to_config(_name_or_path=str(source))
     if pipe.vae.config.force_upcast and dtype != torch.float32:
         pipe.vae.to(torch.float32)
@@ -90,6 +92,14 @@ def _index(folder: Path) -> dict[str, object]:
         return json.loads((folder / "model_index.json").read_text())
     except ValueError as error:
         raise ModelError(f'The file "{folder / "model_index.json"}" is damaged: get the model again.') from error
+
+
+def _network_classes(index: Mapping[str, object]) -> dict[str, type[nn.Module]]:
+    """Return the class of each network of a pipeline; tokenizers and schedulers are none."""
+    libraries = {"diffusers": diffusers, "transformers": transformers}
+    entries = {name: entry for name, entry in index.items() if isinstance(entry, list)}
+    kinds = {name: getattr(libraries.get(entry[0]), str(entry[1]), None) for name, entry in entries.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
 
 
 def quiet_libraries() -> None:
@@ -158,16 +168,17 @@ def _open_image_encoder(
             f'The image encoder "{source}" is not here: name the folder of a CLIP vision model with --image-encoder; '
             f'for "{CLIP}", {how_to_get(CLIP)}'
         ) from error
-    problem = next(problems_of_weights(folder), None)
+    problem = next(weight_problems(folder), None)
     if problem is not None:
         raise ModelError(f'The image encoder "{source}" is incomplete: {problem}. Get it again.')
     try:
-        model = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, dtype=dtype)
+        model = load_network(CLIPVisionModelWithProjection, folder, source, dtype=dtype)
+    except ModelError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f'The image encoder "{source}" cannot be opened: it is not a CLIP vision model. ({first_line(error)})'
         ) from error
-    check_all_there(model, folder, "image encoder", source)
     check_weights({"image encoder": model}, source)
     return model, *_statistics(folder / "preprocessor_config.json")
 

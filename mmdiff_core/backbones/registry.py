@@ -21,7 +21,7 @@ from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.weights.hub import CLIP, HUB_MODELS, INDEX, cached_models, download_command, find_folder, size_on_disk
 from mmdiff_core.weights.insightface_models import FACES, FACES_GIGABYTES, face_folder
-from mmdiff_core.weights.integrity import problems, problems_of_weights
+from mmdiff_core.weights.integrity import pipeline_problems, weight_problems
 
 TOYBOX = "toybox"
 KINDS: dict[str, type[StableDiffusion]] = {kind.stock.__name__: kind for kind in (StableDiffusion, StableDiffusionXL)}
@@ -116,7 +116,7 @@ def image_encoder_state() -> AvailableModel:
         return AvailableModel(
             CLIP, clip.title, "hub", False, False, how_to_get=get, helper=True, download=clip.gigabytes
         )
-    problem = next(problems_of_weights(folder), "")
+    problem = next(weight_problems(folder), "")
     return AvailableModel(
         CLIP, clip.title, "hub cache", not problem, False, size_on_disk(folder), problem,
         download_command(CLIP) if problem else "", helper=True,
@@ -165,7 +165,7 @@ def _on_disk(key: str, folder: Path, where: Where, cure: str) -> AvailableModel:
         kind = kind_of(folder)
     except ModelError as error:
         return AvailableModel(key, UNKNOWN, where, False, False, size_on_disk(folder), str(error), cure)
-    problem = next(problems(folder), "")
+    problem = next(pipeline_problems(folder), "")
     if kind not in KINDS:
         problem, cure = f"a {kind} cannot be used", "choose another model"
     complete = is_toybox(folder)

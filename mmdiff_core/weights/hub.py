@@ -18,7 +18,7 @@ from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationEr
 from huggingface_hub.utils import validate_repo_id
 
 from mmdiff_core.errors import ModelError
-from mmdiff_core.weights.integrity import INDEX, download_command
+from mmdiff_core.weights.integrity import INDEX, WEIGHTS, download_command
 
 CLIP = "openai/clip-vit-large-patch14"
 CLIP_JUDGE, DINO_JUDGE = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
@@ -152,12 +152,11 @@ def greet(name: str) -> None:
     HfApi(endpoint=constants.ENDPOINT).model_info(name, timeout=PATIENCE_S)
 
 
-def variant_of(folder: Path) -> str | None:
-    """The variant in a pipeline's folder that has no plain UNet weights, such as ``fp16``."""
-    names = [path.name for path in (folder / "unet").glob("diffusion_pytorch_model*") if path.is_file()]
-    plain = [name for name in names if name.split(".")[1] in ("safetensors", "bin") or "-of-" in name.split(".")[0]]
-    variants = sorted({name.split(".")[1].split("-")[0] for name in names} - {"safetensors", "bin"})
-    return None if plain or not variants else variants[0]
+def variant_of(component: Path) -> str | None:
+    """Return the variant of the weights in a component's folder, such as ``fp16``; None where there are plain ones."""
+    files = [path for path in component.glob("*") if path.suffix in WEIGHTS and path.is_file()]
+    variants = {"".join(path.suffixes[:-1]).removeprefix(".").split("-")[0] for path in files}
+    return min(variants, default=None) or None  # the plain ones sort first, as ""
 
 
 def cached_models() -> Iterator[str]:

@@ -1,137 +1,137 @@
-"""Whether the files of a model are all there and whole, before anything is loaded."""
+"""Checks that the files of a model are complete, before anything is loaded and while it is.
+
+Libraries tell a damaged file by its format, but not which command gets it again; and they fill tensors that a file
+lacks with random numbers, with no more than a warning.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
-from safetensors import safe_open
-from torch import nn
+from safetensors import SafetensorError, safe_open
 
 from mmdiff_core.errors import ModelError
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".bin")
-# What a part's folder must hold, one of each line, by the kind of its class.
-TOKENIZER_FILES = (("tokenizer.json", "vocab.json"),)
-SCHEDULER_FILES = (("scheduler_config.json",),)
-PROCESSOR_FILES = (("preprocessor_config.json",),)
-UNUSED = ("safety_checker",)  # parts that are never opened
+# The files of which a component's folder must hold one, by a word in the name of its class.
+CONFIGS = {
+    "Tokenizer": ("tokenizer.json", "vocab.json"),
+    "Scheduler": ("scheduler_config.json",),
+    "Processor": ("preprocessor_config.json",),
+    "Extractor": ("preprocessor_config.json",),
+}
+MODEL_CONFIGS = ("config.json",)  # of every other class: a network, which has weights, too
+UNUSED = ("safety_checker",)  # components that are never opened
 
 
 def download_command(name: str) -> str:
-    """What to type to fetch a hub model."""
+    """Return what to type to fetch a hub model."""
     return f"python -m mmdiff_core models --download {name}"
 
 
-def check_complete(folder: Path, source: str | PathLike[str]) -> None:
-    """Whether every part of a pipeline's folder is there, without opening one.
+def check_pipeline_files(folder: Path, source: str | PathLike[str]) -> None:
+    """Check that every component of a pipeline's folder is there, without opening one.
 
     Raises:
-        ModelError: a file is missing or was cut off; the message names the first one and says what to do.
+        ModelError: a file is missing or damaged; the message names the first one and says what to do.
     """
-    problem = next(problems(folder), None)
-    if problem is not None:
+    _raise_first(pipeline_problems(folder), source)
+
+
+def check_weight_files(folder: Path, source: str | PathLike[str]) -> None:
+    """Check the weights in the folder of a single network.
+
+    Raises:
+        ModelError: as for :func:`check_pipeline_files`.
+    """
+    _raise_first(weight_problems(folder), source)
+
+
+def _raise_first(problems: Iterator[str], source: str | PathLike[str]) -> None:
+    for problem in problems:
         cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
         raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')
 
 
-def check_weights(folder: Path, source: str | PathLike[str]) -> None:
-    """The same for the folder of a model of one part. Raises ModelError."""
-    problem = next(problems_of_weights(folder), None)
-    if problem is not None:
-        cure = "copy the folder again" if Path(source).is_dir() else f'run "{download_command(str(source))}" again'
-        raise ModelError(f'The model "{source}" is incomplete: {problem}. To mend it, {cure}.')
-
-
-def problems(folder: Path) -> Iterator[str]:
-    """What is wrong with the files of a pipeline's folder, a few words each."""
-    try:
-        index = json.loads((folder / INDEX).read_text())
-    except ValueError:
+def pipeline_problems(folder: Path) -> Iterator[str]:
+    """Yield what is wrong with the files of a pipeline's folder, in a few words each."""
+    index = _read_table(folder / INDEX)
+    if index is None:
         yield f'the file "{folder / INDEX}" is damaged'
         return
-    for part, entry in index.items():
-        if isinstance(entry, list) and entry[0] is not None and part not in UNUSED:
-            yield from _problems_of_part(folder / part, str(entry[1]))
+    for name, entry in index.items():
+        if isinstance(entry, list) and entry[0] is not None and name not in UNUSED:
+            yield from _component_problems(folder / name, str(entry[1]))
 
 
-def _problems_of_part(part: Path, kind: str) -> Iterator[str]:
-    """The same of one part. Args: part (its folder), kind (the name of its class)."""
-    needed: Sequence[Sequence[str]] = (("config.json",),)
-    for word, files in (("Tokenizer", TOKENIZER_FILES), ("Scheduler", SCHEDULER_FILES), ("Processor", PROCESSOR_FILES)):
-        needed = files if word in kind or (word == "Processor" and "Extractor" in kind) else needed
-    for names in needed:
-        there = [part / name for name in names if (part / name).is_file()]
-        if not there:
-            yield f'the file "{part / names[0]}" is missing'
-        yield from (f'the file "{path}" is damaged' for path in there if not is_json(path))
-    if needed[0] == ("config.json",):
-        yield from problems_of_weights(part)
+def _component_problems(component: Path, class_name: str) -> Iterator[str]:
+    configs = next((files for word, files in CONFIGS.items() if word in class_name), MODEL_CONFIGS)
+    found = [path for name in configs if (path := component / name).is_file()]
+    if not found:
+        yield f'the file "{component / configs[0]}" is missing'
+    yield from (f'the file "{path}" is damaged' for path in found if _read_table(path) is None)
+    if configs == MODEL_CONFIGS:
+        yield from weight_problems(component)
 
 
-def problems_of_weights(part: Path) -> Iterator[str]:
-    """What is wrong with the weights in a folder: none, a shard too few, or a file that was cut off."""
-    files = [path for path in sorted(part.glob("*")) if path.suffix in WEIGHTS]
-    whole = [path for path in files if path.is_file()]
-    if not whole:
-        yield f'the weights in the folder "{part}" are missing'
-    for index in part.glob("*.index*.json"):
-        if not is_json(index):
+def weight_problems(component: Path) -> Iterator[str]:
+    """Yield what is wrong with the weights in a folder: none, a missing shard, or a file that was cut off."""
+    files = [path for path in sorted(component.glob("*")) if path.suffix in WEIGHTS and path.is_file()]
+    if not files:
+        yield f'the weights in the folder "{component}" are missing'
+    for index in component.glob("*.index*.json"):
+        table = _read_table(index)
+        if table is None:
             yield f'the file "{index}" is damaged'
             continue
-        shards = set(json.loads(index.read_text())["weight_map"].values())
-        yield from (f'the file "{part / name}" is missing' for name in sorted(shards) if not (part / name).is_file())
-    yield from (f'the file "{path}" was cut off' for path in whole if is_cut_off(path))
+        shards = sorted({component / name for name in table["weight_map"].values()})
+        yield from (f'the file "{shard}" is missing' for shard in shards if not shard.is_file())
+    yield from (f'the file "{path}" was cut off' for path in files if _is_cut_off(path))
 
 
-def is_json(path: Path) -> bool:
-    """Whether a file holds a table in JSON, whole."""
-    try:
-        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
-    except ValueError:
-        return False
+def load_network(kind: Any, folder: Path, source: object, **options: object) -> Any:
+    """Load a network by its class's ``from_pretrained``, and check that every tensor came from the files.
 
-
-def check_all_there(part: nn.Module, folder: Path, name: str, source: object) -> None:
-    """Whether every tensor of a part came from its files: libraries fill what is missing with random numbers.
-
-    Tensors are counted by their number of values, since files from before a renaming have other names and layouts.
+    Args:
+        kind: a class of diffusers or transformers.
+        folder: where its files are.
+        source: what messages call the model.
+        options: of ``from_pretrained``.
 
     Raises:
-        ModelError: some are missing.
+        ModelError: tensors are missing, which the libraries would fill with random numbers.
     """
-    held: Counter[int] = Counter()
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as read:
-            held.update(math.prod(read.get_slice(key).get_shape()) for key in read.keys())  # noqa: SIM118
-    missing = Counter(x.numel() for x in part.parameters()) - held
-    if held and missing:
+    network, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
+    if missing := sorted(info["missing_keys"]):
         raise ModelError(
-            f'The model "{source}" is incomplete: the files in "{folder}" lack {missing.total()} tensors of its '
-            f"{name}. Get the model again."
+            f'The model "{source}" is incomplete: the files in "{folder}" lack {len(missing)} of its tensors, such as '
+            f"{missing[0]}. Get the model again."
         )
+    return network
 
 
-def is_cut_off(path: Path) -> bool:
-    """Whether a safetensors file is shorter than its own header says, or a .bin file has lost its end or all of it."""
-    size = path.stat().st_size
-    if path.suffix != WEIGHTS[0]:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"PK"  # else of an older format, which does not tell
-        return size == 0 or (zipped and not is_zipfile(path))
-    with path.open("rb") as file:
-        start = int.from_bytes(file.read(8), "little")
-        if size < 8 + start:
-            return True
+def _read_table(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file, or None where it holds none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _is_cut_off(path: Path) -> bool:
+    if path.suffix == ".safetensors":
         try:
-            header = json.loads(file.read(start))
-        except ValueError:
+            with safe_open(path, framework="pt"):
+                return False
+        except SafetensorError:
             return True
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return size < 8 + start + max(ends, default=0)
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # else of an older format, which does not tell
+    return path.stat().st_size == 0 or (zipped and not is_zipfile(path))

@@ -22,7 +22,7 @@ from mmdiff_core.encoders.face import FaceAnalyser, FoundFace
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
 from mmdiff_core.weights.hub import CLIP_JUDGE, DINO_JUDGE, find_folder, first_line
-from mmdiff_core.weights.integrity import problems_of_weights
+from mmdiff_core.weights.integrity import weight_problems
 
 DINO_MEAN, DINO_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DINO_MARGIN = 256 / 224  # DINO looks at the middle of a slightly larger picture
@@ -135,6 +135,6 @@ def _whole(source: str | PathLike[str]) -> Path:
         ModelError: it is not here or was cut off.
     """
     folder = find_folder(source, "config.json")
-    if (problem := next(problems_of_weights(folder), None)) is not None:
+    if (problem := next(weight_problems(folder), None)) is not None:
         raise ModelError(f'"{source}", which measures the pictures, is incomplete: {problem}. Get it again.')
     return folder

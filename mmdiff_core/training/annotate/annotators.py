@@ -27,7 +27,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 from mmdiff_core.errors import ModelError
 from mmdiff_core.training.annotated.format import BoxPixels
 from mmdiff_core.weights.hub import ANNOTATORS, find_folder, first_line
-from mmdiff_core.weights.integrity import check_weights
+from mmdiff_core.weights.integrity import check_weight_files
 
 CAPTIONER, DETECTOR, SEGMENTER = (model.name for model in ANNOTATORS)
 MOST_WORDS = 40  # tokens of a caption
@@ -169,7 +169,7 @@ def _phrase_scores(scores: torch.Tensor, offsets: Sequence[Sequence[int]], span:
 
 def _folder(source: str | PathLike[str]) -> Path:
     folder = find_folder(source, "config.json")
-    check_weights(folder, source)
+    check_weight_files(folder, source)
     return folder
 
 
