@@ -1,10 +1,8 @@
-"""The README's section on Stable Diffusion, followed line for line with tiny models in the place of the real ones."""
+"""What the documentation does with Stable Diffusion, followed with tiny models in place of the real ones."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ import app
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.benchmarks import full_size_models
-from mmdiff_core.cli.main import build_parser, main
+from mmdiff_core.cli.main import main
 from mmdiff_core.encoders import face
 from mmdiff_core.evaluation.ablation import run as ablation
 from mmdiff_core.evaluation.ablation import side_by_side
@@ -28,9 +26,10 @@ from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.weights.adapter_file import load_checkpoint
 from tests.helpers import tiny
+from tests.helpers.documents import blocks, commands, of_program, read
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
 from tests.helpers.judges import save_judges
-from tests.helpers.paths import README
+from tests.helpers.paths import DOCS
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 from tests.mmdiff_core.benchmarks.test_full_size_dryrun import TINY
 from tests.parity.recordings import write_release
@@ -39,29 +38,14 @@ from tests.parity.test_pipeline import base_pipeline
 SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0"
 
 
-def _section() -> str:
-    text = README.read_text(encoding="utf-8")
-    start = text.index("## On Stable Diffusion")
-    return text[start : text.index("\n## ", start)]
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", _section(), re.DOTALL)
-
-
-def _commands() -> Iterator[list[str]]:
-    for block in _blocks("bash"):
-        for line in block.replace("\\\n", " ").splitlines():
-            if words := shlex.split(line, comments=True):
-                yield words
-
-
-COMMANDS = list(_commands())
+PAGES = [DOCS / f"{name}.md" for name in ("stable_diffusion", "faces", "stock_pipelines", "evaluation", "benchmarks")]
+COMMANDS = [words for page in PAGES for words in commands(read(page))]
+PROGRAMS = {page.stem: blocks(read(page), "python") for page in PAGES}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that the section's reader has, in small."""
+    """Return a folder with everything that the reader of these pages has, in small."""
     folder = tmp_path_factory.mktemp("readme")
     tiny.save_model("sd", folder / SD)
     (folder / SD / "adapter.safetensors").rename(folder / "adapter.safetensors")
@@ -90,23 +74,15 @@ def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_size_models, "SHAPES", TINY)
 
 
-def _named(command: str) -> list[list[str]]:
-    return [words for words in COMMANDS if words[:3] == ["python", "-m", "mmdiff_core"] and words[3] == command]
-
-
-def test_every_command_is_known_and_every_flag_too() -> None:
-    kinds = {words[3] for words in COMMANDS if words[:2] == ["python", "-m"]}
-    assert kinds >= {"models", "generate", "convert", "evaluate", "dryrun"}
-    for words in COMMANDS:
-        if words[:3] == ["python", "-m", "mmdiff_core"]:
-            build_parser(words[3]).parse_args(words[3:])
-        elif words[:2] == ["python", "app.py"]:
-            app.parse_flags(words[2:])
+def _named(command: str, *words: str) -> list[list[str]]:
+    """Return the words after ``mmdiff_core`` of every command of a name, those that have all of ``words``."""
+    found = [arguments for line in COMMANDS if (arguments := of_program(line)) and arguments[0] == command]
+    return [arguments for arguments in found if set(words) <= set(arguments)]
 
 
 @pytest.mark.parametrize("words", _named("generate"), ids=lambda words: words[-1])
 def test_pictures(words: list[str], place: Path) -> None:
-    assert main([*words[3:], "--steps", "2"]) == 0
+    assert main([*words, "--steps", "2"]) == 0
     assert list((place / words[-1]).glob("1_seed0*.png"))
 
 
@@ -119,14 +95,14 @@ def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", SD]) == 0
     assert "use it with --base" in capsys.readouterr().out
     for words in _named("dryrun"):
-        assert main([*words[3:], "--device", "cpu", "--steps", "1"]) == 0
+        assert main([*words, "--device", "cpu", "--steps", "1"]) == 0
 
 
 def test_dreambench(place: Path, tmp_path: Path) -> None:
-    (words,) = (words for words in _named("evaluate") if "dreambench" in words)
+    (words,) = _named("evaluate", "dreambench")
     clip, dino = save_judges(tmp_path)
     judged = ["--clip", str(clip), "--dino", str(dino), "--quick", "--steps", "1", "--device", "cpu"]
-    assert main([*words[3:], *judged]) == 0
+    assert main([*words, *judged]) == 0
     assert (place / "report" / "dreambench.md").is_file()
 
 
@@ -137,7 +113,7 @@ def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "official").mkdir()
     write_release(tmp_path / "official")
     monkeypatch.chdir(tmp_path)
-    assert main(words[3:]) == 0
+    assert main(words) == 0
     assert load_checkpoint(tmp_path / "portrait.safetensors").adapter.config.source == "face"
 
 
@@ -145,7 +121,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second command takes the file that the first one leaves."""
-    (training,), (measuring,) = _named("ablate"), (words for words in _named("evaluate") if "binding" in words)
+    (training,), (measuring,) = _named("ablate", "no-constraints"), _named("evaluate", "binding")
     for module, name, value in (
         (suite, "CANDIDATES", 4), (suite, "RIVALS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
         (ablation, "TIMED_STEPS", 1), (side_by_side, "ROUNDS", 1), (side_by_side, "SHOWN", {1: 1, 2: 1}),
@@ -164,18 +140,15 @@ def test_binding_of_weights_that_never_learned_the_constraint(
 
     small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]
     more = ["--start", str(model), "--steps", "1", "--batch", "4", "--pool", "12"]
-    assert main([*training[3:], *more, *small]) == 0
-    assert main([*measuring[3:], "--model", str(model), "--quick", *small]) == 0
+    assert main([*training, *more, *small]) == 0
+    assert main([*measuring, "--model", str(model), "--quick", *small]) == 0
     assert "| attributes swapped between the subjects |" in capsys.readouterr().out
 
 
-PROGRAMS = [source for source in _blocks("python") if "picture" in source and ".save(" in source]
-
-
-@pytest.mark.parametrize("number", range(len(PROGRAMS)))
-def test_python(number: int, place: Path) -> None:
-    source = PROGRAMS[number]
-    exec(compile(source, f"README, Python {number + 1}", "exec"), {})
+@pytest.mark.parametrize("page", [page for page, programs in PROGRAMS.items() if programs])
+def test_python(page: str, place: Path) -> None:
+    (source,) = PROGRAMS[page]
+    exec(compile(source, f"{page}.md", "exec"), {})
     (saved,) = re.findall(r'\.save\("(\w+\.png)"\)', source)
     with Image.open(place / saved) as image:
         assert image.size == (32, 32)

@@ -1,9 +1,7 @@
-"""The README's section on training, followed with tiny models in the place of the real ones."""
+"""What the documentation says about training on your own images, followed with tiny models."""
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import pytest
 from mmdiff_core.cli.main import main
 from mmdiff_core.weights.hub import ANNOTATORS
 from tests.helpers import tiny, tiny_annotators
-from tests.helpers.paths import README
+from tests.helpers.documents import commands, of_program, section
+from tests.helpers.paths import DOCS
 
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 # What makes a command small enough for a test; the flags before stay as they are written.
@@ -23,19 +22,9 @@ SMALL = {
 }
 
 
-def commands() -> list[list[str]]:
-    """The words after ``mmdiff_core`` of every command in the section's blocks."""
-    text = README.read_text(encoding="utf-8")
-    section = text[text.index("## Train on your own photos") :]
-    blocks = re.findall(r"```bash\n(.*?)```", section[: section.index("\n## ", 5)], re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [line[line.index("mmdiff_core") + 1 :] for line in words if "mmdiff_core" in line]
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where every name of the hub is a folder."""
+    """Return a folder in which every name of the hub is a folder."""
     tiny.save_model("sd", tmp_path / BASE)
     makers = (tiny_annotators.blip, tiny_annotators.grounding_dino, tiny_annotators.sam)
     for make, model in zip(makers, ANNOTATORS, strict=True):
@@ -47,18 +36,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_section_line_by_line(place: Path) -> None:
-    told = commands()
-    assert [line[0] for line in told] == ["models", "models", "models", "annotate", "train", "generate"]
+def test_line_by_line(place: Path) -> None:
+    lines = commands(section(DOCS / "training.md", "## An adapter on your own images"))
+    told = [words for line in lines if (words := of_program(line)) is not None]
+    assert [line[0] for line in told] == ["models", "models", "models", "annotate", "train", "generate", "pack"]
     assert [line[-1] for line in told[:3]] == [model.name for model in ANNOTATORS]
     for words in told[3:]:
-        assert main([*words, *SMALL[words[0]]]) == 0
+        assert main([*words, *SMALL.get(words[0], [])]) == 0
         if words[0] == "annotate":  # random models find nothing to train on
             assert (place / "annotated" / "report.md").is_file()
             shutil.rmtree("annotated")
             assert main(["annotate", "--toys", "3", "--size", "48", "--out", "annotated/"]) == 0
     assert len(list((place / "out").glob("*.png"))) > 1
-    assert main(["pack", "annotated/", "--out", "shards/"]) == 0
     for number, data in enumerate((["--data", "shards/"], ["--data", "shards/{00000..00000}.tar"])):
         flags = ["--recipe", "sd15-general", "--base", BASE, *data, "--validation", "annotated/"]
         assert main(["train", *flags, "--out", f"runs/{number}", *SMALL["train"]]) == 0

@@ -6,4 +6,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 PARITY_FIXTURES = ROOT / "tests" / "fixtures" / "parity"
