@@ -10,7 +10,7 @@ from dataclasses import fields
 import yaml
 
 from demo.server.limits import PREFIX, Limits
-from mmdiff_core.evaluation.ablation.variants import VARIANTS
+from mmdiff_core.evaluation.ablation.adapter_variants import VARIANTS
 from mmdiff_core.training.stable_diffusion.recipes import SD_RECIPES
 from mmdiff_core.training.toybox.recipes import RECIPES
 from tests.helpers.documents import cells, read, section
