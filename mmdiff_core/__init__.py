@@ -1,1 +1,34 @@
-"""MM-Diff: tuning-free personalised image generation with a heatmap per subject (arXiv 2403.15059)."""
+"""MM-Diff: tuning-free personalised image generation with a heatmap per subject (arXiv 2403.15059).
+
+The public names are imported on first use, so that ``import mmdiff_core`` does not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmdiff_core.encoders.photo import load_photo
+    from mmdiff_core.pipeline import Personalizer
+    from mmdiff_core.types import Face, GenerateRequest, Subject
+
+__all__ = ["Face", "GenerateRequest", "Personalizer", "Subject", "load_photo"]
+_MODULES = {
+    "Face": "mmdiff_core.types",
+    "GenerateRequest": "mmdiff_core.types",
+    "Personalizer": "mmdiff_core.pipeline",
+    "Subject": "mmdiff_core.types",
+    "load_photo": "mmdiff_core.encoders.photo",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name; PEP 562."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
