@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
 from mmdiff_core.errors import SettingsError
 
@@ -38,7 +40,7 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
         "evaluate",
         help="measure a model: on toys that it never saw, or on photos as the field does",
         description="Measure a model on held-out toys, or on a folder in DreamBench's layout. Ctrl-C stops; the same "
-        "command goes on. Under accelerate launch or torchrun, dreambench is spread over the processes.",
+        "command goes on. Under torchrun, dreambench is spread over the processes.",
     )
     parser.add_argument("--suite", default="toybox", help=f"of: {', '.join(SUITES)}")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the report")
@@ -160,9 +162,7 @@ def _binding(args: argparse.Namespace) -> int:
 
 def _dreambench(args: argparse.Namespace) -> int:
     """Photos, by CLIP and DINO."""
-    from mmdiff_core.training.launch import start_all_processes
-
-    start_all_processes()  # before anything that takes long to import
+    check_launcher(os.environ)
     from mmdiff_core.encoders.face import InsightFaces
     from mmdiff_core.evaluation.dreambench.run import evaluate, to_markdown
     from mmdiff_core.evaluation.dreambench.similarity import Judges

@@ -7,7 +7,9 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.cli.train_sd import NAMES, SD_FLAGS, add_pack_parser, add_sd_flags, run_sd
 from mmdiff_core.errors import SettingsError
 
@@ -27,11 +29,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=[],
         help="of: pool autoencoder encoders base adapter joint decoder (default: all)",
     )
-    parser.add_argument("--start", type=Path, help="a model folder to go on from, such as assets/toybox")
+    parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="a model to start from, such as assets/toybox")
     parser.add_argument("--device", help="cpu, cuda or auto; cpu by default, auto on Stable Diffusion")
-    parser.add_argument("--minutes", type=float, help="stop each stage, saved, after that much time")
+    parser.add_argument("--minutes", type=float, help="save and stop each stage after that much time")
     parser.add_argument(
-        "--within", type=float, help="finish each stage in so many minutes, its rate run down by then; 0: all its steps"
+        "--time-budget",
+        type=float,
+        metavar="MINUTES",
+        help="end each stage after that much time, its learning rate decayed by then; 0: after all its steps",
     )
     parser.add_argument("--pool", type=int, help="scenes in the pool, instead of the recipe's; 0 renders each anew")
     parser.add_argument("--steps", type=int, help="steps of each stage, instead of the recipe's")
@@ -39,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, default=0, help="of the order in which samples are drawn")
     parser.add_argument("--workers", type=int, help="processes that render the pool (default: one for each core)")
     add_sd_flags(parser)
+    _add_old_names(parser)
     parser.set_defaults(run=run)
     add_pack_parser(subparsers)
     exporter = subparsers.add_parser("export", help="write a trained model folder in half precision, as it ships")
@@ -47,12 +53,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     exporter.set_defaults(run=run_export)
 
 
+def _add_old_names(parser: argparse.ArgumentParser) -> None:
+    """Accept the flags of the last version, too."""
+    hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    parser.add_argument("--start", dest="init_from", type=Path, **hidden)
+    parser.add_argument("--within", dest="time_budget", type=float, **hidden)
+    parser.add_argument("--rate", dest="lr", type=float, **hidden)
+    parser.add_argument("--board", dest="tensorboard", action=argparse.BooleanOptionalAction, **hidden)
+
+
 def run(args: argparse.Namespace) -> int:
     """Train; raises SettingsError for a recipe or a stage that does not exist."""
-    from mmdiff_core.training.launch import start_all_processes
-
-    start_all_processes()  # before anything that takes long to import
-
+    check_launcher(os.environ)
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.training.toybox.recipes import RECIPES
     from mmdiff_core.training.toybox.run import RunOptions, all_stages, train
@@ -68,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.placement import choose_device
 
     recipe = RECIPES[args.recipe]
-    changes = {name: value for name in ("steps", "batch", "within") if (value := getattr(args, name)) is not None}
+    changes = {name: value for name in ("steps", "batch", "time_budget") if (value := getattr(args, name)) is not None}
     for stage in recipe.stages:
         recipe = recipe.with_stage(stage, **changes)
     if args.pool is not None:
@@ -77,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         folder=args.out,
         stages=tuple(args.stages) or all_stages(recipe),
         device=str(choose_device(args.device or "cpu")),
-        start=args.start,
+        init_from=args.init_from,
         minutes=args.minutes,
         seed=args.seed,
         workers=args.workers or os.cpu_count() or 1,
@@ -93,10 +105,10 @@ def _check(args: argparse.Namespace) -> None:
         raise SettingsError(
             f"The recipe {args.recipe} renders its own pictures and trains them its own way: {flag} is not for it."
         )
-    least = {"steps": 1, "batch": 1, "workers": 1, "pool": 0, "within": 0}
+    least = {"steps": 1, "batch": 1, "workers": 1, "pool": 0, "time_budget": 0}
     for name, number in least.items():
         if (value := getattr(args, name)) is not None and value < number:
-            raise SettingsError(f"--{name} must be at least {number}, but is {value}.")
+            raise SettingsError(f"--{name.replace('_', '-')} must be at least {number}, but is {value}.")
     if args.out.exists() and not args.out.is_dir():
         raise SettingsError(f'--out must be a folder, but "{args.out}" is a file: choose another name.')
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdiff_core.cli.launcher import on_cpu
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ NAMES = ("sd15-general", "sdxl-general", "portrait")
 PRECISIONS = ("auto", "no", "fp16", "bf16")
 OPTIMIZERS = ("adamw", "adamw8bit")
 SD_FLAGS = (
-    "base", "data", "validation", "image_encoder", "adapter", "size", "rate", "accumulate", "precision", "optimizer",
+    "base", "data", "validation", "image_encoder", "adapter", "size", "lr", "accumulate", "precision", "optimizer",
     "checkpointing", "photos", "subjects", "validate_every", "sheet_every", "log_every", "save_every",
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def add_sd_flags(parser: argparse.ArgumentParser) -> None:
     add("--image-encoder", metavar="NAME", help="CLIP vision model, where the base brings none (default: ViT-L/14)")
     add("--adapter", type=Path, metavar="FILE", help="an adapter to go on from (default: a fresh one)")
     add("--size", type=int, help="side of the pictures in pixels (default: the base's own)")
-    add("--rate", type=float, help="learning rate, instead of the recipe's")
+    add("--lr", type=float, help="learning rate, instead of the recipe's")
     add("--accumulate", type=int, help="batches per step, to have a large batch on a small GPU")
     add("--precision", choices=PRECISIONS, help="of the arithmetic (default: auto, the faster one here)")
     add("--optimizer", choices=OPTIMIZERS, help="adamw8bit takes a quarter of the memory and needs bitsandbytes")
@@ -52,7 +53,7 @@ def add_sd_flags(parser: argparse.ArgumentParser) -> None:
     add("--sheet-every", type=int, metavar="STEPS", help="steps between two sample sheets")
     add("--log-every", type=int, metavar="STEPS", help="steps between two lines of the log")
     add("--save-every", type=float, metavar="SECONDS", help="how much work a kill may cost")
-    add("--board", action=argparse.BooleanOptionalAction, default=True, help="log to TensorBoard, too (default: on)")
+    add("--tensorboard", action=argparse.BooleanOptionalAction, default=True, help="log to TensorBoard (default: on)")
 
 
 def run_sd(args: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def recipe_from(args: argparse.Namespace) -> SdRecipe:
     for name in ("steps", "batch", "accumulate", "photos", "subjects", "validate_every", "sheet_every", "log_every"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise SettingsError(f"--{name.replace('_', '-')} must be at least 1, but is {value}.")
-    training = _given(args, steps="steps", batch="batch", rate="rate")
+    training = _given(args, steps="steps", batch="batch", lr="lr")
     if args.steps is not None:
         training["warmup"] = min(recipe.training.warmup, args.steps // 10)
     data = _given(args, photos="photos", subjects="subjects")
@@ -102,17 +103,16 @@ def options_from(args: argparse.Namespace) -> SdOptions:
         SettingsError: a flag that the recipe needs is missing, or one is not for it.
     """
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.training.launch import on_cpu
     from mmdiff_core.training.stable_diffusion.run import SdOptions
 
     if not args.base or not args.data:
         raise SettingsError(f"The recipe {args.recipe} needs --base, the model to train on, and --data, the pictures.")
-    if args.start is not None or args.stages:
-        raise SettingsError(f"The recipe {args.recipe} has no --start and no --stages: go on from an --adapter.")
-    if strange := [name for name in ("within", "pool", "workers") if getattr(args, name) is not None]:
+    if args.init_from is not None or args.stages:
+        raise SettingsError(f"The recipe {args.recipe} has no --init-from and no --stages: start from an --adapter.")
+    if strange := [name for name in ("time_budget", "pool", "workers") if getattr(args, name) is not None]:
         raise SettingsError(
             f"The recipe {args.recipe} renders nothing and runs for as many --steps as it has, or --minutes: "
-            f"--{strange[0]} is not for it."
+            f"--{strange[0].replace('_', '-')} is not for it."
         )
     device = str(choose_device(args.device or ("cpu" if on_cpu(os.environ) else "auto")))
     return SdOptions(
@@ -121,10 +121,10 @@ def options_from(args: argparse.Namespace) -> SdOptions:
         data=args.data,
         validation=args.validation,
         image_encoder=args.image_encoder,
-        start=args.adapter,
+        init_from=args.adapter,
         device=device,
         minutes=args.minutes,
-        board=args.board,
+        tensorboard=args.tensorboard,
     )
 
 

@@ -125,7 +125,9 @@ def _train(
         pool,
         held_out,
         options.folder / phase.name,
-        StageSettings(phase.steps, phase.batch, phase.rate, warmup=min(100, phase.steps // 5), decay=0.01, ema=0.998),
+        StageSettings(
+            phase.steps, phase.batch, phase.rate, warmup=min(100, phase.steps // 5), weight_decay=0.01, ema=0.998
+        ),
         shards=-(-options.pool // SHARD),
         scale=phase.scale,
         nouns=phase.nouns,

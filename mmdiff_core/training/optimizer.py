@@ -1,4 +1,4 @@
-"""The optimiser of a training run, in full or in eight bits."""
+"""The optimizer of a training run, in full or in 8-bit precision."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ BETAS = (0.9, 0.99)
 def make_optimizer(
     parameters: Sequence[nn.Parameter], settings: StageSettings, eight_bit: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW; with ``eight_bit`` its state takes a quarter of the memory.
+    """Return AdamW; with ``eight_bit`` its state takes a quarter of the memory.
 
     Raises:
-        SettingsError: bitsandbytes, which has the small one, is not installed or does not know this machine.
+        SettingsError: bitsandbytes, which has the 8-bit one, is not installed or does not support this machine.
     """
     if not eight_bit:
-        return torch.optim.AdamW(parameters, settings.rate, betas=BETAS, weight_decay=settings.decay, fused=True)
+        return torch.optim.AdamW(parameters, settings.lr, betas=BETAS, weight_decay=settings.weight_decay, fused=True)
     try:
         from bitsandbytes.optim import AdamW8bit
     except (ImportError, RuntimeError) as error:
         raise SettingsError(
-            "The 8-bit optimiser needs bitsandbytes, which cannot be loaded here: pip install bitsandbytes, or take "
+            "The 8-bit optimizer needs bitsandbytes, which cannot be loaded here: pip install bitsandbytes, or use "
             f"--optimizer adamw. ({error})"
         ) from error
-    return AdamW8bit(parameters, settings.rate, betas=BETAS, weight_decay=settings.decay)
+    return AdamW8bit(parameters, settings.lr, betas=BETAS, weight_decay=settings.weight_decay)

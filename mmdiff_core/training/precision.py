@@ -1,4 +1,4 @@
-"""In which precision to train."""
+"""The precision to train in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @cache
 def mixed_precision(device: str) -> str:
-    """``bf16`` where it is the faster of the two, measured on this machine; ``no`` elsewhere."""
+    """Return ``bf16`` or ``fp16`` for GPUs; for CPUs ``bf16`` where it is measured to be faster, else ``no``."""
     if device != "cpu":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     seconds = {dtype: _matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16)}

@@ -1,4 +1,4 @@
-"""What a training run was begun with, so that it goes on with the same or not at all."""
+"""The settings that a training run was started with, so that it continues with the same ones or not at all."""
 
 from __future__ import annotations
 
@@ -11,38 +11,42 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.errors import SettingsError
 
 FILE = "run.json"
+# Earlier versions wrote these names.
+OLD_NAMES = {"rate": "lr", "decay": "weight_decay", "clip": "max_grad_norm", "within": "time_budget"}
 
 
-def check_same(folder: Path, now: Mapping[str, Any]) -> None:
-    """Whether the run in a folder was begun with these settings; a folder that does not say is let pass.
+def check_run_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Check that the run in a folder was started with these settings; a folder without a ``run.json`` passes.
 
     Raises:
-        SettingsError: it was not; the message names a setting that differs.
+        SettingsError: it was started with others; the message names one that differs.
     """
-    kept = folder / FILE
-    if not kept.exists():
+    path = folder / FILE
+    if not path.exists():
         return
     try:
-        begun = json.loads(kept.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SettingsError(f'The file "{kept}" is damaged: choose another --out.') from error
-    before, new = dict(_flat(begun)), dict(_flat(json.loads(json.dumps(now))))
-    for name in before | new:
-        if before.get(name) != new.get(name):
+        raise SettingsError(f'The file "{path}" is damaged: choose another --out.') from error
+    before, now = dict(_flatten(stored)), dict(_flatten(json.loads(json.dumps(config))))
+    for name in before | now:
+        if before.get(name) != now.get(name):
             raise SettingsError(
-                f'The run in "{folder}" was begun with {name} {before.get(name)}, not {new.get(name)}: go on with the '
-                "command that began it, or choose another --out."
+                f'The run in "{folder}" was started with {name} {before.get(name)}, not {now.get(name)}: repeat the '
+                "command that started it, or choose another --out."
             )
 
 
-def leave(folder: Path, now: Mapping[str, Any]) -> None:
-    """Note in a run's folder what it was begun with."""
-    write_text(folder / FILE, json.dumps(now, indent=2) + "\n")
+def write_run_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the settings that later starts must keep into the run's folder."""
+    write_text(folder / FILE, json.dumps(config, indent=2) + "\n")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value with the path of its names, under today's names."""
+    for old, value in values.items():
+        name = f"{prefix}{OLD_NAMES.get(old, old)}"
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name} ")
+            yield from _flatten(value, f"{name} ")
         else:
-            yield f"{prefix}{name}", value
+            yield name, value

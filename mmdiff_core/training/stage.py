@@ -1,4 +1,4 @@
-"""What the training loop needs of a stage, and what it may be asked for."""
+"""The interface between a stage and the training loop, and the settings of both."""
 
 from __future__ import annotations
 
@@ -12,68 +12,80 @@ from torch import nn
 
 @dataclass(frozen=True)
 class StageSettings:
-    """How one stage is optimised. ``crop`` trains on square crops of that side; 0 takes whole pictures.
+    """How one stage is optimised.
 
-    ``within`` finishes the stage in so many minutes at the latest, its rate run down by then; 0 takes all the steps.
+    ``crop`` trains on square crops of that side; 0 takes whole images. ``time_budget`` ends the stage after that many
+    minutes at the latest, with the learning rate decayed to zero by then; 0 takes all the steps.
     """
 
     steps: int
     batch: int
-    rate: float
+    lr: float
     warmup: int = 200
-    decay: float = 0.0
+    weight_decay: float = 0.0
     ema: float = 0.999
     crop: int = 0
-    clip: float = 1.0
-    within: float = 0.0
+    max_grad_norm: float = 1.0
+    time_budget: float = 0.0
 
 
 class Stage(Protocol):
-    """What the loop needs of a stage."""
+    """Everything that the training loop needs of a stage."""
 
     name: str
     settings: StageSettings
 
     @property
     def network(self) -> nn.Module:
-        """Called with a batch, returns the weighted loss terms by name."""
+        """Return a module that maps a batch to its weighted loss terms by name."""
         ...
 
-    def trained(self) -> list[nn.Parameter]: ...
-    def batch(self) -> Any: ...
-    def sheet(self) -> Image.Image: ...
-    def finish(self) -> Mapping[str, float]: ...
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters that learn."""
+        ...
+
+    def batch(self) -> Any:
+        """Return the next batch."""
+        ...
+
+    def sheet(self) -> Image.Image:
+        """Draw a sample sheet with the current weights."""
+        ...
+
+    def finish(self) -> Mapping[str, float]:
+        """Store the current weights; return what was measured."""
+        ...
 
 
 @runtime_checkable
 class Seekable(Protocol):
-    """A stage that draws other batches after it was resumed than before."""
+    """A stage that samples other batches after a resume than before it."""
 
     def seek(self, step: int) -> None:
-        """The next batch is the first of that step."""
+        """Make the next batch the first one of that step."""
         ...
 
 
 @runtime_checkable
-class Exact(Seekable, Protocol):
-    """A stage whose batches follow the number of the step, with examples held out; it resumes to the bit."""
+class ExactlyResumable(Seekable, Protocol):
+    """A stage whose batches follow from the number of the step, with held-out examples; it resumes bit for bit."""
 
     def validate(self, rank: int, world: int) -> tuple[float, int]:
-        """The sum of the losses of this process's share of the held-out examples, and how many they are."""
+        """Return the summed loss of this process's share of the held-out examples, and their number."""
         ...
 
     def checkpoint(self) -> None:
-        """Write the weights as they are."""
+        """Write the current weights."""
         ...
 
 
 @dataclass(frozen=True)
-class LoopOptions:
-    """What a run may ask of the loop beside the stage's own settings."""
+class TrainerOptions:
+    """Options of the training loop, beside the stage's own settings."""
 
-    precision: str = "auto"  # no, bf16 or fp16; auto measures which is the faster
+    precision: str = "auto"  # no, bf16 or fp16; auto measures which one is faster
     accumulate: int = 1  # batches per step
-    eight_bit: bool = False
-    log_every: int = 0  # steps, as the mean over all processes; 0: every two seconds, of the main process alone
+    eight_bit: bool = False  # the optimizer's state
+    log_every: int = 0  # steps between two logs of the mean over all processes; 0: main process alone, every 2 seconds
     validate_every: int = 0  # steps; 0: never
-    board: bool = False  # log to TensorBoard, too
+    tensorboard: bool = False

@@ -11,8 +11,8 @@ from PIL import Image
 from mmdiff_core.errors import TrainingError
 
 
-class Board:
-    """Writes numbers and pictures for ``tensorboard --logdir``; what lies after ``step`` is taken back.
+class TensorBoardWriter:
+    """Writes numbers and images for ``tensorboard --logdir``; entries from after ``step`` are dropped.
 
     Raises:
         TrainingError: tensorboard is not installed.
@@ -23,16 +23,20 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise TrainingError(
-                "Logging to TensorBoard needs tensorboard: pip install -r requirements-train.txt, or say --no-board."
+                "Logging to TensorBoard needs tensorboard: pip install -r requirements-train.txt, or pass "
+                "--no-tensorboard."
             ) from error
-        self.writer = SummaryWriter(str(folder), purge_step=step)
+        self._writer = SummaryWriter(str(folder), purge_step=step)
 
-    def numbers(self, step: int, values: Mapping[str, float]) -> None:
+    def add_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log each number under its own name."""
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+            self._writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, name: str, image: Image.Image) -> None:
-        self.writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
+    def add_image(self, step: int, name: str, image: Image.Image) -> None:
+        """Log an image."""
+        self._writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        self.writer.close()
+        """Flush and close the file."""
+        self._writer.close()

@@ -1,7 +1,7 @@
-"""The one training loop: any stage, resumable, on accelerate.
+"""The training loop of every stage, resumable, on accelerate.
 
-A run survives Ctrl-C and a kill: the state is written aside and renamed every ``save_every_s`` seconds and when the
-stage ends, and the next start continues at that step.
+A run survives Ctrl-C and a kill: the state is written to a temporary file and renamed every ``save_every_s`` seconds
+and when the stage ends, and the next start continues from that step.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from mmdiff_core.atomic_files import named_disk_faults, remove_leftovers, writte
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.precision import mixed_precision
-from mmdiff_core.training.stage import Exact, LoopOptions, Seekable, Stage
-from mmdiff_core.training.tensorboard import Board
+from mmdiff_core.training.stage import ExactlyResumable, Seekable, Stage, TrainerOptions
+from mmdiff_core.training.tensorboard import TensorBoardWriter
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +43,15 @@ class Trainer:
 
     Args:
         stage: networks, batches and losses.
-        folder: where the stage leaves its traces; an earlier state there is continued.
+        folder: where the files of the run go; a state that lies there is resumed.
         device: ``cpu`` or ``cuda``.
-        save_every_s: how much work a kill may cost, in seconds.
+        save_every_s: seconds between two saves, so the most work that a kill may cost.
         sheet_every: steps between two sample sheets.
-        minutes: stop, saved, after that much time; None: at the stage's last step.
-        options: more of how to go about it.
+        minutes: save and stop after that much time; None: at the stage's last step.
+        options: precision, accumulation, optimizer and logging.
 
     Raises:
-        TrainingError: processes find states of different steps.
+        TrainingError: the processes found states of different steps.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Trainer:
         save_every_s: float = 60.0,
         sheet_every: int = 1000,
         minutes: float | None = None,
-        options: LoopOptions | None = None,
+        options: TrainerOptions | None = None,
     ) -> None:
-        self.stage, self.folder, self.options = stage, folder, options or LoopOptions()
-        self.began, self.share_before = time.monotonic(), 0.0
+        self.stage, self.folder, self.options = stage, folder, options or TrainerOptions()
+        self.started, self.progress_before = time.monotonic(), 0.0
         self.save_every_s, self.sheet_every = save_every_s, sheet_every
-        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
         precision = mixed_precision(device) if self.options.precision == "auto" else self.options.precision
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
@@ -76,17 +76,17 @@ class Trainer:
         self.parameters = stage.trained()
         optimizer = make_optimizer(self.parameters, settings, self.options.eight_bit)
         # Not prepared: accelerate would step it once per process, while our steps count batches.
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
         self.ema = EMAModel(self.parameters, decay=settings.ema, use_ema_warmup=True, power=3 / 4, foreach=True)
-        self.norm = torch.zeros(())  # of the newest gradient
+        self.grad_norm = torch.zeros(())  # of the last step
         self.step = self._resume()
         self._agree_on_step()
-        writes = self.options.board and self.accelerator.is_main_process
-        self.board = Board(folder / "tensorboard", self.step) if writes else None
+        writes = self.options.tensorboard and self.accelerator.is_main_process
+        self.tensorboard = TensorBoardWriter(folder / "tensorboard", self.step) if writes else None
 
     def run(self) -> bool:
-        """Train to the stage's last step; True when it was reached, False when interrupted (and saved)."""
+        """Train to the stage's last step; return whether it was reached, False after an interrupt (which saves)."""
         set_seed(self.step, device_specific=True)
         if isinstance(self.stage, Seekable):
             self.stage.seek(self.step)
@@ -98,14 +98,14 @@ class Trainer:
             dynamic_ncols=True,
             disable=not self.accelerator.is_main_process,
         )
-        began = saved = logged = time.monotonic()
+        started = saved = logged = time.monotonic()
         first, waited_s = self.step, 0.0
         batches = _batches(self.stage.batch, ahead=self.accelerator.device.type == "cuda")
         with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar, closing(batches):
-            while not self._any(interrupted() or self._late() or self._share(self.step) >= 1):
-                started = time.monotonic()
+            while not self._any(interrupted() or time.monotonic() > self.deadline or self._progress(self.step) >= 1):
+                asked = time.monotonic()
                 parts = [next(batches) for _ in range(self.options.accumulate)]
-                waited_s += time.monotonic() - started
+                waited_s += time.monotonic() - asked
                 terms = self._train(parts)
                 bar.update()
                 if self._log_is_due(logged):
@@ -119,62 +119,62 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        if self.board is not None:
-            self.board.close()
-        done = self._any(self._share(self.step) >= 1)
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+        done = self._any(self._progress(self.step) >= 1)
         if done and self.step % self.sheet_every:
             self._sheet()
         logger.info("%s %s at step %d", self.stage.name, "finished" if done else "interrupted, saved", self.step)
-        self._tell_speed(self.step - first, time.monotonic() - began, waited_s)
+        self._log_speed(self.step - first, time.monotonic() - started, waited_s)
         return done
 
-    def _tell_speed(self, steps: int, seconds: float, waited_s: float) -> None:
-        """Samples a second of all processes, sheets and saving included, and what waiting for batches cost."""
+    def _log_speed(self, steps: int, seconds: float, waited_s: float) -> None:
+        """Log the samples per second of all processes, sheets and saving included, and the share spent on batches."""
         batch = self.stage.settings.batch * self.options.accumulate * self.accelerator.num_processes
         samples = steps * batch
         speed, waiting = samples / max(seconds, 1e-9), 100 * waited_s / max(seconds, 1e-9)
         logger.info(
-            "%s: %d samples in %.0f s, %.1f a second; %.0f %% of the time went into batches",
+            "%s: %d samples in %.0f s, %.1f per second; %.0f %% of the time was spent waiting for batches",
             self.stage.name, samples, seconds, speed, waiting,
         )  # fmt: skip
 
     def finish(self) -> Mapping[str, float]:
-        """Put the averaged weights in place and let the stage measure and store them."""
+        """Put the averaged weights into the networks; the stage measures and stores them."""
         self.ema.copy_to(self.parameters)
         return self.stage.finish()
 
     def _train(self, parts: Sequence[Any]) -> dict[str, Tensor]:
-        """One step, whose gradient is the mean over the parts of its batch and over the processes."""
-        told: list[dict[str, Tensor]] = []
+        """Take one step, with the mean gradient over the parts of its batch and over the processes."""
+        losses: list[dict[str, Tensor]] = []
         for index, batch in enumerate(parts):
             last = index == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 terms: dict[str, Tensor] = self.network(batch)
                 self.accelerator.backward(torch.stack(list(terms.values())).sum() / len(parts))
-            told.append({name: value.detach() for name, value in terms.items()})
-        norm = self.accelerator.clip_grad_norm_(self.parameters, self.stage.settings.clip)
+            losses.append({name: value.detach() for name, value in terms.items()})
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.stage.settings.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.ema.step(self.parameters)
         self.step += 1
-        means = {name: torch.stack([terms[name] for terms in told]).mean() for name in told[0]}
+        means = {name: torch.stack([terms[name] for terms in losses]).mean() for name in losses[0]}
         loss = torch.stack(list(means.values())).sum()
-        # Scaled half precision overflows now and then and skips that step by itself; its loss tells when it is serious.
-        self.norm = loss if norm is None or self.accelerator.scaler is not None else norm
+        # With scaled half precision some gradients overflow and their step is skipped; the loss shows a real failure.
+        self.grad_norm = loss if norm is None or self.accelerator.scaler is not None else norm
         return {"loss": loss, **means}
 
     def _check_finite(self) -> None:
-        """Before anything is told or kept, and not at every step: reading the number waits for the GPU."""
-        if not torch.isfinite(self.norm):
+        """Raise TrainingError if the run diverged. Called before logging and saving only: reading waits for the GPU."""
+        if not torch.isfinite(self.grad_norm):
             raise TrainingError(
-                f"The gradient of stage {self.stage.name} is {float(self.norm)} at step {self.step}, so nothing more "
-                "is saved: the same command goes on from the last state; a lower learning rate keeps it away."
+                f"The gradient of stage {self.stage.name} is {float(self.grad_norm)} at step {self.step}, so nothing "
+                "more is saved. The same command continues from the last saved state; try a lower learning rate."
             )
 
     def _log_is_due(self, logged: float) -> bool:
-        """Whether to tell the losses. By steps, where all processes must agree, or by the clock."""
-        if self._share(self.step) >= 1:
+        """Whether to log the losses: by steps, where all processes must agree, or by the clock."""
+        if self._progress(self.step) >= 1:
             return True
         if self.options.log_every:
             return self.step % self.options.log_every == 0
@@ -184,21 +184,21 @@ class Trainer:
         self._check_finite()
         means = self.accelerator.reduce(dict(terms), "mean") if self.options.log_every else terms
         values = {name: float(value) for name, value in means.items()}
-        self._tell({"batches_s": round(waited_s, 2), **values}, values)
+        self._write_log({"batches_s": round(waited_s, 2), **values}, values)
         return values
 
-    def _tell(self, line: Mapping[str, float], shown: Mapping[str, float]) -> None:
-        """A line of the log, and the same on the board."""
+    def _write_log(self, line: Mapping[str, float], scalars: Mapping[str, float]) -> None:
+        """Append a line to ``log.jsonl`` and send the scalars to TensorBoard."""
         if self.accelerator.is_main_process:
             path = self.folder / "log.jsonl"
             with named_disk_faults(path), path.open("a") as log:
                 log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
-        if self.board is not None:
-            self.board.numbers(self.step, {**shown, "rate": float(self.schedule.get_last_lr()[0])})
+        if self.tensorboard is not None:
+            self.tensorboard.add_scalars(self.step, {**scalars, "lr": float(self.schedule.get_last_lr()[0])})
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The averaged weights in the place of the newest."""
+        """Use the averaged weights in place of the current ones for the length of a block."""
         self.ema.store(self.parameters)
         self.ema.copy_to(self.parameters)
         try:
@@ -207,21 +207,21 @@ class Trainer:
             self.ema.restore(self.parameters)
 
     def _validate(self) -> None:
-        """The loss of the averaged weights on held-out examples, each process its share; and the weights kept."""
-        if not isinstance(self.stage, Exact):
+        """Log the loss of the averaged weights on held-out examples, a share per process; save those weights."""
+        if not isinstance(self.stage, ExactlyResumable):
             return
-        process = self.accelerator
+        accelerator = self.accelerator
         with self._averaged():
-            total, count = self.stage.validate(process.process_index, process.num_processes)
-            if process.is_main_process:
+            total, count = self.stage.validate(accelerator.process_index, accelerator.num_processes)
+            if accelerator.is_main_process:
                 self.stage.checkpoint()
-        sums = process.reduce(torch.tensor([total, float(count)], device=process.device), "sum")
+        sums = accelerator.reduce(torch.tensor([total, float(count)], device=accelerator.device), "sum")
         if sums[1] > 0:
             values = {"validation": float(sums[0] / sums[1])}
-            self._tell(values, values)
+            self._write_log(values, values)
 
     def _sheet(self) -> None:
-        """A picture of what the averaged weights can do now."""
+        """Write a sample sheet of the averaged weights."""
         self._check_finite()
         if not self.accelerator.is_main_process:
             return
@@ -229,31 +229,28 @@ class Trainer:
             sheet = self.stage.sheet()
         with written_aside(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
             sheet.save(aside)
-        if self.board is not None:
-            self.board.picture(self.step, "sheet", sheet)
+        if self.tensorboard is not None:
+            self.tensorboard.add_image(self.step, "sheet", sheet)
 
-    def _share(self, step: int) -> float:
-        """How much of the stage is done, 0 to 1 and above: by its steps, or by the clock where that is ahead."""
-        share = step / self.stage.settings.steps
-        if not self.stage.settings.within:
-            return share
-        by_clock = (time.monotonic() - self.began) / (60 * self.stage.settings.within)
-        return max(share, self.share_before + (1 - self.share_before) * by_clock)
+    def _progress(self, step: int) -> float:
+        """Return the finished fraction of the stage, 0 to 1 and above: by steps, or by the clock if that is ahead."""
+        by_steps = step / self.stage.settings.steps
+        if not self.stage.settings.time_budget:
+            return by_steps
+        by_clock = (time.monotonic() - self.started) / (60 * self.stage.settings.time_budget)
+        return max(by_steps, self.progress_before + (1 - self.progress_before) * by_clock)
 
-    def _rate(self, step: int) -> float:
-        """The share of the learning rate: a linear warm-up, then a cosine down to nothing."""
+    def _lr_factor(self, step: int) -> float:
+        """Return the factor of the learning rate: a linear warm-up, then a cosine down to zero."""
         warmup = self.stage.settings.warmup
         if step < warmup:
             return step / warmup
         start = warmup / self.stage.settings.steps
-        share = (self._share(step) - start) / max(1 - start, 1e-9)
-        return 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
-
-    def _late(self) -> bool:
-        return self.deadline is not None and time.monotonic() > self.deadline
+        decayed = (self._progress(step) - start) / max(1 - start, 1e-9)
+        return 0.5 * (1 + math.cos(math.pi * min(max(decayed, 0.0), 1.0)))
 
     def _any(self, stop: bool) -> bool:
-        """Whether any process wants to stop: they must leave the loop together."""
+        """Whether any process wants to stop: they have to leave the loop together."""
         if self.accelerator.num_processes == 1:
             return stop
         votes = self.accelerator.reduce(torch.tensor(float(stop), device=self.accelerator.device), "sum")
@@ -265,7 +262,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
-            "share": self._share(self.step),
+            "share": self._progress(self.step),
             "parameters": [parameter.detach() for parameter in self.parameters],
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -291,7 +288,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.share_before = state["share"]
+        self.progress_before = state["share"]
         return int(state["step"])
 
     def _agree_on_step(self) -> None:
@@ -299,8 +296,8 @@ class Trainer:
         steps = self.accelerator.gather(own).tolist()
         if len(set(steps)) > 1:
             raise TrainingError(
-                f'The processes would go on from different steps ({steps}): "{self.folder}" must be on a disk that all '
-                "machines share."
+                f'The processes would resume from different steps ({steps}): "{self.folder}" must be on a disk that '
+                "all machines share."
             )
 
     def _read_state(self, path: Path) -> dict[str, Any]:
@@ -308,35 +305,38 @@ class Trainer:
             return torch.load(path, map_location=self.accelerator.device, weights_only=True)
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
             raise TrainingError(
-                f'The state of stage {self.stage.name}, "{path}", is damaged: delete it to begin the stage anew, or '
-                "put a copy of it there."
+                f'The state of stage {self.stage.name}, "{path}", is damaged: delete it to restart the stage, or '
+                "replace it by a copy."
             ) from error
 
 
 def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:
-    """Batches without end; ``ahead`` makes the next one while the GPU is busy with this one."""
+    """Yield batches without end; ``ahead`` makes the next one while the GPU is busy with this one."""
     if not ahead:
         while True:
             yield make()
     with ThreadPoolExecutor(1) as executor:
-        coming = executor.submit(make)
+        upcoming = executor.submit(make)
         while True:
-            batch = coming.result()
-            coming = executor.submit(make)
+            batch = upcoming.result()
+            upcoming = executor.submit(make)
             yield batch
 
 
 @contextmanager
 def interrupts() -> Iterator[Any]:
-    """Ctrl-C and TERM ask the loop to stop after the step at hand; a second Ctrl-C stops at once."""
+    """Catch Ctrl-C and SIGTERM, so that the loop stops after the current step; a second Ctrl-C stops at once.
+
+    Yields a function that tells whether a signal arrived.
+    """
     caught: list[int] = []
 
-    def ask(number: int, _frame: object) -> None:
+    def note(number: int, _frame: object) -> None:
         if caught:
             raise KeyboardInterrupt
         caught.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(caught)
     finally:
@@ -345,5 +345,5 @@ def interrupts() -> Iterator[Any]:
 
 
 def _attention_kernels(device: torch.device) -> Any:
-    """On CPUs the fused attention's backward is several times slower than plain matrix products at our sizes."""
+    """Return a context without fused attention on CPUs, where its backward is several times slower at our sizes."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -26,7 +26,7 @@ def recipe(name: str = "sd15-general", steps: int = 3, batch: int = 2, **changes
         rank=2, refiner_depth=1, face=adapter.face, self_attention_rank=2 * (adapter.self_attention_rank > 0),
         text_rank=2 * (adapter.text_rank > 0),
     )  # fmt: skip
-    training = replace(whole.training, steps=steps, batch=batch, rate=1e-2, warmup=1, ema=0.9)
+    training = replace(whole.training, steps=steps, batch=batch, lr=1e-2, warmup=1, ema=0.9)
     settings = {
         "training": training, "adapter": small, "precision": "no", "log_every": 1, "sheet_every": 1000,
         "validate_every": 1000, "save_every_s": 1e9, **changes,

@@ -85,20 +85,20 @@ _SD15 = SdRecipe(
     name="sd15-general",
     kind="StableDiffusionPipeline",
     size=0,
-    training=StageSettings(steps=60_000, batch=8, rate=1e-4, warmup=500, decay=0.01, ema=0.9999),
+    training=StageSettings(steps=60_000, batch=8, lr=1e-4, warmup=500, weight_decay=0.01, ema=0.9999),
 )
 _SDXL = SdRecipe(
     name="sdxl-general",
     kind="StableDiffusionXLPipeline",
     size=0,
-    training=StageSettings(steps=60_000, batch=4, rate=5e-5, warmup=1000, decay=0.01, ema=0.9999),
+    training=StageSettings(steps=60_000, batch=4, lr=5e-5, warmup=1000, weight_decay=0.01, ema=0.9999),
     half_base=True,
 )
 _PORTRAIT = SdRecipe(
     name="portrait",
     kind="StableDiffusionXLPipeline",
     size=0,
-    training=StageSettings(steps=40_000, batch=4, rate=5e-5, warmup=1000, decay=0.01, ema=0.9999),
+    training=StageSettings(steps=40_000, batch=4, lr=5e-5, warmup=1000, weight_decay=0.01, ema=0.9999),
     adapter=AdapterSettings(face=True, self_attention_rank=64, text_rank=64),
     half_base=True,
 )

@@ -32,10 +32,10 @@ from mmdiff_core.training.annotated.folder import AnnotatedFolder, Records, Shuf
 from mmdiff_core.training.annotated.shards import Shards, find_shards
 from mmdiff_core.training.annotated.training_examples import Example, Examples
 from mmdiff_core.training.precision import mixed_precision
-from mmdiff_core.training.run_config import check_same, leave
+from mmdiff_core.training.run_config import check_run_config, write_run_config
 from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage
 from mmdiff_core.training.stable_diffusion.recipes import SdRecipe
-from mmdiff_core.training.stage import LoopOptions
+from mmdiff_core.training.stage import TrainerOptions
 from mmdiff_core.training.trainer import STATE, Trainer
 from mmdiff_core.weights.adapter_file import load_adapter
 from mmdiff_core.weights.hub import CLIP
@@ -56,10 +56,10 @@ class SdOptions:
     data: str  # an annotated folder, a folder of shards, or a pattern of shards
     validation: Path | None = None  # another annotated folder; by default a share of the data, none of shards
     image_encoder: str | None = None  # by default the base's own, else CLIP ViT-L/14
-    start: Path | None = None  # an adapter to go on from
+    init_from: Path | None = None  # an adapter to start from
     device: str = "cpu"
     minutes: float | None = None
-    board: bool = True
+    tensorboard: bool = True
 
 
 def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None:
@@ -74,7 +74,7 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     state = PartialState(cpu=options.device == "cpu")
     done, begun = options.folder / RESULT, what_weights_depend_on(recipe, options)
     if done.exists() or (options.folder / STATE).exists():
-        check_same(options.folder, begun)
+        check_run_config(options.folder, begun)
     if done.exists():
         logger.info("%s is finished already: %s", options.folder, done.read_text().strip())
         return dict(json.loads(done.read_text()))
@@ -86,12 +86,12 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     stage = make_stage(recipe, options, backbone, adapter, state)
     if state.is_main_process:
         recipe.write(options.folder)
-        leave(options.folder, begun)
+        write_run_config(options.folder, begun)
     trainer = Trainer(
         stage, options.folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes,
-        LoopOptions(
+        TrainerOptions(
             precision, recipe.accumulate, recipe.optimizer == "adamw8bit", recipe.log_every,
-            recipe.validate_every if stage.held_out else 0, options.board,
+            recipe.validate_every if stage.held_out else 0, options.tensorboard,
         ),
     )  # fmt: skip
     finished = trainer.run()
@@ -107,7 +107,12 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
 
 def what_weights_depend_on(recipe: SdRecipe, options: SdOptions) -> dict[str, Any]:
     """Of a run's settings those that another start of it must not change."""
-    sources = {"base": options.base, "data": options.data, "validation": options.validation, "adapter": options.start}
+    sources = {
+        "base": options.base,
+        "data": options.data,
+        "validation": options.validation,
+        "adapter": options.init_from,
+    }
     places = {name: None if source is None else _whereabouts(source) for name, source in sources.items()}
     numbers = {name: value for name, value in asdict(recipe).items() if name not in FREE}
     return {**places, "image encoder": options.image_encoder, "recipe": numbers}
@@ -152,11 +157,13 @@ def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion
     Raises:
         CheckpointError: it is for another base.
     """
-    if options.start is not None:
-        adapter = load_adapter(options.start)
-        check_adapter_layers(adapter, backbone.unet, backbone.text_encoders, options.start, backbone.name)
+    if options.init_from is not None:
+        adapter = load_adapter(options.init_from)
+        check_adapter_layers(adapter, backbone.unet, backbone.text_encoders, options.init_from, backbone.name)
         if (adapter.config.source == "face") != recipe.adapter.face:
-            raise SettingsError(f'"{options.start}" is an adapter of the other variant (faces or not): fit the recipe.')
+            raise SettingsError(
+                f'"{options.init_from}" is an adapter of the other variant (faces or not): fit the recipe.'
+            )
     else:
         torch.manual_seed(recipe.seed)
         adapter = MMDiffAdapter(adapter_config(recipe, backbone))

@@ -32,7 +32,7 @@ from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
-from mmdiff_core.training.run_config import check_same, leave
+from mmdiff_core.training.run_config import check_run_config, write_run_config
 from mmdiff_core.training.toybox.autoencoder import AutoencoderStage
 from mmdiff_core.training.toybox.cached_dataset import Pool, Source, Stream, check_pool
 from mmdiff_core.training.toybox.contrastive import EncodersStage
@@ -59,8 +59,8 @@ class RunOptions:
     folder: Path
     stages: tuple[str, ...]
     device: str = "cpu"
-    start: Path | None = None  # a model folder to go on from, such as the shipped weights
-    minutes: float | None = None  # stop each stage, saved, after that much time
+    init_from: Path | None = None  # a model folder to start from, such as the shipped weights
+    minutes: float | None = None  # save and stop each stage after that much time
     seed: int = 0  # of the order in which samples are drawn
     workers: int = 1  # processes that render the pool
 
@@ -84,10 +84,10 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]
         options.folder.mkdir(parents=True, exist_ok=True)
         resolved = recipe.resolved()
         begun = {field: resolved[field] for field in SAME}
-        check_same(options.folder, begun)
-        leave(options.folder, begun)
+        check_run_config(options.folder, begun)
+        write_run_config(options.folder, begun)
         recipe.write(
-            options.folder, {"seed": options.seed, "device": options.device, "started_from": _name(options.start)}
+            options.folder, {"seed": options.seed, "device": options.device, "started_from": _name(options.init_from)}
         )
         _prepare_model(recipe, options)
         save_vocabulary(recipe.world, options.folder / "model")
@@ -206,7 +206,7 @@ def _seed(options: RunOptions) -> int:
 
 
 def _processes(options: RunOptions) -> PartialState:
-    """The processes that ``accelerate launch`` started, or this one alone."""
+    """Return the state of the processes that torchrun started, or of this one alone."""
     return PartialState(cpu=options.device == "cpu")
 
 
@@ -215,11 +215,11 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     model = options.folder / "model"
     if (model / INDEX).exists():
         return
-    if options.start is not None:
-        if not (options.start / INDEX).exists():
-            raise ModelError(f'"{options.start}" is not a model folder: it has no {INDEX}.')
+    if options.init_from is not None:
+        if not (options.init_from / INDEX).exists():
+            raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
         with folder_written_aside(model) as aside:
-            shutil.copytree(options.start, aside, dirs_exist_ok=True)
+            shutil.copytree(options.init_from, aside, dirs_exist_ok=True)
             _take_up(aside, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)

@@ -30,7 +30,7 @@ class Loss(nn.Linear):
 class Line:
     """The smallest stage there can be."""
 
-    settings: StageSettings = field(default_factory=lambda: StageSettings(steps=1000, batch=2, rate=1e-3))
+    settings: StageSettings = field(default_factory=lambda: StageSettings(steps=1000, batch=2, lr=1e-3))
     network: nn.Module = field(default_factory=lambda: Loss(2, 1))
     name: str = "line"
 

@@ -214,7 +214,7 @@ def test_a_size_that_the_base_cannot_do_is_refused(places: dict[str, Path]) -> N
 def test_an_adapter_for_another_base_is_refused(places: dict[str, Path]) -> None:
     recipe = annotated.recipe()
     options = SdOptions(
-        places["out"], str(places["sd"]), str(places["data"]), start=places["sdxl"] / "adapter.safetensors"
+        places["out"], str(places["sd"]), str(places["data"]), init_from=places["sdxl"] / "adapter.safetensors"
     )
     backbone = open_base(recipe, options, "cpu", torch.float32)
     with pytest.raises(CheckpointError, match="another model"):

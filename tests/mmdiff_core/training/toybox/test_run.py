@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base_alone(finished: Path, folder: Path) -> RunOptions:
     """A run of one stage, on the weights and a copy of the pool of the whole one."""
     shutil.copytree(finished / POOL, folder / POOL)
-    return RunOptions(folder, ("base",), start=finished / "model")
+    return RunOptions(folder, ("base",), init_from=finished / "model")
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -70,12 +70,12 @@ def test_constraints_are_among_the_terms(finished: Path) -> None:
 def test_run_folder_tells_its_configuration(finished: Path) -> None:
     written = json.loads((finished / "recipe.json").read_text())
     assert written["shapes"]["unet_channels"] == list(RECIPE.shapes.unet_channels)
-    assert written["stages"]["base"]["rate"] == RECIPE.stages["base"].rate
+    assert written["stages"]["base"]["lr"] == RECIPE.stages["base"].lr
 
 
 def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
     before = (finished / "recipe.json").read_text()
-    with pytest.raises(SettingsError, match="was begun with size 32, not 96"):
+    with pytest.raises(SettingsError, match="was started with size 32, not 96"):
         train(RECIPES["cpu"], RunOptions(finished, ("joint",)))
     assert (finished / "recipe.json").read_text() == before
     assert json.loads(before)["run"] == {"seed": 0, "device": "cpu", "started_from": None}
@@ -87,7 +87,7 @@ def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
         (["--steps", "-5"], "--steps must be at least 1, but is -5"),
         (["--workers", "0"], "--workers must be at least 1, but is 0"),
         (["--pool", "-4"], "--pool must be at least 0, but is -4"),
-        (["--rate", "0.1"], "--rate is not for it"),
+        (["--rate", "0.1"], "--lr is not for it"),
         (["--device", "abacus"], 'The device "abacus" cannot be used here'),
         (["--stages", "encoders"], 'name "pool" among the --stages'),
     ],
@@ -124,7 +124,7 @@ def test_export_is_a_stock_folder_in_half_precision_that_generates(
     assert last.result is not None
     assert last.result[0].image.size == (RECIPE.size, RECIPE.size)
     again = tmp_path / "again"
-    assert train(RECIPE.with_stage("base", steps=2), RunOptions(again, (POOL, "base"), start=shipped)).keys() == {
+    assert train(RECIPE.with_stage("base", steps=2), RunOptions(again, (POOL, "base"), init_from=shipped)).keys() == {
         "base"
     }
     assert Personalizer.load(again / "model").backbone.name == "toybox"
@@ -152,17 +152,17 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
 
 def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> None:
     """By the clock, long before its last step, and with the learning rate run down."""
-    recipe = RECIPE.with_stage("base", steps=1_000_000, within=0.05)
+    recipe = RECIPE.with_stage("base", steps=1_000_000, time_budget=0.05)
     assert "base" in train(recipe, base_alone(finished, tmp_path))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert 0 < state["step"] < 1_000_000
     assert state["share"] >= 1
-    assert state["schedule"]["_last_lr"][0] < 0.5 * recipe.stages["base"].rate
+    assert state["schedule"]["_last_lr"][0] < 0.5 * recipe.stages["base"].lr
 
 
 def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mmdiff_core", "train", "--recipe", "rehearsal", "--out", str(tmp_path)]
-    command += ["--start", str(finished / "model"), "--stages", "base", "--steps"]
+    command += ["--init-from", str(finished / "model"), "--stages", "base", "--steps"]
     shutil.copytree(finished / POOL, tmp_path / POOL)
     log = tmp_path / "base" / "log.jsonl"
     process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True, env={**os.environ})
@@ -192,7 +192,7 @@ def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path
 
 def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
-    recipe = RECIPE.with_stage("base", rate=1e30, warmup=0)
+    recipe = RECIPE.with_stage("base", lr=1e30, warmup=0)
     with pytest.raises(TrainingError, match="base"):
         train(recipe, base_alone(finished, tmp_path))
 
