@@ -1,8 +1,9 @@
-"""Every path, module, link and picture that the documentation names exists."""
+"""Every path, module, name, link and picture that the documentation mentions exists."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,19 @@ def _modules(document: Path) -> set[str]:
     return {code for code in codes if re.fullmatch(r"(mmdiff_core|demo|tests)(\.\w+)+", code)}
 
 
+def _names(document: Path) -> set[str]:
+    """Return the last parts of names such as ``Subject.faces`` or ``render()`` in a document's backticks."""
+    codes = inline_code(read(document))
+    found = [re.fullmatch(r"(?:\w+\.)*([A-Za-z_]\w*[A-Z_]\w*)(?:\([^)]*\))?", code) for code in codes]
+    return {name.group(1) for name in found if name and not name.group(1).startswith("MMDIFF_")}  # those of limits
+
+
+@lru_cache(maxsize=1)
+def _words_of_the_code() -> set[str]:
+    files = (path for folder in ("mmdiff_core", "demo", "tests") for path in (ROOT / folder).rglob("*.py"))
+    return {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in _targets(document):
@@ -62,9 +76,15 @@ def test_modules_exist(document: Path) -> None:
     assert [module for module in sorted(_modules(document)) if find_spec(module) is None] == []
 
 
+@pytest.mark.parametrize("document", TODAY, ids=_name)
+def test_names_occur_in_the_code(document: Path) -> None:
+    assert sorted(_names(document) - _words_of_the_code()) == []
+
+
 def test_the_checks_would_notice() -> None:
     assert "mmdiff_core/nn/refiner.py" in _paths(ROOT / "docs" / "architecture.md")
     assert "tests.browser.screenshots" in _modules(ROOT / "CONTRIBUTING.md")
+    assert {"MMDiffAdapter", "added_conditions"} <= _names(ROOT / "CONTRIBUTING.md")
     assert "the-official-release" in _anchors(ROOT / "docs" / "stable_diffusion.md")
 
 
