@@ -22,7 +22,8 @@ from demo.studio.model_list import telling_of
 from demo.studio.tab import StudioTab
 from demo.vote.tab import VoteTab
 from demo.web.i18n import languages, text
-from demo.web.theme import STYLE_SHEETS, static, theme
+from demo.web.static_files import scripts
+from demo.web.theme import STYLE_SHEETS, theme
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -66,7 +67,7 @@ def build_ui(
             for tab in tabs:
                 with gr.Tab(tab.title) as tab.place:
                     tab.render()
-        gr.HTML(text("spoken"), elem_id="spoken", apply_default_css=False)
+        gr.HTML(text("texts"), elem_id="texts", apply_default_css=False)
         for tab in tabs:
             tab.listen(page)
         endpoints.register(personalizer)
@@ -82,7 +83,7 @@ def launch_options(page: Page) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
-        "js": static("web/page.js"),
+        "js": f"() => {{\n{scripts('web/page')}\n}}",
         "i18n": languages(telling_of(page.service.model)),
         "footer_links": ["api", "settings"],
         "run_history": False,

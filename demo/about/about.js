@@ -12,11 +12,7 @@ function fill() {
     if (node.hidden !== hidden) node.hidden = hidden;
   }
   for (const body of document.querySelectorAll(".about [data-rows]")) {
-    const lines = (rows[body.dataset.rows] ?? []).map((cells) => {
-      const line = document.createElement("tr");
-      line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-      return line;
-    });
+    const lines = (rows[body.dataset.rows] ?? []).map((cells) => make("tr", {}, ...cells.map((text) => make("td", {}, text))));
     const news = lines.map((line) => line.textContent).join();
     if (body.dataset.shown === news) continue;
     body.dataset.shown = news;

@@ -11,7 +11,7 @@ from demo.form.examples import known_to
 from demo.studio.result_panel import ResultPanel
 from demo.web.events import QUIET
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.results import Picture
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AboutTab:
         self.facts = gr.HTML(
             self.told(None),
             html_template="",
-            js_on_load=static("about/about.js"),
+            js_on_load=scripts("about/about"),
             elem_id="facts",
             apply_default_css=False,
         )

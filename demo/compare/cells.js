@@ -1,17 +1,8 @@
 // The pictures of a sheet and their heatmaps; what both the table and the slider draw with.
 
-const find = (selector) => element.querySelector(selector);
 // `kind` is null as long as nobody chose one; `shown` is the kind that is drawn; `width` that of the sheet.
 const sheet = { run: null, kind: null, shown: "off", width: 0 };
 
-function make(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-const sourceOf = (image) => (typeof image === "string" ? image : image.url);
 const cellsNow = () => props.value?.cells ?? [];
 
 // ------------------------------------------------------------------ heatmaps

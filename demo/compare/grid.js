@@ -22,25 +22,25 @@ function emptyPlace(place) {
 /** Without an axis down the page: figures that wrap, each with its name. */
 function wall({ columns, across }) {
   const figures = columns.map((label, place) => {
-    const name = across ? said(label) : saidAll([label]);
+    const name = across ? labelText(label) : labelsText([label]);
     return make("figure", { class: "variant" }, emptyPlace(place), make("figcaption", {}, name));
   });
   return make("div", { class: "wall" }, ...figures);
 }
 
-const valueOf = (label) => (spoken(label[0]).includes("{name}") ? said(label) : label[1] || said(label));
+const valueOf = (label) => (t(label[0]).includes("{name}") ? labelText(label) : label[1] || labelText(label));
 
 function grid({ across, down, columns, rows }) {
   const corner = make("td", { class: "corner" });
   const heads = columns.map((label) => make("th", { scope: "col" }, valueOf(label)));
-  const title = make("th", { scope: "colgroup", colspan: columns.length, class: "axis" }, spoken(across));
+  const title = make("th", { scope: "colgroup", colspan: columns.length, class: "axis" }, t(across));
   const lines = rows.map((label, row) => {
     const cells = columns.map((_, column) => make("td", {}, emptyPlace(row * columns.length + column)));
     return make("tr", {}, make("th", { scope: "row" }, valueOf(label)), ...cells);
   });
-  const axis = make("th", { class: "axis", scope: "col" }, spoken(down));
+  const axis = make("th", { class: "axis", scope: "col" }, t(down));
   const head = make("thead", {}, make("tr", {}, corner, title), make("tr", {}, axis, ...heads));
-  const caption = make("caption", {}, `${spoken(across)} × ${spoken(down)}`);
+  const caption = make("caption", {}, `${t(across)} × ${t(down)}`);
   return make("div", { class: "grid-box" }, make("table", { class: "grid" }, caption, head, make("tbody", {}, ...lines)));
 }
 
@@ -53,17 +53,17 @@ function drawPlace(place, cell, live) {
   place.querySelector(".look-into").hidden = !cell;
   for (const side of ["left", "right"]) picture.classList.toggle(side, Boolean(cell) && cell.name === lens[side]);
   if (!shown) return;
-  showCell(place, shown, cell ? saidAll(cell.labels) : "");
+  showCell(place, shown, cell ? labelsText(cell.labels) : "");
   if (!cell) return;
   picture.dataset.cell = cell.name;
   picture.setAttribute("aria-pressed", String(cell.name === lens.right));
-  place.querySelector(".look-into").setAttribute("aria-label", `${spoken("inspect")}: ${saidAll(cell.labels)}`);
-  place.querySelector(".look-into").title = spoken("inspect");
+  place.querySelector(".look-into").setAttribute("aria-label", `${t("inspect")}: ${labelsText(cell.labels)}`);
+  place.querySelector(".look-into").title = t("inspect");
 }
 
 function drawPlaces() {
   const byPlace = new Map(cellsNow().map((cell) => [cell.place, cell]));
-  for (const place of element.querySelectorAll(".place")) {
+  for (const place of findAll(".place")) {
     const number = Number(place.dataset.place);
     drawPlace(place, byPlace.get(number), props.live?.place === number ? props.live : null);
   }
@@ -85,8 +85,8 @@ function drawProgress() {
   if (!live) return;
   const { progress } = live;
   const words = { n: progress?.picture, m: progress?.pictures, step: progress?.step, steps: progress?.steps };
-  const line = told(progress ? "sheet_progress" : "sheet_waiting", words);
-  find(".step-line").textContent = progress ? `${line} · ${told("time_left", { time: progress.left })}` : line;
+  const line = t(progress ? "sheet_progress" : "sheet_waiting", words);
+  find(".step-line").textContent = progress ? `${line} · ${t("time_left", { time: progress.left })}` : line;
   find(".track").setAttribute("aria-valuenow", String(Math.round(100 * (progress?.done ?? 0))));
   find(".track").classList.toggle("waiting", !progress);
   find(".track span").style.width = `${100 * (progress?.done ?? 0)}%`;
@@ -103,7 +103,7 @@ function draw() {
     find(".cells").replaceChildren(value.down ? grid(value) : wall(value));
   }
   sheet.shown = kindNow();
-  for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === sheet.shown;
+  for (const radio of findAll(".kinds input")) radio.checked = radio.value === sheet.shown;
   drawLens(cellsNow());
   drawPlaces();
   drawLegend();
@@ -112,7 +112,7 @@ function draw() {
 let before = null;
 function receive() {
   if (props.live && !before && window.innerWidth < 900) find(".viewer").scrollIntoView();
-  if (!props.live && before && cellsNow().length) find(".announce").textContent = spoken("sheet_ready");
+  if (!props.live && before && cellsNow().length) find(".announce").textContent = t("sheet_ready");
   before = props.live;
   draw();
 }
@@ -141,5 +141,5 @@ new ResizeObserver(([{ contentRect }]) => {
   requestAnimationFrame(draw);
 }).observe(find(".compared"));
 watch(["value", "live"], receive);
-translate();
+fillTexts();
 receive();

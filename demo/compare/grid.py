@@ -17,7 +17,7 @@ from demo.viewer.history import Shelf
 from demo.viewer.map_encoding import StepPack, pack_map, pack_step
 from demo.viewer.viewer import Album, duration
 from demo.web.cached_files import data_url
-from demo.web.theme import static
+from demo.web.static_files import scripts, static
 from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
@@ -26,7 +26,7 @@ from mmdiff_core.types import Word
 from mmdiff_core.weights.model_source import ModelSource
 
 SCRIPTS = (
-    *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay", "web/i18n"),
+    *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay"),
     *("compare/cells", "compare/lens", "compare/sheet_file", "compare/grid"),
 )
 
@@ -37,7 +37,7 @@ def sheet() -> gr.HTML:
         value={"run": None, "columns": [], "rows": [], "cells": []},
         live=None,
         html_template=static("compare/grid.html"),
-        js_on_load="\n".join(static(f"{name}.js") for name in SCRIPTS),
+        js_on_load=scripts(*SCRIPTS),
         apply_default_css=False,
         elem_id="sheet",
     )

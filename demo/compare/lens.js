@@ -20,8 +20,8 @@ function drawLens(cells) {
     offer(select, cells);
     select.value = lens[side];
     const cell = cells.find(({ name }) => name === lens[side]);
-    showCell(sideOf(side), cell, `${spoken(side)}: ${saidAll(cell.labels)}`);
-    find(`.lens-name[data-of="${side}"]`).textContent = saidAll(cell.labels);
+    showCell(sideOf(side), cell, `${t(side)}: ${labelsText(cell.labels)}`);
+    find(`.lens-name[data-of="${side}"]`).textContent = labelsText(cell.labels);
   }
   moveDivider();
 }
@@ -29,7 +29,7 @@ function drawLens(cells) {
 /** A list that is open would be shut by new options. */
 function offer(select, cells) {
   if (cells.length === select.options.length && cells.every(({ name }, i) => name === select.options[i].value)) return;
-  select.replaceChildren(...cells.map((cell) => make("option", { value: cell.name }, saidAll(cell.labels))));
+  select.replaceChildren(...cells.map((cell) => make("option", { value: cell.name }, labelsText(cell.labels))));
 }
 
 function moveDivider() {
@@ -40,7 +40,7 @@ function moveDivider() {
 }
 
 find(".lens-slider").addEventListener("input", moveDivider);
-for (const select of element.querySelectorAll(".lens select")) {
+for (const select of findAll(".lens select")) {
   select.addEventListener("change", () => {
     lens[select.dataset.side] = select.value;
     draw();

@@ -16,7 +16,7 @@ from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import buttons
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class ComparePanel:
             self.plan = gr.HTML(
                 {"count": 0, "fault": "", "asked": "", "base": []},
                 html_template='<p class="plan" role="status"></p><p class="hint"></p>',
-                js_on_load=static("web/i18n.js") + static("compare/summary.js"),
+                js_on_load=scripts("compare/summary"),
                 elem_id="compare-plan",
                 apply_default_css=False,
             )

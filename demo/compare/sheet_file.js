@@ -23,17 +23,17 @@ function writeHeads(context, value, plan) {
   value.columns.forEach((label, i) => {
     const [x, y] = plan.at(i);
     if (value.down) write(valueOf(label), x + cell / 2, y - 12, cell, false);
-    else write(said(label), x + cell / 2, y + cell + head - 12, cell, false);
+    else write(labelText(label), x + cell / 2, y + cell + head - 12, cell, false);
   });
   if (!value.down) return;
-  write(spoken(value.across), side + (plan.width - side) / 2, head - 10, plan.width - side, true);
-  write(spoken(value.down), side / 2, 2 * head - 12, side, true);
+  write(t(value.across), side + (plan.width - side) / 2, head - 10, plan.width - side, true);
+  write(t(value.down), side / 2, 2 * head - 12, side, true);
   value.rows.forEach((label, i) => write(valueOf(label), side / 2, plan.at(i * value.columns.length)[1] + cell / 2, side, false));
 }
 
 async function saveSheet() {
   const { value } = props;
-  const made = [...element.querySelectorAll(".place")].filter((place) => !place.querySelector(".cell").disabled);
+  const made = findAll(".place").filter((place) => !place.querySelector(".cell").disabled);
   await Promise.all(made.map((place) => place.querySelector("img").decode())); // or there would be holes
   const plan = sheetPlan(value);
   const canvas = make("canvas", { width: plan.width, height: plan.height });
@@ -50,5 +50,5 @@ async function saveSheet() {
     context.drawImage(image, ...box);
     context.drawImage(heatmap, ...box);
   }
-  make("a", { href: canvas.toDataURL("image/png"), download: "mm-diff-compare.png" }).click();
+  saveAs(canvas.toDataURL("image/png"), "mm-diff-compare.png");
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo.server.limits import SLOTS
-from demo.web.theme import static
+from demo.web.static_files import static
 from mmdiff_core.types import ALL_PARTS
 
 STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # what the browser keeps is under these keys

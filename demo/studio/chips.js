@@ -7,8 +7,7 @@ const ground = element.parentElement; // holds the menu, which stays while the c
 let menu = null;
 let returning = null; // the word that gets the focus back when the chips are drawn anew
 
-const spoken = (key) => document.querySelector("#spoken [data-nobody]")?.dataset[key] ?? "";
-const chipsHere = () => [...element.querySelectorAll("button.word")];
+const chipsHere = () => findAll("button.word");
 const nameOf = (slot) => document.querySelector(`#name-${slot + 1} :is(input, textarea)`)?.value.trim() ?? "";
 const colours = props.colours;
 
@@ -21,9 +20,9 @@ function dress() {
   const chips = chipsHere();
   for (const chip of chips) {
     const { word, slot, add } = chip.dataset;
-    const owner = slot === undefined ? spoken("plainWord") : `${spoken("subject")} ${Number(slot) + 1}`;
-    chip.setAttribute("aria-label", add ? `${add}: ${spoken("addToPrompt")}` : `${word}, ${owner}`);
-    if (add) chip.title = spoken("addToPrompt");
+    const owner = slot === undefined ? t("plain_word") : `${t("subject")} ${Number(slot) + 1}`;
+    chip.setAttribute("aria-label", add ? `${add}: ${t("add_to_prompt")}` : `${word}, ${owner}`);
+    if (add) chip.title = t("add_to_prompt");
   }
   const back = returning === null ? null : chips.find((chip) => chip.dataset.word === returning);
   rove(back ?? menu?.chip ?? chips[0]);
@@ -38,20 +37,16 @@ function choicesOf(chip) {
   const owner = slot === undefined ? null : Number(slot);
   const joins = JSON.parse(chip.dataset.join ?? "[]").map(([to, name]) => ({ slot: to, word: name, label: name }));
   const cards = Array.from({ length: props.cards }, (_, to) => to).filter((to) => to !== owner);
-  const choices = cards.map((to) => ({ slot: to, word, label: `${spoken("subject")} ${to + 1}`, was: nameOf(to) }));
-  if (props.cards < colours.length) choices.push({ slot: props.cards, word, label: spoken("newSubject") });
-  if (owner !== null) choices.push({ slot: null, word, label: spoken("nobody") });
+  const choices = cards.map((to) => ({ slot: to, word, label: `${t("subject")} ${to + 1}`, was: nameOf(to) }));
+  if (props.cards < colours.length) choices.push({ slot: props.cards, word, label: t("new_subject") });
+  if (owner !== null) choices.push({ slot: null, word, label: t("nobody") });
   return [...joins, ...choices];
 }
 
 function itemFor(choice) {
-  const item = document.createElement("button");
-  Object.assign(item, { type: "button", tabIndex: -1 });
-  item.setAttribute("role", "menuitem");
+  const item = make("button", { type: "button", tabindex: -1, role: "menuitem" }, make("i", {}), make("span", {}, choice.label));
   if (choice.slot !== null) item.style.setProperty("--subject", colours[choice.slot]);
-  const made = (tag, textContent) => Object.assign(document.createElement(tag), { textContent });
-  item.append(made("i", ""), made("span", choice.label));
-  if (choice.was) item.append(made("small", choice.was));
+  if (choice.was) item.append(make("small", {}, choice.was));
   item.addEventListener("click", () => {
     returning = choice.word;
     close();
@@ -62,11 +57,7 @@ function itemFor(choice) {
 
 function openMenu(chip) {
   close();
-  menu = document.createElement("div");
-  menu.className = "word-menu";
-  menu.setAttribute("role", "menu");
-  menu.setAttribute("aria-label", chip.dataset.word);
-  menu.append(...choicesOf(chip).map(itemFor));
+  menu = make("div", { class: "word-menu", role: "menu", "aria-label": chip.dataset.word }, ...choicesOf(chip).map(itemFor));
   Object.assign(menu, { chip, place: chipsHere().indexOf(chip) });
   ground.append(menu);
   const [box, frame] = [chip.getBoundingClientRect(), ground.getBoundingClientRect()];

@@ -18,7 +18,7 @@ from demo.server.limits import SLOTS
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.maps.heatmap import colour_of
 
@@ -71,7 +71,7 @@ class ComposePanel:
                 "",
                 cards=SHOWN_AT_FIRST,
                 colours=[colour_of(slot) for slot in range(SLOTS)],
-                js_on_load=static("studio/chips.js"),
+                js_on_load=scripts("studio/chips"),
                 elem_id="chips",
                 apply_default_css=False,
             )

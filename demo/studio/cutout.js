@@ -8,25 +8,23 @@ const SHEET = 512; // pixels a side of a drawing
 const UNDOS = 20;
 const WHOLE = [0, 0, 1, 1];
 
-const part = (selector) => element.querySelector(selector);
-const parts = (selector) => [...element.querySelectorAll(selector)];
 let at = null; // {slot, number, drawing, photo, mask, box, before: [{photo, mask, box}], last: point, start: point}
 let opener = null;
 
-const toolNow = () => part("[name=cut-tool]:checked").value;
+const toolNow = () => find("[name=cut-tool]:checked").value;
 
 function show() {
-  part(".paper").style.setProperty("--ratio", at.photo.width / at.photo.height);
-  drawPaper(part(".paper"), at.photo, at.mask, at.box);
+  find(".paper").style.setProperty("--ratio", at.photo.width / at.photo.height);
+  drawPaper(find(".paper"), at.photo, at.mask, at.box);
   const cut = cutOut(at.photo, at.mask, at.box);
-  drawSquare(part(".sees"), cut);
-  part(".nothing").hidden = Boolean(cut) || at.drawing;
-  part(".apply").disabled = !cut;
-  part(".undo").disabled = !at.before.length;
-  part(".box-only").hidden = toolNow() !== "box";
-  part(".brush-only").hidden = toolNow() === "box";
-  part(".pen-only").hidden = toolNow() !== "pen";
-  for (const edge of parts("[data-edge]")) edge.value = Math.round(100 * at.box[edge.dataset.edge]);
+  drawSquare(find(".sees"), cut);
+  find(".nothing").hidden = Boolean(cut) || at.drawing;
+  find(".apply").disabled = !cut;
+  find(".undo").disabled = !at.before.length;
+  find(".box-only").hidden = toolNow() !== "box";
+  find(".brush-only").hidden = toolNow() === "box";
+  find(".pen-only").hidden = toolNow() !== "pen";
+  for (const edge of findAll("[data-edge]")) edge.value = Math.round(100 * at.box[edge.dataset.edge]);
 }
 
 function remember() {
@@ -38,9 +36,9 @@ function remember() {
 function begin(slot, number, photo) {
   const drawing = number === null;
   at = { slot, number, drawing, photo, mask: null, box: WHOLE, before: [], fresh: copyOf(photo) };
-  for (const node of parts("[data-for]")) node.hidden = (node.dataset.for === "draw") !== drawing;
-  part(`[value=${drawing ? "pen" : "box"}]`).checked = true;
-  part("dialog").showModal();
+  for (const node of findAll("[data-for]")) node.hidden = (node.dataset.for === "draw") !== drawing;
+  find(`[value=${drawing ? "pen" : "box"}]`).checked = true;
+  find("dialog").showModal();
   show();
 }
 
@@ -67,16 +65,16 @@ document.addEventListener("click", (event) => {
 // ------------------------------------------------------------------ drawing
 
 function pointOf(event) {
-  const box = part(".paper").getBoundingClientRect();
-  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((x) => Math.min(1, Math.max(0, x)));
+  const box = find(".paper").getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((x) => clamp(x));
 }
 
 function paint(from, to) {
   const { width, height } = at.photo;
   const [a, b] = [from, to].map(([x, y]) => [x * width, y * height]);
-  const size = (part(".brush").value / 200) * Math.max(width, height);
+  const size = (find(".brush").value / 200) * Math.max(width, height);
   const tool = toolNow();
-  if (at.drawing) return stroke(at.photo, a, b, size, part(".colour").value, tool === "erase");
+  if (at.drawing) return stroke(at.photo, a, b, size, find(".colour").value, tool === "erase");
   if (!at.mask) {
     at.mask = canvasOf(width, height); // who keeps begins with nothing, who erases with everything
     if (tool === "erase") at.mask.getContext("2d").fillRect(0, 0, width, height);
@@ -90,7 +88,7 @@ function drag(from, to) {
   at.box = right - left > 0.02 && bottom - top > 0.02 ? [left, top, right, bottom] : WHOLE;
 }
 
-const paper = part(".paper");
+const paper = find(".paper");
 paper.addEventListener("pointerdown", (event) => {
   paper.setPointerCapture(event.pointerId);
   remember();
@@ -126,7 +124,7 @@ element.addEventListener("click", (event) => {
     remember();
     Object.assign(at, { photo: copyOf(at.fresh), mask: null, box: WHOLE });
   } else if (event.target.matches(".apply")) return apply();
-  else if (event.target.matches(".cancel")) return part("dialog").close();
+  else if (event.target.matches(".cancel")) return find("dialog").close();
   else return;
   show();
 });
@@ -134,10 +132,10 @@ element.addEventListener("click", (event) => {
 function apply() {
   const image = encoded(cutOut(at.photo, at.mask, at.box), MOST_SENT);
   trigger("cut", { slot: at.slot, number: at.number, image });
-  part("dialog").close();
+  find("dialog").close();
 }
 
-part("dialog").addEventListener("close", () => {
+find("dialog").addEventListener("close", () => {
   at = null;
   opener?.focus();
 });

@@ -13,7 +13,7 @@ from demo.server.error_messages import spoken
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import SPEAKING, Update
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts
 
 
 class CutoutPanel:
@@ -26,7 +26,7 @@ class CutoutPanel:
         """Make the component inside the current layout."""
         self.dialog = gr.HTML(
             text("cutout"),
-            js_on_load="\n".join(static(f"{name}.js") for name in ("studio/cutout_canvas", "studio/cutout")),
+            js_on_load=scripts("studio/cutout_canvas", "studio/cutout"),
             elem_id="cutout",
             apply_default_css=False,
             min_height=1,

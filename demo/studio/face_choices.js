@@ -2,20 +2,14 @@
 // `trigger`. props.value is {photos: [{src, faces: [[l, t, r, b]], chosen, weight}], trouble}; a click says
 // choose {photo, face}, a number weigh {photo, weight}; photos count from 0, faces from 1, from the left.
 
-const spoken = (key) => document.querySelector("#spoken [data-nobody]")?.dataset[key] ?? "";
-const made = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
-const percent = (part) => `${(100 * part).toFixed(2)}%`;
-
 function faceButton(photo, face, [left, top, right, bottom], chosen) {
-  const label = spoken("faceOf").replace("{face}", face).replace("{photo}", photo + 1);
-  const button = made("button", { type: "button", className: "face", title: label });
-  button.setAttribute("aria-label", label);
-  button.setAttribute("aria-pressed", String(face === chosen));
+  const label = t("face_of", { face, photo: photo + 1 });
+  const button = make("button", { type: "button", class: "face", title: label, "aria-label": label, "aria-pressed": face === chosen });
   Object.assign(button.style, {
-    left: percent(left),
-    top: percent(top),
-    width: percent(right - left),
-    height: percent(bottom - top),
+    left: cssPercent(left),
+    top: cssPercent(top),
+    width: cssPercent(right - left),
+    height: cssPercent(bottom - top),
   });
   button.addEventListener("click", () => {
     for (const other of button.parentElement.querySelectorAll(".face")) {
@@ -27,35 +21,28 @@ function faceButton(photo, face, [left, top, right, bottom], chosen) {
 }
 
 function weightField(photo, weight) {
-  const label = made("label", { className: "face-weight", textContent: spoken("faceWeight") });
-  const input = made("input", { type: "number", min: 0, max: 10, step: 0.1, value: weight });
+  const input = make("input", { type: "number", min: 0, max: 10, step: 0.1, value: weight });
   input.addEventListener("change", () => {
     if (!input.checkValidity() || input.value === "") input.value = weight;
     else trigger("weigh", { photo, weight: Number(input.value) });
   });
-  label.append(input);
-  return label;
+  return make("label", { class: "face-weight" }, t("face_weight"), input);
 }
 
 function figureOf(shown, photo, count) {
-  const figure = made("figure", { className: "person" });
-  const frame = made("div", { className: "frame" });
-  frame.append(made("img", { src: shown.src, alt: "" }));
-  frame.append(...shown.faces.map((box, index) => faceButton(photo, index + 1, box, shown.chosen)));
-  figure.append(frame);
-  if (!shown.faces.length) figure.append(made("p", { className: "fault wrong", textContent: spoken("noFace") }));
+  const buttons = shown.faces.map((box, index) => faceButton(photo, index + 1, box, shown.chosen));
+  const figure = make("figure", { class: "person" }, make("div", { class: "frame" }, make("img", { src: shown.src, alt: "" }), ...buttons));
+  if (!shown.faces.length) figure.append(make("p", { class: "fault wrong" }, t("no_face")));
   else if (count > 1) figure.append(weightField(photo, shown.weight));
   return figure;
 }
 
 function draw() {
   const { photos, trouble } = props.value;
-  const ground = element.querySelector(".people");
+  const ground = find(".people");
   ground.replaceChildren();
-  if (trouble) ground.append(made("p", { className: "fault wrong", textContent: trouble }));
-  if (photos.some(({ faces }) => faces.length > 1)) {
-    ground.append(made("p", { className: "hint", textContent: spoken("chooseFace") }));
-  }
+  if (trouble) ground.append(make("p", { class: "fault wrong" }, trouble));
+  if (photos.some(({ faces }) => faces.length > 1)) ground.append(make("p", { class: "hint" }, t("choose_face")));
   ground.append(...photos.map((photo, index) => figureOf(photo, index, photos.length)));
 }
 

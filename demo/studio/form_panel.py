@@ -18,7 +18,7 @@ from demo.server.limits import limits_of
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.web.events import QUIET, Update
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.errors import MMDiffError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FormPanel:
         self.faults = gr.HTML(
             self.told(Form("", ()), ()),
             html_template='<p class="todo" role="alert" hidden></p>',
-            js_on_load=static("studio/validation.js"),
+            js_on_load=scripts("studio/validation"),
             elem_id="faults",
             apply_default_css=False,
         )

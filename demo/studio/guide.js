@@ -22,10 +22,9 @@ function remember() {
 }
 
 const viewer = () => document.querySelector("#result .viewer");
-const shown = (node) => Boolean(node?.offsetParent);
 
 document.addEventListener("mmdiff-example", () => {
-  const resting = shown(document.querySelector("#generate"));
+  const resting = isVisible(document.querySelector("#generate"));
   state = !seen() && resting && viewer()?.dataset.state === "empty" ? "filling" : state;
 });
 
@@ -37,7 +36,7 @@ document.addEventListener("mmdiff-filled", () => {
 
 /** Right under the heatmap, wherever it stands on this screen. */
 function point() {
-  const note = element.querySelector(".guide");
+  const note = find(".guide");
   if (!note) return;
   remember();
   viewer().querySelector(".stage").after(note);
@@ -50,5 +49,5 @@ function point() {
 }
 
 new MutationObserver(() => {
-  if (state === "making" && shown(document.querySelector("#result .keep"))) point();
+  if (state === "making" && isVisible(document.querySelector("#result .keep"))) point();
 }).observe(document.querySelector("#right"), { childList: true, subtree: true, attributes: true });

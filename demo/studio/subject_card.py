@@ -18,7 +18,7 @@ from demo.server.sessions import hold
 from demo.web.cached_files import photo_path
 from demo.web.events import QUIET, SPEAKING, Update
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.types import FaceChoice
 
@@ -53,7 +53,7 @@ class SubjectCard:
             self.people = gr.HTML(
                 people((), {}, self.faces) if self.faces else None,
                 html_template='<div class="people"></div>',
-                js_on_load=static("studio/face_choices.js"),
+                js_on_load=scripts("studio/face_choices"),
                 visible=self.faces is not None,
                 elem_id=f"people-{number}",
                 apply_default_css=False,

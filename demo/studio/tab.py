@@ -16,7 +16,7 @@ from demo.studio.generate import Generation
 from demo.studio.result_panel import ActionPanel, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -58,7 +58,7 @@ class StudioTab:
                 self.result.render()
                 gr.HTML(
                     text("guide"),
-                    js_on_load=static("studio/guide.js"),
+                    js_on_load=scripts("studio/guide"),
                     elem_id="guide",
                     apply_default_css=False,
                     min_height=1,

@@ -9,11 +9,10 @@ const typed = new Map(); // place -> fault of a number that no slider can take; 
 let vain = { asked: "", of: null }; // what the last Generate in vain was told; we have led to its first fault
 let reminding = false;
 
-const spoken = (key) => document.querySelector("#spoken [data-nobody]")?.dataset[key] ?? "";
-const allFaults = () => [...typed.values(), ...told().filter(({ place }) => !typed.has(place))];
+const allFaults = () => [...typed.values(), ...served().filter(({ place }) => !typed.has(place))];
 
 /** What was said of the same fields while they were typed may come after Generate's word, which says more. */
-function told() {
+function served() {
   return (props.value.of === vain.of ? vain : props.value).faults;
 }
 
@@ -65,7 +64,7 @@ function show() {
 function remind(anew) {
   const first = allFaults().find((fault) => fault.level !== "note");
   reminding = Boolean(first) && (reminding || anew);
-  const line = element.querySelector(".todo");
+  const line = find(".todo");
   line.hidden = !reminding;
   line.textContent = reminding ? titleOf(first.place) + first.text : "";
   if (reminding && anew) lead(first.place);
@@ -74,7 +73,7 @@ function remind(anew) {
 /** Away from its field a fault needs the field's name, where its sentence does not say it. */
 function titleOf(place) {
   const card = /^(?:name|strength)-(\d)$/.exec(place);
-  if (card) return `${spoken("subject")} ${card[1]}: `;
+  if (card) return `${t("subject")} ${card[1]}: `;
   const label = document.getElementById(place)?.querySelector("[data-testid=block-info]")?.textContent.trim();
   return typed.has(place) && label ? `${label}: ` : "";
 }
@@ -104,7 +103,7 @@ function checkNumber(event) {
   const slider = sliderOf(event.target);
   const place = event.target.closest?.(".block[id]")?.id;
   if (!slider || !place || fits(event.target.value, slider)) return settle();
-  const text = spoken("range").replace("{min}", slider.min).replace("{max}", slider.max);
+  const text = t("range", { min: slider.min, max: slider.max });
   typed.set(place, { place, text, level: "wrong" });
   event.stopImmediatePropagation(); // the last good number stays in force
   show();

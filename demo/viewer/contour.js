@@ -24,8 +24,6 @@ function contourLines(map, level) {
   return lines;
 }
 
-const clamp = (value) => Math.min(1, Math.max(0, value));
-
 /** Where the level crosses a side of the square between four pixels' centres: [x, y] in pixels of the map. */
 function crossing(corners, side, level, row, column) {
   const [a, b] = [corners[side], corners[(side + 1) % 4]];

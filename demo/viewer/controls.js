@@ -1,7 +1,5 @@
 // The heatmap's controls: what they show, and what the person does with them.
 
-const percent = (part, digits = 0) => `${(100 * part).toFixed(digits)} %`;
-
 function look() {
   return {
     opacity: find(".opacity").value / 100,
@@ -26,7 +24,7 @@ function drawSentence(shown) {
 
 function wordButton(text, word) {
   const pressed = String(word === view.word);
-  return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: spoken("word_help") }, text);
+  return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: t("word_help") }, text);
 }
 
 function drawSubjects(shown) {
@@ -40,19 +38,19 @@ function drawSubjects(shown) {
   find(".subjects").replaceChildren(...toggles);
 }
 
-const allLabel = (shown) => spoken(shown.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
+const allLabel = (shown) => t(shown.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
 
 function drawSizes(shown) {
   const groups = groupsOf(shown, lookedAt(shown));
   const sizes = Map.groupBy(groups, sizeName);
   const bySize = [...sizes].map(([size, own]) => [size, `${size} (${layerCount(own)})`]);
   const byLayer = groups.filter(({ layer }) => layer).map((group) => [group.layer, `${sizeName(group)}, ${layerName(group)}`]);
-  fillMenu(".sizes", [["", spoken("all_layers")], ...bySize, ...byLayer], sizeOf(shown) ?? "");
+  fillMenu(".sizes", [["", t("all_layers")], ...bySize, ...byLayer], sizeOf(shown) ?? "");
   const heads = groups.find(({ layer }) => layer && layer === sizeOf(shown))?.heads ?? 0;
-  const each = Array.from({ length: heads }, (_, head) => [String(head), told("head_of", { n: head + 1, m: heads })]);
-  fillMenu(".heads", [["", spoken("all_layers")], ...each], String(headOf(shown) ?? ""));
+  const each = Array.from({ length: heads }, (_, head) => [String(head), t("head_of", { n: head + 1, m: heads })]);
+  fillMenu(".heads", [["", t("all_layers")], ...each], String(headOf(shown) ?? ""));
   find(".heads").disabled = !heads;
-  find(".heads").title = heads || !byLayer.length ? "" : spoken("heads_help");
+  find(".heads").title = heads || !byLayer.length ? "" : t("heads_help");
 }
 
 function fillMenu(selector, entries, value) {
@@ -62,7 +60,7 @@ function fillMenu(selector, entries, value) {
 
 function layerCount(groups) {
   const layers = groups.reduce((sum, group) => sum + group.layers, 0);
-  return layers === 1 ? spoken("one_layer") : told("many_layers", { n: layers });
+  return layers === 1 ? t("one_layer") : t("many_layers", { n: layers });
 }
 
 /** "down 1.0" for down_blocks.1.attentions.0.transformer_blocks.0.attn2; deeper blocks add their number. */
@@ -70,24 +68,24 @@ function layerName({ layer }) {
   const [block, attention, inner] = layer.split(/\.?(?:attentions|transformer_blocks|attn2)\.?/);
   const name = block.replace(/_blocks?\.?/, " ").trim();
   const place = `${name}${/\d$/.test(name) ? "." : " "}${attention ?? ""}`.trim();
-  return inner && inner !== "0" ? told("deeper_block", { name: place, n: inner }) : place;
+  return inner && inner !== "0" ? t("deeper_block", { name: place, n: inner }) : place;
 }
 
 function drawControls(shown) {
   const kind = kindOf(shown);
-  for (const radio of element.querySelectorAll(".kinds input")) radio.checked = radio.value === kind;
-  find(".kind-help").textContent = spoken(wordOf(shown) ? "word_help" : `help_${kind}`);
+  for (const radio of findAll(".kinds input")) radio.checked = radio.value === kind;
+  find(".kind-help").textContent = t(wordOf(shown) ? "word_help" : `help_${kind}`);
   const slider = find(".step");
   slider.max = shown.maps.steps;
   slider.disabled = find(".play").disabled = isLive();
   slider.value = view.step = isLive() ? 0 : Math.min(view.step, shown.maps.steps);
-  const text = view.step ? told("step_of", { n: view.step, m: shown.maps.steps }) : spoken("all_steps");
-  find(".step-text").textContent = isLive() ? spoken("newest") : text;
+  const text = view.step ? t("step_of", { n: view.step, m: shown.maps.steps }) : t("all_steps");
+  find(".step-text").textContent = isLive() ? t("newest") : text;
   slider.setAttribute("aria-valuetext", text);
   const { opacity, threshold } = look();
   find(".opacity-text").textContent = percent(opacity);
-  find(".threshold-text").textContent = threshold ? percent(threshold) : spoken("no_threshold");
-  find(".outline-help").textContent = told("outline_at", { part: percent(outlineLevel({ threshold })) });
+  find(".threshold-text").textContent = threshold ? percent(threshold) : t("no_threshold");
+  find(".outline-help").textContent = t("outline_at", { part: percent(outlineLevel({ threshold })) });
   drawSizes(shown);
 }
 
@@ -103,17 +101,17 @@ function drawScales(layers, { palette }) {
 }
 
 function readoutText(shown, layers) {
-  if (view.peek) return spoken("peek");
+  if (view.peek) return t("peek");
   const wanted = shown.subjects.some((_, i) => !view.hidden.has(i));
-  if (wanted && !layers.length) return spoken("no_such_map");
+  if (wanted && !layers.length) return t("no_such_map");
   const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
-  if (flat.length) return told("even_map", { names: named(flat) });
+  if (flat.length) return t("even_map", { names: listed(flat) });
   if (view.pointer) {
     const { x, y } = view.pointer;
     const values = layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
-    return told("here", { values });
+    return t("here", { values });
   }
-  return layers.length ? spoken("point_help") : "";
+  return layers.length ? t("point_help") : "";
 }
 
 function toggleSubject(subject) {

@@ -9,7 +9,7 @@ function saveOverlay() {
   paintOverlay(layers, visibleLayers(shot()), look());
   sheet.getContext("2d").drawImage(picture, 0, 0);
   sheet.getContext("2d").drawImage(layers, 0, 0);
-  make("a", { href: sheet.toDataURL("image/png"), download: shot().file.replace(/\.png$/, "-heatmap.png") }).click();
+  saveAs(sheet.toDataURL("image/png"), shot().file.replace(/\.png$/, "-heatmap.png"));
 }
 
 /** Ask the server for a file; the button rests until it comes. */
@@ -23,7 +23,7 @@ function order(button, event, wish) {
   const patience = setTimeout(ready, PATIENCE);
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
-  find(".announce").textContent = spoken("file_made");
+  find(".announce").textContent = t("file_made");
   document.addEventListener("mmdiff-parcel", ready);
   trigger(event, { name: shot().name, stream: kindOf(shot()), ...wish });
 }
@@ -42,15 +42,15 @@ async function copyCode(button) {
   await copyText(shot()[button.dataset.copy]);
   const label = button.textContent;
   button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours stay where they are
-  button.textContent = spoken("copied");
-  find(".announce").textContent = spoken("copied_help");
+  button.textContent = t("copied");
+  find(".announce").textContent = t("copied_help");
   setTimeout(() => (button.textContent = label), 1600);
 }
 
 function drawKeep(shown) {
   find(".keep").hidden = isLive();
-  const facts = shown.facts ? [phrase(shown.facts)] : [];
-  find(".facts").textContent = [...(shown.labels ?? []).map(said), ...facts].join(" · ");
+  const facts = shown.facts ? [phraseText(shown.facts)] : [];
+  find(".facts").textContent = [...(shown.labels ?? []).map(labelText), ...facts].join(" · ");
   if (isLive()) return;
   Object.assign(find(".save"), { href: sourceOf(shown.image), download: shown.file });
 }

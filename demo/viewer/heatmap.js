@@ -35,7 +35,7 @@ function meanOfGroup(group, subject, isWanted, isHead = () => true) {
 /** Where a row or column of n pixels reads m pixels: [lower, upper, weight of the upper], as bilinear scaling does. */
 function samplesOf(n, m) {
   return Array.from({ length: n }, (_, i) => {
-    const at = Math.min(m - 1, Math.max(0, ((i + 0.5) * m) / n - 0.5));
+    const at = clamp(((i + 0.5) * m) / n - 0.5, 0, m - 1);
     const low = Math.floor(at);
     return [low, Math.min(m - 1, low + 1), at - low];
   });
@@ -78,14 +78,14 @@ function rangeOf(map) {
 /** The map scaled to 0 .. 1 within its range; a flat map is 0. */
 function scaledMap(map) {
   const { lo, hi, flat } = rangeOf(map);
-  const values = map.values.map((value) => (flat ? 0 : Math.min(1, Math.max(0, (value - lo) / (hi - lo)))));
+  const values = map.values.map((value) => (flat ? 0 : clamp((value - lo) / (hi - lo))));
   return { h: map.h, w: map.w, values };
 }
 
 /** The map's value at a point given in fractions of the picture's width and height. */
 function valueAt(map, x, y) {
-  const column = Math.min(map.w - 1, Math.max(0, Math.floor(x * map.w)));
-  const row = Math.min(map.h - 1, Math.max(0, Math.floor(y * map.h)));
+  const column = clamp(Math.floor(x * map.w), 0, map.w - 1);
+  const row = clamp(Math.floor(y * map.h), 0, map.h - 1);
   return map.values[row * map.w + column];
 }
 

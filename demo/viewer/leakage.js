@@ -1,7 +1,7 @@
 // Binding: whose attention lies where, in numbers that the server measured over all steps.
 
 /** How a number is made, for its tooltip. */
-const howOf = (name) => spoken(`how_${name}_text`);
+const howOf = (name) => t(`how_${name}_text`);
 
 function heading(text, how, colour) {
   const cell = make("th", { scope: "col", title: how }, text);
@@ -12,15 +12,15 @@ function heading(text, how, colour) {
 function shareCell(share, colour, own) {
   const cell = make("td", { class: own ? "own" : "other", title: howOf("on") }, percent(share));
   cell.style.setProperty("--subject", colour);
-  cell.style.setProperty("--share", percent(0.5 * share).replace(" ", ""));
+  cell.style.setProperty("--share", cssPercent(0.5 * share));
   return cell;
 }
 
 function matrixTable(shown, binding) {
   const { subjects } = shown;
-  const columns = subjects.map(({ name, colour }) => heading(told("on_subject", { name }), howOf("on"), colour));
+  const columns = subjects.map(({ name, colour }) => heading(t("on_subject", { name }), howOf("on"), colour));
   const head = make("tr", {}, make("td", {}), ...columns);
-  head.append(heading(spoken("how_elsewhere"), howOf("elsewhere")), heading(spoken("how_region"), howOf("region")));
+  head.append(heading(t("how_elsewhere"), howOf("elsewhere")), heading(t("how_region"), howOf("region")));
   const rows = subjects.map(({ name, colour }, i) => {
     const title = make("th", { scope: "row" }, name);
     title.style.setProperty("--subject", colour);
@@ -28,7 +28,7 @@ function matrixTable(shown, binding) {
     const rest = make("td", { title: howOf("elsewhere") }, percent(binding.elsewhere[i]));
     return make("tr", {}, title, ...shares, rest, make("td", { title: howOf("region") }, percent(binding.coverage[i])));
   });
-  const caption = make("caption", {}, spoken("matrix"));
+  const caption = make("caption", {}, t("matrix"));
   return make("table", {}, caption, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
@@ -38,10 +38,10 @@ function pairLines(shown, binding) {
     make(
       "p",
       { class: "help pair" },
-      `${told("pair", { one: one.name, two: other.name })} `,
-      make("span", { title: howOf("overlap") }, told("pair_overlap", { part: percent(binding.overlap[i][j]) })),
+      `${t("pair", { one: one.name, two: other.name })} `,
+      make("span", { title: howOf("overlap") }, t("pair_overlap", { part: percent(binding.overlap[i][j]) })),
       ", ",
-      make("span", { title: howOf("apart") }, told("pair_apart", { part: percent(binding.distances[i][j]) })),
+      make("span", { title: howOf("apart") }, t("pair_apart", { part: percent(binding.distances[i][j]) })),
     ),
   );
 }
@@ -51,10 +51,10 @@ function drawBinding(shown) {
   find(".binding").hidden = !binding;
   if (!binding) return;
   const { says, change } = binding.advice;
-  find(".advice-text").textContent = phrases(says);
+  find(".advice-text").textContent = phrasesText(says);
   find(".apply").hidden = !change;
   find(".apply").disabled = view.applied === change && Boolean(change);
-  find(".apply").textContent = spoken(find(".apply").disabled ? "applied" : "apply_advice");
+  find(".apply").textContent = t(find(".apply").disabled ? "applied" : "apply_advice");
   find(".matrix").replaceChildren(matrixTable(shown, binding), ...pairLines(shown, binding));
 }
 
@@ -63,5 +63,5 @@ function applyAdvice() {
   view.applied = change;
   trigger("advise", { change, seed: shot().facts[1].seed });
   drawBinding(shot());
-  find(".announce").textContent = spoken("applied_help");
+  find(".announce").textContent = t("applied_help");
 }

@@ -8,14 +8,13 @@
 // lists count the shot's subjects; maps is {steps, streams: {kind: [packed group]}}, see heatmap.js;
 // of the kind "words" the prompt's other words stand in the place of the subjects: a sentence's `word`.
 // A finished one has also {name, file, facts, strip: {image, w, h}, bindings: {kind: {...}}, python, shell}, and
-// `labels` where it comes from a comparison. `caption`, `facts` and what advice says are phrases, see speech.js.
+// `labels` where it comes from a comparison. `caption`, `facts` and what advice says are phrases, see i18n.js.
 
 const PREFERRED = ["image", "influence", "text"]; // the clearest first
 const ALL = null; // of steps or sizes: their mean
 
 const LIVE = null; // in place of a picture's name: the one that is being made
 
-const find = (selector) => element.querySelector(selector);
 // `chosen` is the name of the picture that is looked at, or LIVE; `following`: nobody chose it, so that it is the run's
 // newest. Its last picture and the end of `live` come in any order.
 // `kind` is null as long as nobody chose one; `step` counts from 1, 0 stands for all steps.
@@ -26,15 +25,7 @@ const WORD_COLOUR = "#2dd4bf";
 
 const isLive = () => Boolean(props.live) && view.chosen === LIVE;
 const shot = () => (isLive() ? props.live : view.shelf.find(({ name }) => name === view.chosen)) || null;
-const sourceOf = (image) => (typeof image === "string" ? image : image.url);
 const sizeName = ({ h, w }) => `${w} × ${h}`;
-
-function make(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
 
 const unpacked = new WeakMap(); // packed maps -> {groups, maps}, as long as a picture is on the shelf
 

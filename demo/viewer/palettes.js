@@ -14,7 +14,7 @@ const paletteTables = Object.fromEntries(
 /** The colour [red, green, blue] of a strength from 0 to 1. */
 function paletteColour(name, strength) {
   const table = paletteTables[name];
-  const at = Math.min(1, Math.max(0, strength)) * (table.length - 1);
+  const at = clamp(strength) * (table.length - 1);
   const low = Math.min(table.length - 2, Math.floor(at));
   return table[low].map((value, channel) => value + (at - low) * (table[low + 1][channel] - value));
 }

@@ -35,7 +35,7 @@ function drawCell(context, { colour, maps, lo, hi }, column, box) {
   if (!map || hi <= lo) return;
   const { palette } = look();
   const rgb = rgbOf(colour);
-  const strength = (value) => Math.min(1, Math.max(0, (value - lo) / (hi - lo)));
+  const strength = (value) => clamp((value - lo) / (hi - lo));
   const tint = (value) => [...rgb, strength(value)];
   const shade = (value) => [...paletteColour(palette, strength(value)), 1];
   context.drawImage(strengthCanvas(map, palette === "subject" ? tint : shade), ...box);
@@ -51,7 +51,7 @@ function filmColumn(shown, rows, steps, column, cell) {
   if (cell.preview) context.drawImage(cell.preview, steps[column] * cell.w, 0, cell.w, cell.sourceH, 0, 0, CELL, cell.h);
   rows.forEach((row, i) => drawCell(context, row, column, [0, (i + 1) * (cell.h + 2), CELL, cell.h]));
   canvas.style.height = `${height}px`;
-  const label = told("step_number", { n: steps[column] + 1 });
+  const label = t("step_number", { n: steps[column] + 1 });
   return make("button", { type: "button", class: "film", "data-step": steps[column] + 1, "aria-label": label }, canvas);
 }
 
@@ -88,7 +88,7 @@ function drawTimeline(shown) {
 }
 
 function drawStripNames(shown, cell) {
-  const names = [spoken("preview"), ...filmSubjects(shown).map(({ name }) => name)].map((name) => {
+  const names = [t("preview"), ...filmSubjects(shown).map(({ name }) => name)].map((name) => {
     const label = make("span", {}, name);
     label.style.height = `${cell.h}px`;
     return label;
@@ -98,7 +98,7 @@ function drawStripNames(shown, cell) {
 
 /** The frame of the chosen step, or of the last one before it that has a frame. */
 function markStep() {
-  const frames = [...element.querySelectorAll(".film")];
+  const frames = findAll(".film");
   const current = frames.findLast((frame) => view.step && Number(frame.dataset.step) <= view.step);
   for (const frame of frames) {
     frame.setAttribute("aria-pressed", String(frame === current));
@@ -117,7 +117,7 @@ function drawEarly(shown) {
   const { w, h } = shown.strip;
   Object.assign(find(".early"), { width: w, height: h });
   find(".early").getContext("2d").drawImage(preview, (view.step - 1) * w, 0, w, h, 0, 0, w, h);
-  find(".badge").textContent = told("preview_at", { n: view.step });
+  find(".badge").textContent = t("preview_at", { n: view.step });
 }
 
 function goTo(step) {
@@ -129,7 +129,7 @@ function stopPlaying() {
   clearInterval(view.playing);
   view.playing = null;
   find(".play").classList.remove("on");
-  find(".play").setAttribute("aria-label", spoken("play"));
+  find(".play").setAttribute("aria-label", t("play"));
 }
 
 function togglePlaying() {
@@ -137,7 +137,7 @@ function togglePlaying() {
   const last = shot().maps.steps;
   if (view.step >= last) view.step = 0;
   find(".play").classList.add("on");
-  find(".play").setAttribute("aria-label", spoken("pause"));
+  find(".play").setAttribute("aria-label", t("pause"));
   view.playing = setInterval(() => {
     goTo(view.step + 1);
     if (view.step >= last) stopPlaying();

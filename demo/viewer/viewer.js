@@ -34,8 +34,8 @@ function drawMaps() {
 }
 
 function drawThumbs() {
-  const entries = view.shelf.map((entry) => [entry.name, sourceOf(entry.image), phrase(entry.caption)]);
-  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), spoken("in_the_making")]);
+  const entries = view.shelf.map((entry) => [entry.name, sourceOf(entry.image), phraseText(entry.caption)]);
+  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), t("in_the_making")]);
   const box = find(".thumbs");
   const before = new Map([...box.children].map((thumb) => [thumb.dataset.shot, thumb]));
   const thumbs = entries.map(([name, source, caption]) => {
@@ -65,9 +65,9 @@ function hang(box, thumbs) {
 
 /** Before the first step: a key; then the step, and the picture where there are several. */
 function progressText({ waiting, picture, pictures, step, steps, left }) {
-  if (waiting) return spoken(waiting);
-  const line = told(pictures > 1 ? "sheet_progress" : "step_progress", { n: picture, m: pictures, step, steps });
-  return `${line} · ${told("time_left", { time: left })}`;
+  if (waiting) return t(waiting);
+  const line = t(pictures > 1 ? "sheet_progress" : "step_progress", { n: picture, m: pictures, step, steps });
+  return `${line} · ${t("time_left", { time: left })}`;
 }
 
 function drawProgress() {
@@ -81,7 +81,7 @@ function drawProgress() {
 }
 
 function drawStage(shown, mapped) {
-  const caption = phrase(shown.caption);
+  const caption = phraseText(shown.caption);
   find(".stage").classList.toggle("single", !mapped || find(".layouts input:checked").value === "on-top");
   for (const [picture, alt] of [[find(".bare"), caption], [find(".picture"), mapped ? "" : caption]]) {
     if (picture.getAttribute("src") !== sourceOf(shown.image)) picture.src = sourceOf(shown.image);
@@ -104,7 +104,7 @@ function draw() {
   drawStage(shown, mapped);
   drawSentence(shown);
   drawSubjects(shown);
-  for (const part of element.querySelectorAll(".mapped")) part.hidden = !mapped;
+  for (const part of findAll(".mapped")) part.hidden = !mapped;
   find(".word-help").hidden = !mapped || !recordedWords(shown);
   find(".early").hidden = find(".badge").hidden = true;
   drawKeep(shown);
@@ -133,7 +133,7 @@ function receive() {
   if (gone) view.chosen = view.shelf[0]?.name ?? "";
   if (!props.live && view.following) {
     view.chosen = (value?.pictures?.at(-1) ?? view.shelf[0])?.name ?? "";
-    if (view.shelf.length > before) find(".announce").textContent = spoken("view_ready");
+    if (view.shelf.length > before) find(".announce").textContent = t("view_ready");
   }
   if (!drawn || drawn !== shot() || isLive()) return draw();
   drawProgress(); // another picture is looked at, and maybe clicked at, while one is made
@@ -190,14 +190,13 @@ frame.addEventListener("pointermove", (event) => {
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const within = (value) => Math.min(1, Math.max(0, value));
 frame.addEventListener("keydown", (event) => {
   const move = ARROWS[event.key];
   if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   const [x, y] = move.map((way) => way * (event.shiftKey ? 0.1 : 0.02));
   const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // at first in the middle
-  pointAt({ x: within(from.x + x), y: within(from.y + y) }, true);
+  pointAt({ x: clamp(from.x + x), y: clamp(from.y + y) }, true);
 });
 frame.addEventListener("blur", () => pointAt(null, false));
 frame.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
@@ -212,5 +211,5 @@ for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["point
 find(".picture").addEventListener("load", drawOverlay);
 new ResizeObserver(drawOverlay).observe(find(".frame"));
 watch(["value", "live"], receive);
-translate();
+fillTexts();
 receive();

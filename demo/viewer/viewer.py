@@ -17,7 +17,7 @@ from demo.viewer.leakage_advice import Case, PackedBinding, Phrase, pack_binding
 from demo.viewer.map_encoding import PackedMaps, pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
-from demo.web.theme import static
+from demo.web.static_files import scripts, static
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import measure_binding
 from mmdiff_core.results import Picture, Step
@@ -27,7 +27,7 @@ from mmdiff_core.weights.model_source import ModelSource
 # In the order in which the browser reads them.
 SCRIPTS = (
     *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay"),  # pure functions
-    *("web/i18n", "viewer/maps", "viewer/controls", "viewer/timeline", "viewer/leakage"),
+    *("viewer/maps", "viewer/controls", "viewer/timeline", "viewer/leakage"),
     *("viewer/downloads", "viewer/drop_zone", "viewer/viewer"),
 )
 NO_MAPS: PackedMaps = {"steps": 0, "streams": {}}
@@ -39,7 +39,7 @@ def viewer() -> gr.HTML:
         value={"run": None, "pictures": []},
         live=None,
         html_template=static("viewer/viewer.html"),
-        js_on_load="\n".join(static(f"{name}.js") for name in SCRIPTS),
+        js_on_load=scripts(*SCRIPTS),
         apply_default_css=False,
         elem_id="result",
     )

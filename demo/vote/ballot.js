@@ -8,10 +8,10 @@ const SIDES = ["left", "neither", "right"];
 
 function question(name) {
   const options = SIDES.map((side) =>
-    make("label", {}, make("input", { type: "radio", name: `vote-${name}`, value: side }), make("span", {}, spoken(side))),
+    make("label", {}, make("input", { type: "radio", name: `vote-${name}`, value: side }), make("span", {}, t(side))),
   );
   const group = make("div", { class: "segments", role: "radiogroup", "aria-labelledby": `vote-q-${name}` }, ...options);
-  return make("div", { class: "control" }, make("span", { class: "control-name", id: `vote-q-${name}` }, spoken(`vote_${name}`)), group);
+  return make("div", { class: "control" }, make("span", { class: "control-name", id: `vote-q-${name}` }, t(`vote_${name}`)), group);
 }
 
 function answers() {
@@ -43,9 +43,9 @@ function drawPair(value) {
   asked = value.pair;
   drawWords(value);
   find(".references").replaceChildren(...value.subjects.map(reference));
-  element.querySelectorAll(".pair img").forEach((image, i) => {
+  findAll(".pair img").forEach((image, i) => {
     image.src = value.pictures[i].url;
-    image.alt = spoken(SIDES[2 * i]);
+    image.alt = t(SIDES[2 * i]);
   });
   find(".questions").replaceChildren(...QUESTIONS.map(question));
   find(".vote-save").disabled = true;
@@ -58,10 +58,9 @@ function draw() {
   find(".ballot").hidden = !value?.pair;
   find(".results").hidden = !value;
   if (!value) return;
-  const why = value.compared ? "vote_done" : "vote_none";
-  find(".welcome-title").textContent = spoken(why);
-  find(".welcome-help").textContent = spoken(`${why}_help`);
-  find(".pairs-left").textContent = spoken("pairs_left").replace("{n}", value.left);
+  find(".welcome-title").textContent = t(value.compared ? "vote_done" : "vote_none");
+  find(".welcome-help").textContent = t(value.compared ? "vote_done_help" : "vote_none_help");
+  find(".pairs-left").textContent = t("pairs_left", { n: value.left });
   if (value.pair) drawPair(value);
   drawTally(value);
 }
@@ -90,9 +89,9 @@ element.addEventListener("submit", (event) => event.preventDefault());
 
 let counted = null;
 watch("value", () => {
-  if (counted !== null && props.value.votes > counted) find(".announce").textContent = spoken("vote_saved");
+  if (counted !== null && props.value.votes > counted) find(".announce").textContent = t("vote_saved");
   counted = props.value.votes;
   draw();
 });
-translate();
+fillTexts();
 draw();

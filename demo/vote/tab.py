@@ -20,7 +20,7 @@ from demo.vote.store import Tally, VoteBox, as_csv, labels_of, tally
 from demo.web.cached_files import data_url, ordered, parcel, photo_file
 from demo.web.events import SPEAKING
 from demo.web.i18n import text
-from demo.web.theme import static
+from demo.web.static_files import scripts, static
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.maps.heatmap import colour_of
@@ -29,7 +29,6 @@ from mmdiff_core.weights.model_source import shown_name
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-SCRIPTS = ("web/i18n", "vote/tally", "vote/ballot")
 SHOWN = 160  # pixels a side of a photo
 PHOTOS = 4  # of a subject
 
@@ -61,7 +60,7 @@ class VoteTab:
         self.ballot = gr.HTML(
             None,
             html_template=static("vote/ballot.html"),
-            js_on_load="\n".join(static(f"{name}.js") for name in SCRIPTS),
+            js_on_load=scripts("vote/tally", "vote/ballot"),
             apply_default_css=False,
             elem_id="ballot",
         )

@@ -1,21 +1,11 @@
 // What the votes add up to: a table per pair of variants, a line per question.
 
-const find = (selector) => element.querySelector(selector);
-const percent = (part) => `${(100 * part).toFixed(0)} %`;
-
-function make(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
 /** The share as a dot and its interval as a bar, on a line from 0 to 100 per cent with a mark in the middle. */
 function intervalBar({ mean, low, high }) {
   const bar = make("span", { class: "interval", "aria-hidden": "true" }, make("i", {}), make("b", {}));
-  bar.style.setProperty("--low", percent(low).replace(" ", ""));
-  bar.style.setProperty("--wide", percent(high - low).replace(" ", ""));
-  bar.style.setProperty("--mean", percent(mean).replace(" ", ""));
+  bar.style.setProperty("--low", cssPercent(low));
+  bar.style.setProperty("--wide", cssPercent(high - low));
+  bar.style.setProperty("--mean", cssPercent(mean));
   return bar;
 }
 
@@ -23,14 +13,14 @@ function tallyLine({ question, wins, losses, ties, share }) {
   const bar = share ? intervalBar(share) : "";
   const text = share ? `${percent(share.mean)} (${percent(share.low)} – ${percent(share.high)})` : "–";
   const cells = [bar, text, `${wins} : ${losses}`, ties].map((content) => make("td", {}, content));
-  return make("tr", {}, make("th", { scope: "row" }, spoken(`asked_${question}`)), ...cells);
+  return make("tr", {}, make("th", { scope: "row" }, t(`asked_${question}`)), ...cells);
 }
 
 function tallyTable(entries) {
   const [{ model, first, second }] = entries;
-  const names = make("caption", {}, make("b", {}, saidAll(first)), ` ${spoken("rather_than")} `, make("b", {}, saidAll(second)), ` (${model})`);
+  const names = make("caption", {}, make("b", {}, labelsText(first)), ` ${t("rather_than")} `, make("b", {}, labelsText(second)), ` (${model})`);
   const heads = ["tally_question", "", "tally_share", "tally_votes", "neither"].map((key) =>
-    make(key ? "th" : "td", key ? { scope: "col" } : {}, key ? spoken(key) : ""),
+    make(key ? "th" : "td", key ? { scope: "col" } : {}, key ? t(key) : ""),
   );
   return make("table", {}, names, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...entries.map(tallyLine)));
 }
@@ -42,8 +32,8 @@ function drawTally({ tally, votes, deletable }) {
     pairs.set(key, [...(pairs.get(key) ?? []), entry]);
   }
   find(".tally").replaceChildren(...[...pairs.values()].map(tallyTable));
-  find(".tally-help").textContent = spoken(votes ? "tally_help" : "tally_none");
-  for (const button of element.querySelectorAll(".vote-export, .vote-reset")) button.disabled = !votes;
+  find(".tally-help").textContent = t(votes ? "tally_help" : "tally_none");
+  for (const button of findAll(".vote-export, .vote-reset")) button.disabled = !votes;
   if (!deletable) find(".vote-reset").hidden = true;
-  find(".sure-text").textContent = spoken("reset_sure").replace("{n}", votes);
+  find(".sure-text").textContent = t("reset_sure", { n: votes });
 }

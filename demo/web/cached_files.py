@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from demo.server.sessions import hold
-from demo.web.theme import static
+from demo.web.static_files import scripts
 from mmdiff_core.atomic_files import named_disk_faults, written_aside
 from mmdiff_core.output.export import png_info
 from mmdiff_core.results import Picture
@@ -54,15 +54,13 @@ def cached(data: bytes, name: str) -> dict[str, Any]:
 
 
 def ordered(data: bytes, name: str) -> dict[str, Any]:
-    """A file that was asked for, as parcel.js takes it; another word in ``asked`` makes the same file news again."""
+    """A file that was asked for, as download.js takes it; another word in ``asked`` makes the same file news again."""
     return {"file": cached(data, name), "asked": uuid4().hex}
 
 
 def parcel(elem_id: str) -> gr.HTML:
     """Where a file that was asked for comes; the browser saves it at once."""
-    return gr.HTML(
-        None, html_template="", js_on_load=static("web/download.js"), elem_id=elem_id, apply_default_css=False
-    )
+    return gr.HTML(None, html_template="", js_on_load=scripts("web/download"), elem_id=elem_id, apply_default_css=False)
 
 
 def cached_at(data: bytes, name: str) -> str:

@@ -3,8 +3,6 @@
 watch("value", () => {
   const file = props.value?.file;
   if (!file?.url) return;
-  const link = document.createElement("a");
-  Object.assign(link, { href: file.url, download: file.orig_name });
-  link.click();
+  saveAs(file.url, file.orig_name);
   document.dispatchEvent(new CustomEvent("mmdiff-parcel"));
 });

@@ -1,35 +1,42 @@
-// The page's words in the person's language, read from the page itself.
+// The page's texts in the person's language. Gradio draws all of them, as JSON, into a hidden node of the page.
 
-const spoken = (key) =>
-  document.querySelector("#spoken [data-nobody]")?.getAttribute(`data-${key.replaceAll("_", "-")}`) ?? key;
+const textTables = new WeakMap(); // the node, which is new in another language -> texts by their keys
 
-/** A text with its gaps, {name}, filled in. */
-const told = (key, values) => spoken(key).replace(/{(\w+)}/g, (_, name) => values[name]);
+/** Texts by their keys; undefined until the page has them. */
+function textTable() {
+  const node = document.querySelector("#texts [data-texts]");
+  if (node && !textTables.has(node)) textTables.set(node, JSON.parse(node.textContent));
+  return node && textTables.get(node);
+}
+
+/** The text of a key with its gaps, {name}, filled in. */
+function t(key, values = {}) {
+  return (textTable()?.[key] ?? key).replace(/{(\w+)}/g, (gap, name) => values[name] ?? gap);
+}
 
 /** Names in a row: "a and b and c". */
-const named = (names) => names.reduce((one, two) => told("both", { one, two }));
+const listed = (names) => names.reduce((one, two) => t("both", { one, two }));
 
-/** A phrase of the server, [key, values], in words; a value that is a list is one of names. */
-function phrase([key, values]) {
-  const words = Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? named(value) : value]);
-  return told(key, Object.fromEntries(words));
+/** A phrase from the server, [key, values], as text; a value that is a list is one of names. */
+function phraseText([key, values]) {
+  const filled = Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? listed(value) : value]);
+  return t(key, Object.fromEntries(filled));
 }
 
-const phrases = (all) => all.map(phrase).reduce((one, two) => told("sentences", { one, two }));
+const phrasesText = (phrases) => phrases.map(phraseText).reduce((one, two) => t("sentences", { one, two }));
 
-/** A label of the server, [key, value], in words. */
-function said([key, value]) {
+/** A label from the server, [key, value], as text. */
+function labelText([key, value]) {
   if (!key) return "";
-  const text = spoken(key);
-  return text.includes("{name}") ? text.replace("{name}", value) : `${text} ${value}`.trim();
+  return t(key).includes("{name}") ? t(key, { name: value }) : `${t(key)} ${value}`.trim();
 }
 
-const saidAll = (labels) => labels.map(said).join(" · ");
+const labelsText = (labels) => labels.map(labelText).join(" · ");
 
-/** Fill in every element of a component that names its text. */
-function translate() {
-  if (!document.querySelector("#spoken [data-nobody]")) return void setTimeout(translate, 50);
-  for (const node of element.querySelectorAll("[data-say]")) node.textContent = spoken(node.dataset.say);
-  for (const node of element.querySelectorAll("[data-name]")) node.setAttribute("aria-label", spoken(node.dataset.name));
-  for (const node of element.querySelectorAll("[data-tip]")) node.title = spoken(node.dataset.tip);
+/** Fill in every node of this component that names its text, as soon as the page has the texts. */
+function fillTexts() {
+  if (!textTable()) return void setTimeout(fillTexts, 50);
+  for (const node of findAll("[data-say]")) node.textContent = t(node.dataset.say);
+  for (const node of findAll("[data-name]")) node.setAttribute("aria-label", t(node.dataset.name));
+  for (const node of findAll("[data-tip]")) node.title = t(node.dataset.tip);
 }

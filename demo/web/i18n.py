@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from demo.server.limits import SLOTS
-from demo.web.theme import static
+from demo.web.static_files import static
 from mmdiff_core.maps.heatmap import colour_of
 
 Labels = Mapping[str, str]
@@ -41,46 +41,6 @@ _MARKUP = {
         for slot in range(SLOTS)
     },
 }
-# What our scripts say; they read it from the page.
-_SPOKEN = (
-    *("subject", "nobody", "new_subject", "plain_word", "add_to_prompt", "range", "ahead_one", "ahead_many"),
-    *("choose_face", "face_of", "face_weight", "no_face"),
-    *("compare", "sheet_empty", "sheet_empty_help", "sheet_waiting", "sheet_progress", "sheet_ready", "time_left"),
-    *("progress", "heatmap", "off", "map_text", "map_image", "map_influence", "left", "right", "inspect"),
-    *("slider", "slider_help", "save_sheet", "count_picture", "count_pictures", "as_composed", "without_subject"),
-    *("without_photos", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
-    *("seed", "strength", "strength_1", "strength_2", "strength_3", "strength_4", "delay", "guidance", "steps"),
-    *("bound", "sampler", "sampler_own"),
-    *("parts", "subjects", "pictures", "width", "height", "without_one_subject"),
-    *("vote", "vote_subject", "vote_text", "vote_better", "neither", "vote_save", "vote_skip", "vote_saved"),
-    *("vote_none", "vote_none_help", "vote_done", "vote_done_help", "pairs_left", "rather_than"),
-    *("tally", "tally_help", "tally_none", "tally_question", "tally_share", "tally_votes"),
-    *(
-        "asked_subject",
-        "asked_text",
-        "asked_better",
-        "export_csv",
-        "reset_votes",
-        "reset_sure",
-        "reset_yes",
-        "reset_no",
-    ),
-    # The viewer's.
-    *("result", "view_empty", "view_empty_help", "view_ready", "in_the_making", "looking_at_photos"),
-    *("step_progress", "preview_at", "picture_of", "picture_facts", "other_words_help", "word_help", "help_text"),
-    *("help_image", "help_influence", "show_all", "hide_all", "timeline", "play", "pause", "step", "step_of"),
-    *("all_steps", "newest", "animations", "save_webp", "save_webp_help", "save_gif", "save_gif_help"),
-    *("step_number", "preview", "looks", "colours", "layout", "beside", "on_top", "opacity", "threshold"),
-    *("no_threshold", "outline", "outline_at", "layers", "all_layers", "one_layer", "many_layers", "deeper_block"),
-    *("head", "head_of", "heads_help", "peek", "no_such_map", "even_map", "here", "point_help", "both"),
-    *("read_values",),
-    *("sentences", "bound_where", "apply_advice", "applied", "applied_help", "on_subject", "matrix", "pair"),
-    *("pair_overlap", "pair_apart", "how", "how_on", "how_on_text", "how_elsewhere", "how_elsewhere_text"),
-    *("how_region", "how_region_text", "how_overlap", "how_overlap_text", "how_apart", "how_apart_text"),
-    *("save_picture", "save_overlay", "save_all", "save_all_help", "copy_python", "copy_shell", "copied"),
-    *("copied_help", "file_made", "advice_even", "advice_close", "advice_leak", "advice_lost", "advice_well"),
-    *("advice_own", "try_later", "try_sooner", "try_strength", "try_seed", "try_places"),
-)
 
 
 def text(key: str) -> I18nData:
@@ -102,7 +62,7 @@ def languages(*tellings: Telling) -> gr.I18n:
 
 def _table(language: str, tellings: Sequence[Telling]) -> dict[str, str]:
     labels: dict[str, str] = json.loads(static(f"web/texts/{language}.json"))
-    spoken = "".join(f' data-{name.replace("_", "-")}="{escape(labels[name])}"' for name in _SPOKEN)
+    for_scripts = escape(json.dumps(labels, ensure_ascii=False, separators=(",", ":")), quote=False)
     markup = {key: template.format_map(labels) for key, template in _MARKUP.items()}
     told = {key: told for telling in tellings for key, told in telling(labels).items()}
-    return labels | markup | told | {"spoken": f"<span hidden{spoken}></span>"}
+    return labels | markup | told | {"texts": f"<span data-texts hidden>{for_scripts}</span>"}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
 
-DEMO = Path(__file__).parents[1]
+from demo.web.static_files import DEMO
+
 _SHEETS = (  # in the order of the cascade
     *("web/page", "studio/compose_panel", "studio/face_choices", "web/fields", "studio/cutout_dialog"),
     *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "studio/guide"),
@@ -36,8 +35,3 @@ def theme() -> gr.themes.Base:
         link_text_color="*primary_700",
         link_text_color_dark="*primary_300",
     )
-
-
-def static(path: str) -> str:
-    """Read a script, sheet or template of the page; ``path`` is relative to ``demo/``."""
-    return (DEMO / path).read_text(encoding="utf-8")

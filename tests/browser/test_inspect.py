@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.viewer.history import Kept
-from demo.web.theme import static
+from demo.web.static_files import static
 from mmdiff_core.output.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.browser.page import (

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from demo.web.theme import static
+from demo.web.static_files import static
 
 
 @pytest.mark.parametrize("name", ["viridis", "inferno"])

@@ -2,20 +2,28 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from demo import page
-from demo.compare import grid
-from demo.viewer import viewer
-from demo.vote import tab as vote_tab
 from demo.web.i18n import LANGUAGES, languages
-from demo.web.theme import DEMO
+from demo.web.static_files import DEMO
 from tests.helpers.stand_in import StandIn
 
 FILES = sorted(set(LANGUAGES.values()))
 ENGLISH = json.loads((DEMO / "web/texts/en.json").read_text(encoding="utf-8"))
+
+
+def _code(*endings: str) -> str:
+    return "".join(path.read_text(encoding="utf-8") for end in endings for path in sorted(DEMO.rglob(f"*.{end}")))
+
+
+def _families(code: str) -> list[re.Pattern[str]]:
+    """Keys that code puts together, ``part_{name}`` in Python and ``vote_${name}`` in a script, as patterns."""
+    found = re.findall(r'\bf"(\w+_\{[^{}"]+\}\w*)"', code) + re.findall(r"`(\w+_\$\{\w+\}\w*)`", code)
+    return [re.compile(re.sub(r"\$?\{[^{}]+\}", r"\\w+", key)) for key in found]
 
 
 @pytest.mark.parametrize("language", FILES)
@@ -40,21 +48,34 @@ def test_every_label_of_the_page_is_known_and_every_known_one_is_used() -> None:
     tables = page.launch_options(built)["i18n"].translations["en"]
     assert used
     assert used <= set(tables)
-    code = "".join(path.read_text(encoding="utf-8") for path in (*DEMO.rglob("*.py"), *DEMO.rglob("*.html")))
-    families = {key for key in ENGLISH if key.startswith(("part_", "photos_")) or "." in key}
-    plain = [key for key in ENGLISH if key not in families]
+    code = _code("py", "js", "html")
+    families = _families(code)
+    plain = [key for key in ENGLISH if "." not in key and not any(family.fullmatch(key) for family in families)]
+    assert len(plain) > 250
     assert [key for key in plain if not re.search(rf"[\"'{{]{re.escape(key)}[\"'}}]", code)] == []
 
 
-def test_what_the_scripts_say_is_on_the_page() -> None:
-    """A key that is not among the spoken ones would stand on the page itself."""
-    scripts = sorted({*viewer.SCRIPTS, *grid.SCRIPTS, *vote_tab.SCRIPTS})
-    code = "".join((DEMO / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
-    markup = "".join(path.read_text(encoding="utf-8") for path in sorted(DEMO.rglob("*.html")))
-    asked = re.findall(r"""\b(?:spoken|told)\("(\w+)\"""", code) + re.findall(r'data-(?:say|name|tip)="(\w+)"', markup)
-    assert len(asked) > 80
-    told = re.findall(r' data-([\w-]+)="', languages().translations["en"]["spoken"])
-    assert set(asked) - {name.replace("-", "_") for name in told} == set()
+def test_what_the_scripts_say_has_a_text() -> None:
+    """A key without a text would stand on the page itself."""
+    scripts, markup = _code("js"), _code("html")
+    asked = re.findall(r"""\bt\("(\w+)\"""", scripts) + re.findall(r'data-(?:say|name|tip)="(\w+)"', markup)
+    asked += [key for pair in re.findall(r'\bt\([^("]+\? "(\w+)" : "(\w+)"', scripts) for key in pair]
+    assert len(asked) > 100
+    assert set(asked) <= set(ENGLISH)
+    families = _families(scripts)
+    assert len(families) > 3
+    assert all(any(family.fullmatch(key) for key in ENGLISH) for family in families)
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_scripts_get_every_text_of_a_language(language: str) -> None:
+    """Out of one hidden node; quotes, tags and ampersands of a text stay what they are."""
+    shown: list[str] = []
+    node = HTMLParser()
+    node.handle_data = shown.append  # type: ignore[method-assign]
+    node.feed(languages().translations[language]["texts"])
+    labels = json.loads((DEMO / f"web/texts/{language}.json").read_text(encoding="utf-8"))
+    assert json.loads("".join(shown)) == labels
 
 
 def test_markup_before_it_is_translated_is_the_english_text() -> None:
