@@ -119,7 +119,7 @@ def _leave(page: Page, app: App) -> None:
 
 def _noun(service: Service) -> str:
     known = known_to(service.backbone) or WHOLE_WORLD
-    return known.nouns[0]
+    return known.classes[0]
 
 
 def _photo(service: Service, folder: Path) -> Path:

@@ -49,8 +49,8 @@ def test_the_weights_say_what_they_were_trained_on(personalizer: Personalizer) -
     backbone = personalizer.backbone
     assert isinstance(backbone, Toybox)
     assert backbone.vocabulary == load_vocabulary(FOLDER)
-    assert set(FIRST_WORLD.nouns) <= set(backbone.vocabulary.nouns)
-    assert set(FIRST_WORLD.places) <= set(backbone.vocabulary.places)
+    assert set(FIRST_WORLD.classes) <= set(backbone.vocabulary.classes)
+    assert set(FIRST_WORLD.backgrounds) <= set(backbone.vocabulary.backgrounds)
 
 
 def test_stock_pipeline_opens_the_folder_and_draws() -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from mmdiff_core.generation.model_summary import Anatomy
 from mmdiff_core.results import Picture
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.types import STREAMS, Size
 
@@ -117,11 +117,11 @@ def _vocabulary(known: Vocabulary, beside: Vocabulary | None = None) -> Iterable
     """What is known, or what another vocabulary has beside it, by the names of the page's parts."""
     for key, names in _lists(known).items():
         told = names if beside is None else tuple(name for name in _lists(beside)[key] if name not in names)
-        yield key, tuple(PLACE_WORDS[name][0] for name in told) if key == "places" else told
+        yield key, tuple(BACKGROUND_WORDS[name][0] for name in told) if key == "places" else told
 
 
 def _lists(known: Vocabulary) -> dict[str, tuple[str, ...]]:
-    return {"kinds": known.nouns, "places": known.places, "styles": known.styles, "worn": known.accessories}
+    return {"kinds": known.classes, "places": known.backgrounds, "styles": known.styles, "worn": known.accessories}
 
 
 def _listed(names: Iterable[str]) -> str:

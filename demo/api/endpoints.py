@@ -258,7 +258,7 @@ def _loaded(personalizer: Personalizer) -> dict[str, Any]:
         "defaults": asdict(personalizer.defaults),
         "samplers": list(personalizer.backbone.samplers),
         "parts": list(PARTS),
-        "knows": None if known is None else asdict(known),
+        "knows": None if known is None else known.to_json(),
     }
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 
@@ -51,8 +51,8 @@ class Example:
 
     def fits(self, known: Vocabulary) -> bool:
         """Whether a model that knows so much knows all that the example asks for."""
-        nouns = all(noun in known.nouns for noun, _ in self.toys)
-        return nouns and self.place in known.places and self.style in known.styles
+        nouns = all(noun in known.classes for noun, _ in self.toys)
+        return nouns and self.place in known.backgrounds and self.style in known.styles
 
 
 EXAMPLES = (
@@ -79,8 +79,8 @@ def known_words(known: Vocabulary | None) -> dict[str, str]:
     """What the loaded weights know, as a prompt says it; empty for a model of the wide world."""
     if known is None:
         return {}
-    places = (PLACE_WORDS[place][0] for place in known.places)
-    return {"toys": ", ".join(known.nouns), "places": ", ".join(places), "styles": ", ".join(known.styles)}
+    places = (BACKGROUND_WORDS[place][0] for place in known.backgrounds)
+    return {"toys": ", ".join(known.classes), "places": ", ".join(places), "styles": ", ".join(known.styles)}
 
 
 def photograph(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
@@ -104,12 +104,12 @@ class ToyBox:
 
     def roll(self, wanted: str = "") -> ToyPhotos:
         """A new toy under the name that is wanted where there is such a kind, "kitten" for one, else of any kind."""
-        kinds = [noun for noun in self.known.nouns if wanted.strip().lower() in NOUN_WORDS[noun]]
-        noun = kinds[0] if kinds else self.random.choice(self.known.nouns)
+        kinds = [noun for noun in self.known.classes if wanted.strip().lower() in CLASS_WORDS[noun]]
+        noun = kinds[0] if kinds else self.random.choice(self.known.classes)
         toy = photograph(noun, HELD_OUT + self.random.randrange(100_000))
         return replace(toy, name=wanted.strip()) if kinds else toy
 
     def prompt_for(self, noun: str) -> str:
         """A prompt to start with."""
         article = "an" if noun[0].lower() in "aeiou" else "a"
-        return f"{article} {noun} {PLACE_WORDS[self.random.choice(self.known.places)][0]}"
+        return f"{article} {noun} {BACKGROUND_WORDS[self.random.choice(self.known.backgrounds)][0]}"

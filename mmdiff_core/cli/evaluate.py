@@ -218,7 +218,7 @@ def _device_of_process(args: argparse.Namespace) -> str:
 def run_train(args: argparse.Namespace) -> int:
     """Train the referee, or measure it; raises SettingsError for a world that does not exist."""
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.referee.train import CheckOptions, TeachOptions, check_referee, teach
+    from mmdiff_core.referee.train import RefereeCheckOptions, RefereeTrainingOptions, check_referee, train_referee
     from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
@@ -228,9 +228,11 @@ def run_train(args: argparse.Namespace) -> int:
         raise SettingsError(f'There is no world "{args.world}". Choose among {", ".join(worlds)}.')
     if args.check:
         file = args.start or args.out / "referee.safetensors"
-        sys.stdout.write(check_referee(CheckOptions(file, args.out, worlds[args.world], args.scenes, device)))
+        sys.stdout.write(check_referee(RefereeCheckOptions(file, args.out, worlds[args.world], args.scenes, device)))
         return 0
-    teach(TeachOptions(args.out, worlds[args.world], args.start, args.minutes, device, _phases(args), args.pool))
+    train_referee(
+        RefereeTrainingOptions(args.out, worlds[args.world], args.start, args.minutes, device, _phases(args), args.pool)
+    )
     return 0
 
 

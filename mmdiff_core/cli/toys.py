@@ -13,7 +13,8 @@ from PIL import Image
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.output.world_sheets import contact_sheet, world_sheets
-from mmdiff_core.toyworld.scenes.random_scenes import NOUNS, toy_photos
+from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES
+from mmdiff_core.toyworld.scenes.random_scenes import toy_photos
 
 _LARGEST = 1024
 _MOST_VIEWS = 64
@@ -22,7 +23,7 @@ _MOST_VIEWS = 64
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Register ``toy`` and ``sheet``; ``run`` carries them out."""
     toy = subparsers.add_parser("toy", help="render photos of a toy from several sides")
-    toy.add_argument("--noun", required=True, help=f"what it is: {', '.join(NOUNS)}")
+    toy.add_argument("--noun", required=True, help=f"what it is: {', '.join(CLASS_NAMES)}")
     toy.add_argument("--seed", type=int, default=0, help="which one; the same seed gives the same toy")
     toy.add_argument("--views", type=int, default=4, help="how many photos")
     toy.add_argument("--size", type=int, default=256, help="their side in pixels")

@@ -1,6 +1,6 @@
-"""The measures, as plain functions of values, and their confidence intervals.
+"""The measures, as functions of plain values, and their confidence intervals.
 
-Letters: n cases, S subjects of a picture, E width of an embedding, T thresholds, (h, w) a heatmap, (H, W) a region.
+Letters: n cases, S subjects of an image, E width of an embedding, T thresholds, (h, w) a heatmap, (H, W) a region.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Estimate:
     n: int
 
     def to_json(self) -> dict[str, float | int]:
-        """As the report writes it, four digits behind the point."""
+        """Return the numbers of the report, rounded to four decimals."""
         return {name: round(value, 4) if name != "n" else value for name, value in asdict(self).items()}
 
 
 def proportion(hits: Sequence[bool], clusters: Sequence[Hashable] | None = None) -> Estimate:
-    """Share of hits with Wilson's score interval (Wilson 1927).
+    """Return the share of hits with Wilson's score interval (Wilson 1927).
 
-    Cases of one cluster (pictures of one prompt) are not independent: the interval is that of as many trials as there
-    are clusters, which is on the safe side. Without ``clusters`` every case counts as one.
+    Cases of one cluster (images of one prompt) are not independent. The interval counts each cluster as one trial,
+    which is conservative. Without ``clusters`` every case is a trial.
     """
     if not hits:
         return _NOTHING
@@ -49,12 +49,12 @@ def proportion(hits: Sequence[bool], clusters: Sequence[Hashable] | None = None)
     z2 = CONFIDENCE_Z**2 / trials
     middle = (mean + z2 / 2) / (1 + z2)
     reach = CONFIDENCE_Z / (1 + z2) * math.sqrt(mean * (1 - mean) / trials + z2 / (4 * trials))
-    # Rounding may leave an end a hair inside of the mean when all or none are hits.
+    # Where all or none are hits, rounding may put an end slightly inside the mean.
     return Estimate(mean, max(0.0, min(mean, middle - reach)), min(1.0, max(mean, middle + reach)), len(hits))
 
 
 def average(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Estimate:
-    """Mean with a percentile bootstrap interval (Efron 1979) that draws whole clusters, ``RESAMPLES`` times."""
+    """Return the mean with a percentile bootstrap interval (Efron 1979) over whole clusters, ``RESAMPLES`` times."""
     if not values:
         return _NOTHING
     groups: dict[Hashable, list[float]] = {}
@@ -71,11 +71,11 @@ _NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def identity_hits(region: Tensor, candidates: Tensor) -> Tensor:
-    """Whether the right toy, candidate 0, is strictly the nearest of all.
+    """Return whether the right identity, candidate 0, is strictly the nearest of all.
 
     Args:
         region: (n, E) of unit length.
-        candidates: (n, 16, E), toys of the same noun.
+        candidates: (n, 16, E), identities of the same class.
 
     Returns:
         (n,) bool.
@@ -84,20 +84,20 @@ def identity_hits(region: Tensor, candidates: Tensor) -> Tensor:
     return scores[:, 0] > scores[:, 1:].amax(1)
 
 
-def draw_rivals(rng: random.Random, count: int, own: int, others: Sequence[int]) -> list[int]:
-    """``count`` of ``others`` that are not ``own``, as rivals in a line-up."""
+def draw_distractors(rng: random.Random, count: int, own: int, others: Sequence[int]) -> list[int]:
+    """Draw ``count`` of ``others``, without ``own``, as distractors in a gallery."""
     return rng.sample([other for other in others if other != own], count)
 
 
-def look_similarity(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """How alike two sets of looks are, whatever the nouns.
+def attribute_similarity(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Compare the attributes of two sets of toys, whatever their classes.
 
-    A look is four distributions: main, second and accent colour, and pattern. The similarity is the mean over them of
-    the Bhattacharyya coefficient, sum(sqrt(p q)): 1 for equal certain answers, 0 for different ones.
+    The attributes are four distributions: main, second and accent colour, and pattern. The similarity is the mean over
+    them of the Bhattacharyya coefficient, sum(sqrt(p q)): 1 for equal certain answers, 0 for different ones.
 
     Args:
-        a: logits (n, choices) per attribute.
-        b: logits (m, choices) per attribute.
+        a: logits (n, values) per attribute.
+        b: logits (m, values) per attribute.
 
     Returns:
         (n, m) in [0, 1].
@@ -106,7 +106,7 @@ def look_similarity(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 
 
 def swapped(similarity: Tensor) -> list[bool]:
-    """Whether each subject's region looks more like the photos of another subject than like its own.
+    """Return whether each subject's region resembles the photos of another subject more than its own.
 
     Args:
         similarity: (S, S), row i the region of subject i, column j the photos of subject j.
@@ -117,7 +117,7 @@ def swapped(similarity: Tensor) -> list[bool]:
 
 
 def peak_inside(heatmap: np.ndarray, region: np.ndarray) -> bool:
-    """Whether the greatest value of a map (h, w) lies in a region (H, W) bool; a flat map has no peak."""
+    """Whether the peak of a map (h, w) lies in a region (H, W) bool; a flat map has no peak."""
     if float(np.ptp(heatmap)) == 0.0:
         return False
     fine = enlarge(heatmap, (region.shape[1], region.shape[0]))
@@ -125,20 +125,20 @@ def peak_inside(heatmap: np.ndarray, region: np.ndarray) -> bool:
 
 
 def iou_curve(heatmap: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Intersection over union of a region (H, W) with the map (h, w) at every one of ``THRESHOLDS``, (T,).
+    """Return the intersection over union of a region (H, W) and a map (h, w) at each of ``THRESHOLDS``, (T,).
 
-    The map is normalised as it is shown (``heatmap.normalise``).
+    The map is normalised as for display (``heatmap.normalise``).
     """
     fine = enlarge(normalise(heatmap), (region.shape[1], region.shape[0]))
     return np.array([iou(fine >= threshold, region) for threshold in THRESHOLDS])
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks; 0 if both are empty."""
+    """Return the intersection over union of two masks; 0 if both are empty."""
     union = int((a | b).sum())
     return float((a & b).sum()) / union if union else 0.0
 
 
 def best_threshold(curves: Sequence[np.ndarray]) -> int:
-    """The index of the one threshold that is the best for all maps together."""
+    """Return the index of the threshold that is best for all maps together."""
     return int(np.mean(curves, axis=0).argmax()) if curves else 0

@@ -1,8 +1,8 @@
-"""The referee: a small network that judges pictures and was trained on renders only.
+"""The referee: a small network that judges images and was trained on renders only.
 
-It is no part of the generator, never sees a generated picture in training, and is never used to train or choose one.
+It is independent of the generator: it never sees generated images in training, and nobody trains or selects with it.
 
-Letters: B pictures, R side of its input, N nouns, F channels of the features, E width of an embedding, n regions.
+Letters: B images, R side of the input, N classes, F channels of the features, E width of an embedding, n regions.
 """
 
 from __future__ import annotations
@@ -27,72 +27,78 @@ from mmdiff_core.weights.adapter_file import fill
 
 FILE = Path(__file__).parents[2] / "assets" / "referee" / "referee.safetensors"
 FORMAT = "mmdiff-referee-2"
-STRIDE = 16  # the side of a picture is a multiple of it
-MASK_STRIDE = 2  # a segmentation has R / 2 squares a side
+STRIDE = 16  # the side of an image is a multiple of it
+MASK_STRIDE = 2  # a segmentation has R / 2 squares per side
 BANDS = 3
 _LEVELS = (0.08, 0.36, 0.64, 0.92)
 _COLOUR_BINS = tuple(product(_LEVELS, repeat=3))
 _COLOUR_WIDTH = 0.12
-_LEAST_SHARE = 1e-4
-_EVIDENCE = 5  # what is known about the presence of a noun
+_MIN_SHARE = 1e-4
+_EVIDENCE = 5  # features that the presence of a class is judged by
+_KEYS = {"classes": "nouns", "backgrounds": "places"}  # names of fields in the metadata of the file, where they differ
 
 
 @dataclass(frozen=True)
 class RefereeConfig:
-    """Sizes of the network and the words that it knows, in the order of its outputs."""
+    """Sizes of the network, and the names that it knows in the order of its outputs."""
 
-    nouns: tuple[str, ...] = WHOLE_WORLD.nouns
-    places: tuple[str, ...] = WHOLE_WORLD.places
+    classes: tuple[str, ...] = WHOLE_WORLD.classes
+    backgrounds: tuple[str, ...] = WHOLE_WORLD.backgrounds
     styles: tuple[str, ...] = WHOLE_WORLD.styles
     colours: tuple[str, ...] = tuple(COLOURS)
     patterns: tuple[str, ...] = PATTERNS
     size: int = 96
-    photo_size: int = 64  # a toy fills its photo, so that it is about as large in a photo as in a picture
+    photo_size: int = 64  # a toy fills its photo, so it is about as large there as in an image of a scene
     widths: tuple[int, int, int, int] = (24, 48, 96, 160)
     features: int = 128
     embedding: int = 128
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> RefereeConfig:
-        """The usual network for the words of a world."""
-        return cls(vocabulary.nouns, vocabulary.places, vocabulary.styles)
+        """Return the usual network for the names of a world."""
+        return cls(vocabulary.classes, vocabulary.backgrounds, vocabulary.styles)
 
     @classmethod
     def from_json(cls, text: str) -> RefereeConfig:
-        """Undo ``json.dumps(asdict(config))``."""
-        values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in json.loads(text).items()}
-        return cls(**values)
+        """Undo :meth:`to_json`."""
+        fields = {key: field for field, key in _KEYS.items()}
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{fields.get(k, k): tuple(x) if isinstance(x, list) else x for k, x in values.items()})
+
+    def to_json(self) -> str:
+        """Return all fields under the keys of the metadata."""
+        return json.dumps({_KEYS.get(field, field): x for field, x in asdict(self).items()})
 
     def check_knows(self, vocabulary: Vocabulary) -> None:
-        """Raise ModelError if the vocabulary has a noun, place or style that this referee was not trained on."""
-        for field in ("nouns", "places", "styles"):
-            if strange := [word for word in getattr(vocabulary, field) if word not in getattr(self, field)]:
+        """Raise ModelError if the vocabulary has a class, background or style that this referee was not trained on."""
+        for field in ("classes", "backgrounds", "styles"):
+            if unknown := [name for name in getattr(vocabulary, field) if name not in getattr(self, field)]:
                 raise ModelError(
-                    f"The referee was not trained on the {field} {', '.join(strange)}: train one on the whole world "
+                    f"The referee was not trained on the {field} {', '.join(unknown)}: train one on the whole world "
                     'with "python -m mmdiff_core train-referee --out RUN".'
                 )
 
     @property
-    def look(self) -> tuple[int, ...]:
-        """Choices of each of a look's four attributes: main, second and accent colour, pattern."""
+    def attribute_sizes(self) -> tuple[int, ...]:
+        """Return the number of values of each attribute: main, second and accent colour, pattern."""
         return (len(self.colours),) * 3 + (len(self.patterns),)
 
 
-class Seen(NamedTuple):
-    """Everything that one forward says about pictures; all but the features are logits."""
+class RefereeOutput(NamedTuple):
+    """The output of one forward pass; everything but the features are logits."""
 
     segments: Tensor  # (B, 1 + N, R/2, R/2) background first
     features: Tensor  # (B, F + colour bins, R/4, R/4)
-    nouns: Tensor  # (B, N) whether each is in the picture
-    places: Tensor  # (B, places)
+    classes: Tensor  # (B, N) whether each is in the image
+    backgrounds: Tensor  # (B, backgrounds)
     styles: Tensor  # (B, styles)
 
 
-class Described(NamedTuple):
+class RegionDescription(NamedTuple):
     """What a region shows."""
 
-    identity: Tensor  # (n, E) of unit length: near for the same toy, far for another of its noun
-    look: tuple[Tensor, ...]  # logits (n, choices) of each attribute of ``RefereeConfig.look``
+    identity: Tensor  # (n, E) of unit length: near for the same identity, far for another one of its class
+    attributes: tuple[Tensor, ...]  # logits (n, values) of each attribute, see ``RefereeConfig.attribute_sizes``
 
 
 class Block(nn.Module):
@@ -110,12 +116,12 @@ class Block(nn.Module):
 class Referee(nn.Module):
     """A feature pyramid with a head per question.
 
-    Colours are most of a toy's identity and of a place. So regions, and the whole picture, are described by what the
-    pyramid learns about them and, beside that, by histograms of their colours in three bands from top to bottom, which
-    the normalisation inside of the pyramid would hide.
+    Colours make up most of an identity and of a background. Regions and whole images are therefore described by learned
+    features and by colour histograms in three bands from top to bottom, because the normalisation inside the pyramid
+    hides colours.
 
-    Whether a noun is there is answered from the whole picture's features and from the segmentation: the former tell
-    mush from a toy, but of two toys often just one; the latter sees a toy in everything, but each of several.
+    The presence of a class is judged by the features of the whole image and by the segmentation. The former separate
+    toys from unrecognisable content but often miss one of two toys; the latter finds toys everywhere, but all of them.
     """
 
     def __init__(self, config: RefereeConfig) -> None:
@@ -130,58 +136,61 @@ class Referee(nn.Module):
         self.deepest = Block(d)
         self.widen = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, 4 * a, 1)])
         self.up = Block(b)
-        self.segments = nn.Conv2d(a, 1 + len(config.nouns), 1)
+        self.segments = nn.Conv2d(a, 1 + len(config.classes), 1)
         self.features = _normed(nn.Conv2d(b + c, config.features, 1))
         histograms = BANDS * len(_COLOUR_BINS)
-        self.nouns = _head(2 * d, len(config.nouns))  # toys of a noun come in all colours
+        # The names of these heads are keys of the file: "nouns" for classes, "places" for backgrounds, "look" for
+        # attributes.
+        self.nouns = _head(2 * d, len(config.classes))  # without histograms: toys of a class have all colours
         self.presence = _head(_EVIDENCE, 1, hidden=16)
-        self.places, self.styles = (_head(2 * d + histograms, len(words)) for words in (config.places, config.styles))
+        self.places = _head(2 * d + histograms, len(config.backgrounds))
+        self.styles = _head(2 * d + histograms, len(config.styles))
         region = 2 * config.features + histograms
         self.identity = _head(region, config.embedding, hidden=256)
-        self.look = _head(region, sum(config.look), hidden=256)
+        self.look = _head(region, sum(config.attribute_sizes), hidden=256)
 
-    def forward(self, pictures: Tensor) -> Seen:
-        """See pictures (B, 3, R, R) in [0, 1], R = ``size``, or ``photo_size`` for a photo of one toy."""
-        fine = self.stem(2 * pictures - 1)  # (B, a, R/2, R/2)
+    def forward(self, images: Tensor) -> RefereeOutput:
+        """Judge images (B, 3, R, R) in [0, 1]; R is ``size``, or ``photo_size`` for a photo of one toy."""
+        fine = self.stem(2 * images - 1)  # (B, a, R/2, R/2)
         x4 = self.down[0](fine)  # (B, b, R/4, R/4)
         x8 = self.down[1](x4)  # (B, c, R/8, R/8)
         x16 = self.deepest(self.down[2](x8))  # (B, d, R/16, R/16)
         x8 = F.relu(x8 + _doubled(self.widen[0](x16)))
         x4 = self.up(x4 + _doubled(self.widen[1](x8)))
         fine = F.relu(fine + F.pixel_shuffle(self.widen[2](x4), 2))
-        colours = _colours(pictures)
+        colours = _colours(images)
         shapes = torch.cat((x16.mean((2, 3)), x16.amax((2, 3))), 1)  # (B, 2d)
         whole = torch.cat((shapes, *_histograms(colours, torch.ones_like(colours[:, :1]))), 1)
         features = torch.cat((self.features(torch.cat((x4, _doubled(x8)), 1)), colours), 1)
         segments = self.segments(fine)
-        nouns = self.presence(_evidence(self.nouns(shapes), segments.detach()))[..., 0]
-        return Seen(segments, features, nouns, self.places(whole), self.styles(whole))
+        classes = self.presence(_evidence(self.nouns(shapes), segments.detach()))[..., 0]
+        return RefereeOutput(segments, features, classes, self.places(whole), self.styles(whole))
 
-    def describe(self, features: Tensor, masks: Tensor) -> Described:
+    def describe(self, features: Tensor, masks: Tensor) -> RegionDescription:
         """Describe regions.
 
         Args:
-            features: (n, F + colour bins, h, w) of the picture of each region.
-            masks: (n, H, W) in [0, 1], any multiple of h and w; a region must not be empty.
+            features: (n, F + colour bins, h, w) of the image of each region.
+            masks: (n, H, W) in [0, 1], any multiple of h and w; regions must not be empty.
         """
         share = F.interpolate(masks[:, None].to(features), features.shape[-2:], mode="area")  # (n, 1, h, w)
         learned, colours = features.split((self.config.features, len(_COLOUR_BINS)), 1)
         most = (learned * (share / share.amax((2, 3), keepdim=True).clamp(min=1e-6))).amax((2, 3))
         region = torch.cat((_mean(learned, share), most, *_histograms(colours, share)), 1)
         identity = F.normalize(self.identity(region).float(), dim=-1)
-        return Described(identity, self.look(region).float().split(self.config.look, -1))
+        return RegionDescription(identity, self.look(region).float().split(self.config.attribute_sizes, -1))
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Return the device of its weights."""
         return self.segments.weight.device
 
 
 def _evidence(hints: Tensor, segments: Tensor) -> Tensor:
-    """What speaks for each noun's presence: its hint, its area and peak, the hints and the areas of all nouns.
+    """Return the evidence for each class: its hint, its area and peak, and the hints and areas of all classes.
 
     Args:
-        hints: (B, N) of the whole picture.
+        hints: (B, N) of the whole image.
         segments: (B, 1 + N, h, w) logits.
 
     Returns:
@@ -194,31 +203,31 @@ def _evidence(hints: Tensor, segments: Tensor) -> Tensor:
 
 
 def _log(shares: Tensor) -> Tensor:
-    return shares.clamp(min=_LEAST_SHARE).log()
+    return shares.clamp(min=_MIN_SHARE).log()
 
 
-def _colours(pictures: Tensor) -> Tensor:
-    """How near each 4x4 pixels are to each of the colour bins: (B, bins, R/4, R/4), summing to 1 over the bins.
+def _colours(images: Tensor) -> Tensor:
+    """Return how near each 4x4 pixels are to each colour bin: (B, bins, R/4, R/4), summing to 1 over the bins.
 
     Bins lie on a grid in RGB; a Gaussian's share in them is the product of its shares along red, green and blue.
     """
-    levels = pictures.new_tensor(_LEVELS)[:, None, None]
-    pixels = F.avg_pool2d(pictures, 2)[:, :, None]  # (B, 3, 1, R/2, R/2)
+    levels = images.new_tensor(_LEVELS)[:, None, None]
+    pixels = F.avg_pool2d(images, 2)[:, :, None]  # (B, 3, 1, R/2, R/2)
     red, green, blue = ((pixels - levels).square() / (-2 * _COLOUR_WIDTH**2)).softmax(2).unbind(1)  # (B, 4, R/2, R/2)
     shares = red[:, :, None, None] * (green[:, :, None] * blue[:, None])[:, None]  # (B, 4, 4, 4, R/2, R/2)
     return F.avg_pool2d(shares.flatten(1, 3), 2)
 
 
 def _histograms(colours: Tensor, share: Tensor) -> list[Tensor]:
-    """Histogram (n, bins) of each band of a region (n, 1, h, w), drawn out by a root so that rare colours count, too.
+    """Return a histogram (n, bins) of each band of a region (n, 1, h, w), at the scale of the learned features.
 
-    Brought to the scale of the learned features, beside which it stands.
+    The square root makes rare colours count.
     """
     return [4 * _mean(colours, band).clamp(min=1e-6).sqrt() for band in _bands(share)]
 
 
 def _bands(share: Tensor) -> list[Tensor]:
-    """A region (n, 1, h, w) cut into ``BANDS`` of equal area, from top to bottom."""
+    """Cut a region (n, 1, h, w) into ``BANDS`` of equal area, from top to bottom."""
     rows = share.sum((1, 3))  # (n, h)
     above = (rows.cumsum(1) - rows / 2) / rows.sum(1, keepdim=True).clamp(min=1e-6)
     number = (above * BANDS).floor().clamp(0, BANDS - 1)[:, None, :, None]
@@ -226,7 +235,7 @@ def _bands(share: Tensor) -> list[Tensor]:
 
 
 def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """Mean of values (n, c, h, w) over a region (n, 1, h, w): (n, c)."""
+    """Return the mean of values (n, c, h, w) over a region (n, 1, h, w): (n, c)."""
     return (values * share).sum((2, 3)) / share.sum((2, 3)).clamp(min=1e-6)
 
 
@@ -243,14 +252,14 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def save_referee(referee: Referee, path: Path) -> None:
-    """Write the weights in half precision with the configuration inside; a crash leaves the old file."""
+    """Write the weights in half precision with the configuration inside; a crash keeps the old file."""
     tensors = {name: x.detach().to("cpu", torch.float16).contiguous() for name, x in referee.state_dict().items()}
     with written_aside(path) as aside:
-        save_file(tensors, aside, {"format": FORMAT, "config": json.dumps(asdict(referee.config))})
+        save_file(tensors, aside, {"format": FORMAT, "config": referee.config.to_json()})
 
 
 def load_referee(path: Path | str = FILE, device: str | torch.device = "cpu") -> Referee:
-    """The referee in a file, in float32 and ready to judge.
+    """Read a referee, in float32 and ready to judge.
 
     Raises:
         ModelError: there is no such file.

@@ -1,4 +1,10 @@
-"""Runs of the referee's training, and the measurement of what came out."""
+"""Training runs of the referee, and the measurement of its accuracy.
+
+RUN/
+    pool/                     the cached renders
+    coarse/ fine/ presence/   a phase each: state.pt, log.jsonl, sheets/, referee.safetensors
+    referee.safetensors       the averaged weights of the last phase in half precision, as they ship
+"""
 
 from __future__ import annotations
 
@@ -14,11 +20,11 @@ import torch
 
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.referee.accuracy import ASKED, check
-from mmdiff_core.referee.cached_renders import SHARD, RenderPool, Renders, render_samples
+from mmdiff_core.referee.accuracy import TARGET_ACCURACY, measure_accuracy
+from mmdiff_core.referee.cached_renders import SHARD, CachedRenders, Renders, render_samples
 from mmdiff_core.referee.metrics import Estimate
 from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee
-from mmdiff_core.referee.stage import RefereeStage, fitting
+from mmdiff_core.referee.stage import RefereeStage, copy_matching
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.trainer import Trainer
@@ -26,24 +32,24 @@ from mmdiff_core.training.trainer import Trainer
 logger = logging.getLogger(__name__)
 
 CHECK_SIZES = (256, 96)
-HELD_OUT_SCENES = 120  # measured when training ends
+HELD_OUT_SCENES = 120  # measured after each phase
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training: pictures at ``scale`` times the referee's size, ``batch`` of them a step, half photos."""
+    """A phase of the training. Images have ``scale`` times the referee's size; half of a ``batch`` are photos."""
 
     name: str
     scale: float
     steps: int
     batch: int
-    rate: float
-    nouns: tuple[int, ...]  # in a batch, see RefereeStage
-    only: tuple[str, ...] = ()  # parts of the network to train; none named: all
+    lr: float
+    classes: tuple[int, ...]  # per batch, see RefereeStage
+    only: tuple[str, ...] = ()  # submodules of the network to train; all if empty
 
 
-# Nouns are learned from their outlines, which small pictures show as well, at a quarter of the time. Which of them are
-# there is weighed anew when nothing else moves any more.
+# Outlines teach the classes, and small images show them in a quarter of the time. The head for their presence is
+# trained again at the end, when nothing else changes any more.
 PHASES = (
     Phase("coarse", 0.5, 5000, 64, 2e-3, (24,)),
     Phase("fine", 1.0, 12_000, 64, 1e-3, (2, 4, 24)),
@@ -52,21 +58,21 @@ PHASES = (
 
 
 @dataclass(frozen=True)
-class TeachOptions:
-    """A run over all ``phases``, on ``pool`` scenes; ``start`` is a referee to go on from."""
+class RefereeTrainingOptions:
+    """A run through all ``phases`` on ``scenes`` cached scenes; ``start`` is a referee to continue from."""
 
     folder: Path
     vocabulary: Vocabulary = WHOLE_WORLD
     start: Path | None = None
-    minutes: float | None = None  # for each phase
+    minutes: float | None = None  # per phase
     device: str = "cpu"
     phases: tuple[Phase, ...] = PHASES
-    pool: int = 30_000
+    scenes: int = 30_000
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class CheckOptions:
+class RefereeCheckOptions:
     """A measurement of the referee in ``file``, written to ``folder``."""
 
     file: Path
@@ -77,18 +83,18 @@ class CheckOptions:
     seed: int = 0
 
 
-def teach(options: TeachOptions) -> Mapping[str, float]:
-    """Train a referee, or go on with one; returns what the last phase that was reached measured.
+def train_referee(options: RefereeTrainingOptions) -> Mapping[str, float]:
+    """Train a referee, or continue; return the accuracy after the last phase that was reached.
 
     Raises:
-        SettingsError: numbers that no training can be made of.
+        SettingsError: a number is too small.
         ModelError, CheckpointError: the referee to start from is missing or broken.
     """
-    if options.pool < 1 or any(phase.steps < 1 or phase.batch < 8 for phase in options.phases):
-        raise SettingsError("Training needs at least 1 step, 1 scene and 8 pictures a step: raise the numbers.")
+    if options.scenes < 1 or any(phase.steps < 1 or phase.batch < 8 for phase in options.phases):
+        raise SettingsError("Training needs at least 1 step, 1 scene and 8 images per step: raise the numbers.")
     torch.manual_seed(options.seed)
     config = RefereeConfig.of(options.vocabulary)
-    pool = RenderPool(options.folder / "pool", options.vocabulary, config, options.seed)
+    dataset = CachedRenders(options.folder / "pool", options.vocabulary, config, options.seed)
     rng = random.Random(f"referee held out:{options.seed}")
     held_out = render_samples(rng, HELD_OUT_SCENES, options.vocabulary, config, "held_out", device=options.device)
     start, measured = options.start, dict[str, float]()
@@ -98,8 +104,8 @@ def teach(options: TeachOptions) -> Mapping[str, float]:
             logger.info("%s is finished already: %s", phase.name, done.read_text().strip())
             measured = json.loads(done.read_text())
         else:
-            referee = _first(config, start).to(options.device)
-            finished, measured = _train(referee, phase, pool, held_out, options)
+            referee = _initial_referee(config, start).to(options.device)
+            finished, measured = _train_phase(referee, phase, dataset, held_out, options)
             if not finished:
                 break
             write_text(done, json.dumps(measured) + "\n")
@@ -107,30 +113,30 @@ def teach(options: TeachOptions) -> Mapping[str, float]:
     return measured
 
 
-def _first(config: RefereeConfig, start: Path | None) -> Referee:
-    """A referee to train: random, or with all of an earlier one that fits."""
+def _initial_referee(config: RefereeConfig, start: Path | None) -> Referee:
+    """Create a random referee, or one with all tensors of an earlier one that fit."""
     referee = Referee(config)
     if start is not None:
-        anew = fitting(load_referee(start), referee)
-        logger.info("started from %s, anew: %s", start, ", ".join(anew) or "nothing")
+        fresh = copy_matching(load_referee(start), referee)
+        logger.info("started from %s, new tensors: %s", start, ", ".join(fresh) or "none")
     return referee
 
 
-def _train(
-    referee: Referee, phase: Phase, pool: RenderPool, held_out: Renders, options: TeachOptions
+def _train_phase(
+    referee: Referee, phase: Phase, dataset: CachedRenders, held_out: Renders, options: RefereeTrainingOptions
 ) -> tuple[bool, dict[str, float]]:
-    """Whether the phase was finished, and what was measured then; the weights are in either case written."""
+    """Train a phase and write the weights; return whether it was finished, and its accuracy."""
     stage = RefereeStage(
         referee,
-        pool,
+        dataset,
         held_out,
         options.folder / phase.name,
         StageSettings(
-            phase.steps, phase.batch, phase.rate, warmup=min(100, phase.steps // 5), weight_decay=0.01, ema=0.998
+            phase.steps, phase.batch, phase.lr, warmup=min(100, phase.steps // 5), weight_decay=0.01, ema=0.998
         ),
-        shards=-(-options.pool // SHARD),
+        shards=-(-options.scenes // SHARD),
         scale=phase.scale,
-        nouns=phase.nouns,
+        classes=phase.classes,
         only=phase.only,
         seed=options.seed,
         device=options.device,
@@ -143,14 +149,14 @@ def _train(
     return finished, measured
 
 
-def check_referee(options: CheckOptions) -> str:
-    """Measure a referee on fresh held-out renders at every one of ``CHECK_SIZES``; writes ``accuracy.json``.
+def check_referee(options: RefereeCheckOptions) -> str:
+    """Measure a referee on fresh held-out renders at each of ``CHECK_SIZES``, and write ``accuracy.json``.
 
     Returns:
         A Markdown table.
 
     Raises:
-        ModelError, CheckpointError: there is no such referee, it is broken, or it does not know all the words.
+        ModelError, CheckpointError: the referee is missing or broken, or it does not know the vocabulary.
     """
     referee = load_referee(options.file, options.device)
     referee.config.check_knows(options.vocabulary)
@@ -160,10 +166,10 @@ def check_referee(options: CheckOptions) -> str:
         renders = render_samples(
             rng, options.scenes, options.vocabulary, referee.config, "held_out", size, options.device
         )
-        results[f"{size} px"] = check(referee, renders, rng)
+        results[f"{size} px"] = measure_accuracy(referee, renders, rng)
     options.folder.mkdir(parents=True, exist_ok=True)
     written = {size: {name: x.to_json() if x.n else None for name, x in own.items()} for size, own in results.items()}
-    write_text(options.folder / "accuracy.json", json.dumps({"asked": ASKED, **written}, indent=2) + "\n")
+    write_text(options.folder / "accuracy.json", json.dumps({"asked": TARGET_ACCURACY, **written}, indent=2) + "\n")
     return _markdown(results)
 
 
@@ -174,6 +180,6 @@ def _markdown(results: Mapping[str, Mapping[str, Estimate]]) -> str:
         cells = (
             f"{x.mean:.3f} ({x.low:.3f} to {x.high:.3f}, n {x.n})" for x in (own[name] for own in results.values())
         )
-        asked = f"≥ {ASKED[name]}" if name in ASKED else ""
+        asked = f"≥ {TARGET_ACCURACY[name]}" if name in TARGET_ACCURACY else ""
         lines.append(f"| {name} | {asked} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -123,7 +123,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     """The second command takes the file that the first one leaves."""
     (training,), (measuring,) = _named("ablate", "no-constraints"), _named("evaluate", "binding")
     for module, name, value in (
-        (suite, "CANDIDATES", 4), (suite, "RIVALS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
+        (suite, "CANDIDATES", 4), (suite, "DISTRACTORS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
         (ablation, "TIMED_STEPS", 1), (side_by_side, "ROUNDS", 1), (side_by_side, "SHOWN", {1: 1, 2: 1}),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)

@@ -7,8 +7,8 @@ from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "robot"), ("beach", "snow"), ("photo",), ())
 CONFIG = RefereeConfig(
-    nouns=VOCABULARY.nouns,
-    places=VOCABULARY.places,
+    classes=VOCABULARY.classes,
+    backgrounds=VOCABULARY.backgrounds,
     styles=VOCABULARY.styles,
     size=32,
     photo_size=32,

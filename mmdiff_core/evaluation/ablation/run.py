@@ -77,8 +77,8 @@ def ablate(options: AblationOptions) -> dict[str, Any]:
     backbone, like = load_toybox(options.start, options.device)
     load_referee(options.referee).config.check_knows(backbone.vocabulary)
     recipe = _begin(options, backbone, like.config)
-    rivals: dict[str, Tensor] = {}
-    measured = [_measure(variant, recipe, options, backbone, rivals) for variant in options.variants]
+    distractors: dict[str, Tensor] = {}
+    measured = [_measure(variant, recipe, options, backbone, distractors) for variant in options.variants]
     personalizers = {
         one.variant.name: Personalizer(backbone, load_variant(_home(options, one.variant) / ADAPTER).to(options.device))
         for one in measured
@@ -190,7 +190,7 @@ def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> i
 
 
 def _measure(
-    variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox, rivals: dict[str, Tensor]
+    variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox, distractors: dict[str, Tensor]
 ) -> Measured:
     """One variant trained, judged and drawn, as far as that is not done yet."""
     home = _home(options, variant)
@@ -208,7 +208,7 @@ def _measure(
         bounds=variant.name == FULL,
     )
     about = {"variant": variant.name, "adapter": fingerprint(home / ADAPTER)}
-    table = evaluate_model(personalizer, backbone.vocabulary, suite, about, rivals)
+    table = evaluate_model(personalizer, backbone.vocabulary, suite, about, distractors)
     draw_variant(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
     return Measured(variant, training, table, read_rows(home / "report"))
 

@@ -16,7 +16,7 @@ from mmdiff_core.evaluation.toybox.suite import Case, draw_cases
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toyworld.scenes.random_scenes import render
+from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from mmdiff_core.evaluation.failure_cases.synthetic_photos import drawn_cat, drawn_mushroom, photographed
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PHOTOS, Case
-from mmdiff_core.toyworld.bodies.toys import NOUNS, Toy
+from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES, Toy, make_toy
+from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.render.styles import PHOTO
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import make_toy, reference_scene, render, scene_of, unseen
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
+from mmdiff_core.toyworld.scenes.random_scenes import reference_scene, scene_of, unseen
 from mmdiff_core.toyworld.scenes.scene import Caption, Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import Box
@@ -53,13 +54,13 @@ def draw_limits(vocabulary: Vocabulary, size: tuple[int, int]) -> Iterator[Limit
     yield _drawn(vocabulary, size)
 
 
-def look_alikes(nouns: Sequence[str], first: int) -> list[Toy]:
+def look_alikes(classes: Sequence[str], first: int) -> list[Toy]:
     """Held-out toys of these nouns with the main colour, the second and the pattern of the first."""
-    toys = [make_toy(nouns[0], first)]
-    wanted = (toys[0].look.names[:2], toys[0].look.pattern)
-    for noun in nouns[1:]:
-        alike = (make_toy(noun, seed) for seed in range(first + 1, first + TRIES))
-        toys.append(next(toy for toy in alike if (toy.look.names[:2], toy.look.pattern) == wanted))
+    toys = [make_toy(classes[0], first)]
+    wanted = (toys[0].attributes.colour_names[:2], toys[0].attributes.pattern)
+    for class_name in classes[1:]:
+        alike = (make_toy(class_name, seed) for seed in range(first + 1, first + TRIES))
+        toys.append(next(toy for toy in alike if (toy.attributes.colour_names[:2], toy.attributes.pattern) == wanted))
     return toys
 
 
@@ -70,10 +71,10 @@ def _look_alikes(vocabulary: Vocabulary) -> Limit:
 
 
 def _one_noun(vocabulary: Vocabulary) -> Limit:
-    toys = [make_toy(vocabulary.nouns[0], IDENTITIES + k) for k in range(1, 4)]
+    toys = [make_toy(vocabulary.classes[0], IDENTITIES + k) for k in range(1, 4)]
     note = "The prompt has the same word three times."
     reason = "the referee tells toys of one picture apart by their nouns"
-    return Limit(f"Three toys of one noun ({vocabulary.nouns[0]})", note, _case(vocabulary, toys, 2), unjudged=reason)
+    return Limit(f"Three toys of one noun ({vocabulary.classes[0]})", note, _case(vocabulary, toys, 2), unjudged=reason)
 
 
 def _tiny_photo(vocabulary: Vocabulary) -> Limit:
@@ -89,7 +90,7 @@ def _shrunk(view: Scene) -> Scene:
 
 
 def _tiny_picture(vocabulary: Vocabulary) -> Limit:
-    case = _case(vocabulary, [make_toy(vocabulary.nouns[0], IDENTITIES + 5)], 4)
+    case = _case(vocabulary, [make_toy(vocabulary.classes[0], IDENTITIES + 5)], 4)
     note = f"A region of {TINY:.0%} of each side is asked for; toys of the training are more than twice as high."
     box = Box(0.4, 0.6, 0.4 + TINY, 0.6 + TINY)
     return Limit("Tiny in the picture", note, case, regions=(box,))
@@ -97,18 +98,18 @@ def _tiny_picture(vocabulary: Vocabulary) -> Limit:
 
 def _unseen_nouns(vocabulary: Vocabulary) -> Iterator[Limit]:
     """Two kinds of toy that the world has and the model was not trained on, if there are any."""
-    strange = [noun for noun in NOUNS if noun not in vocabulary.nouns]
-    for number, noun in enumerate(strange[:: max(1, len(strange) // 2)][:2]):
-        toy = make_toy(noun, IDENTITIES + 6 + number)
+    strange = [class_name for class_name in CLASS_NAMES if class_name not in vocabulary.classes]
+    for number, class_name in enumerate(strange[:: max(1, len(strange) // 2)][:2]):
+        toy = make_toy(class_name, IDENTITIES + 6 + number)
         note = "A kind of toy that was never trained on, as word or as picture."
-        yield Limit(f"Unseen noun ({noun})", note, _case(vocabulary, [toy], 5 + number))
+        yield Limit(f"Unseen noun ({class_name})", note, _case(vocabulary, [toy], 5 + number))
 
 
 def _unknown_thing(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
     """A thing of which there is no toy; the scene lends its place alone."""
-    case = _case(vocabulary, [make_toy(vocabulary.nouns[0], IDENTITIES + 8)], 7)
-    place = PLACE_WORDS[case.scene.place][0]
-    caption = Caption(f"a mushroom {place}", ("mushroom",), f"a mushroom {place}")
+    case = _case(vocabulary, [make_toy(vocabulary.classes[0], IDENTITIES + 8)], 7)
+    background = BACKGROUND_WORDS[case.scene.background][0]
+    caption = Caption(f"a mushroom {background}", ("mushroom",), f"a mushroom {background}")
     photos = torch.stack([drawn_mushroom(size), drawn_mushroom(size, 12.0)])
     note = "The world has no such toy; the photos are drawings."
     reason = "the referee does not know the noun"
@@ -117,8 +118,8 @@ def _unknown_thing(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
 
 
 def _photographed(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
-    noun = _nouns(vocabulary, 2)[1]
-    case = _case(vocabulary, [make_toy(noun, IDENTITIES + 9)], 8)
+    class_name = _nouns(vocabulary, 2)[1]
+    case = _case(vocabulary, [make_toy(class_name, IDENTITIES + 9)], 8)
     drawn = render(case.views[0], size[::-1])
     photos = photographed(random.Random("limits: photographed"), drawn)
     note = "Stand-ins for photos taken at home: clutter, blur, grain, colour cast, JPEG. No real photo ships here."
@@ -127,25 +128,29 @@ def _photographed(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
 
 def _drawn(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
     """A cat where the model knows cats, else its first noun shown by the drawing of a cat."""
-    noun = "cat" if "cat" in vocabulary.nouns else vocabulary.nouns[0]
-    case = _case(vocabulary, [make_toy(noun, IDENTITIES + 10)], 9)
+    class_name = "cat" if "cat" in vocabulary.classes else vocabulary.classes[0]
+    case = _case(vocabulary, [make_toy(class_name, IDENTITIES + 10)], 9)
     photos = torch.stack([drawn_cat(size), drawn_cat(size, -10.0)])
     note = "A drawing, which shares nothing with the renderer; identity is likeness to the drawing."
-    return Limit(f"A drawn {noun}", note, case, (photos,))
+    return Limit(f"A drawn {class_name}", note, case, (photos,))
 
 
 def _nouns(vocabulary: Vocabulary, count: int) -> list[str]:
     """The first of its nouns; again from the start where it has fewer."""
-    return list(itertools.islice(itertools.cycle(vocabulary.nouns), count))
+    return list(itertools.islice(itertools.cycle(vocabulary.classes), count))
 
 
 def _case(vocabulary: Vocabulary, toys: Sequence[Toy], number: int) -> Case:
     """A photo of these toys in a place in which all of them were trained on, its caption naming the place."""
     rng = random.Random(f"limits:{number}")
-    free = [place for place in vocabulary.places if not any(unseen(toy.noun, place, PHOTO) for toy in toys)]
-    place = rng.choice(free or vocabulary.places)
-    scene = scene_of(rng, toys, place, PHOTO, replace(vocabulary, accessories=()))
-    while not any(words in scene.caption.text for words in PLACE_WORDS[place]):
-        scene = scene_of(rng, toys, place, PHOTO, replace(vocabulary, accessories=()))
+    free = [
+        background
+        for background in vocabulary.backgrounds
+        if not any(unseen(toy.class_name, background, PHOTO) for toy in toys)
+    ]
+    background = rng.choice(free or vocabulary.backgrounds)
+    scene = scene_of(rng, toys, background, PHOTO, replace(vocabulary, accessories=()))
+    while not any(words in scene.caption.text for words in BACKGROUND_WORDS[background]):
+        scene = scene_of(rng, toys, background, PHOTO, replace(vocabulary, accessories=()))
     views = tuple(tuple(reference_scene(rng, toy, scene, vocabulary) for _ in range(PHOTOS)) for toy in toys)
     return Case(len(toys), number, scene, views)

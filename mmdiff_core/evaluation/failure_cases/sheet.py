@@ -14,11 +14,11 @@ from tqdm import tqdm
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.failure_cases.cases import Limit, draw_limits
-from mmdiff_core.evaluation.toybox.case_sheet import strip, verdict
+from mmdiff_core.evaluation.toybox.case_sheet import judgement, strip
 from mmdiff_core.evaluation.toybox.suite import MODEL, Outcome, Row, Shown, Suite, heatmaps, pixels_of
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.judge import Verdict, look_at, photo_verdict
+from mmdiff_core.referee.judge import Judgement, judge_photos, run_referee
 from mmdiff_core.referee.network import FILE, Referee, load_referee
 from mmdiff_core.results import Picture
 from mmdiff_core.types import GenerateRequest, Recording, Subject
@@ -60,7 +60,7 @@ def write_limits(options: LimitOptions) -> Path:
 
 def _row(limit: Limit, suite: Suite) -> Image.Image:
     outcome = outcome_of(limit, suite)
-    drawn = strip(outcome, verdict if outcome.shown[0].row.identity else _surroundings)
+    drawn = strip(outcome, judgement if outcome.shown[0].row.identity else _surroundings)
     return tile([[_heading(limit, outcome, drawn.width)], [drawn]])
 
 
@@ -72,13 +72,19 @@ def outcome_of(limit: Limit, suite: Suite) -> Outcome:
     if not _knows(suite.referee, limit):
         shown = tuple(_unjudged(limit, picture, suite) for picture in pictures)
         return Outcome(limit.case, images, shown)
-    known = [photo_verdict(suite.referee, own, noun) for own, noun in zip(photos, limit.case.nouns, strict=True)]
+    known = [
+        judge_photos(suite.referee, own, class_name) for own, class_name in zip(photos, limit.case.classes, strict=True)
+    ]
     return Outcome(limit.case, images, tuple(_judged(limit, picture, known, suite) for picture in pictures))
 
 
 def _knows(referee: Referee, limit: Limit) -> bool:
-    nouns = limit.case.nouns
-    return not limit.unjudged and len(set(nouns)) == len(nouns) and all(noun in referee.config.nouns for noun in nouns)
+    classes = limit.case.classes
+    return (
+        not limit.unjudged
+        and len(set(classes)) == len(classes)
+        and all(class_name in referee.config.classes for class_name in classes)
+    )
 
 
 def _made(limit: Limit, photos: Sequence[tuple[Image.Image, ...]], suite: Suite) -> tuple[Picture, ...]:
@@ -94,7 +100,7 @@ def _made(limit: Limit, photos: Sequence[tuple[Image.Image, ...]], suite: Suite)
     return last.result
 
 
-def _judged(limit: Limit, picture: Picture, known: Sequence[Verdict], suite: Suite) -> Shown:
+def _judged(limit: Limit, picture: Picture, known: Sequence[Judgement], suite: Suite) -> Shown:
     assert picture.maps is not None
     maps = heatmaps(picture.maps, suite.stream)
     return suite.shown(limit.case, MODEL, picture.seed, picture.image, maps, known)
@@ -105,13 +111,16 @@ def _unjudged(limit: Limit, picture: Picture, suite: Suite) -> Shown:
     assert picture.maps is not None
     config = suite.referee.config
     with torch.no_grad():
-        seen = look_at(suite.referee, pixels_of(picture.image)[None])
-    place, style = config.places[int(seen.places[0].argmax())], config.styles[int(seen.styles[0].argmax())]
+        seen = run_referee(suite.referee, pixels_of(picture.image)[None])
+    background, style = (
+        config.backgrounds[int(seen.backgrounds[0].argmax())],
+        config.styles[int(seen.styles[0].argmax())],
+    )
     scene = limit.case.scene
     row = Row(
         kind=MODEL, count=limit.case.count, number=limit.case.number, seed=picture.seed, prompt=scene.caption.text,
-        identity=[], swapped=[], present=False, place=place == scene.place, style=style == scene.style, peak=[],
-        curves=[],
+        identity=[], swapped=[], present=False, place=background == scene.background, style=style == scene.style,
+        peak=[], curves=[],
     )  # fmt: skip
     nowhere: Tensor = torch.zeros(limit.case.count, *picture.image.size[::-1], dtype=torch.bool)
     return Shown(row, picture.image, heatmaps(picture.maps, suite.stream), nowhere)
@@ -119,8 +128,8 @@ def _unjudged(limit: Limit, picture: Picture, suite: Suite) -> Shown:
 
 def _surroundings(row: Row) -> list[str]:
     """What can be said of a picture whose subjects are not judged."""
-    place, style = ("yes" if right else "no" for right in (row.place, row.style))
-    return [f"model {row.seed}", "subjects not judged", f"place {place}, style {style}"]
+    background, style = ("yes" if right else "no" for right in (row.place, row.style))
+    return [f"model {row.seed}", "subjects not judged", f"place {background}, style {style}"]
 
 
 def _heading(limit: Limit, outcome: Outcome, width: int) -> Image.Image:

@@ -19,7 +19,7 @@ _LINES = 6
 _TITLES = {MODEL: "model", UPPER: "render", LOWER: "no photos"}
 
 
-def verdict(row: Row) -> list[str]:
+def judgement(row: Row) -> list[str]:
     """What the referee said of a picture, as the lines below it."""
     return [
         f"{_TITLES[row.kind]} {row.seed}",
@@ -31,7 +31,7 @@ def verdict(row: Row) -> list[str]:
     ]
 
 
-def strip(outcome: Outcome, say: Callable[[Row], list[str]] = verdict) -> Image.Image:
+def strip(outcome: Outcome, say: Callable[[Row], list[str]] = judgement) -> Image.Image:
     """One case: its photos, then for every picture the picture, its heatmaps and the referee's regions.
 
     Args:
@@ -40,8 +40,8 @@ def strip(outcome: Outcome, say: Callable[[Row], list[str]] = verdict) -> Image.
     """
     names = outcome.case.scene.caption.names
     cells = [
-        _cell(photo, [f"photo: {noun}"])
-        for noun, own in zip(names, outcome.photos, strict=True)
+        _cell(photo, [f"photo: {class_name}"])
+        for class_name, own in zip(names, outcome.photos, strict=True)
         for photo in own[: 2 if len(names) == 1 else 1]
     ]
     order = sorted(outcome.shown, key=lambda shown: [MODEL, UPPER, LOWER].index(shown.row.kind))

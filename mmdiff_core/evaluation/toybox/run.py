@@ -66,7 +66,7 @@ def evaluate_model(
     vocabulary: Vocabulary,
     options: SuiteOptions,
     about: Mapping[str, object] | None = None,
-    rivals: dict[str, Tensor] | None = None,
+    distractors: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """The same of a model that is loaded already.
 
@@ -86,7 +86,7 @@ def evaluate_model(
     cases = draw_cases(vocabulary, options.prompts, options.seed)
     told = {**_about(options), **(about or {})}
     done = _begin(options, told)
-    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, rivals)
+    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, distractors)
     _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
     rows = read_rows(options.folder)
     _write_sheets(options.folder)

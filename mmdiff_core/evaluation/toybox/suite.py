@@ -22,29 +22,23 @@ from mmdiff_core.evaluation.toybox.base_model import base_pictures
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.image_grid import to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.judge import Verdict, judge, look_at, photo_verdict
+from mmdiff_core.referee.judge import Judgement, judge, judge_photos, run_referee
 from mmdiff_core.referee.metrics import (
     CANDIDATES,
-    draw_rivals,
+    attribute_similarity,
+    draw_distractors,
     identity_hits,
     iou_curve,
-    look_similarity,
     peak_inside,
     swapped,
 )
 from mmdiff_core.referee.network import Referee
 from mmdiff_core.results import Picture
-from mmdiff_core.toyworld.bodies.toys import Toy
+from mmdiff_core.toyworld.bodies.toys import Toy, make_toy
+from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.render.styles import PHOTO
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import (
-    UNSEEN_PAIRS,
-    UNSEEN_STYLED,
-    make_toy,
-    reference_scene,
-    render,
-    scene_of,
-)
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
+from mmdiff_core.toyworld.scenes.random_scenes import UNSEEN_PAIRS, UNSEEN_STYLED, reference_scene, scene_of
 from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
@@ -56,8 +50,8 @@ SEEDS = (0, 1)
 PHOTOS = 2  # of each subject
 UNSEEN_EVERY = 8  # one prompt in so many is of a noun and a place, or a style, that were never trained on together
 APART = 10_000  # identities between those of prompts with one subject more
-RIVALS_FROM = 50_000  # identities of the rivals start this far behind the first
-RIVALS = 24  # known by sight of each noun; 15 of them stand in a line-up
+DISTRACTORS_FROM = 50_000  # identities of the rivals start this far behind the first
+DISTRACTORS = 24  # known by sight of each noun; 15 of them stand in a line-up
 MODEL, UPPER, LOWER = "model", "upper", "lower"
 
 
@@ -75,8 +69,8 @@ class Case:
         return tuple(placed.toy for placed in self.scene.toys)
 
     @property
-    def nouns(self) -> tuple[str, ...]:
-        return tuple(toy.noun for toy in self.toys)
+    def classes(self) -> tuple[str, ...]:
+        return tuple(toy.class_name for toy in self.toys)
 
 
 @dataclass(frozen=True)
@@ -132,34 +126,34 @@ def draw_cases(vocabulary: Vocabulary, prompts: Mapping[int, int], seed: int = F
 
 
 def _case(rng: random.Random, vocabulary: Vocabulary, count: int, number: int, identities: Iterator[int]) -> Case:
-    nouns, place, style = _combination(rng, vocabulary, count, number % UNSEEN_EVERY == 0)
-    toys = [make_toy(noun, next(identities)) for noun in nouns]
-    scene = scene_of(rng, toys, place, style, vocabulary)
-    while not any(words in scene.caption.text for words in PLACE_WORDS[place]):
-        scene = scene_of(rng, toys, place, style, vocabulary)
+    classes, background, style = _combination(rng, vocabulary, count, number % UNSEEN_EVERY == 0)
+    toys = [make_toy(class_name, next(identities)) for class_name in classes]
+    scene = scene_of(rng, toys, background, style, vocabulary)
+    while not any(words in scene.caption.text for words in BACKGROUND_WORDS[background]):
+        scene = scene_of(rng, toys, background, style, vocabulary)
     views = tuple(tuple(reference_scene(rng, toy, scene, vocabulary) for _ in range(PHOTOS)) for toy in toys)
     return Case(count, number, scene, views)
 
 
 def _combination(rng: random.Random, vocabulary: Vocabulary, count: int, unseen: bool) -> tuple[list[str], str, str]:
     """Different nouns, a place and a style; ``unseen``: with one of the combinations kept from training, if any."""
-    place, style = rng.choice(vocabulary.places), rng.choice(vocabulary.styles)
-    nouns = rng.sample(vocabulary.nouns, min(count, len(vocabulary.nouns)))
+    background, style = rng.choice(vocabulary.backgrounds), rng.choice(vocabulary.styles)
+    classes = rng.sample(vocabulary.classes, min(count, len(vocabulary.classes)))
     kept_back = _kept_back(vocabulary) if unseen else []
     if kept_back:
-        noun, place, style = rng.choice(kept_back)
-        nouns = [noun, *(other for other in nouns if other != noun)][:count]
-        rng.shuffle(nouns)
-    return nouns, place, style
+        class_name, background, style = rng.choice(kept_back)
+        classes = [class_name, *(other for other in classes if other != class_name)][:count]
+        rng.shuffle(classes)
+    return classes, background, style
 
 
 def _kept_back(vocabulary: Vocabulary) -> list[tuple[str, str, str]]:
     """Combinations of the vocabulary's words that no training scene has."""
-    pairs = ((noun, place, PHOTO) for noun, place in sorted(UNSEEN_PAIRS))
+    pairs = ((class_name, background, PHOTO) for class_name, background in sorted(UNSEEN_PAIRS))
     return [
-        (noun, place, style)
-        for noun, place, style in (*pairs, *sorted(UNSEEN_STYLED))
-        if noun in vocabulary.nouns and place in vocabulary.places and style in vocabulary.styles
+        (class_name, background, style)
+        for class_name, background, style in (*pairs, *sorted(UNSEEN_STYLED))
+        if class_name in vocabulary.classes and background in vocabulary.backgrounds and style in vocabulary.styles
     ]
 
 
@@ -180,17 +174,19 @@ class Suite:
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        stream: Stream = "image", bounds: bool = True, rivals: dict[str, Tensor] | None = None,
+        stream: Stream = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.personalizer, self.referee, self.seeds, self.seed, self.stream = personalizer, referee, seeds, seed, stream
         self.bounds = bounds
         self.size = personalizer.sizes.default
-        self._rivals = {} if rivals is None else rivals
+        self._distractors = {} if distractors is None else distractors
 
     def outcome(self, case: Case, photos: Sequence[Tensor] | None = None) -> Outcome:
         """The pictures of one case, judged. ``photos``, (P, 3, H, W) in [0, 1] of each toy, replace its views."""
         photos = [self.render(views) for views in case.views] if photos is None else photos
-        known = [photo_verdict(self.referee, own, noun) for own, noun in zip(photos, case.nouns, strict=True)]
+        known = [
+            judge_photos(self.referee, own, class_name) for own, class_name in zip(photos, case.classes, strict=True)
+        ]
         images = tuple(tuple(map(to_image, own)) for own in photos)
         upper = (self._upper(case, known),) if self.bounds else ()
         shown = (*upper, *self._made(case, known, images))
@@ -201,16 +197,18 @@ class Suite:
         width, height = self.size
         return render(scenes, (height, width)).images
 
-    def _upper(self, case: Case, known: Sequence[Verdict]) -> Shown:
+    def _upper(self, case: Case, known: Sequence[Judgement]) -> Shown:
         """The scene itself, rendered. The "heatmaps" are the referee's own, held against the exact masks."""
         width, height = self.size
         drawn = render([case.scene], (height, width))
-        verdict = judge(self.referee, drawn.images, [case.nouns])[0]
-        maps = _probabilities(self.referee, drawn.images, case.nouns)
-        row = self._row(case, UPPER, 0, verdict, known, maps, drawn.masks[0])
+        judgement = judge(self.referee, drawn.images, [case.classes])[0]
+        maps = _probabilities(self.referee, drawn.images, case.classes)
+        row = self._row(case, UPPER, 0, judgement, known, maps, drawn.masks[0])
         return Shown(row, to_image(drawn.images[0]), maps, drawn.masks[0])
 
-    def _made(self, case: Case, known: Sequence[Verdict], photos: Sequence[tuple[Image.Image, ...]]) -> Iterator[Shown]:
+    def _made(
+        self, case: Case, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
+    ) -> Iterator[Shown]:
         """Pictures of the model under test, then one of the base model."""
         subjects = tuple(Subject(name, own) for name, own in zip(case.scene.caption.names, photos, strict=True))
         request = GenerateRequest(
@@ -229,57 +227,61 @@ class Suite:
 
     def shown(
         self, case: Case, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
-        known: Sequence[Verdict],
+        known: Sequence[Judgement],
     ) -> Shown:  # fmt: skip
         """One picture, judged. ``maps`` are its subjects' heatmaps, ``known`` what the referee says of their photos."""
-        verdict = judge(self.referee, pixels_of(image)[None], [case.nouns])[0]
-        return Shown(self._row(case, kind, seed, verdict, known, maps, verdict.regions), image, maps, verdict.regions)
+        judgement = judge(self.referee, pixels_of(image)[None], [case.classes])[0]
+        return Shown(
+            self._row(case, kind, seed, judgement, known, maps, judgement.regions), image, maps, judgement.regions
+        )
 
     def _row(
-        self, case: Case, kind: str, seed: int, verdict: Verdict, known: Sequence[Verdict],
+        self, case: Case, kind: str, seed: int, judgement: Judgement, known: Sequence[Judgement],
         maps: Sequence[np.ndarray], regions: Tensor,
     ) -> Row:  # fmt: skip
-        looks = [torch.cat(parts) for parts in zip(*(toy.look for toy in known), strict=True)]
-        pairs = list(zip(maps, regions.numpy(), verdict.found, strict=True))
+        shown = [torch.cat(logits) for logits in zip(*(toy.attributes for toy in known), strict=True)]
+        comparable = case.count > 1 and all(judgement.found)
+        swaps = swapped(attribute_similarity(judgement.attributes, shown)) if comparable else []
+        pairs = list(zip(maps, regions.numpy(), judgement.found, strict=True))
         return Row(
             kind=kind, count=case.count, number=case.number, seed=seed, prompt=case.scene.caption.text,
-            identity=[self._identified(case, s, verdict, known[s]) for s in range(case.count)],
-            swapped=swapped(look_similarity(verdict.look, looks)) if case.count > 1 and all(verdict.found) else [],
-            present=all(verdict.present),
-            place=verdict.place == case.scene.place,
-            style=verdict.style == case.scene.style,
+            identity=[self._identified(case, s, judgement, known[s]) for s in range(case.count)],
+            swapped=swaps,
+            present=all(judgement.present),
+            place=judgement.background == case.scene.background,
+            style=judgement.style == case.scene.style,
             peak=[found and peak_inside(heatmap, region) for heatmap, region, found in pairs],
             curves=[(found * iou_curve(heatmap, region)).round(4).tolist() for heatmap, region, found in pairs],
-            likeness=_likeness(verdict, known),
+            likeness=_likeness(judgement, known),
         )  # fmt: skip
 
-    def _identified(self, case: Case, subject: int, verdict: Verdict, known: Verdict) -> bool:
+    def _identified(self, case: Case, subject: int, judgement: Judgement, known: Judgement) -> bool:
         """Whether the region is nearest to its own toy among 16 of the noun."""
-        if not verdict.found[subject]:
+        if not judgement.found[subject]:
             return False
-        gallery = self._gallery(case.nouns[subject])
+        gallery = self._gallery(case.classes[subject])
         rng = random.Random(f"rivals:{self.seed}:{case.count}:{case.number}:{subject}")
-        line = torch.cat((known.identity, gallery[draw_rivals(rng, CANDIDATES - 1, -1, range(len(gallery)))]))
-        return bool(identity_hits(verdict.identity[subject][None], line[None])[0])
+        line = torch.cat((known.identity, gallery[draw_distractors(rng, CANDIDATES - 1, -1, range(len(gallery)))]))
+        return bool(identity_hits(judgement.identity[subject][None], line[None])[0])
 
-    def _gallery(self, noun: str) -> Tensor:
+    def _gallery(self, class_name: str) -> Tensor:
         """Embeddings (RIVALS, E) of other toys of the noun, each from as many photos as a subject has."""
-        if noun not in self._rivals:
-            first = self.seed + RIVALS_FROM
-            self._rivals[noun] = torch.cat([self._rival(noun, first + k) for k in range(RIVALS)])
-        return self._rivals[noun]
+        if class_name not in self._distractors:
+            first = self.seed + DISTRACTORS_FROM
+            self._distractors[class_name] = torch.cat([self._rival(class_name, first + k) for k in range(DISTRACTORS)])
+        return self._distractors[class_name]
 
-    def _rival(self, noun: str, identity: int) -> Tensor:
-        rng = random.Random(f"rival:{noun}:{identity}")
-        toy = make_toy(noun, identity)
+    def _rival(self, class_name: str, identity: int) -> Tensor:
+        rng = random.Random(f"rival:{class_name}:{identity}")
+        toy = make_toy(class_name, identity)
         photos = self.render([reference_scene(rng, toy) for _ in range(PHOTOS)])
-        return photo_verdict(self.referee, photos, noun).identity
+        return judge_photos(self.referee, photos, class_name).identity
 
 
-def _likeness(verdict: Verdict, known: Sequence[Verdict]) -> list[float]:
+def _likeness(judgement: Judgement, known: Sequence[Judgement]) -> list[float]:
     """How near each region is to the photos of its own toy."""
-    near = F.cosine_similarity(verdict.identity, torch.cat([toy.identity for toy in known]))
-    return [round(float(x) * found, 4) for x, found in zip(near, verdict.found, strict=True)]
+    near = F.cosine_similarity(judgement.identity, torch.cat([toy.identity for toy in known]))
+    return [round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)]
 
 
 def heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
@@ -287,11 +289,11 @@ def heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 
 
-def _probabilities(referee: Referee, pictures: Tensor, nouns: Sequence[str]) -> tuple[np.ndarray, ...]:
+def _probabilities(referee: Referee, pictures: Tensor, classes: Sequence[str]) -> tuple[np.ndarray, ...]:
     """How likely each named noun is at each square of one picture."""
     with torch.no_grad():
-        likely = look_at(referee, pictures).segments[0].float().softmax(0).cpu()
-    return tuple(likely[1 + referee.config.nouns.index(noun)].numpy() for noun in nouns)
+        likely = run_referee(referee, pictures).segments[0].float().softmax(0).cpu()
+    return tuple(likely[1 + referee.config.classes.index(class_name)].numpy() for class_name in classes)
 
 
 def pixels_of(image: Image.Image) -> Tensor:

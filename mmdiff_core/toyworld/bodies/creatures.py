@@ -1,6 +1,6 @@
-"""Anatomies of the animals that are not plush: birds, a mane, long necks, shells, fins and arms. See ``animals``.
+"""More animals: birds, manes, long necks, shells, fins and arms; see ``animals``.
 
-Those that show their best side in profile are built with their nose along z and turned by their heading.
+Those that look best in profile are built with their nose along z and turned by the heading of their class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mmdiff_core.toyworld.bodies.solids import Builder, Vec, on
 
 
 def owl(b: Builder, rng: random.Random) -> None:
-    """An egg with two huge round eyes in discs of feathers, tufts that point outwards, wings at the sides."""
+    """Build an egg with two huge round eyes in discs of feathers, tufts that point outwards, wings at the sides."""
     stout = rng.uniform(0.29, 0.34)
     body = b.ball("main", (0.0, 0.43, 0.0), (stout, 0.43, 0.26))
     b.ball("second", (0.0, 0.30, 0.075), (stout * 0.74, 0.27, 0.21))
@@ -26,7 +26,7 @@ def owl(b: Builder, rng: random.Random) -> None:
         b.ball("glint", (x * 0.97 + 0.02, at[1] + 0.035, at[2] + 0.108), 0.018)
     b.cone("beak", (0.0, 0.545, 0.275), (0.055, 0.075, 0.05), (165, 0, 0))
     tuft = rng.uniform(0.11, 0.16)
-    b.cone("solid", (stout * 0.66, 0.83 + tuft * 0.45, 0.02), (0.10, tuft, 0.06), (0, 0, -28), twin=True)
+    b.cone("plain", (stout * 0.66, 0.83 + tuft * 0.45, 0.02), (0.10, tuft, 0.06), (0, 0, -28), twin=True)
     spread = rng.uniform(6, 20)
     b.ball("second", (stout + 0.015, 0.40, -0.01), (0.065, 0.27, 0.17), (0, 0, spread), twin=True)
     b.ball("beak", (0.11, 0.025, 0.17), (0.085, 0.035, 0.09), twin=True)
@@ -34,14 +34,14 @@ def owl(b: Builder, rng: random.Random) -> None:
 
 
 def duck(b: Builder, rng: random.Random) -> None:
-    """A bathtub duck: a boat of a body with a tail that points up, a round head, a flat wide beak."""
+    """Build a bathtub duck: a boat of a body with a tail that points up, a round head, a flat wide beak."""
     long = rng.uniform(0.36, 0.42)
     b.ball("main", (0.0, 0.25, -0.02), (0.28, 0.25, long))
-    b.cone("solid", (0.0, 0.42, -long * 0.92), (0.17, 0.16, 0.09), (-38, 0, 0))
+    b.cone("plain", (0.0, 0.42, -long * 0.92), (0.17, 0.16, 0.09), (-38, 0, 0))
     b.ball("second", (0.265, 0.30, -0.08), (0.06, 0.14, 0.24), (14, 0, 0), twin=True)
-    b.limb("solid", (0.0, 0.36, 0.18), (0.0, 0.60, 0.24), 0.15)
+    b.limb("plain", (0.0, 0.36, 0.18), (0.0, 0.60, 0.24), 0.15)
     size = rng.uniform(0.205, 0.235)
-    head = b.ball("solid", (0.0, 0.70, 0.25), (size, size, size))
+    head = b.ball("plain", (0.0, 0.70, 0.25), (size, size, size))
     b.ball("accent", on(head, 0, -14, 1.20), (0.125, 0.036, 0.13), (-6, 0, 0))
     b.ball("accent", on(head, 0, -24, 1.12), (0.105, 0.03, 0.10), (8, 0, 0))
     eyes(b, head, yaw=38, pitch=16, size=0.045)
@@ -51,7 +51,7 @@ def duck(b: Builder, rng: random.Random) -> None:
 
 
 def lion(b: Builder, rng: random.Random) -> None:
-    """A mane like a sun around the face, round ears in it, a broad muzzle, a tail with a tuft."""
+    """Build a mane like a sun around the face, round ears in it, a broad muzzle, a tail with a tuft."""
     head = sitting_body(b, rng, head=(0.225, 0.21, 0.20))
     x, y, z = head.centre
     reach, count = rng.uniform(0.28, 0.32), rng.choice((11, 13, 15))
@@ -60,17 +60,17 @@ def lion(b: Builder, rng: random.Random) -> None:
         turn = math.tau * (i + 0.5) / count
         at: Vec = (x + reach * math.sin(turn), y + reach * math.cos(turn), z - 0.05)
         b.ball("accent", at, (0.082, 0.15, 0.07), (0, 0, -math.degrees(turn)))
-    b.ball("solid", (0.175, y + 0.185, z + 0.045), (0.075, 0.075, 0.05), twin=True)
+    b.ball("plain", (0.175, y + 0.185, z + 0.045), (0.075, 0.075, 0.05), twin=True)
     b.ball("second", on(head, 11, -24, 0.93), (0.085, 0.065, 0.075), twin=True)
     b.ball("nose", on(head, 0, -8, 1.07), (0.056, 0.038, 0.035))
     eyes(b, head, yaw=26, pitch=14, size=0.038)
     tail: list[Vec] = [(0.05, 0.10, -0.18), (0.34, 0.09, -0.20), (0.46, 0.22, -0.16)]
-    b.chain("solid", tail, 0.04)
+    b.chain("plain", tail, 0.04)
     b.ball("accent", (0.475, 0.27, -0.16), (0.075, 0.10, 0.075))
 
 
 def giraffe(b: Builder, rng: random.Random) -> None:
-    """A very long neck, thin legs, two knobs on the head, a short mane."""
+    """Build a very long neck, thin legs, two knobs on the head, a short mane."""
     neck = rng.uniform(0.94, 1.04)
     b.ball("main", (0.0, 0.43, -0.02), (0.155, 0.145, 0.25))
     _legs(b, 0.40, 0.05, x=0.10, front=0.14, back=-0.18)
@@ -79,29 +79,29 @@ def giraffe(b: Builder, rng: random.Random) -> None:
     for i in range(5):
         share = 0.28 + 0.17 * i
         b.ball("second", (0.0, 0.46 + share * (neck - 0.46) + 0.01, 0.065 + share * 0.15), (0.028, 0.07, 0.05))
-    head = b.ball("solid", (0.0, neck + 0.05, 0.35), (0.115, 0.105, 0.14))
+    head = b.ball("plain", (0.0, neck + 0.05, 0.35), (0.115, 0.105, 0.14))
     b.ball("second", (0.0, neck + 0.01, 0.46), (0.085, 0.072, 0.10))
     knob = rng.uniform(0.05, 0.08)
-    b.limb("solid", (0.055, neck + 0.13, 0.31), (0.065, neck + 0.14 + knob, 0.29), 0.022, twin=True)
+    b.limb("plain", (0.055, neck + 0.13, 0.31), (0.065, neck + 0.14 + knob, 0.29), 0.022, twin=True)
     b.ball("accent", (0.066, neck + 0.15 + knob, 0.288), 0.04, twin=True)
-    b.ball("solid", (0.15, neck + 0.10, 0.27), (0.075, 0.035, 0.025), (0, 0, 12), twin=True)
+    b.ball("plain", (0.15, neck + 0.10, 0.27), (0.075, 0.035, 0.025), (0, 0, 12), twin=True)
     eyes(b, head, yaw=52, pitch=20, size=0.032)
-    b.chain("solid", [(0.0, 0.48, -0.25), (0.0, 0.30, -0.33)], 0.022)
+    b.chain("plain", [(0.0, 0.48, -0.25), (0.0, 0.30, -0.33)], 0.022)
     b.ball("accent", (0.0, 0.27, -0.335), (0.04, 0.06, 0.04))
     anchors(b, head, neck=(0.0, neck - 0.14, 0.265), radius=0.098)
 
 
 def unicorn(b: Builder, rng: random.Random) -> None:
-    """A pony with a long horn on its brow, a curly mane and a flowing tail."""
+    """Build a pony with a long horn on its brow, a curly mane and a flowing tail."""
     b.ball("main", (0.0, 0.43, -0.03), (0.19, 0.18, 0.29))
     _legs(b, 0.36, 0.068, x=0.115, front=0.14, back=-0.19)
-    b.limb("solid", (0.0, 0.48, 0.16), (0.0, 0.76, 0.28), 0.115)
-    head = b.ball("solid", (0.0, 0.82, 0.32), (0.145, 0.14, 0.16))
-    snout = b.ball("solid", (0.0, 0.75, 0.46), (0.105, 0.092, 0.12))
+    b.limb("plain", (0.0, 0.48, 0.16), (0.0, 0.76, 0.28), 0.115)
+    head = b.ball("plain", (0.0, 0.82, 0.32), (0.145, 0.14, 0.16))
+    snout = b.ball("plain", (0.0, 0.75, 0.46), (0.105, 0.092, 0.12))
     b.ball("nose", on(snout, 26, 14), 0.016, twin=True)
     horn = rng.uniform(0.16, 0.22)
     b.cone("accent", (0.0, 0.92 + horn * 0.75, 0.40 + horn * 0.28), (0.055, horn, 0.055), (22, 0, 0))
-    b.cone("solid", (0.10, 0.985, 0.26), (0.045, 0.075, 0.03), (0, 0, -14), twin=True)
+    b.cone("plain", (0.10, 0.985, 0.26), (0.045, 0.075, 0.03), (0, 0, -14), twin=True)
     curl = rng.uniform(0.075, 0.10)
     for y, z in ((0.97, 0.30), (0.90, 0.19), (0.79, 0.14), (0.68, 0.09), (0.57, 0.04)):
         b.ball("second", (0.0, y, z), (curl * 0.8, curl, curl))
@@ -111,7 +111,7 @@ def unicorn(b: Builder, rng: random.Random) -> None:
 
 
 def turtle(b: Builder, rng: random.Random) -> None:
-    """A dome of a shell with a rim, four flippers, a round head held out in front."""
+    """Build a dome of a shell with a rim, four flippers, a round head held out in front."""
     dome = rng.uniform(0.30, 0.38)
     b.ball("main", (0.0, 0.22, -0.04), (0.36, dome, 0.40))
     b.tube("accent", (0.0, 0.215, -0.04), (0.40, 0.045, 0.44))
@@ -127,7 +127,7 @@ def turtle(b: Builder, rng: random.Random) -> None:
 
 
 def fish(b: Builder, rng: random.Random) -> None:
-    """A flat round body seen from the side, a tail in two lobes, a fin on the back, full lips."""
+    """Build a flat round body seen from the side, a tail in two lobes, a fin on the back, full lips."""
     high, long = rng.uniform(0.29, 0.35), rng.uniform(0.38, 0.44)
     body = b.ball("main", (0.0, 0.44, 0.0), (0.17, high, long))
     spread = rng.uniform(24, 36)
@@ -144,10 +144,10 @@ def fish(b: Builder, rng: random.Random) -> None:
 
 
 def octopus(b: Builder, rng: random.Random) -> None:
-    """A high bald head with big eyes on a wreath of eight arms that curl up at their ends."""
+    """Build a high bald head with big eyes on a wreath of eight arms that curl up at their ends."""
     tall, curl = rng.uniform(0.31, 0.37), rng.uniform(0.07, 0.15)
     head = b.ball("main", (0.0, 0.36 + tall * 0.85, 0.0), (0.285, tall, 0.265))
-    b.ball("solid", (0.0, 0.30, 0.0), (0.20, 0.16, 0.19))
+    b.ball("plain", (0.0, 0.30, 0.0), (0.20, 0.16, 0.19))
     for i in range(8):
         turn = math.radians(45 * i + 22.5)
         x, z = math.sin(turn), math.cos(turn)
@@ -162,7 +162,7 @@ def octopus(b: Builder, rng: random.Random) -> None:
 
 
 def snail(b: Builder, rng: random.Random) -> None:
-    """A coiled shell on a long soft foot, a raised head with two stalks."""
+    """Build a coiled shell on a long soft foot, a raised head with two stalks."""
     size = rng.uniform(0.29, 0.34)
     middle: Vec = (0.0, 0.13 + size, -0.12)
     b.ball("main", middle, (0.17, size, size))
@@ -179,7 +179,7 @@ def snail(b: Builder, rng: random.Random) -> None:
 
 
 def _coil(b: Builder, middle: Vec, size: float) -> None:
-    """Both sides of a shell: a cord of the accent colour that winds inwards."""
+    """Build both sides of a shell: a cord of the accent colour that winds inwards."""
     for side in (1, -1):
         cord: list[Vec] = []
         for i in range(12):
@@ -190,7 +190,7 @@ def _coil(b: Builder, middle: Vec, size: float) -> None:
 
 
 def _legs(b: Builder, high: float, radius: float, x: float, front: float, back: float) -> None:
-    """Four legs with hooves."""
+    """Build four legs with hooves."""
     for z in (front, back):
-        b.tube("solid", (x, high / 2, z), (radius, high / 2, radius), twin=True)
+        b.tube("plain", (x, high / 2, z), (radius, high / 2, radius), twin=True)
         b.tube("accent", (x, 0.03, z + 0.008), (radius * 1.15, 0.035, radius * 1.15), twin=True)

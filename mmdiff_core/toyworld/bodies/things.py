@@ -1,6 +1,6 @@
-"""Anatomies of the things: a robot, vehicles and a teapot. See ``animals`` for how to read them.
+"""Objects: a robot, vehicles and a teapot; see ``animals``.
 
-Vehicles are built with their nose along z like everything else, and turned to show a side by their heading.
+Vehicles are built with their nose along z and turned by the heading of their class, so that a side shows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mmdiff_core.toyworld.bodies.solids import Anchor, Builder, Vec
 
 
 def robot(b: Builder, rng: random.Random) -> None:
-    """A box on a box, an antenna, lamps for eyes, a panel of buttons, pincers."""
+    """Build a box on a box, an antenna, lamps for eyes, a panel of buttons, pincers."""
     head, body = rng.uniform(0.19, 0.25), rng.uniform(0.19, 0.24)
     b.box("main", (0.0, 0.36, 0.0), (body, 0.20, 0.15))
     b.box("second", (0.0, 0.38, 0.14), (body * 0.68, 0.11, 0.035))
@@ -29,7 +29,7 @@ def robot(b: Builder, rng: random.Random) -> None:
         b.limb("steel", (x, 0.90, 0.0), (x * 1.35, 1.02, 0.0), 0.018)
         b.ball("accent", (x * 1.35, 1.05, 0.0), 0.05)
     b.limb("steel", (body + 0.05, 0.47, 0.0), (body + 0.12, 0.29, 0.07), 0.042, twin=True)
-    b.ball("solid", (body + 0.045, 0.48, 0.0), 0.07, twin=True)
+    b.ball("plain", (body + 0.045, 0.48, 0.0), 0.07, twin=True)
     b.ball("accent", (body + 0.12, 0.25, 0.085), 0.07, twin=True)
     b.tube("steel", (0.105, 0.13, 0.0), (0.05, 0.07, 0.05), twin=True)
     b.box("accent", (0.115, 0.045, 0.04), (0.095, 0.045, 0.13), twin=True)
@@ -38,7 +38,7 @@ def robot(b: Builder, rng: random.Random) -> None:
 
 
 def car(b: Builder, rng: random.Random) -> None:
-    """A low body, a cabin with windows, four wheels."""
+    """Build a low body, a cabin with windows, four wheels."""
     long, tall = rng.uniform(0.50, 0.58), rng.uniform(0.13, 0.17)
     b.box("main", (0.0, 0.24, 0.0), (0.25, 0.13, long))
     back = rng.uniform(-0.14, -0.02)
@@ -62,14 +62,14 @@ def car(b: Builder, rng: random.Random) -> None:
 
 
 def boat(b: Builder, rng: random.Random) -> None:
-    """A bowl of a hull with a rim, a mast with two sails and a pennant."""
+    """Build a bowl of a hull with a rim, a mast with two sails and a pennant."""
     long, high = rng.uniform(0.46, 0.54), rng.uniform(0.34, 0.42)
     b.cone("main", (0.0, 0.15, 0.0), (0.15, 0.15, long * 0.62), top=1.6)
     b.tube("accent", (0.0, 0.305, 0.0), (0.25, 0.028, long * 1.02))
     b.tube("wood", (0.0, 0.318, 0.0), (0.215, 0.028, long * 0.93))
     b.tube("wood", (0.0, 0.36 + high, 0.0), (0.024, high + 0.03, 0.024))
     b.cone("second", (0.0, 0.42 + high * 0.86, -0.02), (0.028, high * 0.86, long * 0.72), (0, 0, 0))
-    b.box("solid", (0.0, 0.36 + high * 2.02, -0.085), (0.014, 0.042, 0.09))
+    b.box("plain", (0.0, 0.36 + high * 2.02, -0.085), (0.014, 0.042, 0.09))
     if rng.random() < 0.5:
         b.ball("accent", (0.0, 0.36 + high * 0.75, -0.02), (0.05, 0.11, 0.11))
     if rng.random() < 0.5:
@@ -77,13 +77,13 @@ def boat(b: Builder, rng: random.Random) -> None:
 
 
 def rocket(b: Builder, rng: random.Random) -> None:
-    """A slim body with a pointed nose, a round window, fins that it stands on."""
+    """Build a slim body with a pointed nose, a round window, fins that it stands on."""
     slim, fin = rng.uniform(0.175, 0.22), rng.uniform(0.15, 0.21)
     b.tube("main", (0.0, 0.43, 0.0), (slim, 0.25, slim))
     b.cone("accent", (0.0, 0.86, 0.0), (slim, 0.19, slim))
     b.ball("accent", (0.0, 1.045, 0.0), 0.03)
     b.tube("accent", (0.0, 0.655, 0.0), (slim * 1.07, 0.026, slim * 1.07))
-    b.cone("solid", (0.0, 0.145, 0.0), (slim * 0.72, 0.055, slim * 0.72), top=1.38)
+    b.cone("plain", (0.0, 0.145, 0.0), (slim * 0.72, 0.055, slim * 0.72), top=1.38)
     b.cone("steel", (0.0, 0.075, 0.0), (slim * 0.62, 0.05, slim * 0.62), top=0.6)
     b.tube("steel", (0.0, 0.53, slim * 0.9), (slim * 0.52, 0.035, slim * 0.52), (90, 0, 0))
     b.ball("glass", (0.0, 0.53, slim * 0.96), (slim * 0.40, slim * 0.40, 0.05))
@@ -94,14 +94,14 @@ def rocket(b: Builder, rng: random.Random) -> None:
         b.cone("second", (side * reach, 0.19, front * reach), (fin * 0.82, 0.19, 0.035), (0, spin - 90, 0))
 
 
-def train(b: Builder, rng: random.Random) -> None:
-    """A steam engine: a round boiler with a funnel and a dome, a cab at its back, three wheels a side."""
+def steam_train(b: Builder, rng: random.Random) -> None:
+    """Build a steam engine: a round boiler with a funnel and a dome, a cab at its back, three wheels a side."""
     fat, tall = rng.uniform(0.17, 0.205), rng.uniform(0.13, 0.19)
     b.tube("main", (0.0, 0.40, 0.14), (fat, 0.34, fat), (90, 0, 0))
     b.tube("accent", (0.0, 0.40, 0.46), (fat * 1.08, 0.03, fat * 1.08), (90, 0, 0))
     b.tube("steel", (0.0, 0.40, 0.485), (fat * 0.78, 0.025, fat * 0.78), (90, 0, 0))
     b.ball("lamp", (0.0, 0.40 + fat * 0.9, 0.48), (0.055, 0.055, 0.05))
-    b.tube("solid", (0.0, 0.42 + fat + tall * 0.5, 0.32), (0.062, tall * 0.7, 0.062))
+    b.tube("plain", (0.0, 0.42 + fat + tall * 0.5, 0.32), (0.062, tall * 0.7, 0.062))
     b.cone("accent", (0.0, 0.42 + fat + tall * 1.2, 0.32), (0.062, 0.07, 0.062), top=1.75)
     b.ball("steel", (0.0, 0.40 + fat, 0.08), (0.085, 0.09, 0.085))
     b.box("second", (0.0, 0.49, -0.34), (0.22, 0.28, 0.19))
@@ -117,7 +117,7 @@ def train(b: Builder, rng: random.Random) -> None:
 
 
 def airplane(b: Builder, rng: random.Random) -> None:
-    """A round body with raised wings, a propeller at the nose, a fin and two little wings at the tail."""
+    """Build a round body with raised wings, a propeller at the nose, a fin and two little wings at the tail."""
     span, sweep = rng.uniform(0.27, 0.31), rng.uniform(0, 12)
     b.ball("main", (0.0, 0.42, 0.0), (0.17, 0.175, 0.50))
     b.ball("accent", (0.0, 0.42, 0.44), (0.125, 0.13, 0.11))
@@ -136,7 +136,7 @@ def airplane(b: Builder, rng: random.Random) -> None:
 
 
 def teapot(b: Builder, rng: random.Random) -> None:
-    """A round pot with a lid and a knob, a spout on one side and a handle on the other."""
+    """Build a round pot with a lid and a knob, a spout on one side and a handle on the other."""
     wide, high = rng.uniform(0.30, 0.35), rng.uniform(0.27, 0.32)
     b.tube("second", (0.0, 0.035, 0.0), (wide * 0.68, 0.04, wide * 0.68))
     b.ball("main", (0.0, 0.05 + high, 0.0), (wide, high, wide))
@@ -145,7 +145,7 @@ def teapot(b: Builder, rng: random.Random) -> None:
     b.ball("second", (0.0, rim + 0.015, 0.0), (wide * 0.54, 0.095, wide * 0.54))
     b.ball("accent", (0.0, rim + 0.145, 0.0), 0.062)
     spout: list[Vec] = [(wide * 0.75, 0.24, 0.0), (wide + 0.13, 0.34, 0.0), (wide + 0.20, 0.56, 0.0)]
-    b.chain("solid", spout, 0.085, thin=0.8)
+    b.chain("plain", spout, 0.085, thin=0.8)
     b.ball("second", (wide + 0.205, 0.585, 0.0), (0.075, 0.03, 0.075))
     reach = -wide - rng.uniform(0.19, 0.24)
     grip: list[Vec] = [

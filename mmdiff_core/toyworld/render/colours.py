@@ -1,4 +1,4 @@
-"""Named colours, and how an identity chooses three of them and a pattern."""
+"""Named colours, and the attributes of an identity: three colours and a pattern."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLOURS: dict[str, RGB] = {
     "grey": (0.56, 0.59, 0.64),
 }
 
-# Colours that no identity changes, each with its gloss.
+# Colours that are the same for all identities, each with its gloss.
 FIXED: dict[str, tuple[RGB, float]] = {
     "eye": ((0.05, 0.05, 0.07), 0.9),
     "eye white": ((0.98, 0.98, 0.98), 0.3),
@@ -44,7 +44,7 @@ FIXED: dict[str, tuple[RGB, float]] = {
     "wood": ((0.62, 0.40, 0.22), 0.2),
 }
 
-_QUIET = ("brown", "black", "white", "grey")  # chosen half as often as the vivid ones
+_QUIET = ("brown", "black", "white", "grey")  # drawn half as often as the vivid ones
 _APART = 0.5  # least distance between two colours of one identity, in RGB
 _JITTER = 0.045
 NEVER = 9.0  # a level that no wave and no dot reaches
@@ -60,15 +60,15 @@ class Waves:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Three named colours (each jittered a little), a pattern, and the pattern's numbers.
+class ToyAttributes:
+    """Three named colours, each slightly varied, a pattern, and the pattern's numbers.
 
-    Dots sit at the twelve corners of an icosahedron around each part; ``dot_size`` is the cosine of their half angle.
+    Dots sit at the twelve corners of an icosahedron around each solid; ``dot_size`` is the cosine of their half angle.
     """
 
-    PAINTS: ClassVar[frozenset[str]] = frozenset({"main", "solid", "second", "accent"})
+    PAINTS: ClassVar[frozenset[str]] = frozenset({"main", "plain", "second", "accent"})
 
-    names: tuple[str, str, str]
+    colour_names: tuple[str, str, str]
     colours: tuple[RGB, RGB, RGB]
     pattern: Pattern
     waves: Waves
@@ -76,29 +76,30 @@ class Look:
     gloss: float = 0.4
 
     def paint(self, role: str) -> tuple[RGB, float]:
-        """Colour and gloss of a role in ``PAINTS``."""
-        return self.colours[{"main": 0, "solid": 0, "second": 1, "accent": 2}[role]], self.gloss
+        """Return colour and gloss of a role in ``PAINTS``."""
+        return self.colours[{"main": 0, "plain": 0, "second": 1, "accent": 2}[role]], self.gloss
 
 
-def draw_look(rng: random.Random) -> Look:
-    """An identity's colours and pattern; any two of the three colours are well apart."""
+def draw_attributes(rng: random.Random) -> ToyAttributes:
+    """Draw an identity's colours and pattern; any two of the three colours are well apart."""
     names = list(COLOURS)
-    main = _choose(rng, names)
-    second = _choose(rng, [n for n in names if _distance(n, main) > _APART])
-    accent = _choose(rng, [n for n in names if min(_distance(n, main), _distance(n, second)) > _APART])
+    main = _draw_name(rng, names)
+    second = _draw_name(rng, [n for n in names if _distance(n, main) > _APART])
+    accent = _draw_name(rng, [n for n in names if min(_distance(n, main), _distance(n, second)) > _APART])
     pattern = rng.choice(PATTERNS)
     r, g, b = (jitter(COLOURS[name], rng) for name in (main, second, accent))
     dot_size = math.cos(math.radians(rng.uniform(17, 23))) if pattern == "dots" else NEVER
-    return Look((main, second, accent), (r, g, b), pattern, _waves(pattern, rng), dot_size, rng.uniform(0.2, 0.6))
+    waves, gloss = _waves(pattern, rng), rng.uniform(0.2, 0.6)
+    return ToyAttributes((main, second, accent), (r, g, b), pattern, waves, dot_size, gloss)
 
 
 def jitter(colour: RGB, rng: random.Random, amount: float = _JITTER) -> RGB:
-    """A neighbour of a colour, still within [0, 1]."""
+    """Vary a colour slightly, within [0, 1]."""
     r, g, b = (min(1.0, max(0.0, c + rng.uniform(-amount, amount))) for c in colour)
     return r, g, b
 
 
-def _choose(rng: random.Random, names: list[str]) -> str:
+def _draw_name(rng: random.Random, names: list[str]) -> str:
     return rng.choices(names, [0.5 if name in _QUIET else 1.0 for name in names])[0]
 
 

@@ -1,8 +1,8 @@
-"""Scenes to pictures and exact masks.
+"""Renders scenes to images and exact masks.
 
-Letters: C scenes of a chunk, P parts of all its toys, R rays, W visible subpixels. A chunk's rays are one flat list
+Letters: C scenes of a chunk, P solids of all its toys, R rays, W visible subpixels. A chunk's rays are one flat list
 sorted by shape, so that the number of tensor operations does not grow with the number of toys, and no ray is cast
-outside its part's bounding box.
+outside its solid's bounding box.
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ import torch
 from torch import Tensor
 
 from mmdiff_core.toyworld.render.shading import Surface, shade, soft_shadow
-from mmdiff_core.toyworld.render.shapes import MISS, Shape, Triple, hit, normal
+from mmdiff_core.toyworld.render.shapes import MISS, SolidShape, Triple, hit, normal
 from mmdiff_core.toyworld.render.sprites import Device, Rays, Sprites, cast, sprites_of
 from mmdiff_core.toyworld.render.styles import restyle
-from mmdiff_core.toyworld.scenes.backgrounds import PLACES, backdrop
+from mmdiff_core.toyworld.scenes.backgrounds import BACKGROUNDS, paint_background
 from mmdiff_core.toyworld.scenes.scene import Scene
 
 SUPERSAMPLING = 2
-_CHUNK_PIXELS = 4 * 128 * 128  # pictures are rendered this many pixels at a time, which keeps the work in the cache
+_CHUNK_PIXELS = 4 * 128 * 128  # pixels that are rendered at a time, which keeps the work in the cache
 _DEPTH_BASE = 64.0  # keeps depths positive, where the bits of a float32 sort like its value
 
 
 class Rendered(NamedTuple):
-    """Pictures (B, 3, H, W) float32 in [0, 1] and masks (B, S, H, W) bool of each toy's visible part."""
+    """Images (B, 3, H, W) float32 in [0, 1] and masks (B, S, H, W) bool of what is visible of each toy."""
 
     images: Tensor
     masks: Tensor
 
 
 def render(scenes: Sequence[Scene], size: int | tuple[int, int], device: Device = "cpu") -> Rendered:
-    """Draw scenes at ``size`` (side, or (height, width)) pixels; S is the greatest number of toys in any of them.
+    """Render scenes at ``size`` (side, or (height, width)) pixels; S is the greatest number of toys in a scene.
 
-    A mask holds the pixels of which at least half shows the toy, whatever the style makes of them; one that two toys
-    share equally is the first toy's.
-    A scene's picture does not depend on the others.
+    A mask contains the pixels of which the toy covers at least half, whatever the style makes of them. A pixel that two
+    toys share equally belongs to the first. The image of a scene does not depend on the other scenes.
     """
     height, width = (size, size) if isinstance(size, int) else size
     slots = max((len(scene.toys) for scene in scenes), default=0)
@@ -47,15 +46,21 @@ def render(scenes: Sequence[Scene], size: int | tuple[int, int], device: Device 
     for start in range(0, len(scenes), step):
         chunk = slice(start, start + step)
         _render_chunk(scenes[chunk], images[chunk], masks[chunk])
-        restyle(images[chunk], [scene.style for scene in scenes[chunk]], [scene.place_seed for scene in scenes[chunk]])
+        styles, seeds = zip(*((scene.style, scene.background_seed) for scene in scenes[chunk]), strict=True)
+        restyle(images[chunk], styles, seeds)
     return Rendered(images, masks)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Return images in [0, 1] as uint8."""
+    return images.mul(255).round_().to(torch.uint8)
 
 
 def _render_chunk(scenes: Sequence[Scene], images: Tensor, masks: Tensor) -> None:
     """Fill ``images`` (C, 3, H, W) and ``masks`` (C, S, H, W)."""
     *_, height, width = images.shape
     for scene, image in zip(scenes, images, strict=True):
-        image.copy_(_stage(scene, height, width, images.device))
+        image.copy_(_paint_stage(scene, height, width, images.device))
     sprites = sprites_of(scenes, height * SUPERSAMPLING, width * SUPERSAMPLING, images.device)
     if sprites is None:
         return
@@ -67,10 +72,10 @@ def _render_chunk(scenes: Sequence[Scene], images: Tensor, masks: Tensor) -> Non
     masks.copy_(half & (half.cumsum(1) == 1))
 
 
-def _stage(scene: Scene, height: int, width: int, device: Device) -> Tensor:
-    """The place with the toys' shadows on its ground, (3, H, W)."""
-    image = backdrop(scene.place, scene.place_seed, height, width, device)
-    light = PLACES[scene.place].light(scene.place_seed)
+def _paint_stage(scene: Scene, height: int, width: int, device: Device) -> Tensor:
+    """Paint the background with the toys' shadows on its ground, (3, H, W)."""
+    image = paint_background(scene.background, scene.background_seed, height, width, device)
+    light = BACKGROUNDS[scene.background].light(scene.background_seed)
     for placed in scene.toys:
         soft_shadow(image, placed, light, scene.tilt)
     return image
@@ -91,42 +96,42 @@ def _visible(sprites: Sprites, scenes: int, height: int, width: int) -> _Visible
     rays = cast(sprites)
     depth = _depths(sprites, rays)
     hits = (depth > MISS).nonzero().squeeze(1)
-    depth, part, column, row = (t.index_select(0, hits) for t in (depth, rays.part, rays.column, rays.row))
-    toy = sprites.toy_of[part]
+    depth, solid, column, row = (t.index_select(0, hits) for t in (depth, rays.solid, rays.column, rays.row))
+    toy = sprites.toy_of[solid]
     pixel = (sprites.scene[toy] * height + row.long()) * width + column.long()
     nearness = depth + sprites.layer[toy] + _DEPTH_BASE
     key = nearness.view(torch.int32).long() << 32 | torch.arange(len(hits), device=hits.device)
     nearest = key.new_zeros(scenes * height * width).scatter_reduce_(0, pixel, key, "amax")
     won = nearest[nearest.nonzero().squeeze(1)] & 0xFFFFFFFF
-    won = torch.zeros_like(hits, dtype=torch.bool).index_fill_(0, won, True).nonzero().squeeze(1)  # sorted by part
-    depth, part, column, row, toy = (t.index_select(0, won) for t in (depth, part, column, row, toy))
-    surface = _surface(sprites, part, toy, column, row, depth)
+    won = torch.zeros_like(hits, dtype=torch.bool).index_fill_(0, won, True).nonzero().squeeze(1)  # sorted by solid
+    depth, solid, column, row, toy = (t.index_select(0, won) for t in (depth, solid, column, row, toy))
+    surface = _surface(sprites, solid, toy, column, row, depth)
     return _Visible(sprites.scene[toy], sprites.slot[toy], row.long(), column.long(), surface)
 
 
 def _depths(sprites: Sprites, rays: Rays) -> Tensor:
-    """Depth (R,) at which rays meet their part, MISS where they do not."""
+    """Return the depth (R,) at which rays meet their solid, MISS where they do not."""
     pieces = []
     start = 0
-    for shape, count in zip(Shape, rays.counts, strict=True):
+    for shape, count in zip(SolidShape, rays.counts, strict=True):
         span = slice(start, start + count)
-        part, column, row = rays.part[span], rays.column[span], rays.row[span]
-        table = sprites.ray.index_select(1, part)
-        pieces.append(hit(shape, _local(table, column, row), _triple(table[9:]), sprites.finish[0][part]))
+        solid, column, row = rays.solid[span], rays.column[span], rays.row[span]
+        table = sprites.ray.index_select(1, solid)
+        pieces.append(hit(shape, _local(table, column, row), _triple(table[9:]), sprites.finish[0][solid]))
         start += count
     return torch.cat(pieces)
 
 
-def _surface(sprites: Sprites, part: Tensor, toy: Tensor, column: Tensor, row: Tensor, depth: Tensor) -> Surface:
-    """Everything about the visible subpixels; ``part`` is sorted."""
-    table = sprites.ray.index_select(1, part)
+def _surface(sprites: Sprites, solid: Tensor, toy: Tensor, column: Tensor, row: Tensor, depth: Tensor) -> Surface:
+    """Collect everything about the visible subpixels; ``solid`` is sorted."""
+    table = sprites.ray.index_select(1, solid)
     local = torch.stack(
         [torch.addcmul(o, depth, s) for o, s in zip(_local(table, column, row), table[9:], strict=True)]
     )
-    finish = sprites.finish.index_select(1, part)
-    ends = torch.tensor(sprites.part_counts, device=part.device).cumsum(0)
-    counts = torch.searchsorted(part, ends).diff(prepend=part.new_zeros(1)).tolist()
-    pieces = zip(Shape, local.split(counts, 1), finish[0].split(counts), strict=True)
+    finish = sprites.finish.index_select(1, solid)
+    ends = torch.tensor(sprites.solid_counts, device=solid.device).cumsum(0)
+    counts = torch.searchsorted(solid, ends).diff(prepend=solid.new_zeros(1)).tolist()
+    pieces = zip(SolidShape, local.split(counts, 1), finish[0].split(counts), strict=True)
     bent = torch.cat([torch.stack(normal(shape, _triple(point), extra)) for shape, point, extra in pieces], 1)
     foot_column, foot_row, scale = sprites.screen.index_select(1, toy)
     view = torch.stack(((column + 0.5 - foot_column) / scale, (foot_row - row - 0.5) / scale, depth))
@@ -144,7 +149,7 @@ def _surface(sprites: Sprites, part: Tensor, toy: Tensor, column: Tensor, row: T
 
 
 def _gather_pixels(seen: _Visible, colour: Tensor, masks: Tensor) -> Tensor:
-    """Colours (3, W) averaged to pixels: (C, 3 + S, H, W), premultiplied colour and each toy's coverage."""
+    """Average colours (3, W) to pixels: (C, 3 + S, H, W), premultiplied colour and each toy's coverage."""
     scenes, slots, height, width = masks.shape
     pixel = (seen.row // SUPERSAMPLING) * width + seen.column // SUPERSAMPLING
     plane = height * width
@@ -158,13 +163,13 @@ def _gather_pixels(seen: _Visible, colour: Tensor, masks: Tensor) -> Tensor:
 
 
 def _local(table: Tensor, column: Tensor, row: Tensor) -> Triple:
-    """Local points of rays at z = 0, from the rows of Sprites.ray."""
+    """Return the local points of rays at z = 0, from the rows of ``Sprites.ray``."""
     x, y, z = (torch.addcmul(torch.addcmul(table[i], table[3 + i], column), table[6 + i], row) for i in range(3))
     return x, y, z
 
 
 def _to_view(table: Tensor, bent: Tensor, scale: Tensor) -> Tensor:
-    """Local normals (3, W) in view space, unit length: a ray table holds the transpose of the map that is needed."""
+    """Turn local normals (3, W) to view space, unit length; a ray table contains the transpose of the needed map."""
     across, down, step = table[3:].unflatten(0, (3, 3))
     seen = torch.stack(((across * bent).sum(0) * scale, (down * bent).sum(0) * -scale, (step * bent).sum(0)))
     return seen * torch.rsqrt(seen.square().sum(0))
@@ -175,5 +180,5 @@ def _triple(rows: Tensor) -> Triple:
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrices (9, W), row by row, times vectors (3, W)."""
+    """Multiply matrices (9, W), given row by row, with vectors (3, W)."""
     return torch.stack([(matrix[3 * i : 3 * i + 3] * vector).sum(0) for i in range(3)])

@@ -21,7 +21,7 @@ _WRAP = 0.45  # how far light reaches around a toy
 
 @dataclass(frozen=True)
 class Light:
-    """Light of a place. ``direction`` points to the lamp in view space; ``sky`` and ``ground`` come from all sides."""
+    """The light of a background. ``direction`` points to the lamp in view space; the rest comes from all sides."""
 
     direction: tuple[float, float, float]
     key: RGB
@@ -31,7 +31,7 @@ class Light:
 
     @cached_property
     def table(self) -> Tensor:
-        """(15,) direction, direction halfway to the camera, key, sky, ground."""
+        """Return (15,): direction, direction halfway to the camera, key, sky, ground."""
         toward = torch.nn.functional.normalize(torch.tensor(self.direction), dim=0)
         half = torch.nn.functional.normalize(toward + torch.tensor((0.0, 0.0, 1.0)), dim=0)
         return torch.cat((toward, half, torch.tensor((*self.key, *self.sky, *self.ground))))
@@ -41,9 +41,9 @@ class Surface(NamedTuple):
     """What is known of each visible subpixel."""
 
     normal: Tensor  # (3, W) view space, unit length
-    local: Tensor  # (3, W) in the part's own space
+    local: Tensor  # (3, W) in the solid's own space
     point: Tensor  # (3, W) toy space
-    colour: Tensor  # (3, W) of the part
+    colour: Tensor  # (3, W) of the solid
     gloss: Tensor  # (W,)
     patterned: Tensor  # (W,) bool
     toy: Tensor  # (W,) long
@@ -52,7 +52,7 @@ class Surface(NamedTuple):
 
 
 def shade(surface: Surface) -> Tensor:
-    """Colour (3, W) of the surface in its light, may exceed 1."""
+    """Return the colour (3, W) of the surface in its light; it may exceed 1."""
     albedo = _painted(surface)
     toward, half, key, sky, ground = surface.lights.index_select(1, surface.toy).split(3)
     normal = surface.normal
@@ -66,7 +66,7 @@ def shade(surface: Surface) -> Tensor:
 
 
 def _painted(surface: Surface) -> Tensor:
-    """Colour of the parts with the identities' patterns on them."""
+    """Return the colour of the solids with the identities' patterns on them."""
     waved = _points_of(surface, surface.patterns[12] < NEVER)
     dotted = _points_of(surface, surface.patterns[13] < NEVER)
     colour = surface.colour.clone()
@@ -78,12 +78,12 @@ def _painted(surface: Surface) -> Tensor:
 
 
 def _points_of(surface: Surface, toys: Tensor) -> Tensor:
-    """Indices of the points of patterned parts of some toys (T,) bool."""
+    """Return the indices of the points on patterned solids of some toys (T,) bool."""
     return (surface.patterned & toys[surface.toy]).nonzero().squeeze(1)
 
 
 def _waves(pattern: Tensor, point: Tensor) -> Tensor:
-    """Stripes, patches and two halves: see colours.Waves."""
+    """Return where the second colour of stripes, patches and two halves shows; see ``colours.Waves``."""
     total = torch.zeros_like(point[0])
     for i in range(3):
         along = (pattern[3 * i : 3 * i + 3] * point).sum(0)
@@ -92,7 +92,7 @@ def _waves(pattern: Tensor, point: Tensor) -> Tensor:
 
 
 def _dots(pattern: Tensor, local: Tensor) -> Tensor:
-    """Round dots at the corners of an icosahedron around each part."""
+    """Return where round dots show, at the corners of an icosahedron around each solid."""
     unit = torch.nn.functional.normalize(local, dim=0)
     a, b = 0.5257311, 0.8506508  # the corners are (0, a, b), (a, b, 0), (b, 0, a) with all signs
     x, y, z = unit.abs()
@@ -101,7 +101,7 @@ def _dots(pattern: Tensor, local: Tensor) -> Tensor:
 
 
 def soft_shadow(image: Tensor, placed: PlacedToy, light: Light, tilt: float) -> None:
-    """Darken the ground under a toy in place: a tight shadow where it stands and a wide one away from the light."""
+    """Darken the ground under a toy, in place: a tight shadow where it stands, a wide one away from the light."""
     _, height, width = image.shape
     unit = min(height, width)
     figure = placed.toy.figure

@@ -1,8 +1,8 @@
-"""Styles of picture: filters over finished pictures, batched, the same on CPU and CUDA.
+"""Image styles: batched filters over rendered images, the same on CPU and CUDA.
 
-Letters: B pictures, H x W pixels, u the shorter side. A filter takes pictures (B, 3, H, W) in [0, 1] and their grain
-(a ``Grain``) and gives pictures of the same shape and range. Strokes and blots have sizes relative to u, so that a
-picture of another size shows the same style. Every operation treats each picture of the batch alone.
+Letters: B images, H x W pixels, u the shorter side. A filter takes images (B, 3, H, W) in [0, 1] and their ``Grain``,
+and returns images of the same shape and range. Strokes and blots have sizes relative to u, so that an image of another
+size shows the same style. Every operation treats each image of the batch alone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PAPER = (0.985, 0.975, 0.945)
 
 
 class Grain(NamedTuple):
-    """The accidents of paper and hand, a pure function of each picture's seed."""
+    """The irregularities of paper and hand, a pure function of each image's seed."""
 
     seeds: Tensor  # (B,) long
 
     def cells(self, rows: int, columns: int, salt: int) -> Tensor:
-        """White noise (B, 1, rows, columns), uniform in [-1, 1]: an integer hash, equal on every device."""
+        """Return white noise (B, 1, rows, columns), uniform in [-1, 1]: an integer hash, equal on every device."""
         device = self.seeds.device
         y, x = torch.arange(rows, device=device)[:, None], torch.arange(columns, device=device)
         mixed = x * 374_761_393 + y * 668_265_263 + ((self.seeds + salt) * 974_634_777)[:, None, None]
@@ -36,14 +36,14 @@ class Grain(NamedTuple):
         return ((mixed ^ (mixed >> 15)) & 0xFFFF)[:, None].float() / 32767.5 - 1
 
     def clouds(self, height: int, width: int, count: int, salt: int) -> Tensor:
-        """Smooth noise (B, 1, H, W) in [-1, 1] with ``count`` cells along the shorter side."""
+        """Return smooth noise (B, 1, H, W) in [-1, 1] with ``count`` cells along the shorter side."""
         unit = min(height, width)
         cells = self.cells(round(count * height / unit) + 1, round(count * width / unit) + 1, salt)
         return F.interpolate(cells, (height, width), mode="bicubic", align_corners=True).clamp_(-1, 1)
 
 
 def watercolour(images: Tensor, grain: Grain) -> Tensor:
-    """Flat washes that run dark at their edges, blooms and granulation, and paper left white around the picture."""
+    """Paint flat washes with dark edges, blooms and granulation, and leave the paper white around the image."""
     height, width = images.shape[-2:]
     wash = _flattened(images, max(1, round(min(height, width) / 110)))
     edges = (_local_contrast(wash) * 1.8).clamp_(0, 1)
@@ -56,7 +56,7 @@ def watercolour(images: Tensor, grain: Grain) -> Tensor:
 
 
 def pencil_sketch(images: Tensor, grain: Grain) -> Tensor:
-    """Dark outlines and hatching on paper, tinted with coloured pencil; darker tones are hatched more densely."""
+    """Draw dark outlines and hatching on paper, tinted with coloured pencil; darker tones get denser hatching."""
     height, width = images.shape[-2:]
     tone = _luma(images)
     lines = (_local_contrast(images) * 3.6 - 0.12).clamp_(0, 1)
@@ -73,7 +73,7 @@ def pencil_sketch(images: Tensor, grain: Grain) -> Tensor:
 
 
 def pixel_art(images: Tensor, grain: Grain) -> Tensor:
-    """Big square pixels of few colours with an ordered dither."""
+    """Reduce the image to big square pixels of few colours with an ordered dither."""
     height, width = images.shape[-2:]
     block = max(2, round(min(height, width) / 60))
     rows, columns = -(-height // block), -(-width // block)
@@ -96,14 +96,14 @@ STYLES = (PHOTO, *FILTERS)
 
 
 def restyle(images: Tensor, styles: Sequence[str], seeds: Sequence[int]) -> None:
-    """Apply each picture's style to ``images`` (B, 3, H, W) in place; photos stay as they are.
+    """Apply each image's style to ``images`` (B, 3, H, W) in place; photos stay as they are.
 
     Raises:
         SettingsError: there is no such style.
     """
     for style in dict.fromkeys(styles):
         if style not in STYLES:
-            raise SettingsError(f'There is no picture style "{style}". Choose one of: {", ".join(STYLES)}.')
+            raise SettingsError(f'There is no image style "{style}". Choose one of: {", ".join(STYLES)}.')
         if style == PHOTO:
             continue
         rows = [i for i, name in enumerate(styles) if name == style]
@@ -121,19 +121,19 @@ def _paper(images: Tensor) -> Tensor:
 
 
 def _luma(images: Tensor) -> Tensor:
-    """Brightness (B, 1, H, W)."""
+    """Return the brightness (B, 1, H, W)."""
     red, green, blue = images.split(1, 1)
     return 0.3 * red + 0.59 * green + 0.11 * blue
 
 
 def _vivid(images: Tensor, by: float = 1.25) -> Tensor:
-    """More saturated colours of the same brightness."""
+    """Saturate the colours and keep their brightness."""
     grey = _luma(images)
     return torch.lerp(grey.expand_as(images), images, by).clamp_(0, 1)
 
 
 def _flattened(images: Tensor, radius: int) -> Tensor:
-    """Kuwahara's filter: the mean of that quadrant around a pixel which varies least; flat areas, sharp edges."""
+    """Apply Kuwahara's filter, the mean of the quadrant around a pixel that varies least: flat areas, sharp edges."""
     size = radius + 1
     padded = F.pad(images, (radius,) * 4, mode="replicate")
     mean = F.avg_pool2d(padded, size, 1)
@@ -150,7 +150,7 @@ def _flattened(images: Tensor, radius: int) -> Tensor:
 
 
 def _local_contrast(images: Tensor) -> Tensor:
-    """The greatest difference of a channel across a pixel (B, 1, H, W): an outline one or two pixels wide."""
+    """Return the greatest difference of a channel across a pixel (B, 1, H, W): outlines one or two pixels wide."""
     reach = max(1, round(min(images.shape[-2:]) / 160))
     padded = F.pad(images, (reach,) * 4, mode="replicate")
     across = (padded[..., reach:-reach, 2 * reach :] - padded[..., reach:-reach, : -2 * reach]).abs()
@@ -159,14 +159,14 @@ def _local_contrast(images: Tensor) -> Tensor:
 
 
 def _frame(height: int, width: int, device: torch.device) -> Tensor:
-    """Distance (H, W) from the picture's border in units of its shorter side."""
+    """Return the distance (H, W) from the image's border in units of its shorter side."""
     unit = min(height, width)
     y, x = torch.arange(height, device=device) + 0.5, torch.arange(width, device=device) + 0.5
     return torch.minimum(torch.minimum(y, height - y)[:, None], torch.minimum(x, width - x)) / unit
 
 
 def _strokes(height: int, width: int, angle: float, shaken: Tensor, device: torch.device) -> Tensor:
-    """Parallel strokes (B, 1, H, W) in [0, 1] at ``angle`` radians, as shaky as the hand."""
+    """Draw parallel, shaky strokes (B, 1, H, W) in [0, 1] at ``angle`` radians."""
     unit = min(height, width)
     y, x = torch.arange(height, device=device)[:, None] / unit, torch.arange(width, device=device) / unit
     count = min(64.0, unit / 3.2)

@@ -1,4 +1,4 @@
-"""Places: what stands behind the toys, and the light in it."""
+"""Backgrounds: what stands behind the toys, and the light there."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from mmdiff_core.toyworld.scenes import faraway, landscapes, rooms
 from mmdiff_core.toyworld.scenes.canvas import Canvas
 
 
-class Place(NamedTuple):
-    """How a place is painted, and its light: (sideways, up, towards us), key, sky, ground, darkness of shadows."""
+class Background(NamedTuple):
+    """How a background is painted, and its light."""
 
     paint: Callable[[Canvas, random.Random], None]
     lamp: Light
 
     def light(self, seed: int) -> Light:
-        """The light of one such place: from the left or from the right."""
+        """Vary the light with the seed: it comes from the left or from the right."""
         rng = random.Random(f"light:{seed}")
         side, up, toward = self.lamp.direction
         direction = (side * rng.choice((-1, 1)) * rng.uniform(0.6, 1.1), up * rng.uniform(0.8, 1.2), toward)
         return replace(self.lamp, direction=direction, key=jitter(self.lamp.key, rng, 0.03))
 
 
-PLACES: dict[str, Place] = {
-    name: Place(paint, Light(direction, key, sky, ground, shadow))
+# Name, painter; light: direction (sideways, up, towards us), key, sky, ground, darkness of shadows.
+BACKGROUNDS: dict[str, Background] = {
+    name: Background(paint, Light(direction, key, sky, ground, shadow))
     for name, paint, direction, key, sky, ground, shadow in (
         ("beach", landscapes.beach, (0.6, 0.9, 0.7), (0.66, 0.63, 0.56), (0.47, 0.50, 0.55), (0.43, 0.39, 0.32), 0.42),
         ("snow", landscapes.snow, (0.5, 0.6, 0.9), (0.48, 0.50, 0.54), (0.56, 0.60, 0.66), (0.48, 0.51, 0.56), 0.34),
@@ -114,9 +115,11 @@ PLACES: dict[str, Place] = {
     )
 }
 
+BACKGROUND_NAMES = tuple(BACKGROUNDS)
 
-def backdrop(place: str, seed: int, height: int, width: int, device: str | torch.device) -> Tensor:
-    """The empty place (3, H, W) in [0, 1], a pure function of its arguments."""
+
+def paint_background(background: str, seed: int, height: int, width: int, device: str | torch.device) -> Tensor:
+    """Paint an empty background (3, H, W) in [0, 1], a pure function of the arguments."""
     canvas = Canvas(height, width, device)
-    PLACES[place].paint(canvas, random.Random(f"place:{place}:{seed}"))
+    BACKGROUNDS[background].paint(canvas, random.Random(f"place:{background}:{seed}"))
     return canvas.image.clamp_(0, 1)

@@ -1,7 +1,7 @@
-"""A small painter's vocabulary for backgrounds: gradients and big soft shapes with antialiased edges.
+"""A canvas for backgrounds: gradients and big soft shapes with antialiased edges.
 
-Coordinates: x to the right and y down from the picture's centre, in units of its shorter side, so that a square picture
-reaches from -0.5 to 0.5 and a longer one shows more of the same place.
+Coordinates: x to the right and y down from the centre, in units of the shorter side. A square image reaches from -0.5
+to 0.5, and a longer one shows more of the same background.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mmdiff_core.toyworld.render.colours import RGB
 
 
 class _Window(NamedTuple):
-    """A piece of the picture that is painted in place, and its coordinates."""
+    """A section of the image, which is painted in place, and its coordinates."""
 
     image: Tensor  # (3, h, w)
     x: Tensor  # (w,)
@@ -24,7 +24,7 @@ class _Window(NamedTuple):
 
 
 class Canvas:
-    """A picture (3, H, W) that is painted from back to front."""
+    """An image (3, H, W) that is painted from back to front."""
 
     def __init__(self, height: int, width: int, device: str | torch.device) -> None:
         unit = min(height, width)
@@ -34,13 +34,13 @@ class Canvas:
         self.image = torch.zeros(3, height, width, device=device)
 
     def sky(self, top: RGB, bottom: RGB, horizon: float) -> None:
-        """A gradient over the whole picture that ends at the horizon."""
+        """Paint a gradient over the whole image that ends at the horizon."""
         highest = -self.height / 2 * self.pixel
         amount = ((self.y - highest) / (horizon - highest)).clamp(0, 1).square()
         self.image[:] = torch.lerp(self._colour(top), self._colour(bottom), amount[:, None])
 
     def ground(self, far: RGB, near: RGB, horizon: float, wave: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> None:
-        """Everything below a horizon, which ``wave`` (height, length, phase) bends; ``near`` is 0.5 below it."""
+        """Paint everything below a horizon, which ``wave`` (height, length, phase) bends; ``near`` is 0.5 below it."""
         first = self._row(horizon - abs(wave[0]) - self.pixel)
         y = self.y[first:, None]
         edge = horizon + wave[0] * torch.sin(math.tau * self.x / wave[1] + wave[2])
@@ -50,7 +50,7 @@ class Canvas:
         self._blend(self.image[:, first:], colour, cover)
 
     def band(self, colour: RGB, top: float, bottom: float, soft: float = 0.0) -> None:
-        """A horizontal band from ``top`` to ``bottom``."""
+        """Paint a horizontal band from ``top`` to ``bottom``."""
         soft = max(soft, self.pixel)
         cover = self._edge(self.y - top, soft) * self._edge(bottom - self.y, soft)
         self._blend(self.image, self._colour(colour), cover[:, None])
@@ -64,7 +64,7 @@ class Canvas:
         opacity: float = 1.0,
         below: float | None = None,
     ) -> None:
-        """An ellipse with half axes ``size``; ``soft`` blurs its edge, ``below`` cuts off what is lower than that."""
+        """Paint an ellipse with half axes ``size``; ``soft`` blurs its edge, ``below`` cuts off everything lower."""
         rx, ry = (size, size) if isinstance(size, float) else size
         soft = max(soft, self.pixel)
         window = self._window(at[0], at[1], rx + soft, ry + soft)
@@ -81,7 +81,7 @@ class Canvas:
         self._blend(target, self._colour(colour), cover)
 
     def box(self, colour: RGB, at: tuple[float, float], size: tuple[float, float], opacity: float = 1.0) -> None:
-        """A rectangle with half sides ``size``."""
+        """Paint a rectangle with half sides ``size``."""
         window = self._window(at[0], at[1], size[0] + self.pixel, size[1] + self.pixel)
         if window is None:
             return
@@ -101,7 +101,7 @@ class Canvas:
         top: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """A peak with its tip (``top`` wide) up, lit differently on its two sides."""
+        """Paint a peak with its tip (``top`` wide) up and its two sides in different light."""
         middle = tip[1] + high / 2
         window = self._window(tip[0], middle, half + self.pixel, high / 2 + self.pixel)
         if window is None:
@@ -116,7 +116,7 @@ class Canvas:
     def grid(
         self, colour: RGB, at: tuple[float, float], size: tuple[float, float], counts: tuple[int, int], fill: float
     ) -> None:
-        """``counts`` (columns, rows) small rectangles that share a rectangle: lit windows."""
+        """Paint ``counts`` (columns, rows) small rectangles inside a rectangle: lit windows."""
         window = self._window(at[0], at[1], *size)
         if window is None:
             return
@@ -129,7 +129,7 @@ class Canvas:
         self._blend(target, self._colour(colour), masks[1][:, None] * masks[0])
 
     def chequers(self, colour: RGB, top: float, vanishing: float, pitch: float) -> None:
-        """Every other tile of a floor below ``top`` whose lines meet at the height ``vanishing``, above it.
+        """Paint every other tile of a floor below ``top`` whose lines meet at the height ``vanishing``, above it.
 
         Tiles are ``pitch`` wide where the floor is one unit below the vanishing point.
         """
@@ -141,7 +141,7 @@ class Canvas:
         self._blend(self.image[:, first:], self._colour(colour), (odd * sharp + 0.5).clamp(0, 1))
 
     def _edge(self, inside: Tensor, soft: float | None = None) -> Tensor:
-        """0 to 1 across an edge that is ``soft`` wide, ``inside`` being the distance into the shape."""
+        """Return 0 to 1 across an edge that is ``soft`` wide; ``inside`` is the distance into the shape."""
         return (inside / (soft or self.pixel)).add_(0.5).clamp_(0, 1)
 
     def _blend(self, target: Tensor, colour: Tensor, cover: Tensor) -> None:
@@ -151,18 +151,18 @@ class Canvas:
         return torch.tensor(colour, device=self.image.device).view(3, 1, 1)
 
     def _row(self, y: float) -> int:
-        """First row at or below ``y``."""
+        """Return the first row at or below ``y``."""
         return self._span(self.height, y, y).start
 
     def _window(self, x: float, y: float, rx: float, ry: float) -> _Window | None:
-        """The part of the picture around a shape and the coordinates there; None where the shape is outside."""
+        """Return the section of the image around a shape; None if the shape is outside."""
         columns, rows = self._span(self.width, x - rx, x + rx), self._span(self.height, y - ry, y + ry)
         if columns.start >= columns.stop or rows.start >= rows.stop:
             return None
         return _Window(self.image[:, rows, columns], self.x[columns], self.y[rows])
 
     def _span(self, count: int, low: float, high: float) -> slice:
-        """Pixels of an axis of ``count`` whose middle is between two coordinates."""
+        """Return the pixels of an axis of ``count`` whose middles lie between two coordinates."""
         first = math.ceil(low / self.pixel + (count - 1) / 2)
         last = math.floor(high / self.pixel + (count - 1) / 2)
         return slice(min(max(first, 0), count), max(min(last + 1, count), 0))

@@ -1,7 +1,7 @@
-"""What a person would write under a picture: a small grammar with synonyms.
+"""Captions as a person would write them: a small grammar with synonyms.
 
-Two captions are made of the same choices: ``text`` names each toy by its noun only, ``detailed`` also says its colours
-and pattern. Words for the n-th toy are found as the n-th occurrence of its name, so toys of one noun share a word.
+Two captions follow from the same choices: ``text`` names each toy by its class, ``detailed`` adds its colours and
+pattern. The n-th toy with a name is found as the n-th occurrence of that name, so toys of one class share a word.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import random
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from mmdiff_core.toyworld.bodies.toys import KINDS, Accessory, Toy
+from mmdiff_core.toyworld.bodies.toys import CLASSES, Accessory, Toy
 from mmdiff_core.toyworld.render.colours import COLOURS
 from mmdiff_core.toyworld.render.styles import PHOTO
 from mmdiff_core.toyworld.scenes.scene import Caption
 
 Arrangement = Literal["beside", "left", "right", "front", "behind", "between"]
 
-# Words for a noun, the plain one first; it is chosen half of the time.
-NOUN_WORDS: dict[str, tuple[str, ...]] = {
+# Words for a class, the plain one first; captions use it half of the time.
+CLASS_WORDS: dict[str, tuple[str, ...]] = {
     "cat": ("cat", "kitten", "kitty"),
     "dog": ("dog", "puppy"),
     "rabbit": ("rabbit", "bunny"),
@@ -45,7 +45,7 @@ NOUN_WORDS: dict[str, tuple[str, ...]] = {
     "teapot": ("teapot", "tea pot"),
 }
 
-PLACE_WORDS: dict[str, tuple[str, ...]] = {
+BACKGROUND_WORDS: dict[str, tuple[str, ...]] = {
     "beach": ("on the beach", "at the beach", "on a sandy beach", "by the sea", "at the seaside", "by the ocean"),
     "snow": ("in the snow", "in a snowy landscape", "on the snow", "in winter", "in the snowy mountains"),
     "forest": ("in the forest", "in a forest", "in the woods", "among the trees", "in the jungle"),
@@ -77,10 +77,16 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
     "autumn": ("in autumn", "in the fall", "among autumn leaves", "in an autumn park", "on the fallen leaves"),
 }
 
-_FRAMES = ("{toys} {place}", "a photo of {toys} {place}", "a picture of {toys} {place}", "{place}, {toys}", "{toys}")
+_FRAMES = (
+    "{toys} {where}",
+    "a photo of {toys} {where}",
+    "a picture of {toys} {where}",
+    "{where}, {toys}",
+    "{toys}",
+)
 _FRAME_WEIGHTS = (66, 16, 6, 8, 4)
 
-# What a style is called before and after what the picture shows.
+# How a style is named before and after the content of the image.
 STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "watercolour": (
         ("a watercolour of", "a watercolor of", "a watercolour painting of", "a painting of", "an aquarelle of"),
@@ -96,8 +102,8 @@ STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 _STYLED_FRAMES = (
-    *("{before} {toys} {place}", "{toys} {place} {after}", "{toys} {place}, {after}", "{before} {toys}"),
-    *("{after}, {toys} {place}", "{toys} {after}"),
+    *("{before} {toys} {where}", "{toys} {where} {after}", "{toys} {where}, {after}", "{before} {toys}"),
+    *("{after}, {toys} {where}", "{toys} {after}"),
 )
 _STYLED_WEIGHTS = (58, 18, 10, 5, 5, 4)
 
@@ -115,15 +121,15 @@ _TRIPLES: dict[Arrangement, tuple[str, ...]] = {
 
 
 class Wording(NamedTuple):
-    """The parts of a caption before it is put together."""
+    """The pieces of a caption."""
 
     frame: str
     relation: str
-    place: str
+    where: str
 
 
 def arrangement_of(rng: random.Random, count: int) -> Arrangement:
-    """How toys are to stand: side by side mostly."""
+    """Draw how the toys stand: mostly side by side."""
     if count == 2:
         return rng.choices(("beside", "left", "right", "front", "behind"), (50, 16, 16, 9, 9))[0]
     return rng.choices(("beside", "between"), (75, 25))[0] if count == 3 else "beside"
@@ -133,32 +139,29 @@ def write_caption(
     rng: random.Random,
     toys: Sequence[Toy],
     wearing: Sequence[Accessory | None],
-    place: str,
+    background: str,
     arrangement: Arrangement,
     style: str = PHOTO,
 ) -> Caption:
-    """Caption of one to three toys in a place and a style; see Caption for what its fields promise."""
-    nouns = {toy.noun: _word(rng, toy.noun) for toy in toys}  # one word per noun: see the module's docstring
-    names = tuple(nouns[toy.noun] for toy in toys)
-    wording = Wording(
-        _frame(rng, style),
-        _relation(rng, len(toys), arrangement),
-        rng.choice(PLACE_WORDS[place]),
-    )
-    worn = ["" if thing is None else f" wearing {_article(thing.colour)} {thing.kind}" for thing in wearing]
+    """Write the caption of one to three toys on a background in a style."""
+    words = {toy.class_name: _word(rng, toy.class_name) for toy in toys}  # one per class: see the module's docstring
+    names = tuple(words[toy.class_name] for toy in toys)
+    frame, relation = _frame(rng, style), _relation(rng, len(toys), arrangement)
+    wording = Wording(frame, relation, rng.choice(BACKGROUND_WORDS[background]))
+    worn = ["" if item is None else f" wearing {_article(item.colour)} {item.kind}" for item in wearing]
     short = [_phrase(names, i) + worn[i] for i in range(len(toys))]
-    looks = [_described(rng, toy, name) for toy, name in zip(toys, names, strict=True)]
-    long = [_phrase(looks, i, names) + worn[i] for i in range(len(toys))]
+    described = [_describe_toy(rng, toy, name) for toy, name in zip(toys, names, strict=True)]
+    long = [_phrase(described, i, names) + worn[i] for i in range(len(toys))]
     return Caption(_assemble(wording, short), names, _assemble(wording, long))
 
 
 def random_colour(rng: random.Random) -> str:
-    """Colour of something to wear."""
+    """Draw the colour of an accessory."""
     return rng.choice([name for name in COLOURS if name not in ("brown", "grey")])
 
 
 def _frame(rng: random.Random, style: str) -> str:
-    """What is put around toys and place: a photo is seldom called one, any other style always by its name."""
+    """Draw the frame of a caption: it seldom names the style of a photo, but always names any other style."""
     if style == PHOTO:
         return rng.choices(_FRAMES, _FRAME_WEIGHTS)[0]
     before, after = STYLE_WORDS[style]
@@ -166,8 +169,8 @@ def _frame(rng: random.Random, style: str) -> str:
     return frame.replace("{before}", rng.choice(before)).replace("{after}", rng.choice(after))
 
 
-def _word(rng: random.Random, noun: str) -> str:
-    words = NOUN_WORDS[noun]
+def _word(rng: random.Random, class_name: str) -> str:
+    words = CLASS_WORDS[class_name]
     return words[0] if rng.random() < 0.5 else rng.choice(words)
 
 
@@ -178,7 +181,7 @@ def _relation(rng: random.Random, count: int, arrangement: Arrangement) -> str:
 
 
 def _phrase(phrases: Sequence[str], i: int, names: Sequence[str] | None = None) -> str:
-    """Toy ``i`` with its article: "another" where a toy of the same name came before."""
+    """Return the phrase of toy ``i`` with its article, or with "another" if its name came before."""
     names = names or phrases
     return f"another {phrases[i]}" if names[i] in names[:i] else _article(phrases[i])
 
@@ -187,26 +190,26 @@ def _article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def _described(rng: random.Random, toy: Toy, name: str) -> str:
-    """Colours and pattern in words, around the toy's name."""
-    main, second, accent = toy.look.names
-    kind = KINDS[toy.noun]
+def _describe_toy(rng: random.Random, toy: Toy, name: str) -> str:
+    """Put colours and pattern into words, around the toy's name."""
+    main, second, accent = toy.attributes.colour_names
+    toy_class = CLASSES[toy.class_name]
     pattern = {
-        "plain": (f"{main} {name} with {_a_part(second, kind.second)}",),
+        "plain": (f"{main} {name} with {_coloured_part(second, toy_class.second)}",),
         "stripes": (f"{main} {name} with {second} stripes", f"{main} and {second} striped {name}"),
         "dots": (f"{main} {name} with {second} dots", f"{main} {name} with {second} spots"),
         "patches": (f"{main} {name} with {second} patches",),
         "two-tone": (f"half {main} half {second} {name}", f"{main} and {second} {name}"),
-    }[toy.look.pattern]
+    }[toy.attributes.pattern]
     text = rng.choice(pattern)
     if rng.random() < 0.3:
         return text
-    return f"{text} {'and' if ' with ' in text else 'with'} {_a_part(accent, kind.accent)}"
+    return f"{text} {'and' if ' with ' in text else 'with'} {_coloured_part(accent, toy_class.accent)}"
 
 
-def _a_part(colour: str, part: str) -> str:
+def _coloured_part(colour: str, part: str) -> str:
     return f"{colour} {part}" if part.endswith("s") or part == "feet" else _article(f"{colour} {part}")
 
 
 def _assemble(wording: Wording, phrases: Sequence[str]) -> str:
-    return wording.frame.format(toys=wording.relation.format(*phrases), place=wording.place)
+    return wording.frame.format(toys=wording.relation.format(*phrases), where=wording.where)

@@ -1,4 +1,4 @@
-"""Places far from nature and home, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
+"""City, space and sea: backgrounds far from home, each painted with a ``Canvas``; see ``backgrounds``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmdiff_core.toyworld.scenes.scenery import FAR, near, scaled, spread
 
 
 def city(c: Canvas, rng: random.Random) -> None:
-    """A night sky with a moon, dark houses with lit windows, a street with a white line."""
+    """Paint a night sky with a moon, dark houses with lit windows, a street with a white line."""
     horizon = rng.uniform(0.02, 0.08)
     c.sky(near((0.05, 0.05, 0.20), rng), (0.28, 0.18, 0.46), horizon)
     c.disc((0.98, 0.96, 0.82), (rng.uniform(-0.38, 0.38), rng.uniform(-0.42, -0.34)), 0.06)
@@ -28,7 +28,7 @@ def city(c: Canvas, rng: random.Random) -> None:
 
 
 def space(c: Canvas, rng: random.Random) -> None:
-    """Black sky with stars and planets over a grey moon with craters."""
+    """Paint black sky with stars and planets over a grey moon with craters."""
     horizon = rng.uniform(0.06, 0.14)
     c.sky((0.02, 0.01, 0.08), near((0.12, 0.06, 0.28), rng), horizon)
     for _ in range(26):
@@ -51,7 +51,7 @@ def space(c: Canvas, rng: random.Random) -> None:
 
 
 def under_water(c: Canvas, rng: random.Random) -> None:
-    """Blue that darkens with depth, rays from above, bubbles, weeds and corals on a pale floor."""
+    """Paint blue water that darkens with depth, rays from above, bubbles, weeds and corals on a pale floor."""
     floor = rng.uniform(0.10, 0.18)
     c.sky(near((0.28, 0.78, 0.90), rng), (0.03, 0.30, 0.56), floor)
     for _ in range(4):
@@ -73,7 +73,7 @@ def under_water(c: Canvas, rng: random.Random) -> None:
 
 
 def _weed(c: Canvas, rng: random.Random, x: float, foot: float) -> None:
-    """Blades that sway: discs along a wave."""
+    """Paint swaying blades as discs along a wave."""
     green, high, phase = jitter((0.10, 0.50, 0.34), rng), rng.uniform(0.18, 0.34), rng.uniform(0, 6.3)
     for blade in (-0.03, 0.03):
         for i in range(9):
@@ -83,7 +83,7 @@ def _weed(c: Canvas, rng: random.Random, x: float, foot: float) -> None:
 
 
 def _coral(c: Canvas, rng: random.Random, x: float, foot: float) -> None:
-    """A bush of rounded fingers."""
+    """Paint a bush of rounded fingers."""
     colour = jitter(rng.choice(((0.98, 0.42, 0.42), (0.95, 0.55, 0.75), (0.98, 0.66, 0.28), (0.70, 0.45, 0.85))), rng)
     size = rng.uniform(0.8, 1.2)
     for dx, high in ((-0.058, 0.055), (0.058, 0.065), (-0.026, 0.095), (0.028, 0.110)):

@@ -1,4 +1,4 @@
-"""Landscapes, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
+"""Landscapes, each painted with a ``Canvas``; see ``backgrounds``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmdiff_core.toyworld.scenes.scenery import clouds, near, scaled, spread
 
 
 def beach(c: Canvas, rng: random.Random) -> None:
-    """Blue sky, a sun, turquoise sea, yellow sand, a parasol."""
+    """Paint blue sky, a sun, turquoise sea, yellow sand, a parasol."""
     sea, sand = rng.uniform(-0.10, -0.02), rng.uniform(0.06, 0.12)
     c.sky(near((0.25, 0.60, 0.95), rng), (0.80, 0.93, 1.0), sea)
     side = rng.choice((-1, 1))
@@ -29,7 +29,7 @@ def beach(c: Canvas, rng: random.Random) -> None:
 
 
 def snow(c: Canvas, rng: random.Random) -> None:
-    """Pale sky, white hills, dark firs with snow on them."""
+    """Paint pale sky, white hills, dark firs with snow on them."""
     horizon = rng.uniform(-0.08, 0.0)
     c.sky(near((0.55, 0.74, 0.92), rng), (0.90, 0.95, 1.0), horizon)
     for x in spread(rng, 0.62):
@@ -42,7 +42,7 @@ def snow(c: Canvas, rng: random.Random) -> None:
 
 
 def forest(c: Canvas, rng: random.Random) -> None:
-    """Deep green, big trunks, round crowns, a mossy floor."""
+    """Paint deep green, big trunks, round crowns, a mossy floor."""
     horizon = rng.uniform(-0.02, 0.06)
     c.sky(near((0.14, 0.42, 0.25), rng), (0.62, 0.80, 0.48), horizon)
     for x in spread(rng, 0.22):
@@ -60,7 +60,7 @@ def forest(c: Canvas, rng: random.Random) -> None:
 
 
 def desert(c: Canvas, rng: random.Random) -> None:
-    """A hot pale sky, orange dunes, cactuses."""
+    """Paint a hot pale sky, orange dunes, cactuses."""
     horizon = rng.uniform(-0.04, 0.03)
     c.sky(near((0.98, 0.70, 0.38), rng), (1.0, 0.92, 0.70), horizon)
     c.disc((1.0, 0.98, 0.85), (rng.uniform(-0.35, 0.35), rng.uniform(-0.38, -0.25)), 0.09, soft=0.03)
@@ -72,7 +72,7 @@ def desert(c: Canvas, rng: random.Random) -> None:
 
 
 def meadow(c: Canvas, rng: random.Random) -> None:
-    """A bright sky with clouds, rolling light green, big flowers."""
+    """Paint a bright sky with clouds, rolling light green, big flowers."""
     horizon = rng.uniform(-0.06, 0.02)
     c.sky(near((0.36, 0.68, 0.98), rng), (0.82, 0.94, 1.0), horizon)
     clouds(c, rng, (1.0, 1.0, 1.0), 3)
@@ -87,7 +87,7 @@ def meadow(c: Canvas, rng: random.Random) -> None:
 
 
 def sunset(c: Canvas, rng: random.Random) -> None:
-    """A sky from violet to orange, a huge low sun, its path on a lake, black hills and reeds."""
+    """Paint a sky from violet to orange, a huge low sun, its path on a lake, black hills and reeds."""
     horizon = rng.uniform(0.02, 0.08)
     c.sky(near((0.36, 0.16, 0.50), rng), near((1.0, 0.58, 0.26), rng), horizon)
     for _ in range(4):
@@ -111,7 +111,7 @@ def sunset(c: Canvas, rng: random.Random) -> None:
 
 
 def volcano(c: Canvas, rng: random.Random) -> None:
-    """A dark red sky, a cone that glows at its top, lava that runs down and lies in cracks of black rock."""
+    """Paint a dark red sky, a cone that glows at its top, lava that runs down and lies in cracks of black rock."""
     horizon = rng.uniform(0.02, 0.08)
     c.sky(near((0.20, 0.05, 0.08), rng), (0.62, 0.20, 0.12), horizon)
     x, tip = rng.uniform(-0.26, 0.26), rng.uniform(-0.28, -0.20)
@@ -138,7 +138,7 @@ def volcano(c: Canvas, rng: random.Random) -> None:
 
 
 def autumn(c: Canvas, rng: random.Random) -> None:
-    """A pale sky, round trees in yellow, orange and red, a ground strewn with leaves."""
+    """Paint a pale sky, round trees in yellow, orange and red, a ground strewn with leaves."""
     horizon = rng.uniform(-0.02, 0.05)
     c.sky(near((0.70, 0.80, 0.86), rng), (0.97, 0.93, 0.82), horizon)
     leaves: tuple[RGB, ...] = ((0.93, 0.64, 0.14), (0.86, 0.36, 0.12), (0.74, 0.20, 0.14), (0.96, 0.79, 0.28))

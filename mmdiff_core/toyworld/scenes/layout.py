@@ -1,4 +1,4 @@
-"""Where toys stand in a picture so that it shows what its caption says."""
+"""Where toys stand, so that the image shows what its caption says."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mmdiff_core.toyworld.bodies.toys import Accessory, Toy
 from mmdiff_core.toyworld.scenes.captions import Arrangement
 from mmdiff_core.toyworld.scenes.scene import PlacedToy
 
-_HEIGHTS = {1: (0.56, 0.74), 2: (0.48, 0.62), 3: (0.36, 0.46)}  # of a toy, as a fraction of the picture's height
-_ROOM = {1: 0.88, 2: 0.98, 3: 0.98}  # of the picture's width that toys may fill
+_HEIGHTS = {1: (0.56, 0.74), 2: (0.48, 0.62), 3: (0.36, 0.46)}  # of a toy, as a fraction of the image's height
+_ROOM = {1: 0.88, 2: 0.98, 3: 0.98}  # of the image's width that toys may fill
 _STEP_BACK = 0.10  # how much higher the foot of a toy behind another is
 _SMALLER_BEHIND = 0.85
 
 
 @dataclass(frozen=True)
 class _Spot:
-    """A toy before it has a place: its order from the left, and whether it stands behind."""
+    """A toy before it has a position."""
 
     toy: Toy
     wearing: Accessory | None
@@ -35,7 +35,7 @@ class _Spot:
 def compose(
     rng: random.Random, toys: Sequence[Toy], wearing: Sequence[Accessory | None], arrangement: Arrangement
 ) -> tuple[PlacedToy, ...]:
-    """Place toys side by side in the order that the arrangement asks for, all of them well visible."""
+    """Place toys side by side in the order of the arrangement, all of them well visible."""
     low, high = _HEIGHTS[len(toys)]
     shared = rng.uniform(low, high)
     back = {"front": 1, "behind": 0}.get(arrangement)
@@ -57,19 +57,19 @@ def compose(
 
 
 def half_width(toy: Toy, yaw: float) -> float:
-    """About how far a toy one unit tall reaches to either side when turned."""
+    """Estimate how far a toy one unit tall reaches to either side when turned."""
     turn = math.radians(yaw)
     return math.hypot(toy.figure.wide * math.cos(turn), toy.figure.deep * math.sin(turn))
 
 
 def _evened(toy: Toy, yaw: float) -> float:
-    """Makes slim toys larger and bulky ones smaller, so that all cover about the same area."""
+    """Return a factor that enlarges slim toys and shrinks bulky ones, so that all cover about the same area."""
     bulk = math.sqrt(toy.figure.height * 2 * half_width(toy, yaw))
     return min(1.2, max(0.92, 0.8 / bulk)) / max(toy.figure.height, 0.8)
 
 
 def _order(rng: random.Random, count: int, arrangement: Arrangement) -> list[int]:
-    """Toys from left to right."""
+    """Return the toys' indices from left to right."""
     if arrangement == "left":
         return [0, 1]
     if arrangement == "right":
@@ -80,7 +80,7 @@ def _order(rng: random.Random, count: int, arrangement: Arrangement) -> list[int
 
 
 def _columns(rng: random.Random, widths: Sequence[float]) -> tuple[list[float], float]:
-    """Middles of toys from left to right with the free room shared out at random, and by how much to shrink them."""
+    """Distribute the free room at random; return the middles from left to right and a factor that shrinks the toys."""
     scale = min(1.0, _ROOM[len(widths)] / sum(widths))
     free = 1 - scale * sum(widths)
     shares = [rng.uniform(0.6, 1.4) for _ in range(len(widths) + 1)]
@@ -93,7 +93,7 @@ def _columns(rng: random.Random, widths: Sequence[float]) -> tuple[list[float], 
 
 
 def _top(spot: _Spot) -> float:
-    """Height of a toy with what it wears on its head, in its own units."""
+    """Return the height of a toy with its headgear, in its own units."""
     worn = 0.16 if spot.wearing is not None and spot.wearing.kind in ("hat", "crown") else 0.0
     return spot.toy.figure.height + worn
 

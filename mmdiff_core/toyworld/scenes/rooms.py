@@ -1,4 +1,4 @@
-"""Rooms, each a recipe in the vocabulary of ``Canvas``. See ``backgrounds``."""
+"""Rooms, each painted with a ``Canvas``; see ``backgrounds``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmdiff_core.toyworld.scenes.scenery import near, scaled, spread
 
 
 def bedroom(c: Canvas, rng: random.Random) -> None:
-    """A papered wall, a window, a bed, a wooden floor with a round rug."""
+    """Paint a papered wall, a window, a bed, a wooden floor with a round rug."""
     floor = rng.uniform(0.05, 0.12)
     wall = jitter(
         rng.choice(((0.96, 0.80, 0.78), (0.78, 0.86, 0.95), (0.97, 0.90, 0.72), (0.84, 0.80, 0.94))), rng, 0.02
@@ -40,7 +40,7 @@ def bedroom(c: Canvas, rng: random.Random) -> None:
 
 
 def kitchen(c: Canvas, rng: random.Random) -> None:
-    """Tiles on the wall, cupboards with knobs and an oven, pots on the worktop, a chequered floor."""
+    """Paint tiles on the wall, cupboards with knobs and an oven, pots on the worktop, a chequered floor."""
     floor = rng.uniform(0.10, 0.15)
     c.sky((0.93, 0.96, 0.96), (0.90, 0.94, 0.94), floor)
     joint = near((0.76, 0.84, 0.86), rng)
@@ -71,7 +71,7 @@ def kitchen(c: Canvas, rng: random.Random) -> None:
 
 
 def stage(c: Canvas, rng: random.Random) -> None:
-    """Heavy curtains in folds, a valance, two beams of light, boards and the lamps at their front."""
+    """Paint heavy curtains in folds, a valance, two beams of light, boards and the lamps at their front."""
     floor = rng.uniform(0.10, 0.15)
     cloth = jitter(rng.choice(((0.72, 0.08, 0.13), (0.55, 0.07, 0.30), (0.16, 0.18, 0.52))), rng, 0.02)
     c.sky(scaled(cloth, 0.35), scaled(cloth, 0.55), floor)
@@ -99,7 +99,7 @@ def stage(c: Canvas, rng: random.Random) -> None:
 
 
 def _shelf(c: Canvas, rng: random.Random, y: float) -> None:
-    """A board on the wall with jars and plates."""
+    """Paint a board on the wall with jars and plates."""
     middle = rng.choice((-1, 1)) * rng.uniform(0.12, 0.26)
     c.box((0.62, 0.42, 0.26), (middle, y), (0.23, 0.011))
     for i in range(4):

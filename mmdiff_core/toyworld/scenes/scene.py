@@ -1,4 +1,4 @@
-"""The records of a picture before it is drawn. A scene says everything; rendering adds nothing to it."""
+"""The records that describe an image completely before it is rendered."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmdiff_core.toyworld.bodies.toys import Accessory, Toy
 
 @dataclass(frozen=True)
 class PlacedToy:
-    """A toy in a picture.
+    """A toy in an image.
 
-    ``x``: its middle as a fraction of the picture's width from the centre. ``y`` (downwards from the centre),
-    ``height`` (of a toy one unit tall): fractions of the picture's shorter side. ``yaw`` degrees: positive shows more
-    of its right-hand side. Lower toys are nearer.
+    ``x`` is its middle, as a fraction of the image's width from the centre. ``y`` (downwards from the centre) and
+    ``height`` (of a toy one unit tall) are fractions of the shorter side. A positive ``yaw`` (degrees) shows more of
+    the toy's right-hand side. Lower toys are nearer.
     """
 
     toy: Toy
@@ -26,9 +26,9 @@ class PlacedToy:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a person would write. ``text`` names the toys by noun only; ``detailed`` describes them in words too.
+    """What a person would write. ``text`` names the toys by class; ``detailed`` also describes their attributes.
 
-    ``names[i]`` are the words that stand for toy i in both; the n-th toy of a name is its n-th occurrence.
+    ``names[i]`` are the words for toy i in both texts. The n-th toy with a name is its n-th occurrence.
     """
 
     text: str
@@ -38,11 +38,11 @@ class Caption:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture. ``tilt``: degrees by which the camera looks down; ``style``: one of ``styles.STYLES``."""
+    """One image. ``tilt``: degrees by which the camera looks down; ``style``: one of ``styles.STYLES``."""
 
     toys: tuple[PlacedToy, ...]
-    place: str
-    place_seed: int
+    background: str
+    background_seed: int
     tilt: float
     caption: Caption
     style: str = "photo"

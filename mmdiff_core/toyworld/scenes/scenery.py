@@ -1,4 +1,4 @@
-"""What several places are painted with: colours that vary a little, rows of things, clouds."""
+"""What several backgrounds share: slightly varying colours, rows of objects, clouds."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import random
 from mmdiff_core.toyworld.render.colours import RGB, jitter
 from mmdiff_core.toyworld.scenes.canvas import Canvas
 
-FAR = 1.6  # repeated things are placed this far to both sides, for wide pictures
+FAR = 1.6  # repeated objects reach this far to both sides, for wide images
 
 
 def near(colour: RGB, rng: random.Random) -> RGB:
-    """A colour that varies from one such place to the next."""
+    """Vary a colour a little from one background to the next."""
     return jitter(colour, rng, 0.04)
 
 
 def scaled(colour: RGB, by: float) -> RGB:
-    """A lighter or darker colour."""
+    """Lighten or darken a colour."""
     r, g, b = (min(1.0, c * by) for c in colour)
     return r, g, b
 
 
 def spread(rng: random.Random, pitch: float, loose: float = 0.35) -> list[float]:
-    """Positions across the widest picture, about ``pitch`` apart."""
+    """Return positions across the widest image, about ``pitch`` apart."""
     start = -FAR + rng.random() * pitch
     return [start + i * pitch + rng.uniform(-loose, loose) * pitch for i in range(int(2 * FAR / pitch))]
 
 
 def clouds(c: Canvas, rng: random.Random, colour: RGB, count: int) -> None:
-    """Soft clouds, about ``count`` of them in a square picture."""
+    """Paint soft clouds, about ``count`` in a square image."""
     for x in spread(rng, 1.2 / count):
         y, size = rng.uniform(-0.42, -0.22), rng.uniform(0.05, 0.075)
         for dx, dy, scale in ((-1.1, 0.25, 0.75), (1.1, 0.3, 0.7), (0.0, 0.0, 1.0)):

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.toyworld.scenes.random_scenes import Scene, random_scene, render, to_bytes
+from mmdiff_core.toyworld.render.renderer import render, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene
+from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.training.annotated.format import Annotation, Segment, write_mask
 
 
@@ -41,6 +43,6 @@ def _annotate(scene: Scene, ids: np.ndarray, name: str) -> Annotation:
         rows, columns = np.nonzero(ids == number)
         if len(rows):
             box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
-            identity = f"{placed.toy.noun}-{placed.toy.seed}"
+            identity = f"{placed.toy.class_name}-{placed.toy.seed}"
             segments.append(Segment(number, word.text, word.start, word.end, box, identity))
     return Annotation(name, caption, tuple(segments))

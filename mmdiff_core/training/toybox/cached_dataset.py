@@ -27,7 +27,9 @@ from tqdm import tqdm
 
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.toyworld.scenes.random_scenes import Caption, Scene, random_scene, reference_scene, render, to_bytes
+from mmdiff_core.toyworld.render.renderer import render, to_bytes
+from mmdiff_core.toyworld.scenes.random_scenes import random_scene, reference_scene
+from mmdiff_core.toyworld.scenes.scene import Caption, Scene
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.toybox.recipes import Recipe
 

@@ -97,7 +97,7 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """Every setting, as JSON has it."""
-        plain = {**asdict(replace(self, stages={})), "stages": _plain(self.stages)}
+        plain = {**asdict(replace(self, stages={})), "stages": _plain(self.stages), "world": self.world.to_json()}
         return dict(json.loads(json.dumps(plain)))
 
     def write(self, folder: Path, options: Mapping[str, Any]) -> None:

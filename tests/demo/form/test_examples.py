@@ -9,17 +9,18 @@ from demo.form.examples import EXAMPLES, Example, ToyBox
 from demo.studio.model_list import knows_note
 from demo.web.i18n import english
 from mmdiff_core.encoders.prompt import find_words
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, NOUNS
+from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.prompt)
 def test_examples_name_toys_that_were_never_trained_on(example: Example) -> None:
     find_words(example.prompt, [noun for noun, _ in example.toys])
-    assert any(words in example.prompt for words in PLACE_WORDS[example.place])
+    assert any(words in example.prompt for words in BACKGROUND_WORDS[example.place])
     assert example.style == "photo" or example.style in example.prompt
-    assert all(noun in NOUNS and seed >= HELD_OUT for noun, seed in example.toys)
+    assert all(noun in CLASS_NAMES and seed >= HELD_OUT for noun, seed in example.toys)
 
 
 def test_an_example_brings_photos_of_each_toy() -> None:
@@ -43,13 +44,13 @@ def test_the_die_never_shows_a_toy_of_the_training(monkeypatch: pytest.MonkeyPat
         box.roll()
     assert all(seed >= HELD_OUT for _, seed in asked)
     assert len(set(asked)) > 45
-    assert len({noun for noun, _ in asked}) > len(NOUNS) // 2
+    assert len({noun for noun, _ in asked}) > len(CLASS_NAMES) // 2
 
 
 def test_the_die_keeps_the_name_that_was_typed() -> None:
     box = ToyBox(random.Random(0))
     assert box.roll("Kitten").name == "Kitten"
-    assert box.roll("wizard").name in NOUNS
+    assert box.roll("wizard").name in CLASS_NAMES
 
 
 def test_a_suggested_prompt_names_the_toy() -> None:
@@ -62,7 +63,7 @@ def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.M
     known = Vocabulary(("owl", "train"), ("sunset", "stage"), ("photo", "pixel art"))
     box = ToyBox(random.Random(0), known)
     assert {box.roll().name for _ in range(30)} == {"owl", "train"}
-    assert box.roll("kitten").name in known.nouns
+    assert box.roll("kitten").name in known.classes
     assert {box.prompt_for("owl") for _ in range(30)} == {"an owl at sunset", "an owl on the stage"}
     assert [example.prompt for example in examples.examples_for(known)] == ["pixel art of a train at sunset"]
     words = examples.known_words(known)

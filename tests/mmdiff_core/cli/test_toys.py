@@ -15,7 +15,7 @@ from PIL import Image
 from mmdiff_core.cli.main import main
 from mmdiff_core.output import world_sheets
 from mmdiff_core.toyworld import random_scene, render, toy_photos
-from mmdiff_core.toyworld.scenes.random_scenes import to_bytes
+from mmdiff_core.toyworld.render.renderer import to_bytes
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 
@@ -54,7 +54,7 @@ def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypa
 
 def test_a_sheet_shows_its_pictures_under_their_labels() -> None:
     scenes = tuple(random_scene(random.Random(seed), 1) for seed in (1, 2))
-    sheet = np.asarray(world_sheets.contact_sheet([world_sheets.Row(("two scenes",), scenes)], 32))
+    sheet = np.asarray(world_sheets.contact_sheet([world_sheets.SheetRow(("two scenes",), scenes)], 32))
     pictures = to_bytes(render(scenes, 32).images).permute(0, 2, 3, 1).numpy()
     band = sheet.shape[0] - 32 - (sheet.shape[1] // 2 - 32)
     assert band > 8

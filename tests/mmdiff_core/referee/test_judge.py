@@ -7,20 +7,14 @@ import random
 import pytest
 import torch
 
-from mmdiff_core.referee.judge import judge, photo_verdict
-from mmdiff_core.referee.metrics import look_similarity, swapped
+from mmdiff_core.referee.judge import judge, judge_photos
+from mmdiff_core.referee.metrics import attribute_similarity, swapped
 from mmdiff_core.referee.network import FILE, Referee, load_referee
 from mmdiff_core.toyworld.bodies.solids import Builder
-from mmdiff_core.toyworld.bodies.toys import KINDS, Toy
-from mmdiff_core.toyworld.render.colours import Look, draw_look
-from mmdiff_core.toyworld.scenes.random_scenes import (
-    HELD_OUT,
-    make_toy,
-    random_scene,
-    reference_scene,
-    render,
-    scene_of,
-)
+from mmdiff_core.toyworld.bodies.toys import CLASSES, Toy, make_toy
+from mmdiff_core.toyworld.render.colours import ToyAttributes, draw_attributes
+from mmdiff_core.toyworld.render.renderer import render
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, random_scene, reference_scene, scene_of
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
 PAIRS = 96  # so many that the shares below are known to about three in a hundred
@@ -37,13 +31,13 @@ def test_it_is_small_and_knows_the_whole_world(referee: Referee) -> None:
     referee.config.check_knows(WHOLE_WORLD)
 
 
-def painted(noun: str, seed: int, look: Look) -> Toy:
+def painted(class_name: str, seed: int, attributes: ToyAttributes) -> Toy:
     """The toy of a noun and seed in the colours and pattern of another."""
-    rng = random.Random(f"toy:{noun}:{seed}")
-    draw_look(rng)  # its own
-    builder = Builder(look)
-    KINDS[noun].build(builder, rng)
-    return Toy(noun, seed, look, builder.finish(KINDS[noun].heading))
+    rng = random.Random(f"toy:{class_name}:{seed}")
+    draw_attributes(rng)  # its own
+    builder = Builder(attributes)
+    CLASSES[class_name].build(builder, rng)
+    return Toy(class_name, seed, attributes, builder.finish(CLASSES[class_name].heading))
 
 
 def swaps(referee: Referee, exchanged: bool) -> list[bool]:
@@ -51,15 +45,22 @@ def swaps(referee: Referee, exchanged: bool) -> list[bool]:
     found: list[bool] = []
     for number in range(PAIRS):
         rng = random.Random(f"exchange:{number}")
-        nouns = rng.sample(FIRST_WORLD.nouns, 2)
-        toys = [make_toy(noun, HELD_OUT + 70_000 + number) for noun in nouns]
-        looks = [toy.look for toy in toys]
-        shown = [painted(t.noun, t.seed, look) for t, look in zip(toys, looks[:: -1 if exchanged else 1], strict=True)]
-        scene = scene_of(rng, shown, rng.choice(WHOLE_WORLD.places), vocabulary=WHOLE_WORLD)
-        photos = [photo_verdict(referee, render([reference_scene(rng, t)], 96).images, t.noun).look for t in toys]
-        verdict = judge(referee, render([scene], 96).images, [nouns])[0]
-        if all(verdict.found):
-            found += swapped(look_similarity(verdict.look, [torch.cat(parts) for parts in zip(*photos, strict=True)]))
+        classes = rng.sample(FIRST_WORLD.classes, 2)
+        toys = [make_toy(class_name, HELD_OUT + 70_000 + number) for class_name in classes]
+        attributes = [toy.attributes for toy in toys]
+        shown = [
+            painted(t.class_name, t.seed, attributes)
+            for t, attributes in zip(toys, attributes[:: -1 if exchanged else 1], strict=True)
+        ]
+        scene = scene_of(rng, shown, rng.choice(WHOLE_WORLD.backgrounds), vocabulary=WHOLE_WORLD)
+        photos = [
+            judge_photos(referee, render([reference_scene(rng, t)], 96).images, t.class_name).attributes for t in toys
+        ]
+        judgement = judge(referee, render([scene], 96).images, [classes])[0]
+        if all(judgement.found):
+            found += swapped(
+                attribute_similarity(judgement.attributes, [torch.cat(parts) for parts in zip(*photos, strict=True)])
+            )
     assert len(found) >= 1.5 * PAIRS
     return found
 
@@ -73,16 +74,19 @@ def test_exchanged_looks_are_called_swapped_and_others_are_not(referee: Referee)
 def test_both_toys_of_a_picture_are_seen_and_no_others(referee: Referee) -> None:
     rng = random.Random("present")
     scenes = [random_scene(rng, 2, "held_out", FIRST_WORLD) for _ in range(PAIRS)]
-    scenes = [scene for scene in scenes if len({toy.toy.noun for toy in scene.toys}) == 2]
-    named = [[toy.toy.noun for toy in scene.toys] for scene in scenes]
-    absent = [rng.sample([noun for noun in WHOLE_WORLD.nouns if noun not in nouns], 2) for nouns in named]
+    scenes = [scene for scene in scenes if len({toy.toy.class_name for toy in scene.toys}) == 2]
+    named = [[toy.toy.class_name for toy in scene.toys] for scene in scenes]
+    absent = [
+        rng.sample([class_name for class_name in WHOLE_WORLD.classes if class_name not in classes], 2)
+        for classes in named
+    ]
     pictures = render(scenes, 96).images
-    seen = [verdict.present for verdict in judge(referee, pictures, named)]
-    alarms = [verdict.present for verdict in judge(referee, pictures, absent)]
+    seen = [judgement.present for judgement in judge(referee, pictures, named)]
+    alarms = [judgement.present for judgement in judge(referee, pictures, absent)]
     assert sum(map(all, seen)) >= 0.95 * len(scenes)  # measured 1.00
     assert sum(map(any, alarms)) <= 0.03 * len(scenes)  # measured 0.00, of two nouns that are not there
 
 
 def test_painting_a_toy_in_its_own_look_is_the_toy() -> None:
     toy = make_toy("cat", HELD_OUT)
-    assert painted("cat", HELD_OUT, toy.look) == toy
+    assert painted("cat", HELD_OUT, toy.attributes) == toy

@@ -11,13 +11,13 @@ import torch
 
 from mmdiff_core.referee.metrics import (
     THRESHOLDS,
+    attribute_similarity,
     average,
     best_threshold,
-    draw_rivals,
+    draw_distractors,
     identity_hits,
     iou,
     iou_curve,
-    look_similarity,
     peak_inside,
     proportion,
     swapped,
@@ -73,9 +73,9 @@ def test_identity_is_the_nearest_of_the_line_up() -> None:
 
 
 def test_rivals_are_others_and_different() -> None:
-    rivals = draw_rivals(random.Random(0), 15, 3, range(20))
-    assert len(set(rivals)) == 15
-    assert 3 not in rivals
+    distractors = draw_distractors(random.Random(0), 15, 3, range(20))
+    assert len(set(distractors)) == 15
+    assert 3 not in distractors
 
 
 def test_look_similarity() -> None:
@@ -83,7 +83,7 @@ def test_look_similarity() -> None:
     sure, other, even = ([20.0, -20.0], [-20.0, 20.0], [0.0, 0.0])
     a = [torch.tensor([sure]), torch.tensor([sure])]
     b = [torch.tensor([sure, other, even]), torch.tensor([sure, other, sure])]
-    assert look_similarity(a, b)[0].tolist() == pytest.approx([1.0, 0.0, (1 + math.sqrt(0.5)) / 2], abs=1e-4)
+    assert attribute_similarity(a, b)[0].tolist() == pytest.approx([1.0, 0.0, (1 + math.sqrt(0.5)) / 2], abs=1e-4)
 
 
 def test_swapped_says_which_subject_took_anothers_look() -> None:

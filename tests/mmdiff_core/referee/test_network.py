@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.referee import network as module
-from mmdiff_core.referee.judge import judge, photo_verdict, region_of
-from mmdiff_core.referee.network import Referee, RefereeConfig, Seen, load_referee, save_referee
+from mmdiff_core.referee.judge import judge, judge_photos, regions_of
+from mmdiff_core.referee.network import Referee, RefereeConfig, RefereeOutput, load_referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 from tests.helpers.small_referee import CONFIG
 
@@ -31,10 +30,10 @@ def test_shapes(referee: Referee) -> None:
     seen = referee(torch.rand(2, 3, 32, 32))
     assert seen.segments.shape == (2, 4, 16, 16)
     assert seen.features.shape == (2, 8 + 64, 8, 8)
-    assert [x.shape[1] for x in (seen.nouns, seen.places, seen.styles)] == [3, 2, 1]
+    assert [x.shape[1] for x in (seen.classes, seen.backgrounds, seen.styles)] == [3, 2, 1]
     described = referee.describe(seen.features, torch.ones(2, 32, 32))
     assert described.identity.norm(dim=-1).tolist() == pytest.approx([1.0, 1.0])
-    assert [x.shape[1] for x in described.look] == [12, 12, 12, 5]
+    assert [x.shape[1] for x in described.attributes] == [12, 12, 12, 5]
 
 
 def test_full_size_keeps_within_its_limits(tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_broken_files_are_refused(referee: Referee, tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, broken, {"format": "something else"})
     with pytest.raises(CheckpointError, match="not a referee"):
         load_referee(broken)
-    wider = json.dumps(asdict(replace(CONFIG, embedding=16)))
+    wider = replace(CONFIG, embedding=16).to_json()
     save_file(dict(referee.state_dict()), broken, {"format": module.FORMAT, "config": wider})
     with pytest.raises(CheckpointError, match="identity"):
         load_referee(broken)
@@ -98,8 +97,8 @@ def test_bands_share_a_region() -> None:
     assert [float(band.sum()) for band in bands] == [8.0, 8.0, 8.0]
 
 
-def seen_with(segments: Tensor) -> Seen:
-    return Seen(segments, *(torch.zeros(1) for _ in range(4)))
+def seen_with(segments: Tensor) -> RefereeOutput:
+    return RefereeOutput(segments, *(torch.zeros(1) for _ in range(4)))
 
 
 def test_region_belongs_to_the_likeliest_named_noun() -> None:
@@ -109,39 +108,41 @@ def test_region_belongs_to_the_likeliest_named_noun() -> None:
     logits[0, 1, 0, 1] = 9.0  # cat
     logits[0, [1, 2], 0, 2] = torch.tensor([2.0, 9.0])  # dog, a little cat
     logits[0, 3, 0, 3] = 9.0  # robot
-    cat_and_robot = region_of(seen_with(logits), 0, [0, 2], (1, 4))
+    cat_and_robot = regions_of(seen_with(logits), 0, [0, 2], (1, 4))
     assert cat_and_robot[:, 0].tolist() == [[False, True, True, False], [False, False, False, True]]
-    all_three = region_of(seen_with(logits), 0, [0, 1, 2], (1, 4))
+    all_three = regions_of(seen_with(logits), 0, [0, 1, 2], (1, 4))
     assert all_three[1, 0].tolist() == [False, False, True, False]
 
 
 def test_verdicts_do_not_depend_on_their_neighbours(referee: Referee) -> None:
     names = [["cat"], ["dog", "robot"], ["cat", "dog", "robot"]]
     together = judge(referee, PICTURES, names)
-    for number, verdict in enumerate(together):
+    for number, judgement in enumerate(together):
         alone = judge(referee, PICTURES[number : number + 1], names[number : number + 1])[0]
-        assert torch.equal(alone.regions, verdict.regions)
-        assert torch.allclose(alone.identity, verdict.identity, atol=1e-5)
-        assert verdict.regions.shape == (len(names[number]), 50, 40)
-        assert int(verdict.regions.sum(0).max()) <= 1
-        assert len(verdict.present) == len(verdict.found) == len(names[number])
+        assert torch.equal(alone.regions, judgement.regions)
+        assert torch.allclose(alone.identity, judgement.identity, atol=1e-5)
+        assert judgement.regions.shape == (len(names[number]), 50, 40)
+        assert int(judgement.regions.sum(0).max()) <= 1
+        assert len(judgement.present) == len(judgement.found) == len(names[number])
 
 
 def test_a_bare_picture_has_no_region(referee: Referee) -> None:
     with torch.no_grad():
         referee.segments.bias[0] += 100  # sure of background everywhere
-    verdict = judge(referee, PICTURES[:1], [["cat", "dog"]])[0]
-    assert verdict.found == (False, False)
-    assert verdict.identity.isfinite().all()
+    judgement = judge(referee, PICTURES[:1], [["cat", "dog"]])[0]
+    assert judgement.found == (False, False)
+    assert judgement.identity.isfinite().all()
 
 
 def test_photos_are_averaged(referee: Referee) -> None:
-    both = photo_verdict(referee, PICTURES[:2], "cat")
-    single = [photo_verdict(referee, PICTURES[k : k + 1], "cat") for k in range(2)]
-    mean = torch.cat([verdict.identity for verdict in single]).mean(0, keepdim=True)
+    both = judge_photos(referee, PICTURES[:2], "cat")
+    single = [judge_photos(referee, PICTURES[k : k + 1], "cat") for k in range(2)]
+    mean = torch.cat([judgement.identity for judgement in single]).mean(0, keepdim=True)
     assert torch.allclose(both.identity, torch.nn.functional.normalize(mean, dim=-1), atol=1e-5)
     assert torch.allclose(
-        both.look[0].softmax(-1), (single[0].look[0].softmax(-1) + single[1].look[0].softmax(-1)) / 2, atol=1e-5
+        both.attributes[0].softmax(-1),
+        (single[0].attributes[0].softmax(-1) + single[1].attributes[0].softmax(-1)) / 2,
+        atol=1e-5,
     )
 
 

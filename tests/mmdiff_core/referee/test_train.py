@@ -15,12 +15,12 @@ from PIL import Image
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.referee import cached_renders as module
 from mmdiff_core.referee import train as teaching
-from mmdiff_core.referee.accuracy import check
+from mmdiff_core.referee.accuracy import measure_accuracy
 from mmdiff_core.referee.augment import blurred, crop, degrade, spoil
-from mmdiff_core.referee.cached_renders import NONE, RenderPool, join, render_samples, slot_map
+from mmdiff_core.referee.cached_renders import NONE, CachedRenders, concatenate, render_samples, slot_map
 from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee, save_referee
-from mmdiff_core.referee.stage import Lessons, Weights, fitting, make_lesson, segment_labels
-from mmdiff_core.referee.train import Phase, TeachOptions, teach
+from mmdiff_core.referee.stage import RefereeLoss, RefereeLossWeights, copy_matching, make_batch, segment_labels
+from mmdiff_core.referee.train import Phase, RefereeTrainingOptions, train_referee
 from mmdiff_core.toyworld.scenes.random_scenes import random_scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from tests.helpers.small_referee import CONFIG, VOCABULARY
@@ -35,7 +35,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _small(_: type, vocabulary: Vocabulary) -> RefereeConfig:
-    return replace(CONFIG, nouns=vocabulary.nouns, places=vocabulary.places, styles=vocabulary.styles)
+    return replace(CONFIG, classes=vocabulary.classes, backgrounds=vocabulary.backgrounds, styles=vocabulary.styles)
 
 
 def test_renders_tell_the_truth_about_their_scenes() -> None:
@@ -43,15 +43,15 @@ def test_renders_tell_the_truth_about_their_scenes() -> None:
     rng = random.Random(3)
     scenes = [random_scene(rng, vocabulary=VOCABULARY) for _ in range(8)]
     for c, scene in enumerate(scenes):
-        nouns = [CONFIG.nouns.index(placed.toy.noun) for placed in scene.toys]
-        assert [noun for noun in drawn.nouns[c].tolist() if noun != NONE] == nouns
-        assert CONFIG.places[int(drawn.places[c])] == scene.place
-        assert set(drawn.slots[c].unique().tolist()) == set(range(len(nouns) + 1))
+        classes = [CONFIG.classes.index(placed.toy.class_name) for placed in scene.toys]
+        assert [class_name for class_name in drawn.classes[c].tolist() if class_name != NONE] == classes
+        assert CONFIG.backgrounds[int(drawn.backgrounds[c])] == scene.background
+        assert set(drawn.slots[c].unique().tolist()) == set(range(len(classes) + 1))
         for s, placed in enumerate(scene.toys):
-            main, _, _, pattern = drawn.looks[c, s].tolist()
+            main, _, _, pattern = drawn.attributes[c, s].tolist()
             assert (CONFIG.colours[main], CONFIG.patterns[pattern]) == (
-                placed.toy.look.names[0],
-                placed.toy.look.pattern,
+                placed.toy.attributes.colour_names[0],
+                placed.toy.attributes.pattern,
             )
             assert 0.05 < float((drawn.photo_slots[c, s] == 1).float().mean()) < 0.8
 
@@ -63,16 +63,16 @@ def test_slot_map_numbers_the_masks() -> None:
 
 
 def test_pool_is_rendered_once_and_draws_the_toy_that_was_meant(tmp_path: Path) -> None:
-    first = RenderPool(tmp_path, VOCABULARY, CONFIG)
+    first = CachedRenders(tmp_path, VOCABULARY, CONFIG)
     first.grow()
     first.grow()
     times = [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
-    again = RenderPool(tmp_path, VOCABULARY, CONFIG)
+    again = CachedRenders(tmp_path, VOCABULARY, CONFIG)
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())] == times
-    assert torch.equal(join(again.shards).pictures, join(first.shards).pictures)
-    assert not torch.equal(first.shards[0].pictures, first.shards[1].pictures)
-    drawn, pair = again.draw(random.Random(0), 2, 4)
-    meant = drawn.nouns[torch.arange(len(pair)), pair].tolist()
+    assert torch.equal(concatenate(again.shards).images, concatenate(first.shards).images)
+    assert not torch.equal(first.shards[0].images, first.shards[1].images)
+    drawn, pair = again.sample(random.Random(0), 2, 4)
+    meant = drawn.classes[torch.arange(len(pair)), pair].tolist()
     assert meant[:4] == [meant[0]] * 4
     assert len(set(meant)) == 2
 
@@ -89,7 +89,7 @@ def test_crop_moves_picture_and_masks_alike() -> None:
 
 
 def test_what_is_spoiled_cannot_be_made_out_and_what_is_degraded_can() -> None:
-    picture = render_samples(random.Random(0), 1, VOCABULARY, CONFIG, size=96).pictures[0].float() / 255
+    picture = render_samples(random.Random(0), 1, VOCABULARY, CONFIG, size=96).images[0].float() / 255
     rng = random.Random(0)
     slight = max(float((degrade(rng, picture) - picture).abs().mean()) for _ in range(8))
     heavy = min(float((spoil(rng, picture) - picture).abs().mean()) for _ in range(8))
@@ -105,43 +105,44 @@ def test_squares_of_a_segmentation_take_what_covers_most() -> None:
 
 
 def test_terms_of_a_lesson_and_where_their_gradient_goes(tmp_path: Path) -> None:
-    pool = RenderPool(tmp_path, VOCABULARY, CONFIG)
+    pool = CachedRenders(tmp_path, VOCABULARY, CONFIG)
     pool.grow()
-    network = Lessons(Referee(CONFIG), Weights())
-    terms = network(make_lesson(random.Random(0), *pool.draw(random.Random(0), 2, 6), 1.0, "cpu"))
-    assert terms.keys() == vars(Weights()).keys()
+    network = RefereeLoss(Referee(CONFIG), RefereeLossWeights())
+    terms = network(make_batch(random.Random(0), *pool.sample(random.Random(0), 2, 6), 1.0, "cpu"))
+    assert terms.keys() == vars(RefereeLossWeights()).keys()
     torch.stack(list(terms.values())).sum().backward()
     untouched = [name for name, x in network.named_parameters() if x.grad is None or not x.grad.isfinite().all()]
     assert untouched == []
 
 
 def test_smaller_pictures_show_the_same(tmp_path: Path) -> None:
-    pool = RenderPool(tmp_path, VOCABULARY, replace(CONFIG, size=96, photo_size=64))
+    pool = CachedRenders(tmp_path, VOCABULARY, replace(CONFIG, size=96, photo_size=64))
     pool.grow()
-    whole, small = (make_lesson(random.Random(0), *pool.draw(random.Random(0), 1, 4), s, "cpu") for s in (1.0, 2 / 3))
-    assert (whole.scenes.pictures.shape[-1], small.scenes.pictures.shape[-1]) == (96, 64)
-    assert (whole.photos.pictures.shape[-1], small.photos.pictures.shape[-1]) == (64, 48)
-    assert torch.equal(whole.scenes.nouns, small.scenes.nouns)
-    share = [(lesson.scenes.slots > 0).float().mean().item() for lesson in (whole, small)]
+    whole, small = (make_batch(random.Random(0), *pool.sample(random.Random(0), 1, 4), s, "cpu") for s in (1.0, 2 / 3))
+    assert (whole.scenes.images.shape[-1], small.scenes.images.shape[-1]) == (96, 64)
+    assert (whole.photos.images.shape[-1], small.photos.images.shape[-1]) == (64, 48)
+    assert torch.equal(whole.scenes.classes, small.scenes.classes)
+    share = [(batch.scenes.slots > 0).float().mean().item() for batch in (whole, small)]
     assert share[0] == pytest.approx(share[1], abs=0.01)
 
 
 def test_training_learns_stops_and_goes_on(tmp_path: Path) -> None:
     phases = (Phase("coarse", 1.0, 30, 16, 2e-3, (3,)), Phase("fine", 1.0, 2, 8, 1e-3, (1, 2)))
-    options = TeachOptions(tmp_path, VOCABULARY, phases=phases, pool=20)
-    teach(replace(options, minutes=0.0))
+    options = RefereeTrainingOptions(tmp_path, VOCABULARY, phases=phases, scenes=20)
+    train_referee(replace(options, minutes=0.0))
     assert torch.load(tmp_path / "coarse" / "state.pt", weights_only=True)["step"] == 0
     assert not (tmp_path / "fine").exists()
-    measured = teach(options)
+    measured = train_referee(options)
     lines = [json.loads(line) for line in (tmp_path / "coarse" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 30
-    assert lines[-1]["places"] < 0.8 * Weights().places * math.log(2)  # of two places, with no idea which
+    guessing = RefereeLossWeights().backgrounds * math.log(2)  # of two backgrounds
+    assert lines[-1]["backgrounds"] < 0.8 * guessing
     assert {"noun", "place", "style", "iou", "mush"} <= measured.keys()
     assert len(list((tmp_path / "pool").iterdir())) <= 2
     assert (tmp_path / "referee.safetensors").read_bytes() == (tmp_path / "fine" / "referee.safetensors").read_bytes()
     assert load_referee(tmp_path / "referee.safetensors").config == CONFIG
     states = [(tmp_path / phase.name / "state.pt").stat().st_mtime_ns for phase in phases]
-    assert teach(options) == measured  # finished phases are not run again
+    assert train_referee(options) == measured  # finished phases are not run again
     assert [(tmp_path / phase.name / "state.pt").stat().st_mtime_ns for phase in phases] == states
 
 
@@ -149,15 +150,17 @@ def test_a_phase_trains_only_what_it_names(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_referee(Referee(CONFIG), tmp_path / "first.safetensors")
     phase = Phase("presence", 1.0, 2, 8, 1e-2, (3,), only=("nouns", "presence"))
-    teach(TeachOptions(tmp_path, VOCABULARY, start=tmp_path / "first.safetensors", phases=(phase,), pool=4))
+    train_referee(
+        RefereeTrainingOptions(tmp_path, VOCABULARY, start=tmp_path / "first.safetensors", phases=(phase,), scenes=4)
+    )
     before, after = (load_referee(tmp_path / name).state_dict() for name in ("first.safetensors", FILE.name))
     changed = {name.split(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"nouns", "presence"}
 
 
 def test_start_keeps_what_fits(tmp_path: Path) -> None:
-    old, new = Referee(CONFIG), Referee(RefereeConfig(**{**vars(CONFIG), "nouns": ("cat", "dog", "robot", "owl")}))
-    anew = fitting(old, new)
+    old, new = Referee(CONFIG), Referee(RefereeConfig(**{**vars(CONFIG), "classes": ("cat", "dog", "robot", "owl")}))
+    anew = copy_matching(old, new)
     assert set(anew) == {"segments.weight", "segments.bias", "nouns.2.weight", "nouns.2.bias"}
     assert torch.equal(new.stem[0][0].weight, old.stem[0][0].weight)
 
@@ -169,7 +172,7 @@ def test_check_is_right_about_a_referee_that_knows_nothing() -> None:
     with torch.no_grad():
         referee.presence[-1].bias.fill_(50.0)  # every noun is everywhere
         referee.segments.bias[0] = 50.0  # and nowhere
-    found = check(referee, renders, random.Random(0))
+    found = measure_accuracy(referee, renders, random.Random(0))
     assert (found["noun"].mean, found["alarm"].mean, found["mush"].mean, found["iou"].mean) == (1.0, 1.0, 1.0, 0.0)
 
 
@@ -191,10 +194,12 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sheet_shows_pictures_and_regions(tmp_path: Path) -> None:
-    teach(TeachOptions(tmp_path, VOCABULARY, phases=(Phase("fine", 1.0, 1, 8, 1e-3, (3,)),), pool=4))
+    train_referee(
+        RefereeTrainingOptions(tmp_path, VOCABULARY, phases=(Phase("fine", 1.0, 1, 8, 1e-3, (3,)),), scenes=4)
+    )
     stage = teaching.RefereeStage(
         load_referee(tmp_path / "referee.safetensors"),
-        RenderPool(tmp_path / "pool", VOCABULARY, CONFIG),
+        CachedRenders(tmp_path / "pool", VOCABULARY, CONFIG),
         render_samples(random.Random(0), 3, Vocabulary(("cat",), ("snow",), ("photo",), ()), CONFIG),
         tmp_path,
         teaching.StageSettings(1, 8, 1e-3),

@@ -49,7 +49,7 @@ NAMES = ("no-image-branch", "ip-adapter-plus")
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suite_module, "CANDIDATES", 4)  # in a line-up
-        patch.setattr(suite_module, "RIVALS", 3)
+        patch.setattr(suite_module, "DISTRACTORS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         patch.setattr(run_module, "TIMED_STEPS", 1)
         patch.setattr(side_by_side, "ROUNDS", 1)

@@ -20,8 +20,10 @@ from mmdiff_core.evaluation.toybox import suite as suite_module
 from mmdiff_core.evaluation.toybox.suite import Suite
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, make_toy, reference_scene, render
+from mmdiff_core.toyworld.bodies.toys import make_toy
+from mmdiff_core.toyworld.render.renderer import render
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, reference_scene
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from tests.helpers import tiny
 from tests.helpers.small_referee import CONFIG, VOCABULARY
@@ -33,7 +35,7 @@ SIZE = (32, 32)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suite_module, "CANDIDATES", 4)
-        patch.setattr(suite_module, "RIVALS", 3)
+        patch.setattr(suite_module, "DISTRACTORS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         yield
 
@@ -45,8 +47,8 @@ def limits() -> dict[str, Limit]:
 
 def test_look_alikes_share_colours_and_pattern() -> None:
     toys = look_alikes(("cat", "dog", "bear"), IDENTITIES)
-    assert len({(*toy.look.names[:2], toy.look.pattern) for toy in toys}) == 1
-    assert [toy.noun for toy in toys] == ["cat", "dog", "bear"]
+    assert len({(*toy.attributes.colour_names[:2], toy.attributes.pattern) for toy in toys}) == 1
+    assert [toy.class_name for toy in toys] == ["cat", "dog", "bear"]
 
 
 def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Limit]) -> None:
@@ -55,7 +57,7 @@ def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Limi
     for limit in limits.values():
         scene = limit.case.scene
         assert all(toy.seed >= HELD_OUT for toy in limit.case.toys)
-        assert any(words in scene.caption.text for words in PLACE_WORDS[scene.place])
+        assert any(words in scene.caption.text for words in BACKGROUND_WORDS[scene.background])
         assert all(name in scene.caption.text for name in scene.caption.names)
         assert len(limit.photos or limit.case.views) == limit.case.count == len(scene.caption.names)
     assert [len(limit.case.toys) for limit in limits.values()].count(3) == 2
@@ -63,10 +65,10 @@ def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Limi
 
 def test_unseen_nouns_are_those_that_the_model_was_not_trained_on() -> None:
     titles = [limit.title for limit in draw_limits(FIRST_WORLD, SIZE)]
-    nouns = {title.split("(")[1][:-1] for title in titles if title.startswith("Unseen noun")}
-    assert "mushroom" in nouns
-    assert len(nouns) == 3
-    assert not nouns & set(FIRST_WORLD.nouns)
+    classes = {title.split("(")[1][:-1] for title in titles if title.startswith("Unseen noun")}
+    assert "mushroom" in classes
+    assert len(classes) == 3
+    assert not classes & set(FIRST_WORLD.classes)
     whole = [limit.title for limit in draw_limits(WHOLE_WORLD, SIZE) if limit.title.startswith("Unseen noun")]
     assert whole == ["Unseen noun (mushroom)"]
 

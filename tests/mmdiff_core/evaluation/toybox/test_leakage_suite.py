@@ -44,7 +44,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> BindingOptions:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "RIVALS", 15)
+    monkeypatch.setattr(suite, "DISTRACTORS", 15)
     monkeypatch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
 
 

@@ -19,11 +19,11 @@ from mmdiff_core.evaluation.toybox import suite as module
 from mmdiff_core.evaluation.toybox.base_model import base_pictures
 from mmdiff_core.evaluation.toybox.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
 from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate, read_rows
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, LOWER, MODEL, RIVALS_FROM, UPPER, Row, draw_cases
+from mmdiff_core.evaluation.toybox.suite import DISTRACTORS_FROM, FIRST_SEED, LOWER, MODEL, UPPER, Row, draw_cases
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import THRESHOLDS
 from mmdiff_core.referee.network import Referee, save_referee
-from mmdiff_core.toyworld.scenes.captions import PLACE_WORDS
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, unseen
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
 from mmdiff_core.types import GenerateRequest, Parts
@@ -50,7 +50,7 @@ def referee(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RIVALS", 15)
+    monkeypatch.setattr(module, "DISTRACTORS", 15)
     monkeypatch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
 
 
@@ -62,7 +62,7 @@ def test_prompts_are_the_same_every_time_and_of_unseen_toys() -> None:
     assert len(set(identities)) == 12 + 24 + 18
     assert [case for case in cases if case.number < 3] == draw_cases(WHOLE_WORLD, {1: 3, 2: 3, 3: 3})
     assert FIRST_SEED >= HELD_OUT
-    assert max(identities) < FIRST_SEED + RIVALS_FROM  # rivals are other toys
+    assert max(identities) < FIRST_SEED + DISTRACTORS_FROM  # rivals are other toys
     other = draw_cases(WHOLE_WORLD, {1: 12}, seed=FIRST_SEED + 500)
     assert [case.scene.caption for case in other] != [case.scene.caption for case in cases[:12]]
 
@@ -70,19 +70,19 @@ def test_prompts_are_the_same_every_time_and_of_unseen_toys() -> None:
 def test_prompts_name_what_is_measured() -> None:
     for case in draw_cases(WHOLE_WORLD, {1: 16, 2: 16, 3: 8}):
         text = case.scene.caption.text
-        assert len(set(case.nouns)) == case.count == len(case.scene.caption.names)
-        assert any(words in text for words in PLACE_WORDS[case.scene.place])
+        assert len(set(case.classes)) == case.count == len(case.scene.caption.names)
+        assert any(words in text for words in BACKGROUND_WORDS[case.scene.background])
         assert all(view.toys[0].toy == toy for views, toy in zip(case.views, case.toys, strict=True) for view in views)
-        assert all(view.place != case.scene.place for views in case.views for view in views)
+        assert all(view.background != case.scene.background for views in case.views for view in views)
 
 
 def test_some_prompts_are_of_combinations_that_were_never_trained_on() -> None:
     for vocabulary in (WHOLE_WORLD, FIRST_WORLD):
         cases = draw_cases(vocabulary, {1: 17, 2: 9})
-        fresh = [any(unseen(n, case.scene.place, case.scene.style) for n in case.nouns) for case in cases]
+        fresh = [any(unseen(n, case.scene.background, case.scene.style) for n in case.classes) for case in cases]
         assert all(fresh[k] for k in (0, 8, 16, 17, 25))
-        words = {(case.scene.place, case.scene.style) for case in cases}
-        assert all(place in vocabulary.places and style in vocabulary.styles for place, style in words)
+        words = {(case.scene.background, case.scene.style) for case in cases}
+        assert all(background in vocabulary.backgrounds and style in vocabulary.styles for background, style in words)
 
 
 def test_base_model_without_photos_is_exactly_the_stock_network(model: Path) -> None:

@@ -9,21 +9,29 @@ import pytest
 import torch
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toyworld import NOUNS, PLACES, Caption, PlacedToy, Scene, make_toy, random_scene, render
+from mmdiff_core.toyworld import (
+    BACKGROUND_NAMES,
+    CLASS_NAMES,
+    Caption,
+    PlacedToy,
+    Scene,
+    make_toy,
+    random_scene,
+    render,
+)
 from mmdiff_core.toyworld.bodies.toys import ACCESSORIES, Accessory
 from mmdiff_core.toyworld.render.colours import RGB
 from mmdiff_core.toyworld.render.shading import soft_shadow
-from mmdiff_core.toyworld.render.shapes import BOX_ROUNDING, MISS, Shape, Triple, hit, normal
-from mmdiff_core.toyworld.scenes.backgrounds import PLACES as PLACE_TABLE
-from mmdiff_core.toyworld.scenes.backgrounds import backdrop
+from mmdiff_core.toyworld.render.shapes import BOX_ROUNDING, MISS, SolidShape, Triple, hit, normal
+from mmdiff_core.toyworld.scenes.backgrounds import BACKGROUNDS, paint_background
 from mmdiff_core.toyworld.scenes.canvas import Canvas
 
 NO_CAPTION = Caption("", (), "")
 
 
-def alone(noun: str = "cat", seed: int = 1, place: str = "snow", **placing: float) -> Scene:
+def alone(class_name: str = "cat", seed: int = 1, background: str = "snow", **placing: float) -> Scene:
     placed = {"x": 0.0, "y": 0.35, "height": 0.7, "yaw": 20.0} | placing
-    return Scene((PlacedToy(make_toy(noun, seed), **placed),), place, 4, 10.0, NO_CAPTION)
+    return Scene((PlacedToy(make_toy(class_name, seed), **placed),), background, 4, 10.0, NO_CAPTION)
 
 
 def mixed(count: int, seed: int = 0) -> list[Scene]:
@@ -31,26 +39,26 @@ def mixed(count: int, seed: int = 0) -> list[Scene]:
     return [random_scene(rng) for _ in range(count)]
 
 
-def inside(shape: Shape, q: torch.Tensor, extra: float) -> torch.Tensor:
+def inside(shape: SolidShape, q: torch.Tensor, extra: float) -> torch.Tensor:
     """Whether points (..., 3) lie in a solid, from its definition."""
     x, y, z = q.unbind(-1)
     ring = x * x + z * z
-    if shape is Shape.BALL:
+    if shape is SolidShape.BALL:
         return ring + y * y <= 1
-    if shape is Shape.BOX:
+    if shape is SolidShape.BOX:
         return (q.abs().amax(-1) <= 1) & (ring + y * y <= BOX_ROUNDING**2)
-    if shape is Shape.CAPSULE:
+    if shape is SolidShape.CAPSULE:
         return ring + (y.abs() - extra).clamp_min(0).square() <= 1
-    radius = 1 - (1 - extra) / 2 * (y + 1) if shape is Shape.CONE else torch.ones_like(y)
+    radius = 1 - (1 - extra) / 2 * (y + 1) if shape is SolidShape.CONE else torch.ones_like(y)
     return (y.abs() <= 1) & (ring <= radius * radius)
 
 
 @pytest.mark.parametrize(
     ("shape", "extra"),
-    [(Shape.BALL, 0.0), (Shape.BOX, 0.0), (Shape.CYLINDER, 0.0), (Shape.CONE, 0.0), (Shape.CONE, 0.5),
-     (Shape.CONE, 1.6), (Shape.CAPSULE, 1.7)],
+    [(SolidShape.BALL, 0.0), (SolidShape.BOX, 0.0), (SolidShape.CYLINDER, 0.0), (SolidShape.CONE, 0.0),
+     (SolidShape.CONE, 0.5), (SolidShape.CONE, 1.6), (SolidShape.CAPSULE, 1.7)],
 )  # fmt: skip
-def test_a_ray_stops_where_marching_along_it_first_meets_the_solid(shape: Shape, extra: float) -> None:
+def test_a_ray_stops_where_marching_along_it_first_meets_the_solid(shape: SolidShape, extra: float) -> None:
     generator = torch.Generator().manual_seed(int(shape))
     step = torch.nn.functional.normalize(torch.randn(300, 3, generator=generator), dim=1)
     origin = torch.randn(300, 3, generator=generator) * 0.8
@@ -66,7 +74,7 @@ def test_a_ray_stops_where_marching_along_it_first_meets_the_solid(shape: Shape,
     assert ((depth > MISS) != (marched > MISS)).sum() <= 4  # rays that only graze
     point = origin[both] + depth[both, None] * step[both]
     out = torch.stack(normal(shape, columns(point), extras[both]), 1)
-    bent = 0.6 if shape in (Shape.BOX, Shape.CYLINDER) else 0.05  # rounded edges may look a little away
+    bent = 0.6 if shape in (SolidShape.BOX, SolidShape.CYLINDER) else 0.05  # rounded edges may look a little away
     assert ((out * step[both]).sum(1) > -bent * out.norm(dim=1)).all()  # a surface that is seen looks at the camera
 
 
@@ -88,8 +96,8 @@ def test_a_scene_rendered_alone_equals_itself_in_a_batch() -> None:
 
 def test_masks_hold_exactly_the_pixels_that_the_toy_colours() -> None:
     """Repainting a toy changes every pixel of its mask, and nothing that it does not at least touch."""
-    for noun in NOUNS:
-        scene = alone(noun)
+    for class_name in CLASS_NAMES:
+        scene = alone(class_name)
         placed = scene.toys[0]
         repainted = replace(scene, toys=(replace(placed, toy=_painted(placed.toy, (1.0, 0.0, 1.0))),))
         before, after = render([scene], 96), render([repainted], 96)
@@ -103,8 +111,8 @@ def test_masks_hold_exactly_the_pixels_that_the_toy_colours() -> None:
 
 def test_outside_masks_a_picture_is_its_place_with_shadows() -> None:
     scene = alone()
-    stage = backdrop(scene.place, scene.place_seed, 64, 64, "cpu")
-    soft_shadow(stage, scene.toys[0], PLACE_TABLE[scene.place].light(scene.place_seed), scene.tilt)
+    stage = paint_background(scene.background, scene.background_seed, 64, 64, "cpu")
+    soft_shadow(stage, scene.toys[0], BACKGROUNDS[scene.background].light(scene.background_seed), scene.tilt)
     drawn = render([scene], 64)
     touched = torch.nn.functional.max_pool2d(drawn.masks.float(), 5, 1, 2)[0, 0].bool()
     assert torch.equal(drawn.images[0][:, ~touched], stage[:, ~touched])
@@ -157,33 +165,37 @@ def test_wearing_a_hat_adds_to_the_top() -> None:
 
 @pytest.mark.parametrize("kind", ACCESSORIES)
 def test_an_accessory_shows_on_every_toy_that_can_wear_it(kind: str) -> None:
-    for noun in NOUNS:
-        bare = alone(noun, height=0.5, yaw=0.0)
+    for class_name in CLASS_NAMES:
+        bare = alone(class_name, height=0.5, yaw=0.0)
         if not bare.toys[0].toy.can_wear:
             continue
         dressed = replace(bare, toys=(replace(bare.toys[0], wearing=Accessory(kind, "red")),))
         before, after = render([bare, dressed], 64).images
         changed = (before - after).abs().amax(0) > 0.05
-        assert int(changed.sum()) > 8, noun
+        assert int(changed.sum()) > 8, class_name
 
 
 def test_a_toy_without_a_head_wears_nothing() -> None:
-    with pytest.raises(SettingsError, match="no place for a bow"):
-        make_toy("teapot", 1).parts(Accessory("bow", "red"))
+    with pytest.raises(SettingsError, match="cannot wear a bow"):
+        make_toy("teapot", 1).solids(Accessory("bow", "red"))
 
 
 def test_pictures_are_in_range_and_places_differ() -> None:
-    images = render([Scene((), place, 1, 10.0, NO_CAPTION) for place in PLACES], 32).images
+    images = render([Scene((), background, 1, 10.0, NO_CAPTION) for background in BACKGROUND_NAMES], 32).images
     assert 0 <= float(images.min()) <= float(images.max()) <= 1
-    for i in range(len(PLACES)):
+    for i in range(len(BACKGROUND_NAMES)):
         for j in range(i):
-            assert float((images[i] - images[j]).abs().mean()) > 0.05, (PLACES[i], PLACES[j])
+            assert float((images[i] - images[j]).abs().mean()) > 0.05, (BACKGROUND_NAMES[i], BACKGROUND_NAMES[j])
 
 
 def test_a_place_has_its_look_from_its_seed() -> None:
-    for place in PLACES:
-        assert torch.equal(backdrop(place, 1, 32, 32, "cpu"), backdrop(place, 1, 32, 32, "cpu"))
-        assert not torch.equal(backdrop(place, 1, 32, 32, "cpu"), backdrop(place, 2, 32, 32, "cpu"))
+    for background in BACKGROUND_NAMES:
+        assert torch.equal(
+            paint_background(background, 1, 32, 32, "cpu"), paint_background(background, 1, 32, 32, "cpu")
+        )
+        assert not torch.equal(
+            paint_background(background, 1, 32, 32, "cpu"), paint_background(background, 2, 32, 32, "cpu")
+        )
 
 
 def test_shapes_outside_the_canvas_leave_it_alone() -> None:
@@ -213,5 +225,5 @@ def test_cuda_draws_what_the_cpu_draws() -> None:
 
 def _painted(toy, colour: RGB):  # type: ignore[no-untyped-def]
     """The same body all in one colour."""
-    parts = tuple(part._replace(colour=colour, patterned=False) for part in toy.figure.parts)
-    return replace(toy, figure=toy.figure._replace(parts=parts))
+    solids = tuple(part._replace(colour=colour, patterned=False) for part in toy.figure.solids)
+    return replace(toy, figure=toy.figure._replace(solids=solids))

@@ -50,10 +50,10 @@ def test_what_makes_each_style() -> None:
 
 
 @pytest.mark.parametrize("style", DRAWN)
-@pytest.mark.parametrize("place", ["meadow", "sunset", "under water"])
-def test_colours_of_toys_are_told_apart_in_every_style(style: str, place: str) -> None:
+@pytest.mark.parametrize("background", ["meadow", "sunset", "under water"])
+def test_colours_of_toys_are_told_apart_in_every_style(style: str, background: str) -> None:
     """The mean colour of a toy in a style is nearest to that of the toy of the same colour in another scene."""
-    first, second = (_means(style, place, seed) for seed in (1, 2))
+    first, second = (_means(style, background, seed) for seed in (1, 2))
     assert torch.equal(torch.cdist(first, second).argmin(1), torch.arange(len(VIVID)))
 
 
@@ -92,12 +92,12 @@ def _saturation(images: torch.Tensor) -> float:
     return float((images.amax(1) - images.amin(1)).mean())
 
 
-def _means(style: str, place: str, seed: int) -> torch.Tensor:
+def _means(style: str, background: str, seed: int) -> torch.Tensor:
     """Mean colour of the same toy in each vivid colour, in one view of the place."""
     drawn = []
     for name in VIVID:
         placed = PlacedToy(_painted(make_toy("bear", 5), COLOURS[name]), 0.0, 0.36, 0.6, 20.0 * seed)
-        drawn.append(Scene((placed,), place, seed, 10.0, Caption("", (), ""), style))
+        drawn.append(Scene((placed,), background, seed, 10.0, Caption("", (), ""), style))
     images, masks = render(drawn, 64)
     weights = masks[:, :1].float()
     return (images * weights).sum((2, 3)) / weights.sum((2, 3))
@@ -105,5 +105,5 @@ def _means(style: str, place: str, seed: int) -> torch.Tensor:
 
 def _painted(toy: Toy, colour: RGB) -> Toy:
     """The same body all in one colour."""
-    parts = tuple(part._replace(colour=colour, patterned=False) for part in toy.figure.parts)
-    return replace(toy, figure=toy.figure._replace(parts=parts))
+    solids = tuple(part._replace(colour=colour, patterned=False) for part in toy.figure.solids)
+    return replace(toy, figure=toy.figure._replace(solids=solids))

@@ -16,8 +16,10 @@ from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.toyworld.bodies.toys import ACCESSORIES
 from mmdiff_core.toyworld.render.colours import COLOURS
-from mmdiff_core.toyworld.scenes.captions import NOUN_WORDS, PLACE_WORDS, STYLE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, Rendered, Scene, random_scene, render
+from mmdiff_core.toyworld.render.renderer import Rendered, render
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, STYLE_WORDS
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, random_scene
+from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.training.toybox.create import captions, create_autoencoder, create_tokenizer
@@ -151,9 +153,9 @@ def test_stream_draws_from_the_world_of_its_recipe(
     stream.samples(40)
     stream.pictures(150)
     stream.photo_pairs(10)
-    assert {scene.place for scene in drawn} == set(world.places)
+    assert {scene.background for scene in drawn} == set(world.backgrounds)
     assert {scene.style for scene in drawn} == set(world.styles)
-    assert {placed.toy.noun for scene in drawn for placed in scene.toys} == set(world.nouns)
+    assert {placed.toy.class_name for scene in drawn for placed in scene.toys} == set(world.classes)
 
 
 def test_recipes_name_their_worlds(tmp_path: Path) -> None:
@@ -161,15 +163,15 @@ def test_recipes_name_their_worlds(tmp_path: Path) -> None:
     assert worlds["cpu"] == worlds["rehearsal"] == FIRST_WORLD
     assert worlds["gpu"] == WHOLE_WORLD
     RECIPES["gpu"].write(tmp_path, {})
-    assert json.loads((tmp_path / "recipe.json").read_text())["world"]["places"] == list(WHOLE_WORLD.places)
+    assert json.loads((tmp_path / "recipe.json").read_text())["world"]["places"] == list(WHOLE_WORLD.backgrounds)
 
 
 def test_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
     shapes = RECIPES["gpu"].shapes
     tokenizer = create_tokenizer(shapes, captions(0, 4000))
-    nouns = [word for words in NOUN_WORDS.values() for word in words]
+    nouns = [word for words in CLASS_WORDS.values() for word in words]
     styles = [phrase for pair in STYLE_WORDS.values() for phrases in pair for phrase in phrases]
-    places = [phrase for phrases in PLACE_WORDS.values() for phrase in phrases]
+    places = [phrase for phrases in BACKGROUND_WORDS.values() for phrase in phrases]
     words = {word for text in (*nouns, *styles, *places, *COLOURS, *ACCESSORIES) for word in text.split()}
     assert not [word for word in words if word.isalpha() and len(tokenizer.tokenize(word)) > 1]
 
