@@ -39,7 +39,7 @@ class AboutTab:
         self.facts = gr.HTML(
             self.told(None),
             html_template="",
-            js_on_load=scripts("about/about"),
+            js_on_load=scripts("about/model_facts"),
             elem_id="facts",
             apply_default_css=False,
         )

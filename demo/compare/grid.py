@@ -27,7 +27,7 @@ from mmdiff_core.weights.model_source import ModelSource
 
 SCRIPTS = (
     *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay"),
-    *("compare/cells", "compare/lens", "compare/sheet_file", "compare/grid"),
+    *("compare/cells", "compare/lens", "compare/grid_file", "compare/grid"),
 )
 
 

@@ -89,7 +89,7 @@ class ComparePanel:
             self.plan = gr.HTML(
                 {"count": 0, "fault": "", "asked": "", "base": []},
                 html_template='<p class="plan" role="status"></p><p class="hint"></p>',
-                js_on_load=scripts("compare/summary"),
+                js_on_load=scripts("compare/panel"),
                 elem_id="compare-plan",
                 apply_default_css=False,
             )

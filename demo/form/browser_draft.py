@@ -23,18 +23,18 @@ _PARTS = tuple(vars(ALL_PARTS))
 
 def saving(names: Sequence[str], model: str, key: str = STUDIO) -> str:
     """JavaScript that keeps the inputs of an event under these names, and whose numbers they are."""
-    script = static("form/draft_save.js").replace("NAMES", json.dumps(list(names)))
+    script = static("form/browser_draft_save.js").replace("NAMES", json.dumps(list(names)))
     return script.replace("MODEL", json.dumps(model)).replace("KEY", json.dumps(key))
 
 
 def loading(key: str = STUDIO) -> str:
     """JavaScript that fetches what was kept, as the one input of an event; it closes the fields until `opening`."""
-    return _of(key, "draft_load.js")
+    return _of(key, "browser_draft_load.js")
 
 
 def opening(key: str = STUDIO) -> str:
     """JavaScript that gives the fields back to the person."""
-    return _of(key, "draft_done.js")
+    return _of(key, "browser_draft_open.js")
 
 
 def _of(key: str, script: str) -> str:

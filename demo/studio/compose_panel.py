@@ -71,7 +71,7 @@ class ComposePanel:
                 "",
                 cards=SHOWN_AT_FIRST,
                 colours=[colour_of(slot) for slot in range(SLOTS)],
-                js_on_load=scripts("studio/chips"),
+                js_on_load=scripts("studio/compose_panel"),
                 elem_id="chips",
                 apply_default_css=False,
             )

@@ -26,7 +26,7 @@ class CutoutPanel:
         """Make the component inside the current layout."""
         self.dialog = gr.HTML(
             text("cutout"),
-            js_on_load=scripts("studio/cutout_canvas", "studio/cutout"),
+            js_on_load=scripts("studio/cutout_canvas", "studio/cutout_dialog"),
             elem_id="cutout",
             apply_default_css=False,
             min_height=1,

@@ -46,7 +46,7 @@ class FormPanel:
         self.faults = gr.HTML(
             self.told(Form("", ()), ()),
             html_template='<p class="todo" role="alert" hidden></p>',
-            js_on_load=scripts("studio/validation"),
+            js_on_load=scripts("studio/form_panel"),
             elem_id="faults",
             apply_default_css=False,
         )

@@ -53,7 +53,7 @@ class SubjectCard:
             self.people = gr.HTML(
                 people((), {}, self.faces) if self.faces else None,
                 html_template='<div class="people"></div>',
-                js_on_load=scripts("studio/face_choices"),
+                js_on_load=scripts("studio/face_picker"),
                 visible=self.faces is not None,
                 elem_id=f"people-{number}",
                 apply_default_css=False,

@@ -28,7 +28,7 @@ from mmdiff_core.weights.model_source import ModelSource
 SCRIPTS = (
     *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay"),  # pure functions
     *("viewer/maps", "viewer/controls", "viewer/timeline", "viewer/leakage"),
-    *("viewer/downloads", "viewer/drop_zone", "viewer/viewer"),
+    *("viewer/export", "viewer/drop_zone", "viewer/viewer"),
 )
 NO_MAPS: PackedMaps = {"steps": 0, "streams": {}}
 

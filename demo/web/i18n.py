@@ -29,7 +29,7 @@ _MARKUP = {
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
-    "about_page": static("about/about.html"),
+    "about_page": static("about/tab.html"),
     "cutout": static("studio/cutout_dialog.html"),
     "guide": (
         '<div class="guide" role="status" hidden><p><b>{guide_title}</b> {guide_text}</p>'
