@@ -30,7 +30,7 @@ COMMANDS = {
     "presets": "mmdiff_core.cli.benchmark",
     "train-referee": "mmdiff_core.cli.evaluate",
     "ablate": "mmdiff_core.cli.ablate",
-    "limits": "mmdiff_core.cli.limits",
+    "limits": "mmdiff_core.cli.failure_cases",
     "dryrun": "mmdiff_core.cli.dryrun",
 }
 BAD_INPUT = 2
