@@ -1,4 +1,4 @@
-"""``python -m mmdiff_core limits``: a sheet of what the built-in model cannot do, or not well."""
+"""``python -m mmdiff_core failure-cases``: a contact sheet of what the built-in model cannot do, or not well."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmdiff_core.cli.model_flags import add_built_in_flags, built_in_folder
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
-        "limits",
-        help="a sheet of hard cases: look-alikes, tiny subjects, unseen nouns, other photos",
-        description="Draw the hard cases with the referee's verdicts, as one PNG. Seeds are counted up from 0; nothing "
+        "failure-cases",
+        help="a contact sheet of hard cases: look-alikes, tiny subjects, unseen nouns, other photos",
+        description="Draw hard cases, with the referee's judgement of each, as one PNG. Seeds count up from 0; nothing "
         "is picked.",
     )
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("limits.png"), help="the PNG to write")
-    add("--model", type=Path, help="a model folder of training (default: the shipped weights)")
-    add("--referee", type=Path, help="its file (default: the shipped one)")
-    add("--pictures", type=int, default=2, help="pictures of each case")
-    add("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=Path("failure_cases.png"), metavar="FILE", help="the PNG to write")
+    parser.add_argument("--pictures", type=int, default=2, help="images of each case (default: 2)")
+    add_built_in_flags(parser, "cpu")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sheet."""
+    """Write the contact sheet; errors as ``evaluation.failure_cases.sheet.write_limits``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.backbones.toybox import FOLDER
     from mmdiff_core.evaluation.failure_cases.sheet import LimitOptions, write_limits
     from mmdiff_core.referee.network import FILE
 
     quiet_libraries()
     device = str(choose_device(args.device))
-    options = LimitOptions(args.out, args.model or FOLDER, args.referee or FILE, args.pictures, device)
+    options = LimitOptions(args.out, built_in_folder(args.model), args.referee or FILE, args.pictures, device)
     sys.stdout.write(f"{write_limits(options)}\n")
     return 0

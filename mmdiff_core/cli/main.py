@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mmdiff_core.cli.aliases import current_spelling
 from mmdiff_core.errors import MMDiffError
 
 COMMANDS = {
@@ -28,9 +29,9 @@ COMMANDS = {
     "evaluate": "mmdiff_core.cli.evaluate",
     "benchmark": "mmdiff_core.cli.benchmark",
     "presets": "mmdiff_core.cli.benchmark",
-    "train-referee": "mmdiff_core.cli.evaluate",
+    "train-referee": "mmdiff_core.cli.train_referee",
     "ablate": "mmdiff_core.cli.ablate",
-    "limits": "mmdiff_core.cli.failure_cases",
+    "failure-cases": "mmdiff_core.cli.failure_cases",
     "dryrun": "mmdiff_core.cli.dryrun",
 }
 BAD_INPUT = 2
@@ -39,7 +40,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. What a person can put right ends in one sentence on stderr and code 2."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = current_spelling(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it tells on import what it does without
     chosen = build_parser(arguments[0] if arguments else None).parse_args(arguments)

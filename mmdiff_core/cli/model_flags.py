@@ -47,6 +47,28 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_built_in_flags(parser: argparse.ArgumentParser, device: str = "auto") -> None:
+    """Add the flags of commands that the referee judges: a model of the rendered world, the referee and the device."""
+    add = parser.add_argument
+    add(
+        "--model", default=BUILT_IN, metavar="FOLDER", help=f'a folder that training wrote, or "{BUILT_IN}", the '
+        "built-in model, which is the default",
+    )  # fmt: skip
+    add("--referee", type=Path, metavar="FILE", help="another referee than the shipped one")
+    add(
+        "--device",
+        default=device,
+        help=f"cpu, cuda, mps, or auto: a GPU if there is one (default: {device})",
+    )
+
+
+def built_in_folder(model: str) -> Path:
+    """Return the folder of ``--model`` as :func:`add_built_in_flags` has it."""
+    from mmdiff_core.backbones.toybox import FOLDER
+
+    return FOLDER if model == BUILT_IN else Path(model)
+
+
 def load_from_flags(args: argparse.Namespace) -> Personalizer:
     """The model that the flags ask for.
 

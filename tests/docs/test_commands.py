@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 import app
-from mmdiff_core.cli.main import COMMANDS, build_parser
+from mmdiff_core.cli.main import COMMANDS
+from tests.helpers.command_line import all_parsers, flags_of
 from tests.helpers.documents import CHANGELOG, DOCUMENTS, commands, inline_code, of_program, read
 
 TODAY = [document for document in DOCUMENTS if document != CHANGELOG]  # a changelog names what there was
-FOREIGN = {  # of accelerate, the hub's client, node and pytest
+FOREIGN = {  # of accelerate, torchrun, the hub's client, node and pytest
     *("--num_processes", "--num_machines", "--machine_rank", "--main_process_ip", "--cpu", "--repo-type", "--test"),
-    *("--all", "--long"),
+    *("--all", "--long", "--nproc-per-node"),
 }
 
 
@@ -28,14 +29,10 @@ def _name(document: Path) -> str:
 
 
 @cache
-def _help(command: str) -> str:
-    """Return what ``--help`` prints, which leaves out the old names of flags."""
+def _app_flags() -> set[str]:
     with redirect_stdout(StringIO()) as out, suppress(SystemExit):
-        if command == "app.py":
-            app.parse_flags(["--help"])
-        else:
-            build_parser(command).parse_args([command, "--help"])
-    return out.getvalue()
+        app.parse_flags(["--help"])
+    return _flags(out.getvalue())
 
 
 def _flags(text: str) -> set[str]:
@@ -60,15 +57,18 @@ def test_commands_can_be_read(document: Path) -> None:
     for command, arguments in _programs(document):
         if command == "app.py":
             app.parse_flags(arguments)
+            known = _app_flags()
         else:
-            assert command in COMMANDS
-            build_parser(command).parse_args(arguments)
-        assert _flags(" ".join(arguments)) <= _flags(_help(command)), arguments
+            parsers = all_parsers(command)
+            words = next(words for words in parsers if [*words] == arguments[: len(words)])
+            parsers[words].parse_args(arguments[len(words) :])
+            known = set(flags_of(parsers[words]))
+        assert _flags(" ".join(arguments)) <= known, arguments
 
 
 @pytest.mark.parametrize("document", TODAY, ids=_name)
 def test_flags_in_sentences_exist(document: Path) -> None:
-    known = {flag for command in (*COMMANDS, "app.py") for flag in _flags(_help(command))}
+    known = {flag for parser in all_parsers().values() for flag in flags_of(parser)} | _app_flags()
     named = {flag for code in inline_code(read(document)) for flag in _flags(code)}
     assert named <= known | FOREIGN
 

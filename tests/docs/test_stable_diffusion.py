@@ -121,7 +121,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second command takes the file that the first one leaves."""
-    (training,), (measuring,) = _named("ablate", "no-constraints"), _named("evaluate", "binding")
+    (training,), (measuring,) = _named("ablate", "no-constraints"), _named("evaluate", "leakage")
     for module, name, value in (
         (suite, "CANDIDATES", 4), (suite, "DISTRACTORS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
         (ablation, "TIMED_STEPS", 1), (side_by_side, "ROUNDS", 1), (side_by_side, "SHOWN", {1: 1, 2: 1}),

@@ -50,4 +50,4 @@ def test_line_by_line(place: Path) -> None:
     assert len(list((place / "out").glob("*.png"))) > 1
     for number, data in enumerate((["--data", "shards/"], ["--data", "shards/{00000..00000}.tar"])):
         flags = ["--recipe", "sd15-general", "--base", BASE, *data, "--validation", "annotated/"]
-        assert main(["train", *flags, "--out", f"runs/{number}", *SMALL["train"]]) == 0
+        assert main(["train", "sd", *flags, "--out", f"runs/{number}", *SMALL["train"]]) == 0

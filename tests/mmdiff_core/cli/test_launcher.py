@@ -6,8 +6,8 @@ import pytest
 from torch.distributed import run as torchrun
 
 from mmdiff_core.cli.launcher import check_launcher
-from mmdiff_core.cli.main import build_parser
 from mmdiff_core.errors import SettingsError
+from tests.helpers.command_line import all_parsers, flags_of
 
 LAUNCHED = {"ACCELERATE_USE_CPU": "True", "MASTER_PORT": "29500", "MASTER_ADDR": "127.0.0.1"}
 
@@ -25,31 +25,12 @@ def test_all_other_processes_pass(environment: dict[str, str]) -> None:
     check_launcher(environment)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_torchrun_passes_every_flag_on(command: str) -> None:
+@pytest.mark.parametrize("words", [("train", "toybox"), ("train", "sd"), ("evaluate", "dreambench")])
+def test_torchrun_passes_every_flag_on(words: tuple[str, str]) -> None:
     """It takes what could be short for an option of its own, and refuses what could be short for two."""
-    (subparsers,) = (action for action in build_parser(command)._actions if action.dest == "command")
-    flags = [
-        flag
-        for action in subparsers.choices[command]._actions
-        if action.help != "==SUPPRESS=="
-        for flag in action.option_strings
-    ]
+    flags = flags_of(all_parsers(words[0])[words])
     assert len(flags) > 10
     for flag in flags:
-        seen = torchrun.parse_args(["--nproc-per-node", "2", "-m", "mmdiff_core", command, flag, "x"])
+        seen = torchrun.parse_args(["--nproc-per-node", "2", "-m", "mmdiff_core", *words, flag, "x"])
         assert (seen.nproc_per_node, seen.module) == ("2", True)
-        assert [seen.training_script, *seen.training_script_args] == ["mmdiff_core", command, flag, "x"]
-
-
-def test_flags_of_the_last_version_are_read() -> None:
-    words = ["train", "--recipe", "cpu", "--out", "x"]
-    old, new = (
-        build_parser("train").parse_args([*words, *flags])
-        for flags in (
-            ["--start", "m", "--within", "5", "--rate", "0.1", "--no-board"],
-            ["--init-from", "m", "--time-budget", "5", "--lr", "0.1", "--no-tensorboard"],
-        )
-    )
-    assert vars(old) == vars(new)
-    assert build_parser("train").parse_args(words).tensorboard
+        assert [seen.training_script, *seen.training_script_args] == ["mmdiff_core", *words, flag, "x"]

@@ -229,7 +229,7 @@ class _State(SimpleNamespace):
 
 def _command(dataset: Path, model: Path, folders: tuple[Path, Path], out: Path) -> list[str]:
     return [
-        *("evaluate", "--suite", "dreambench", "--dataset", str(dataset), "--out", str(out), "--device", "cpu"),
+        *("evaluate", "dreambench", "--dataset", str(dataset), "--out", str(out), "--device", "cpu"),
         *("--base", str(model), "--adapter", str(model / "adapter.safetensors")),
         *("--clip", str(folders[0]), "--dino", str(folders[1]), "--quick", "--steps", "1"),
     ]
@@ -279,14 +279,13 @@ def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Pat
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--suite", "dreambench"], "needs --dataset FOLDER"),
-        (["--suite", "dreambench", "--dataset", "nowhere"], 'There is no folder "nowhere"'),
-        (["--suite", "dreambench", "--dataset", ".", "--pictures", "0"], "--pictures must be at least 1"),
-        (["--suite", "toybox", "--base", "x"], "--base is not for the suite toybox"),
+        (["--dataset", "nowhere"], 'There is no folder "nowhere"'),
+        (["--dataset", ".", "--pictures", "0"], "--pictures must be at least 1"),
+        (["--dataset", ".", "--pairs", "-1"], "--pairs must be at least 0"),
     ],
 )
 def test_flags_that_make_no_sense(
     flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "--out", str(tmp_path), *flags]) == 2
+    assert main(["evaluate", "dreambench", "--out", str(tmp_path), *flags]) == 2
     assert says in capsys.readouterr().err

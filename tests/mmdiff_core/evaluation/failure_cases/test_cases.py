@@ -108,7 +108,7 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, Limit], tmp
     model = tiny.save_toybox(tmp_path / "model")
     save_vocabulary(VOCABULARY, model)
     save_referee(Referee(CONFIG), tmp_path / "referee.safetensors")
-    command = ["limits", "--model", str(model), "--referee", str(tmp_path / "referee.safetensors")]
+    command = ["failure-cases", "--model", str(model), "--referee", str(tmp_path / "referee.safetensors")]
     sheet = tmp_path / "sheets" / "limits.png"
     assert main([*command, "--pictures", "1", "--out", str(sheet)]) == 0
     with Image.open(sheet) as image:

@@ -68,7 +68,7 @@ def test_every_binding_has_the_same_prompts_and_goes_on(options: BindingOptions,
 def test_an_adapter_in_the_place_of_the_models_own(options: BindingOptions, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.safetensors"
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
-    start = ["evaluate", "--suite", "binding", "--model", str(options.model), "--referee", str(options.referee)]
+    start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--bindings", "1"]
     assert main([*start, "--adapter", str(adapter)]) == 0
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
@@ -116,7 +116,7 @@ def test_figures_of_hand_made_rows() -> None:
 
 
 def test_the_command(options: BindingOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    start = ["evaluate", "--suite", "binding", "--model", str(options.model), "--referee", str(options.referee)]
+    start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
     assert main([*start, "--bindings", "0.8"]) == 0
     assert "| measure, by the referee | binding 0.8 |" in capsys.readouterr().out
@@ -124,4 +124,6 @@ def test_the_command(options: BindingOptions, tmp_path: Path, capsys: pytest.Cap
     assert "from 0 (off) to 1" in capsys.readouterr().err
     assert main([*start, "--seed", "7"]) == BAD_INPUT
     assert str(FIRST_SEED) in capsys.readouterr().err
-    assert main(["evaluate", "--suite", "binding", "--base", "x", "--out", str(tmp_path)]) == BAD_INPUT
+    with pytest.raises(SystemExit, match="2"):
+        main([*start, "--base", "x"])
+    assert "unrecognized arguments: --base x" in capsys.readouterr().err

@@ -144,15 +144,15 @@ def test_stopped_evaluation_goes_on_with_the_same_result(model: Path, referee: P
 def test_commands_refuse_what_cannot_be_measured(
     model: Path, referee: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = ["evaluate", "--model", str(model), "--referee", str(referee), "--out", str(tmp_path)]
+    start = ["evaluate", "toybox", "--model", str(model), "--referee", str(referee), "--out", str(tmp_path)]
     assert main([*start, "--seed", "5"]) == BAD_INPUT
     assert "900000" in capsys.readouterr().err
-    assert main([*start, "--suite", "photos"]) == BAD_INPUT
-    assert "toybox" in capsys.readouterr().err
-    assert main([*start, "--steps", "8"]) == BAD_INPUT
-    assert "--steps is not for the suite toybox" in capsys.readouterr().err
+    for command, told in ((["evaluate", "photos"], "'toybox'"), ([*start, "--steps", "8"], "--steps 8")):
+        with pytest.raises(SystemExit, match="2"):
+            main(command)
+        assert told in capsys.readouterr().err
     assert main([*start, "--prompts", "0"]) == BAD_INPUT
-    assert main([*start[:3], "--referee", str(tmp_path / "none"), "--out", str(tmp_path)]) == BAD_INPUT
+    assert main([*start[:4], "--referee", str(tmp_path / "none"), "--out", str(tmp_path)]) == BAD_INPUT
     assert main([*start, "--quick", "--prompts", "1"]) == 0
     assert "| measure, by the referee |" in capsys.readouterr().out
 

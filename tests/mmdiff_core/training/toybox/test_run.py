@@ -87,7 +87,6 @@ def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
         (["--steps", "-5"], "--steps must be at least 1, but is -5"),
         (["--workers", "0"], "--workers must be at least 1, but is 0"),
         (["--pool", "-4"], "--pool must be at least 0, but is -4"),
-        (["--rate", "0.1"], "--lr is not for it"),
         (["--device", "abacus"], 'The device "abacus" cannot be used here'),
         (["--stages", "encoders"], 'name "pool" among the --stages'),
     ],
@@ -95,7 +94,7 @@ def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
 def test_flags_that_make_no_sense_are_named(
     flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--recipe", "rehearsal", "--out", str(tmp_path / "run"), *flags]) == BAD_INPUT
+    assert main(["train", "toybox", "--recipe", "rehearsal", "--out", str(tmp_path / "run"), *flags]) == BAD_INPUT
     assert said in capsys.readouterr().err
 
 
@@ -161,7 +160,7 @@ def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> 
 
 
 def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmdiff_core", "train", "--recipe", "rehearsal", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "mmdiff_core", "train", "toybox", "--recipe", "rehearsal", "--out", str(tmp_path)]
     command += ["--init-from", str(finished / "model"), "--stages", "base", "--steps"]
     shutil.copytree(finished / POOL, tmp_path / POOL)
     log = tmp_path / "base" / "log.jsonl"

@@ -1,0 +1,57 @@
+"""Command lines of the last version are read as they were meant, and answered with the new spelling."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from mmdiff_core.cli.aliases import current_spelling, rename_flags
+from tests.helpers.command_line import all_parsers, flags_of
+
+
+@pytest.mark.parametrize(
+    ("former", "current"),
+    [
+        ("limits --out x.png", "failure-cases --out x.png"),
+        ("evaluate --out report/", "evaluate toybox --out report/"),
+        ("evaluate --suite toybox --out report/", "evaluate toybox --out report/"),
+        ("evaluate --out report/ --suite=binding --quick", "evaluate leakage --out report/ --quick"),
+        ("evaluate --dataset d --suite dreambench --out o", "evaluate dreambench --dataset d --out o"),
+        ("train --recipe cpu --out o --start m", "train toybox --recipe cpu --out o --init-from m"),
+        ("train --within 5 --recipe=gpu --out o", "train toybox --time-budget 5 --recipe=gpu --out o"),
+        (
+            "train --recipe portrait --base b --data d --out o --rate=0.1 --no-board",
+            "train sd --recipe portrait --base b --data d --out o --lr=0.1 --no-tensorboard",
+        ),
+        ("train-referee --check --start r --out o", "train-referee --check --init-from r --out o"),
+    ],
+)
+def test_a_former_spelling(former: str, current: str, capsys: pytest.CaptureFixture[str]) -> None:
+    new = shlex.split(current)
+    assert current_spelling(shlex.split(former)) == new
+    assert capsys.readouterr().err.endswith(f": python -m mmdiff_core {current}\n")
+    words = next(words for words in all_parsers(new[0]) if [*words] == new[: len(words)])
+    all_parsers(new[0])[words].parse_args(new[len(words) :])
+    assert current_spelling(new) == new
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "--help"], ["evaluate", "-h"], ["toy", "--seed", "1"]])
+def test_what_was_never_renamed_stays(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert current_spelling(arguments) == arguments
+    assert capsys.readouterr().err == ""
+
+
+def test_values_are_no_flags() -> None:
+    assert rename_flags(["--note=--old=1", "--old=--old", "old"], {"--old": "--new"}) == [
+        "--note=--old=1", "--new=--old", "old",
+    ]  # fmt: skip
+
+
+def test_former_flags_are_in_no_help() -> None:
+    from mmdiff_core.cli.aliases import COMMANDS, FLAGS
+
+    for words, parser in all_parsers().items():
+        assert words[0] not in COMMANDS
+        assert not set(flags_of(parser)) & set(FLAGS.get(words[0], {}))
