@@ -18,8 +18,8 @@ from tests.helpers.command_line import all_parsers, flags_of
 from tests.helpers.documents import CHANGELOG, DOCUMENTS, commands, inline_code, of_program, read
 
 TODAY = [document for document in DOCUMENTS if document != CHANGELOG]  # a changelog names what there was
-FOREIGN = {  # of accelerate, torchrun, the hub's client, node and pytest
-    *("--num_processes", "--num_machines", "--machine_rank", "--main_process_ip", "--cpu", "--repo-type", "--test"),
+FOREIGN = {  # of torchrun, the hub's client, node and pytest
+    *("--nnodes", "--node-rank", "--master-addr", "--repo-type", "--test"),
     *("--all", "--long", "--nproc-per-node"),
 }
 
@@ -41,7 +41,7 @@ def _flags(text: str) -> set[str]:
 
 def _programs(document: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield a command's name and its words for everything in a document that starts one of ours."""
-    inline = (shlex.split(code) for code in inline_code(read(document)) if re.match(r"(python|accelerate) ", code))
+    inline = (shlex.split(code) for code in inline_code(read(document)) if re.match(r"(python|torchrun) ", code))
     for words in (*commands(read(document)), *inline):
         arguments = of_program(words)
         if "..." in words:
