@@ -20,7 +20,7 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import Toybox
 from mmdiff_core.benchmarks.timing import Clock, timed
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.suite import MODEL, Case, Outcome, Suite
+from mmdiff_core.evaluation.toybox.suite import MODEL, CaseOutcome, ToyboxCase, ToyboxSuite
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee
@@ -92,11 +92,11 @@ def with_solver(backbone: Toybox, candidate: Candidate) -> Toybox:
 
 @torch.no_grad()
 def compare(
-    backbone: Toybox, adapter: MMDiffAdapter, referee: Referee, cases: Sequence[Case], candidates: Sequence[Candidate],
-    clock: Clock = "wall",
+    backbone: Toybox, adapter: MMDiffAdapter, referee: Referee, cases: Sequence[ToyboxCase],
+    candidates: Sequence[Candidate], clock: Clock = "wall",
 ) -> Iterator[Score]:  # fmt: skip
     """The candidates' scores, one by one; the first is the reference."""
-    suite = Suite(Personalizer(backbone, adapter), referee, seeds=(0,), bounds=False)
+    suite = ToyboxSuite(Personalizer(backbone, adapter), referee, seeds=(0,), bounds=False)
     reference: list[Image.Image] = []
     for candidate in candidates:
         suite.personalizer = Personalizer(with_solver(backbone, candidate), adapter)
@@ -109,7 +109,7 @@ def compare(
         yield Score(candidate, seconds, _distance(made, reference), means)
 
 
-def _seconds(personalizer: Personalizer, outcome: Outcome, clock: Clock) -> float:
+def _seconds(personalizer: Personalizer, outcome: CaseOutcome, clock: Clock) -> float:
     """Of a recorded picture, from its photos to the end."""
     caption = outcome.case.scene.caption
     subjects = tuple(Subject(name, photos) for name, photos in zip(caption.names, outcome.photos, strict=True))

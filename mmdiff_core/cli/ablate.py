@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
-    from mmdiff_core.evaluation.ablation.adapter_variants import choose
-    from mmdiff_core.evaluation.ablation.report import to_markdown
+    from mmdiff_core.evaluation.ablation.adapter_variants import choose_variants
+    from mmdiff_core.evaluation.ablation.report import ablation_markdown
     from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate
     from mmdiff_core.referee.network import FILE
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
     options = AblationOptions(
         folder=args.out,
-        variants=choose(args.variants),
+        variants=choose_variants(args.variants),
         start=args.start or FOLDER,
         referee=args.referee or FILE,
         steps=args.steps,
@@ -63,5 +63,5 @@ def run(args: argparse.Namespace) -> int:
         device=str(choose_device(args.device)),
         workers=args.workers or 1,
     )
-    sys.stdout.write(to_markdown(ablate(options)))
+    sys.stdout.write(ablation_markdown(ablate(options)))
     return 0

@@ -76,7 +76,7 @@ def run_presets(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.toybox import FOLDER, load_toybox
     from mmdiff_core.benchmarks.presets import CANDIDATES, Candidate, compare, to_json, to_markdown
-    from mmdiff_core.evaluation.toybox.suite import draw_cases
+    from mmdiff_core.evaluation.toybox.suite import draw_toybox_cases
     from mmdiff_core.referee.network import FILE, load_referee
 
     if args.prompts < 1:
@@ -85,7 +85,7 @@ def run_presets(args: argparse.Namespace) -> int:
     quiet_libraries()
     backbone, adapter = load_toybox(args.model or FOLDER)
     referee = load_referee(FILE, "cpu")
-    cases = draw_cases(backbone.vocabulary, {2: args.prompts})
+    cases = draw_toybox_cases(backbone.vocabulary, {2: args.prompts})
     args.out.mkdir(parents=True, exist_ok=True)
     scores = []
     for score in compare(backbone, adapter, referee, cases, candidates, args.clock):

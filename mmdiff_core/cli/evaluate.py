@@ -14,7 +14,7 @@ from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.cli.model_flags import add_built_in_flags, add_model_flags, built_in_folder, load_from_flags
 
 if TYPE_CHECKING:
-    from mmdiff_core.evaluation.dreambench.suite import BenchOptions
+    from mmdiff_core.evaluation.dreambench.suite import DreamBenchOptions
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -92,11 +92,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run_toybox(args: argparse.Namespace) -> int:
-    """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate``."""
+    """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate_toybox``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.evaluation.toybox.report import to_markdown
-    from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate
+    from mmdiff_core.evaluation.toybox.report import toybox_markdown
+    from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_toybox
     from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
@@ -105,7 +105,7 @@ def run_toybox(args: argparse.Namespace) -> int:
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
-    options = SuiteOptions(
+    options = ToyboxOptions(
         folder=args.out,
         model=built_in_folder(args.model),
         referee=args.referee or FILE,
@@ -114,12 +114,12 @@ def run_toybox(args: argparse.Namespace) -> int:
         seed=FIRST_SEED if args.seed is None else args.seed,
         device=str(choose_device(args.device)),
     )
-    sys.stdout.write(to_markdown(evaluate(options)))
+    sys.stdout.write(toybox_markdown(evaluate_toybox(options)))
     return 0
 
 
 def run_leakage(args: argparse.Namespace) -> int:
-    """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.compare_bindings``."""
+    """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.measure_leakage``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox import leakage_suite
@@ -128,7 +128,7 @@ def run_leakage(args: argparse.Namespace) -> int:
 
     check_at_least(args, prompts=1)
     quiet_libraries()
-    options = leakage_suite.BindingOptions(
+    options = leakage_suite.LeakageOptions(
         folder=args.out,
         model=built_in_folder(args.model),
         adapter=args.adapter,
@@ -136,10 +136,10 @@ def run_leakage(args: argparse.Namespace) -> int:
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else leakage_suite.PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
-        bindings=tuple(args.bindings or leakage_suite.BINDINGS),
+        bindings=tuple(args.bindings or leakage_suite.WORD_GATINGS),
         device=str(choose_device(args.device)),
     )
-    sys.stdout.write(leakage_suite.to_markdown(leakage_suite.compare_bindings(options)))
+    sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.measure_leakage(options)))
     return 0
 
 
@@ -153,18 +153,18 @@ def run_dreambench(args: argparse.Namespace) -> int:
     check_launcher(os.environ)
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.encoders.face import InsightFaces
-    from mmdiff_core.evaluation.dreambench.run import evaluate, to_markdown
-    from mmdiff_core.evaluation.dreambench.similarity import Judges
+    from mmdiff_core.evaluation.dreambench.run import dreambench_markdown, evaluate_dreambench
+    from mmdiff_core.evaluation.dreambench.similarity import Evaluators
     from mmdiff_core.evaluation.dreambench.suite import read_subjects
     from mmdiff_core.evaluation.toybox.run import fingerprint
-    from mmdiff_core.weights.hub import CLIP_JUDGE, DINO_JUDGE
+    from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR
 
     quiet_libraries()
     options = _bench_options(args)
     read_subjects(options.dataset)  # before any model is loaded
     device = _device_of_process(args)
     faces = InsightFaces(device=device.split(":")[0]) if args.faces else None
-    judges = Judges.load(args.clip or CLIP_JUDGE, args.dino or DINO_JUDGE, device, faces)
+    judges = Evaluators.load(args.clip or CLIP_EVALUATOR, args.dino or DINO_EVALUATOR, device, faces)
     personalizer = load_from_flags(argparse.Namespace(**{**vars(args), "device": device}))
     about = {
         "model": args.base or args.model,
@@ -172,23 +172,23 @@ def run_dreambench(args: argparse.Namespace) -> int:
         "text encoder 2 LoRA": args.text_encoder_2_lora,
         "image encoder": args.image_encoder or "the usual one",
         "dtype": str(personalizer.backbone.unet.dtype).removeprefix("torch."),
-        "clip": args.clip or CLIP_JUDGE,
-        "dino": args.dino or DINO_JUDGE,
+        "clip": args.clip or CLIP_EVALUATOR,
+        "dino": args.dino or DINO_EVALUATOR,
         "device": device.split(":")[0],
     }
-    table = evaluate(personalizer, judges, options, about)
-    sys.stdout.write("" if table is None else to_markdown(table))
+    table = evaluate_dreambench(personalizer, judges, options, about)
+    sys.stdout.write("" if table is None else dreambench_markdown(table))
     return 0
 
 
-def _bench_options(args: argparse.Namespace) -> BenchOptions:
+def _bench_options(args: argparse.Namespace) -> DreamBenchOptions:
     """Return what the flags ask for; ``--quick`` is a few prompts with one image of each."""
-    from mmdiff_core.evaluation.dreambench.suite import BenchOptions
+    from mmdiff_core.evaluation.dreambench.suite import DreamBenchOptions
 
     check_at_least(args, prompts=1, pictures=1, pairs=0, references=1)
     given = {name: value for name in ("pictures", "pairs", "references") if (value := getattr(args, name)) is not None}
     prompts = args.prompts or (2 if args.quick else None)
-    options = BenchOptions(args.dataset, args.out, prompts, steps=args.steps, guidance=args.guidance, **given)
+    options = DreamBenchOptions(args.dataset, args.out, prompts, steps=args.steps, guidance=args.guidance, **given)
     return replace(options, pictures=1, pairs=min(options.pairs, 2)) if args.quick else options
 
 

@@ -24,14 +24,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the contact sheet; errors as ``evaluation.failure_cases.sheet.write_limits``."""
+    """Write the contact sheet; errors as ``evaluation.failure_cases.sheet.write_failure_sheet``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.evaluation.failure_cases.sheet import LimitOptions, write_limits
+    from mmdiff_core.evaluation.failure_cases.sheet import FailureCaseOptions, write_failure_sheet
     from mmdiff_core.referee.network import FILE
 
     quiet_libraries()
     device = str(choose_device(args.device))
-    options = LimitOptions(args.out, built_in_folder(args.model), args.referee or FILE, args.pictures, device)
-    sys.stdout.write(f"{write_limits(options)}\n")
+    options = FailureCaseOptions(args.out, built_in_folder(args.model), args.referee or FILE, args.pictures, device)
+    sys.stdout.write(f"{write_failure_sheet(options)}\n")
     return 0

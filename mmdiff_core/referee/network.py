@@ -62,8 +62,10 @@ class RefereeConfig:
     def from_json(cls, text: str) -> RefereeConfig:
         """Undo :meth:`to_json`."""
         fields = {key: field for field, key in _KEYS.items()}
-        values: dict[str, Any] = json.loads(text)
-        return cls(**{fields.get(k, k): tuple(x) if isinstance(x, list) else x for k, x in values.items()})
+        values: dict[str, Any] = {
+            fields.get(key, key): tuple(x) if isinstance(x, list) else x for key, x in json.loads(text).items()
+        }
+        return cls(**values)
 
     def to_json(self) -> str:
         """Return all fields under the keys of the metadata."""

@@ -21,7 +21,7 @@ from mmdiff_core.errors import ModelError
 from mmdiff_core.weights.integrity import INDEX, WEIGHTS, download_command
 
 CLIP = "openai/clip-vit-large-patch14"
-CLIP_JUDGE, DINO_JUDGE = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
+CLIP_EVALUATOR, DINO_EVALUATOR = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
 PATIENCE_S = 20.0  # for the hub's first word; later silences are given up after the hub library's own timeouts
 
 
@@ -59,10 +59,10 @@ ANNOTATORS = (
 )
 # What measures pictures as the field does.
 JUDGES = (
-    HubModel(CLIP_JUDGE, "CLIP ViT-B/32, which measures pictures", 0.61),
-    HubModel(DINO_JUDGE, "DINO ViT-S/16, which measures pictures", 0.09),
+    HubModel(CLIP_EVALUATOR, "CLIP ViT-B/32, which measures pictures", 0.61),
+    HubModel(DINO_EVALUATOR, "DINO ViT-S/16, which measures pictures", 0.09),
 )
-BINARY = (CLIP_JUDGE, DINO_JUDGE)  # their makers offer pytorch_model.bin alone
+BINARY = (CLIP_EVALUATOR, DINO_EVALUATOR)  # their makers offer pytorch_model.bin alone
 SINGLE = (CLIP, *(model.name for model in (*ANNOTATORS, *JUDGES)))  # models of one part, by transformers
 
 

@@ -14,7 +14,7 @@ from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import Stream
 
 Kind = Literal["mmdiff", "ip-adapter-plus"]
-Group = Literal["method", "part", "constraint", "tokens", "rank", "peer"]
+Group = Literal["method", "component", "constraint", "tokens", "rank", "baseline"]
 FULL = "full"
 
 # What the whole method is, whatever the adapter of the base model was made of. Its LoRA rank is that adapter's.
@@ -32,7 +32,7 @@ WHOLE: Mapping[str, Any] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Variant:
+class AdapterVariant:
     """One row of the table: what differs from the whole method.
 
     ``config`` changes ``AdapterConfig``, ``losses`` ``LossWeights``; ``layers`` are those that the constraints act on.
@@ -68,42 +68,47 @@ def _both(weight: float) -> dict[str, float]:
     return {"text_constraint": weight, "image_constraint": weight}
 
 
+_TEXT_CONSTRAINT = {"image_constraint": 0.0}
 _WORDS_ALONE = {"image_branch": False, "null_token": False}
 # FastComposer joins photos and words behind the text encoder, whose states have unit variance, and has the words merge
 # late: after a fifth of the steps. Its localisation loss is our text constraint.
 _FASTCOMPOSER = {**_WORDS_ALONE, "fuse_after": True, "word_scale": 1.0, "start_step": 4}
 _IP_ADAPTER = {"word_fusion": False, "null_token": False, "tokens": 16, "refiner_depth": 0}
 
-VARIANTS: Mapping[str, Variant] = MappingProxyType(
+VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
     {
         variant.name: variant
         for variant in (
             # name, group, what it is, changes of AdapterConfig, changes of LossWeights, constrained layers, kind
-            Variant(FULL, "method", "the whole method"),
-            Variant("no-vision-text", "part", "no vision-augmented text", {"word_fusion": False}),
-            Variant("no-refiner", "part", "no SE-Refiner (CLS tokens only)", {"refiner_depth": 0}),
-            Variant("no-image-branch", "part", "no image branch", _WORDS_ALONE, {"image_constraint": 0.0}),
-            Variant("no-null-token", "part", "no null token", {"null_token": False}),
-            Variant("no-constraints", "part", "no constraints", {}, _both(0.0)),
-            Variant("text-constraint", "constraint", "text constraint only", {}, {"image_constraint": 0.0}),
-            Variant("image-constraint", "constraint", "image constraint only", {}, {"text_constraint": 0.0}),
-            Variant("constraints-0.003", "constraint", "constraints at 0.003", {}, _both(0.003)),
-            Variant("constraints-0.1", "constraint", "constraints at 0.1", {}, _both(0.1)),
-            Variant("constraints-0.3", "constraint", "constraints at 0.3", {}, _both(0.3)),
-            Variant("constraints-fine", "constraint", "constraints on the finest layers", {}, {}, "fine"),
-            Variant("constraints-coarse", "constraint", "constraints on the coarser layers", {}, {}, "coarse"),
-            Variant("tokens-1", "tokens", "1 token per photo", {"tokens": 1}),
-            Variant("tokens-16", "tokens", "16 tokens per photo", {"tokens": 16}),
-            Variant("rank-4", "rank", "LoRA rank 4", {"rank": 4}),
-            Variant("rank-64", "rank", "LoRA rank 64", {"rank": 64}),
-            Variant("ip-adapter-plus", "peer", "IP-Adapter-Plus", _IP_ADAPTER, _both(0.0), "all", "ip-adapter-plus"),
-            Variant("fastcomposer", "peer", "FastComposer's recipe", _FASTCOMPOSER, {"image_constraint": 0.0}),
+            AdapterVariant(FULL, "method", "the whole method"),
+            AdapterVariant("no-vision-text", "component", "no vision-augmented text", {"word_fusion": False}),
+            AdapterVariant("no-refiner", "component", "no SE-Refiner (CLS tokens only)", {"refiner_depth": 0}),
+            AdapterVariant("no-image-branch", "component", "no image branch", _WORDS_ALONE, _TEXT_CONSTRAINT),
+            AdapterVariant("no-null-token", "component", "no null token", {"null_token": False}),
+            AdapterVariant("no-constraints", "component", "no constraints", {}, _both(0.0)),
+            AdapterVariant("text-constraint", "constraint", "text constraint only", {}, _TEXT_CONSTRAINT),
+            AdapterVariant("image-constraint", "constraint", "image constraint only", {}, {"text_constraint": 0.0}),
+            AdapterVariant("constraints-0.003", "constraint", "constraints at 0.003", {}, _both(0.003)),
+            AdapterVariant("constraints-0.1", "constraint", "constraints at 0.1", {}, _both(0.1)),
+            AdapterVariant("constraints-0.3", "constraint", "constraints at 0.3", {}, _both(0.3)),
+            AdapterVariant("constraints-fine", "constraint", "constraints on the finest layers", {}, {}, "fine"),
+            AdapterVariant("constraints-coarse", "constraint", "constraints on the coarser layers", {}, {}, "coarse"),
+            AdapterVariant("tokens-1", "tokens", "1 token per photo", {"tokens": 1}),
+            AdapterVariant("tokens-16", "tokens", "16 tokens per photo", {"tokens": 16}),
+            AdapterVariant("rank-4", "rank", "LoRA rank 4", {"rank": 4}),
+            AdapterVariant("rank-64", "rank", "LoRA rank 64", {"rank": 64}),
+            AdapterVariant(
+                "ip-adapter-plus", "baseline", "IP-Adapter-Plus", _IP_ADAPTER, _both(0.0), kind="ip-adapter-plus"
+            ),
+            AdapterVariant(
+                "fastcomposer", "baseline", "FastComposer's recipe", _FASTCOMPOSER, {"image_constraint": 0.0}
+            ),
         )
     }
 )
 
 
-def choose(names: Sequence[str]) -> tuple[Variant, ...]:
+def choose_variants(names: Sequence[str]) -> tuple[AdapterVariant, ...]:
     """The variants of these names, the whole method first, without which nothing can be compared; all if empty.
 
     Raises:

@@ -12,16 +12,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mmdiff_core.evaluation.ablation.adapter_variants import FULL, Variant
-from mmdiff_core.evaluation.ablation.side_by_side import Seconds
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, Row
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, AdapterVariant
+from mmdiff_core.evaluation.ablation.side_by_side import ImageTimes
+from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.referee.metrics import average
 
 BASE = "base"  # without photos
-LEAST_PICTURES = 30  # of a variant, below which a bootstrap's interval is too narrow to conclude anything from
+MIN_IMAGES = 30  # of a variant, below which a bootstrap's interval is too narrow to conclude anything from
 
 # What a picture scores, between 0 and 1, the more the better.
-SCORES: Mapping[str, tuple[str, Callable[[Row], float]]] = {
+SCORES: Mapping[str, tuple[str, Callable[[ToyboxScores], float]]] = {
     "subject": ("subject fidelity", lambda row: fmean(row.likeness)),
     "text": ("text fidelity", lambda row: fmean((row.present, row.place, row.style))),
     "identity": ("identity", lambda row: fmean(row.identity)),
@@ -41,20 +41,20 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredVariant:
     """A variant and what came of it. ``table``: of the suite; ``training``: parameters and last loss terms."""
 
-    variant: Variant
+    variant: AdapterVariant
     training: Mapping[str, float]
     table: Mapping[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[ToyboxScores]
 
-    def pictures(self, kind: str = MODEL) -> list[Row]:
+    def pictures(self, kind: str = MODEL) -> list[ToyboxScores]:
         return [row for row in self.rows if row.kind == kind]
 
 
-def write_report(
-    measured: Sequence[Measured], seconds: Mapping[str, Seconds], about: Mapping[str, Any], folder: Path
+def write_ablation_report(
+    measured: Sequence[MeasuredVariant], seconds: Mapping[str, ImageTimes], about: Mapping[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Write ``ablation.json`` and ``ablation.md``; returns what the first holds.
 
@@ -73,11 +73,11 @@ def write_report(
         "notes": NOTES,
     }
     (folder / "ablation.json").write_text(json.dumps(table, indent=2) + "\n")
-    (folder / "ablation.md").write_text(to_markdown(table))
+    (folder / "ablation.md").write_text(ablation_markdown(table))
     return table
 
 
-def _entry(one: Measured, full: Measured, seconds: Seconds) -> dict[str, Any]:
+def _entry(one: MeasuredVariant, full: MeasuredVariant, seconds: ImageTimes) -> dict[str, Any]:
     return {
         "title": one.variant.title,
         "group": one.variant.group,
@@ -87,7 +87,7 @@ def _entry(one: Measured, full: Measured, seconds: Seconds) -> dict[str, Any]:
         "seconds": asdict(seconds),
         **_scores(one.pictures()),
         **_judged(one.table),
-        "change": {} if one is full else changes(full.pictures(), one.pictures()),
+        "change": {} if one is full else score_changes(full.pictures(), one.pictures()),
     }
 
 
@@ -95,12 +95,12 @@ def _judged(table: Mapping[str, Any]) -> dict[str, Any]:
     return {count: {name: table[count][name] for name in JUDGED} for count in ("one", "two")}
 
 
-def _scores(rows: Sequence[Row]) -> dict[str, dict[str, float | int]]:
+def _scores(rows: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
     prompts = [(row.count, row.number) for row in rows]
     return {name: average([score(row) for row in rows], prompts).to_json() for name, (_, score) in SCORES.items()}
 
 
-def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, dict[str, float | int]]:
+def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
     """Mean difference of every score over the pictures that both made, with its interval."""
     known = {(row.count, row.number, row.seed): row for row in before}
     pairs = [(known[key], row) for row in after if (key := (row.count, row.number, row.seed)) in known]
@@ -114,7 +114,7 @@ def changes(before: Sequence[Row], after: Sequence[Row]) -> dict[str, dict[str, 
 # ---------------------------------------------------------------- for people
 
 
-def to_markdown(table: Mapping[str, Any]) -> str:
+def ablation_markdown(table: Mapping[str, Any]) -> str:
     """The field's measures side by side, those of the suite, and what each choice changed."""
     variants: Mapping[str, Any] = table["variants"]
     lines = [
@@ -134,16 +134,16 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         f"|---|{'---|' * len(SCORES)}---|",
         *(_change_row(one) for one in variants.values() if one["change"]),
         "",
-        *verdicts(variants),
+        *conclusions(variants),
         *(f"* {note}" for note in table["notes"]),
         f"* {', '.join(f'{name} {value}' for name, value in table['about'].items())}.",
     ]
     return "\n".join([*lines, ""])
 
 
-def verdicts(variants: Mapping[str, Any]) -> list[str]:
+def conclusions(variants: Mapping[str, Any]) -> list[str]:
     """A line for each part of the method that was taken away: whether it earned its place."""
-    parts = [one for one in variants.values() if one["group"] == "part"]
+    parts = [one for one in variants.values() if one["group"] == "component"]
     lines = [f"* **{one['title'].removeprefix('no ')}** {_verdict(one['change'])}" for one in parts]
     return [*lines, ""] if lines else []
 
@@ -151,7 +151,7 @@ def verdicts(variants: Mapping[str, Any]) -> list[str]:
 def _verdict(change: Mapping[str, Mapping[str, float]]) -> str:
     worse, better = _fell_and_rose(change)
     if _too_few(change):
-        return f"cannot be judged: it takes {LEAST_PICTURES} pictures or more of each variant."
+        return f"cannot be judged: it takes {MIN_IMAGES} pictures or more of each variant."
     if worse and not better:
         return f"earns its place here: without it {_and(worse)} fell."
     if worse:
@@ -168,7 +168,7 @@ def _fell_and_rose(change: Mapping[str, Mapping[str, float]]) -> tuple[list[str]
 
 
 def _too_few(change: Mapping[str, Mapping[str, float]]) -> bool:
-    return min(x["n"] for x in change.values()) < LEAST_PICTURES
+    return min(x["n"] for x in change.values()) < MIN_IMAGES
 
 
 def _and(names: Sequence[str]) -> str:

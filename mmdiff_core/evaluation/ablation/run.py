@@ -22,11 +22,11 @@ from torch import Tensor
 
 from mmdiff_core.backbones.toybox import FOLDER, Toybox, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, Variant
-from mmdiff_core.evaluation.ablation.report import BASE, Measured, write_report
-from mmdiff_core.evaluation.ablation.side_by_side import draw_variant, time_pictures, write_sheet
-from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
-from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate_model, fingerprint, read_rows
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, AdapterVariant
+from mmdiff_core.evaluation.ablation.report import BASE, MeasuredVariant, write_ablation_report
+from mmdiff_core.evaluation.ablation.side_by_side import draw_variant_images, time_images, write_comparison_sheet
+from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_variant_adapter, load_variant
+from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_model, fingerprint, read_toybox_scores
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
@@ -51,7 +51,7 @@ class AblationOptions:
     """
 
     folder: Path
-    variants: tuple[Variant, ...] = tuple(VARIANTS.values())
+    variants: tuple[AdapterVariant, ...] = tuple(VARIANTS.values())
     start: Path = FOLDER  # a model folder, whose UNet, text and image encoder are the frozen base
     referee: Path = FILE
     steps: int | None = None
@@ -83,11 +83,11 @@ def ablate(options: AblationOptions) -> dict[str, Any]:
         one.variant.name: Personalizer(backbone, load_variant(_home(options, one.variant) / ADAPTER).to(options.device))
         for one in measured
     }
-    seconds = time_pictures({**personalizers, BASE: Personalizer(backbone)}, backbone.vocabulary, options.seed)
+    seconds = time_images({**personalizers, BASE: Personalizer(backbone)}, backbone.vocabulary, options.seed)
     homes = {one.variant.title: _home(options, one.variant) / "pictures" for one in measured}
     size = backbone.sizes.default
-    write_sheet(backbone.vocabulary, options.seed, size, homes, options.folder / "ablation.png")
-    return write_report(measured, seconds, _read_settings(options.folder), options.folder)
+    write_comparison_sheet(backbone.vocabulary, options.seed, size, homes, options.folder / "ablation.png")
+    return write_ablation_report(measured, seconds, _read_settings(options.folder), options.folder)
 
 
 def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
@@ -190,13 +190,13 @@ def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> i
 
 
 def _measure(
-    variant: Variant, recipe: Recipe, options: AblationOptions, backbone: Toybox, distractors: dict[str, Tensor]
-) -> Measured:
+    variant: AdapterVariant, recipe: Recipe, options: AblationOptions, backbone: Toybox, distractors: dict[str, Tensor]
+) -> MeasuredVariant:
     """One variant trained, judged and drawn, as far as that is not done yet."""
     home = _home(options, variant)
     training = _train(variant, recipe, options)
     personalizer = Personalizer(backbone, load_variant(home / ADAPTER).to(options.device))
-    suite = SuiteOptions(
+    suite = ToyboxOptions(
         folder=home / "report",
         model=options.start,
         referee=options.referee,
@@ -209,11 +209,11 @@ def _measure(
     )
     about = {"variant": variant.name, "adapter": fingerprint(home / ADAPTER)}
     table = evaluate_model(personalizer, backbone.vocabulary, suite, about, distractors)
-    draw_variant(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
-    return Measured(variant, training, table, read_rows(home / "report"))
+    draw_variant_images(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
+    return MeasuredVariant(variant, training, table, read_toybox_scores(home / "report"))
 
 
-def _train(variant: Variant, recipe: Recipe, options: AblationOptions) -> dict[str, float]:
+def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) -> dict[str, float]:
     """Train a variant, or go on with it; what its training came to."""
     home = _home(options, variant)
     done = home / "training" / "result.json"
@@ -232,9 +232,9 @@ def _train(variant: Variant, recipe: Recipe, options: AblationOptions) -> dict[s
     return result
 
 
-def _stage(variant: Variant, recipe: Recipe, options: AblationOptions, folder: Path) -> VariantStage:
+def _stage(variant: AdapterVariant, recipe: Recipe, options: AblationOptions, folder: Path) -> VariantStage:
     backbone, like = load_toybox(options.start, options.device)  # its own, whose gradients are its own
-    adapter = create_adapter(variant, like.config, backbone.unet).to(options.device)
+    adapter = create_variant_adapter(variant, like.config, backbone.unet).to(options.device)
     return VariantStage(variant, folder, backbone, adapter, Pool(options.folder / "pool", recipe), recipe)
 
 
@@ -244,5 +244,5 @@ def _last_terms(log: Path) -> dict[str, float]:
     return {name: value for name, value in newest.items() if name not in ("step", "time", "batches_s")}
 
 
-def _home(options: AblationOptions, variant: Variant) -> Path:
+def _home(options: AblationOptions, variant: AdapterVariant) -> Path:
     return options.folder / "variants" / variant.name

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from mmdiff_core.evaluation.toybox.report import COUNTS
-from mmdiff_core.evaluation.toybox.suite import Case, draw_cases
+from mmdiff_core.evaluation.toybox.suite import ToyboxCase, draw_toybox_cases
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
@@ -28,7 +28,7 @@ _LINE = 14
 
 
 @dataclass(frozen=True)
-class Seconds:
+class ImageTimes:
     """What a picture took in so many rounds."""
 
     median: float
@@ -37,12 +37,12 @@ class Seconds:
     rounds: int
 
 
-def shown_cases(vocabulary: Vocabulary, seed: int) -> list[Case]:
+def shown_cases(vocabulary: Vocabulary, seed: int) -> list[ToyboxCase]:
     """The prompts on the sheet: the first of the suite."""
-    return draw_cases(vocabulary, SHOWN, seed)
+    return draw_toybox_cases(vocabulary, SHOWN, seed)
 
 
-def request_of(case: Case, size: tuple[int, int]) -> GenerateRequest:
+def request_of(case: ToyboxCase, size: tuple[int, int]) -> GenerateRequest:
     """One picture of a case. Args: size (width, height) of the photos."""
     photos = [[to_image(x) for x in render(views, size[::-1]).images] for views in case.views]
     names = case.scene.caption.names
@@ -50,7 +50,9 @@ def request_of(case: Case, size: tuple[int, int]) -> GenerateRequest:
     return GenerateRequest(case.scene.caption.text, subjects, recording=None)
 
 
-def draw_variant(personalizer: Personalizer, vocabulary: Vocabulary, seed: int, stream: Stream, folder: Path) -> None:
+def draw_variant_images(
+    personalizer: Personalizer, vocabulary: Vocabulary, seed: int, stream: Stream, folder: Path
+) -> None:
     """Write the shown prompts' pictures, and the same with their heatmaps, that are not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for case in shown_cases(vocabulary, seed):
@@ -68,13 +70,13 @@ def draw_variant(personalizer: Personalizer, vocabulary: Vocabulary, seed: int, 
         image.save(mapped)
 
 
-def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, Seconds]:
+def time_images(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, ImageTimes]:
     """Seconds per picture of two subjects, without maps: median, least and most of ``ROUNDS``.
 
     The variants take turns, so that whatever else the machine does hits all alike. A model without an adapter draws
     from the words.
     """
-    case = draw_cases(vocabulary, {2: 1}, seed)[0]
+    case = draw_toybox_cases(vocabulary, {2: 1}, seed)[0]
     taken: dict[str, list[float]] = {name: [] for name in personalizers}
     requests = {name: _timed_request(personalizer, case) for name, personalizer in personalizers.items()}
     turns = [(round_, name) for round_ in range(1 + ROUNDS) for name in personalizers]
@@ -83,21 +85,23 @@ def time_pictures(personalizers: Mapping[str, Personalizer], vocabulary: Vocabul
         *_, _last = personalizers[name].generate(requests[name])  # ends with the picture on the host
         if round_:  # the first warms up
             taken[name].append(time.perf_counter() - began)
-    return {name: Seconds(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
+    return {name: ImageTimes(statistics.median(own), min(own), max(own), len(own)) for name, own in taken.items()}
 
 
-def _timed_request(personalizer: Personalizer, case: Case) -> GenerateRequest:
+def _timed_request(personalizer: Personalizer, case: ToyboxCase) -> GenerateRequest:
     request = request_of(case, personalizer.sizes.default)
     return request if personalizer.adapter is not None else replace(request, subjects=())
 
 
-def write_sheet(vocabulary: Vocabulary, seed: int, size: tuple[int, int], rows: Mapping[str, Path], path: Path) -> None:
+def write_comparison_sheet(
+    vocabulary: Vocabulary, seed: int, size: tuple[int, int], rows: Mapping[str, Path], path: Path
+) -> None:
     """One picture of all: photos and render of each shown prompt, then a row per variant.
 
     Args:
         vocabulary, seed: of the suite.
         size: (width, height) of the model's pictures.
-        rows: folder of :func:`draw_variant` by what to call the row.
+        rows: folder of :func:`draw_variant_images` by what to call the row.
         path: of the PNG.
     """
     cases = shown_cases(vocabulary, seed)
@@ -111,7 +115,7 @@ def write_sheet(vocabulary: Vocabulary, seed: int, size: tuple[int, int], rows: 
     tile(sheet).save(path)
 
 
-def _row_of_renders(case: Case, size: tuple[int, int]) -> tuple[list[Image.Image], list[Image.Image]]:
+def _row_of_renders(case: ToyboxCase, size: tuple[int, int]) -> tuple[list[Image.Image], list[Image.Image]]:
     """A case's photos and its render, two cells each."""
     photos = render([views[0] for views in case.views], size[::-1]).images
     drawn = to_image(render([case.scene], size[::-1]).images[0])
@@ -119,11 +123,11 @@ def _row_of_renders(case: Case, size: tuple[int, int]) -> tuple[list[Image.Image
     return [*cells, *[_blank()] * (2 - len(cells))], [_fitted(drawn), _blank()]
 
 
-def _made(folder: Path, case: Case) -> Sequence[Image.Image]:
+def _made(folder: Path, case: ToyboxCase) -> Sequence[Image.Image]:
     return [_fitted(Image.open(file)) for file in _files(folder, case)]
 
 
-def _files(folder: Path, case: Case) -> tuple[Path, Path]:
+def _files(folder: Path, case: ToyboxCase) -> tuple[Path, Path]:
     """The picture and the same with heatmaps."""
     stem = f"{COUNTS[case.count]}_{case.number}"
     return folder / f"{stem}.png", folder / f"{stem}_maps.png"
@@ -141,7 +145,7 @@ def _label(text: str) -> Image.Image:
     return _written(text, _LABEL, SIDE if text else 3 * _LINE)
 
 
-def _title(case: Case) -> Image.Image:
+def _title(case: ToyboxCase) -> Image.Image:
     return _written(case.scene.caption.text, 2 * SIDE + 2, 3 * _LINE)
 
 

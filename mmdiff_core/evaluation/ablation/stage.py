@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
-from mmdiff_core.evaluation.ablation.adapter_variants import Variant
+from mmdiff_core.evaluation.ablation.adapter_variants import AdapterVariant
 from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 from mmdiff_core.training.toybox.cached_dataset import Pool, Stream
@@ -55,7 +55,7 @@ class VariantStage:
         variant: what differs from the whole method.
         folder: where the finished adapter goes.
         backbone: the base model.
-        adapter: fresh, of :func:`create_adapter`.
+        adapter: fresh, of :func:`create_variant_adapter`.
         pool: samples that are rendered already.
         recipe: its stage "adapter", its losses, of which the variant changes some, and its mix.
         seed: of the order of the samples and of the noise.
@@ -64,7 +64,7 @@ class VariantStage:
     name = STAGE
 
     def __init__(
-        self, variant: Variant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, pool: Pool,
+        self, variant: AdapterVariant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, pool: Pool,
         recipe: Recipe, seed: int = 0,
     ) -> None:  # fmt: skip
         self.variant, self.folder, self.adapter, self.pool, self.seed = variant, folder, adapter, pool, seed
@@ -98,7 +98,9 @@ class VariantStage:
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}
 
 
-def create_adapter(variant: Variant, like: AdapterConfig, unet: nn.Module, seed: int = 0) -> MMDiffAdapter:
+def create_variant_adapter(
+    variant: AdapterVariant, like: AdapterConfig, unet: nn.Module, seed: int = 0
+) -> MMDiffAdapter:
     """A fresh adapter of a variant; the same for the same seed."""
     torch.manual_seed(seed)
     config = variant.configure(like)
@@ -107,5 +109,5 @@ def create_adapter(variant: Variant, like: AdapterConfig, unet: nn.Module, seed:
 
 def load_variant(path: Path) -> MMDiffAdapter:
     """A finished adapter of :meth:`VariantStage.finish`, ready to draw with. Errors as ``load_adapter``."""
-    peer = read_metadata(path).get(KIND) == "ip-adapter-plus"
-    return load_adapter(path, make=IPAdapterPlus if peer else MMDiffAdapter).eval().requires_grad_(False)
+    baseline = read_metadata(path).get(KIND) == "ip-adapter-plus"
+    return load_adapter(path, make=IPAdapterPlus if baseline else MMDiffAdapter).eval().requires_grad_(False)

@@ -18,15 +18,23 @@ from typing import Any
 from accelerate import PartialState
 from tqdm import tqdm
 
-from mmdiff_core.evaluation.dreambench.similarity import Judges
-from mmdiff_core.evaluation.dreambench.suite import Bench, BenchOptions, Case, Score, draw_cases, mean, read_subjects
-from mmdiff_core.evaluation.toybox.run import claim
+from mmdiff_core.evaluation.dreambench.similarity import Evaluators
+from mmdiff_core.evaluation.dreambench.suite import (
+    DreamBench,
+    DreamBenchCase,
+    DreamBenchOptions,
+    DreamBenchScores,
+    draw_dreambench_cases,
+    mean,
+    read_subjects,
+)
+from mmdiff_core.evaluation.toybox.run import claim_folder
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import Estimate, average
 
 
-def evaluate(
-    personalizer: Personalizer, judges: Judges, options: BenchOptions, about: Mapping[str, object]
+def evaluate_dreambench(
+    personalizer: Personalizer, judges: Evaluators, options: DreamBenchOptions, about: Mapping[str, object]
 ) -> dict[str, Any] | None:
     """Run what is still to be done, this process's share of it, and write the report.
 
@@ -43,7 +51,7 @@ def evaluate(
         SettingsError: the folders are no good, or hold an evaluation of something else.
     """
     state = PartialState()
-    cases = draw_cases(read_subjects(options.dataset), options.prompts, options.pairs)
+    cases = draw_dreambench_cases(read_subjects(options.dataset), options.prompts, options.pairs)
     if state.is_main_process:
         _begin(options, about)  # of which the others cannot make the same at the same time
     state.wait_for_everyone()
@@ -51,12 +59,14 @@ def evaluate(
     state.wait_for_everyone()  # nobody writes before all have read
     left = [case for case in cases if case.key not in done]
     share = left[state.process_index :: state.num_processes]
-    _carry_out(Bench(personalizer, judges, options), share, options.folder, state.process_index)
+    _carry_out(DreamBench(personalizer, judges, options), share, options.folder, state.process_index)
     state.wait_for_everyone()
-    return _write_report(read_rows(options.folder), options.folder, about) if state.is_main_process else None
+    return (
+        _write_report(read_dreambench_scores(options.folder), options.folder, about) if state.is_main_process else None
+    )
 
 
-def _carry_out(bench: Bench, cases: Sequence[Case], folder: Path, rank: int) -> None:
+def _carry_out(bench: DreamBench, cases: Sequence[DreamBenchCase], folder: Path, rank: int) -> None:
     with tqdm(total=len(cases), desc="dreambench", unit="prompt", dynamic_ncols=True, disable=rank > 0) as bar:
         for case in cases:
             bar.set_postfix_str(case.prompt[:40])
@@ -71,24 +81,24 @@ def _carry_out(bench: Bench, cases: Sequence[Case], folder: Path, rank: int) -> 
             bar.update()
 
 
-def _begin(options: BenchOptions, about: Mapping[str, object]) -> None:
+def _begin(options: DreamBenchOptions, about: Mapping[str, object]) -> None:
     numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
     settings = json.dumps({**about, **numbers}, indent=2, default=str)
-    claim(options.folder, settings)
+    claim_folder(options.folder, settings)
     for path in options.folder.glob("rows-*.jsonl"):  # a line that a kill cut short is taken out
         lines = path.read_text().splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
             path.write_text("".join(lines[:-1]))
 
 
-def _finished(options: BenchOptions) -> set[str]:
-    return {score.key for score in read_rows(options.folder)}
+def _finished(options: DreamBenchOptions) -> set[str]:
+    return {score.key for score in read_dreambench_scores(options.folder)}
 
 
-def read_rows(folder: Path) -> list[Score]:
+def read_dreambench_scores(folder: Path) -> list[DreamBenchScores]:
     """Every picture that was measured, by whichever process."""
     lines = [line for path in sorted(folder.glob("rows-*.jsonl")) for line in path.read_text().splitlines()]
-    return [Score(**values) for line in lines for values in json.loads(line)]
+    return [DreamBenchScores(**values) for line in lines for values in json.loads(line)]
 
 
 # ---------------------------------------------------------------- the report
@@ -97,7 +107,7 @@ MEASURES = {"dino": "DINO", "clip_i": "CLIP-I", "clip_t": "CLIP-T", "face": "fac
 COUNTS = {1: "one subject", 2: "two subjects"}
 
 
-def summarise(scores: Sequence[Score]) -> dict[str, Any]:
+def summarise_dreambench(scores: Sequence[DreamBenchScores]) -> dict[str, Any]:
     """Mean and 95 % interval of each measure by the number of subjects; pictures of one subject are no new evidence."""
     table: dict[str, Any] = {}
     for count, title in COUNTS.items():
@@ -109,24 +119,24 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
     return table
 
 
-def _estimate(rows: Sequence[Score], name: str) -> Estimate:
+def _estimate(rows: Sequence[DreamBenchScores], name: str) -> Estimate:
     kept = [score for score in rows if getattr(score, name) is not None]
     return average(_values(rows, name), [score.key.split("/")[0] for score in kept])
 
 
-def _values(rows: Sequence[Score], name: str) -> list[float]:
+def _values(rows: Sequence[DreamBenchScores], name: str) -> list[float]:
     return [value for score in rows if (value := getattr(score, name)) is not None]
 
 
-def _write_report(scores: Sequence[Score], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
+def _write_report(scores: Sequence[DreamBenchScores], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
     ordered = sorted(scores, key=lambda score: (score.subjects, score.key, score.seed))
-    table = {**summarise(ordered), "about": {name: str(value) for name, value in about.items()}}
+    table = {**summarise_dreambench(ordered), "about": {name: str(value) for name, value in about.items()}}
     (folder / "dreambench.json").write_text(json.dumps(table, indent=2) + "\n")
-    (folder / "dreambench.md").write_text(to_markdown(table))
+    (folder / "dreambench.md").write_text(dreambench_markdown(table))
     return table
 
 
-def to_markdown(table: Mapping[str, Any]) -> str:
+def dreambench_markdown(table: Mapping[str, Any]) -> str:
     """The table for people."""
     lines = [f"| | {' | '.join(MEASURES.values())} | pictures |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
     for title in COUNTS.values():

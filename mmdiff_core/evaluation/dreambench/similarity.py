@@ -21,7 +21,7 @@ from transformers import CLIPModel, CLIPTokenizer, ViTModel
 from mmdiff_core.encoders.face import FaceAnalyser, FoundFace
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
-from mmdiff_core.weights.hub import CLIP_JUDGE, DINO_JUDGE, find_folder, first_line
+from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR, find_folder, first_line
 from mmdiff_core.weights.integrity import weight_problems
 
 DINO_MEAN, DINO_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -34,7 +34,7 @@ def mean_cosine(a: Tensor, b: Tensor) -> float:
     return float((F.normalize(a.double(), dim=-1) @ F.normalize(b.double(), dim=-1).T).mean())
 
 
-def look(
+def preprocess(
     images: Sequence[Image.Image], size: int, margin: float, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
     """Pictures as a network sees them, (n, 3, size, size): shorter side to size * margin, middle, normalised."""
@@ -50,7 +50,7 @@ def _crop(image: Image.Image, size: int, side: int, mean: Sequence[float], std: 
 
 
 @dataclass(frozen=True, eq=False)
-class Judges:
+class Evaluators:
     """The networks that measure; none of them has anything to do with the model under test."""
 
     clip: CLIPModel
@@ -61,11 +61,11 @@ class Judges:
     @classmethod
     def load(
         cls,
-        clip: str | PathLike[str] = CLIP_JUDGE,
-        dino: str | PathLike[str] = DINO_JUDGE,
+        clip: str | PathLike[str] = CLIP_EVALUATOR,
+        dino: str | PathLike[str] = DINO_EVALUATOR,
         device: str | torch.device = "cpu",
         faces: FaceAnalyser | None = None,
-    ) -> Judges:
+    ) -> Evaluators:
         """From folders or the hub's cache; nothing is downloaded.
 
         Raises:
@@ -86,7 +86,7 @@ class Judges:
     @torch.no_grad()
     def clip_images(self, images: Sequence[Image.Image]) -> Tensor:
         """CLIP's image embeddings, (n, E)."""
-        pixels = look(images, self.clip.config.vision_config.image_size, 1.0, CLIP_MEAN, CLIP_STD)
+        pixels = preprocess(images, self.clip.config.vision_config.image_size, 1.0, CLIP_MEAN, CLIP_STD)
         clip: Any = self.clip
         return _batched(lambda x: clip.visual_projection(clip.vision_model(pixel_values=x).pooler_output), pixels, clip)
 
@@ -100,7 +100,7 @@ class Judges:
     @torch.no_grad()
     def dino_images(self, images: Sequence[Image.Image]) -> Tensor:
         """DINO's class token after the last norm, (n, E)."""
-        pixels = look(images, self.dino.config.image_size, DINO_MARGIN, DINO_MEAN, DINO_STD)
+        pixels = preprocess(images, self.dino.config.image_size, DINO_MARGIN, DINO_MEAN, DINO_STD)
         return _batched(lambda x: self.dino(pixel_values=x).last_hidden_state[:, 0], pixels, self.dino)
 
     def face_of(self, photos: Sequence[Image.Image]) -> Tensor | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.dreambench.prompts import CLASSES, LIVE, pair_prompts, prompts_of
-from mmdiff_core.evaluation.dreambench.similarity import Judges, mean_cosine
+from mmdiff_core.evaluation.dreambench.similarity import Evaluators, mean_cosine
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Subject
 
@@ -25,7 +25,7 @@ OWN_CLASSES = "classes.txt"  # name,class or name,class,live of subjects that ar
 
 
 @dataclass(frozen=True)
-class Known:
+class DreamBenchSubject:
     """A subject of the folder."""
 
     name: str
@@ -35,10 +35,10 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Case:
+class DreamBenchCase:
     """One prompt about one subject or two."""
 
-    subjects: tuple[Known, ...]
+    subjects: tuple[DreamBenchSubject, ...]
     number: int
     prompt: str
 
@@ -49,7 +49,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Score:
+class DreamBenchScores:
     """What was measured of one picture; of two subjects the mean of both."""
 
     key: str
@@ -65,7 +65,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class BenchOptions:
+class DreamBenchOptions:
     """What to measure, and how much of it."""
 
     dataset: Path
@@ -78,7 +78,7 @@ class BenchOptions:
     guidance: float | None = None
 
 
-def read_subjects(dataset: Path) -> tuple[Known, ...]:
+def read_subjects(dataset: Path) -> tuple[DreamBenchSubject, ...]:
     """The subjects of a folder in DreamBench's layout: a folder of photos for each.
 
     Raises:
@@ -93,7 +93,7 @@ def read_subjects(dataset: Path) -> tuple[Known, ...]:
     return found
 
 
-def _read_subject(folder: Path, kinds: Mapping[str, tuple[str, bool]]) -> Known:
+def _read_subject(folder: Path, kinds: Mapping[str, tuple[str, bool]]) -> DreamBenchSubject:
     if folder.name not in kinds:
         raise SettingsError(
             f'"{folder.name}" is no subject of DreamBench: write a line "{folder.name},its class" (and ",live" for '
@@ -102,7 +102,7 @@ def _read_subject(folder: Path, kinds: Mapping[str, tuple[str, bool]]) -> Known:
     photos = tuple(path for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTO_SUFFIXES)
     if not photos:
         raise SettingsError(f'The folder "{folder}" holds no photo.')
-    return Known(folder.name, *kinds[folder.name], photos)
+    return DreamBenchSubject(folder.name, *kinds[folder.name], photos)
 
 
 def _own_classes(path: Path) -> dict[str, tuple[str, bool]]:
@@ -119,31 +119,33 @@ def _own_classes(path: Path) -> dict[str, tuple[str, bool]]:
     return kinds
 
 
-def draw_cases(subjects: Sequence[Known], prompts: int | None, pairs: int) -> list[Case]:
+def draw_dreambench_cases(
+    subjects: Sequence[DreamBenchSubject], prompts: int | None, pairs: int
+) -> list[DreamBenchCase]:
     """Every subject in its first ``prompts`` prompts, then pairs of different classes, the same ones every time."""
     single = [
-        Case((subject,), number, prompt)
+        DreamBenchCase((subject,), number, prompt)
         for subject in subjects
         for number, prompt in enumerate(prompts_of(subject.kind, subject.live)[:prompts])
     ]
     possible = [(a, b) for n, a in enumerate(subjects) for b in subjects[n + 1 :] if a.kind != b.kind]
     chosen = random.Random("dreambench pairs").sample(possible, min(pairs, len(possible)))
     double = [
-        Case(pair, number, prompt)
+        DreamBenchCase(pair, number, prompt)
         for pair in chosen
         for number, prompt in enumerate(pair_prompts(pair[0].kind, pair[1].kind)[:prompts])
     ]
     return [*single, *double]
 
 
-class Bench:
+class DreamBench:
     """Carries out cases with one model and measures its pictures."""
 
-    def __init__(self, personalizer: Personalizer, judges: Judges, options: BenchOptions) -> None:
+    def __init__(self, personalizer: Personalizer, judges: Evaluators, options: DreamBenchOptions) -> None:
         self.personalizer, self.judges, self.options = personalizer, judges, options
         self._known: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {}
 
-    def scores(self, case: Case) -> Iterator[tuple[Score, Image.Image]]:
+    def scores(self, case: DreamBenchCase) -> Iterator[tuple[DreamBenchScores, Image.Image]]:
         """The pictures of a case, measured."""
         request = GenerateRequest(
             case.prompt,
@@ -160,16 +162,16 @@ class Bench:
                 yield self._score(case, step.picture.seed, step.picture.image, seconds), step.picture.image
                 start = time.perf_counter()
 
-    def _subject(self, known: Known) -> Subject:
+    def _subject(self, known: DreamBenchSubject) -> Subject:
         return Subject(known.kind, tuple(map(load_photo, known.photos[: self.options.references])))
 
-    def _score(self, case: Case, seed: int, image: Image.Image, seconds: float) -> Score:
+    def _score(self, case: DreamBenchCase, seed: int, image: Image.Image, seconds: float) -> DreamBenchScores:
         seen = self.judges.clip_images([image])
         dino = self.judges.dino_images([image])
         own = [self._photos(known) for known in case.subjects]
         faces = [self.judges.face_likeness(image, face) for _, _, face in own if face is not None]
         found = [face for face in faces if face is not None]
-        return Score(
+        return DreamBenchScores(
             key=case.key,
             subjects=len(case.subjects),
             prompt=case.prompt,
@@ -182,7 +184,7 @@ class Bench:
             faces_sought=bool(faces),
         )
 
-    def _photos(self, known: Known) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _photos(self, known: DreamBenchSubject) -> tuple[Tensor, Tensor, Tensor | None]:
         """CLIP, DINO and face embeddings of all photos of a subject, computed once."""
         if known.name not in self._known:
             photos = [load_photo(path) for path in known.photos]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmdiff_core.evaluation.failure_cases.synthetic_photos import drawn_cat, drawn_mushroom, photographed
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PHOTOS, Case
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PHOTOS, ToyboxCase
 from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES, Toy, make_toy
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.render.styles import PHOTO
@@ -27,7 +27,7 @@ TRIES = 20_000  # identities in which a look-alike is searched
 
 
 @dataclass(frozen=True)
-class Limit:
+class FailureCase:
     """One row of the sheet.
 
     ``photos``, (P, 3, H, W) in [0, 1] of each toy, stand in the place of the rendered ones; ``regions`` say where each
@@ -36,13 +36,13 @@ class Limit:
 
     title: str
     note: str
-    case: Case
+    case: ToyboxCase
     photos: tuple[Tensor, ...] | None = None
     regions: tuple[Box | None, ...] | None = None
     unjudged: str = ""
 
 
-def draw_limits(vocabulary: Vocabulary, size: tuple[int, int]) -> Iterator[Limit]:
+def draw_failure_cases(vocabulary: Vocabulary, size: tuple[int, int]) -> Iterator[FailureCase]:
     """Every limit, the same each time, for a model that knows so much of the world. Args: size (width, height)."""
     yield _look_alikes(vocabulary)
     yield _one_noun(vocabulary)
@@ -64,24 +64,26 @@ def look_alikes(classes: Sequence[str], first: int) -> list[Toy]:
     return toys
 
 
-def _look_alikes(vocabulary: Vocabulary) -> Limit:
+def _look_alikes(vocabulary: Vocabulary) -> FailureCase:
     toys = look_alikes(_nouns(vocabulary, 3), IDENTITIES)
     note = "Main colour, second colour and pattern are the same: shapes tell them apart."
-    return Limit("Three look-alikes", note, _case(vocabulary, toys, 1))
+    return FailureCase("Three look-alikes", note, _case(vocabulary, toys, 1))
 
 
-def _one_noun(vocabulary: Vocabulary) -> Limit:
+def _one_noun(vocabulary: Vocabulary) -> FailureCase:
     toys = [make_toy(vocabulary.classes[0], IDENTITIES + k) for k in range(1, 4)]
     note = "The prompt has the same word three times."
     reason = "the referee tells toys of one picture apart by their nouns"
-    return Limit(f"Three toys of one noun ({vocabulary.classes[0]})", note, _case(vocabulary, toys, 2), unjudged=reason)
+    return FailureCase(
+        f"Three toys of one noun ({vocabulary.classes[0]})", note, _case(vocabulary, toys, 2), unjudged=reason
+    )
 
 
-def _tiny_photo(vocabulary: Vocabulary) -> Limit:
+def _tiny_photo(vocabulary: Vocabulary) -> FailureCase:
     case = _case(vocabulary, [make_toy(_nouns(vocabulary, 2)[1], IDENTITIES + 4)], 3)
     views = tuple(_shrunk(view) for view in case.views[0])
     note = f"The toy is {TINY:.0%} of the photo's height, a few pixels to the image encoder."
-    return Limit("Tiny in the photo", note, replace(case, views=(views,)))
+    return FailureCase("Tiny in the photo", note, replace(case, views=(views,)))
 
 
 def _shrunk(view: Scene) -> Scene:
@@ -89,23 +91,23 @@ def _shrunk(view: Scene) -> Scene:
     return replace(view, toys=(replace(placed, height=TINY / placed.toy.figure.height, x=0.1, y=0.3),))
 
 
-def _tiny_picture(vocabulary: Vocabulary) -> Limit:
+def _tiny_picture(vocabulary: Vocabulary) -> FailureCase:
     case = _case(vocabulary, [make_toy(vocabulary.classes[0], IDENTITIES + 5)], 4)
     note = f"A region of {TINY:.0%} of each side is asked for; toys of the training are more than twice as high."
     box = Box(0.4, 0.6, 0.4 + TINY, 0.6 + TINY)
-    return Limit("Tiny in the picture", note, case, regions=(box,))
+    return FailureCase("Tiny in the picture", note, case, regions=(box,))
 
 
-def _unseen_nouns(vocabulary: Vocabulary) -> Iterator[Limit]:
+def _unseen_nouns(vocabulary: Vocabulary) -> Iterator[FailureCase]:
     """Two kinds of toy that the world has and the model was not trained on, if there are any."""
     strange = [class_name for class_name in CLASS_NAMES if class_name not in vocabulary.classes]
     for number, class_name in enumerate(strange[:: max(1, len(strange) // 2)][:2]):
         toy = make_toy(class_name, IDENTITIES + 6 + number)
         note = "A kind of toy that was never trained on, as word or as picture."
-        yield Limit(f"Unseen noun ({class_name})", note, _case(vocabulary, [toy], 5 + number))
+        yield FailureCase(f"Unseen noun ({class_name})", note, _case(vocabulary, [toy], 5 + number))
 
 
-def _unknown_thing(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
+def _unknown_thing(vocabulary: Vocabulary, size: tuple[int, int]) -> FailureCase:
     """A thing of which there is no toy; the scene lends its place alone."""
     case = _case(vocabulary, [make_toy(vocabulary.classes[0], IDENTITIES + 8)], 7)
     background = BACKGROUND_WORDS[case.scene.background][0]
@@ -114,25 +116,25 @@ def _unknown_thing(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
     note = "The world has no such toy; the photos are drawings."
     reason = "the referee does not know the noun"
     scene = replace(case.scene, caption=caption)
-    return Limit("Unseen noun (mushroom)", note, replace(case, scene=scene), (photos,), unjudged=reason)
+    return FailureCase("Unseen noun (mushroom)", note, replace(case, scene=scene), (photos,), unjudged=reason)
 
 
-def _photographed(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
+def _photographed(vocabulary: Vocabulary, size: tuple[int, int]) -> FailureCase:
     class_name = _nouns(vocabulary, 2)[1]
     case = _case(vocabulary, [make_toy(class_name, IDENTITIES + 9)], 8)
     drawn = render(case.views[0], size[::-1])
     photos = photographed(random.Random("limits: photographed"), drawn)
     note = "Stand-ins for photos taken at home: clutter, blur, grain, colour cast, JPEG. No real photo ships here."
-    return Limit("Photos unlike the world's", note, case, (photos,))
+    return FailureCase("Photos unlike the world's", note, case, (photos,))
 
 
-def _drawn(vocabulary: Vocabulary, size: tuple[int, int]) -> Limit:
+def _drawn(vocabulary: Vocabulary, size: tuple[int, int]) -> FailureCase:
     """A cat where the model knows cats, else its first noun shown by the drawing of a cat."""
     class_name = "cat" if "cat" in vocabulary.classes else vocabulary.classes[0]
     case = _case(vocabulary, [make_toy(class_name, IDENTITIES + 10)], 9)
     photos = torch.stack([drawn_cat(size), drawn_cat(size, -10.0)])
     note = "A drawing, which shares nothing with the renderer; identity is likeness to the drawing."
-    return Limit(f"A drawn {class_name}", note, case, (photos,))
+    return FailureCase(f"A drawn {class_name}", note, case, (photos,))
 
 
 def _nouns(vocabulary: Vocabulary, count: int) -> list[str]:
@@ -140,7 +142,7 @@ def _nouns(vocabulary: Vocabulary, count: int) -> list[str]:
     return list(itertools.islice(itertools.cycle(vocabulary.classes), count))
 
 
-def _case(vocabulary: Vocabulary, toys: Sequence[Toy], number: int) -> Case:
+def _case(vocabulary: Vocabulary, toys: Sequence[Toy], number: int) -> ToyboxCase:
     """A photo of these toys in a place in which all of them were trained on, its caption naming the place."""
     rng = random.Random(f"limits:{number}")
     free = [
@@ -153,4 +155,4 @@ def _case(vocabulary: Vocabulary, toys: Sequence[Toy], number: int) -> Case:
     while not any(words in scene.caption.text for words in BACKGROUND_WORDS[background]):
         scene = scene_of(rng, toys, background, PHOTO, replace(vocabulary, accessories=()))
     views = tuple(tuple(reference_scene(rng, toy, scene, vocabulary) for _ in range(PHOTOS)) for toy in toys)
-    return Case(len(toys), number, scene, views)
+    return ToyboxCase(len(toys), number, scene, views)

@@ -13,9 +13,17 @@ from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.failure_cases.cases import Limit, draw_limits
-from mmdiff_core.evaluation.toybox.case_sheet import judgement, strip
-from mmdiff_core.evaluation.toybox.suite import MODEL, Outcome, Row, Shown, Suite, heatmaps, pixels_of
+from mmdiff_core.evaluation.failure_cases.cases import FailureCase, draw_failure_cases
+from mmdiff_core.evaluation.toybox.case_sheet import case_strip, judgement_lines
+from mmdiff_core.evaluation.toybox.suite import (
+    MODEL,
+    CaseOutcome,
+    JudgedImage,
+    ToyboxScores,
+    ToyboxSuite,
+    pixels_of,
+    subject_heatmaps,
+)
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.judge import Judgement, judge_photos, run_referee
@@ -28,7 +36,7 @@ _NOTE = 11
 
 
 @dataclass(frozen=True)
-class LimitOptions:
+class FailureCaseOptions:
     """What to draw."""
 
     path: Path  # of the PNG
@@ -38,7 +46,7 @@ class LimitOptions:
     device: str = "cpu"
 
 
-def write_limits(options: LimitOptions) -> Path:
+def write_failure_sheet(options: FailureCaseOptions) -> Path:
     """Draw every limit and write the sheet.
 
     Raises:
@@ -50,35 +58,35 @@ def write_limits(options: LimitOptions) -> Path:
     backbone, adapter = load_toybox(options.model, options.device)
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(backbone.vocabulary)
-    suite = Suite(Personalizer(backbone, adapter), referee, range(options.pictures))
-    limits = list(draw_limits(backbone.vocabulary, suite.size))
+    suite = ToyboxSuite(Personalizer(backbone, adapter), referee, range(options.pictures))
+    limits = list(draw_failure_cases(backbone.vocabulary, suite.size))
     rows = [_row(limit, suite) for limit in tqdm(limits, desc="limits", unit="limit")]
     options.path.parent.mkdir(parents=True, exist_ok=True)
     tile([[row] for row in rows]).save(options.path)
     return options.path
 
 
-def _row(limit: Limit, suite: Suite) -> Image.Image:
-    outcome = outcome_of(limit, suite)
-    drawn = strip(outcome, judgement if outcome.shown[0].row.identity else _surroundings)
+def _row(limit: FailureCase, suite: ToyboxSuite) -> Image.Image:
+    outcome = run_failure_case(limit, suite)
+    drawn = case_strip(outcome, judgement_lines if outcome.shown[0].row.identity else _surroundings)
     return tile([[_heading(limit, outcome, drawn.width)], [drawn]])
 
 
-def outcome_of(limit: Limit, suite: Suite) -> Outcome:
+def run_failure_case(limit: FailureCase, suite: ToyboxSuite) -> CaseOutcome:
     """The pictures of one limit, judged as far as the referee can."""
     photos = limit.photos or tuple(suite.render(views) for views in limit.case.views)
     images = tuple(tuple(map(to_image, own)) for own in photos)
     pictures = _made(limit, images, suite)
     if not _knows(suite.referee, limit):
         shown = tuple(_unjudged(limit, picture, suite) for picture in pictures)
-        return Outcome(limit.case, images, shown)
+        return CaseOutcome(limit.case, images, shown)
     known = [
         judge_photos(suite.referee, own, class_name) for own, class_name in zip(photos, limit.case.classes, strict=True)
     ]
-    return Outcome(limit.case, images, tuple(_judged(limit, picture, known, suite) for picture in pictures))
+    return CaseOutcome(limit.case, images, tuple(_judged(limit, picture, known, suite) for picture in pictures))
 
 
-def _knows(referee: Referee, limit: Limit) -> bool:
+def _knows(referee: Referee, limit: FailureCase) -> bool:
     classes = limit.case.classes
     return (
         not limit.unjudged
@@ -87,7 +95,7 @@ def _knows(referee: Referee, limit: Limit) -> bool:
     )
 
 
-def _made(limit: Limit, photos: Sequence[tuple[Image.Image, ...]], suite: Suite) -> tuple[Picture, ...]:
+def _made(limit: FailureCase, photos: Sequence[tuple[Image.Image, ...]], suite: ToyboxSuite) -> tuple[Picture, ...]:
     caption = limit.case.scene.caption
     regions = limit.regions or (None,) * limit.case.count
     subjects = tuple(
@@ -100,13 +108,13 @@ def _made(limit: Limit, photos: Sequence[tuple[Image.Image, ...]], suite: Suite)
     return last.result
 
 
-def _judged(limit: Limit, picture: Picture, known: Sequence[Judgement], suite: Suite) -> Shown:
+def _judged(limit: FailureCase, picture: Picture, known: Sequence[Judgement], suite: ToyboxSuite) -> JudgedImage:
     assert picture.maps is not None
-    maps = heatmaps(picture.maps, suite.stream)
+    maps = subject_heatmaps(picture.maps, suite.stream)
     return suite.shown(limit.case, MODEL, picture.seed, picture.image, maps, known)
 
 
-def _unjudged(limit: Limit, picture: Picture, suite: Suite) -> Shown:
+def _unjudged(limit: FailureCase, picture: Picture, suite: ToyboxSuite) -> JudgedImage:
     """Place and style alone."""
     assert picture.maps is not None
     config = suite.referee.config
@@ -117,22 +125,22 @@ def _unjudged(limit: Limit, picture: Picture, suite: Suite) -> Shown:
         config.styles[int(seen.styles[0].argmax())],
     )
     scene = limit.case.scene
-    row = Row(
+    row = ToyboxScores(
         kind=MODEL, count=limit.case.count, number=limit.case.number, seed=picture.seed, prompt=scene.caption.text,
         identity=[], swapped=[], present=False, place=background == scene.background, style=style == scene.style,
         peak=[], curves=[],
     )  # fmt: skip
     nowhere: Tensor = torch.zeros(limit.case.count, *picture.image.size[::-1], dtype=torch.bool)
-    return Shown(row, picture.image, heatmaps(picture.maps, suite.stream), nowhere)
+    return JudgedImage(row, picture.image, subject_heatmaps(picture.maps, suite.stream), nowhere)
 
 
-def _surroundings(row: Row) -> list[str]:
+def _surroundings(row: ToyboxScores) -> list[str]:
     """What can be said of a picture whose subjects are not judged."""
     background, style = ("yes" if right else "no" for right in (row.place, row.style))
     return [f"model {row.seed}", "subjects not judged", f"place {background}, style {style}"]
 
 
-def _heading(limit: Limit, outcome: Outcome, width: int) -> Image.Image:
+def _heading(limit: FailureCase, outcome: CaseOutcome, width: int) -> Image.Image:
     """Title, note and what the referee could not judge."""
     lines = [limit.note, *_remarks(limit, outcome)]
     band = Image.new("RGB", (width, _TITLE + 12 + len(lines) * (_NOTE + 4)), "#eef1f6")
@@ -143,7 +151,7 @@ def _heading(limit: Limit, outcome: Outcome, width: int) -> Image.Image:
     return band
 
 
-def _remarks(limit: Limit, outcome: Outcome) -> Iterator[str]:
+def _remarks(limit: FailureCase, outcome: CaseOutcome) -> Iterator[str]:
     if limit.unjudged:
         yield f"Subjects not judged: {limit.unjudged}."
     rows = [shown.row for shown in outcome.shown if shown.row.likeness]

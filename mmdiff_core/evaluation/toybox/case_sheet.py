@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, Outcome, Row
+from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, CaseOutcome, ToyboxScores
 from mmdiff_core.maps.heatmap import colour_of, overlay, rgb
 from mmdiff_core.output.image_grid import tile
 
@@ -19,7 +19,7 @@ _LINES = 6
 _TITLES = {MODEL: "model", UPPER: "render", LOWER: "no photos"}
 
 
-def judgement(row: Row) -> list[str]:
+def judgement_lines(row: ToyboxScores) -> list[str]:
     """What the referee said of a picture, as the lines below it."""
     return [
         f"{_TITLES[row.kind]} {row.seed}",
@@ -31,7 +31,7 @@ def judgement(row: Row) -> list[str]:
     ]
 
 
-def strip(outcome: Outcome, say: Callable[[Row], list[str]] = judgement) -> Image.Image:
+def case_strip(outcome: CaseOutcome, say: Callable[[ToyboxScores], list[str]] = judgement_lines) -> Image.Image:
     """One case: its photos, then for every picture the picture, its heatmaps and the referee's regions.
 
     Args:
@@ -57,7 +57,7 @@ def strip(outcome: Outcome, say: Callable[[Row], list[str]] = judgement) -> Imag
     return tile([[title], cells])
 
 
-def sheet(strips: Sequence[Path]) -> Image.Image:
+def stack_strips(strips: Sequence[Path]) -> Image.Image:
     """Strips below one another."""
     return tile([[Image.open(path)] for path in strips])
 

@@ -23,14 +23,14 @@ from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.encoders.photo_cache import PhotoMemory
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.toybox.run import fingerprint
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, SEEDS, Row, Suite, draw_cases
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, SEEDS, ToyboxScores, ToyboxSuite, draw_toybox_cases
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import Estimate, proportion
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest
 
-BINDINGS = (0.0, 0.5, 0.8, 1.0)
+WORD_GATINGS = (0.0, 0.5, 0.8, 1.0)
 PROMPTS = 200
 MEASURES = {
     "swapped": "attributes swapped between the subjects",
@@ -41,7 +41,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class BindingOptions:
+class LeakageOptions:
     """What to measure, and how much of it."""
 
     folder: Path
@@ -50,12 +50,12 @@ class BindingOptions:
     prompts: int = PROMPTS
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
-    bindings: tuple[float, ...] = BINDINGS
+    bindings: tuple[float, ...] = WORD_GATINGS
     device: str = "cpu"
     adapter: Path | None = None  # instead of the model's own
 
 
-class BoundPersonalizer(Personalizer):
+class WordGatedPersonalizer(Personalizer):
     """A model whose requests all have one binding."""
 
     def __init__(self, personalizer: Personalizer, binding: float) -> None:
@@ -67,7 +67,7 @@ class BoundPersonalizer(Personalizer):
         return super().generate(replace(request, binding=self.binding), photos)
 
 
-def compare_bindings(options: BindingOptions) -> dict[str, Any]:
+def measure_leakage(options: LeakageOptions) -> dict[str, Any]:
     """Run what is still to be done and write the report; returns what ``binding.json`` holds.
 
     Raises:
@@ -80,21 +80,23 @@ def compare_bindings(options: BindingOptions) -> dict[str, Any]:
     referee.config.check_knows(backbone.vocabulary)
     about = _begin(options)
     personalizer = Personalizer(backbone, adapter)
-    cases = draw_cases(backbone.vocabulary, {2: options.prompts}, options.seed)
+    cases = draw_toybox_cases(backbone.vocabulary, {2: options.prompts}, options.seed)
     for binding in options.bindings:
-        suite = Suite(BoundPersonalizer(personalizer, binding), referee, options.seeds, options.seed, bounds=False)
+        suite = ToyboxSuite(
+            WordGatedPersonalizer(personalizer, binding), referee, options.seeds, options.seed, bounds=False
+        )
         done = {row.number for row in _rows(options, binding)}
         for case in tqdm([case for case in cases if case.number not in done], desc=f"binding {binding:g}"):
             rows = [asdict(shown.row) for shown in suite.outcome(case).shown if shown.row.kind == MODEL]
             with _file(options, binding).open("a") as file:
                 file.write(json.dumps(rows) + "\n")
-    table = {f"{b:g}": summarise(_rows(options, b)) for b in options.bindings} | {"about": about}
+    table = {f"{b:g}": summarise_leakage(_rows(options, b)) for b in options.bindings} | {"about": about}
     (options.folder / "binding.json").write_text(json.dumps(table, indent=2) + "\n")
-    (options.folder / "binding.md").write_text(to_markdown(table))
+    (options.folder / "binding.md").write_text(leakage_markdown(table))
     return table
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise_leakage(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
     """Share of hits of each measure with its 95 % interval; pictures of one prompt are not independent."""
     table = {}
     for name in MEASURES:
@@ -104,7 +106,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     return table
 
 
-def to_markdown(table: Mapping[str, Any]) -> str:
+def leakage_markdown(table: Mapping[str, Any]) -> str:
     """A row for each measure, a column for each binding."""
     bindings = [key for key in table if key != "about"]
     lines = [f"| measure, by the referee | {' | '.join(f'binding {key}' for key in bindings)} |"]
@@ -125,14 +127,14 @@ def _cell(figure: Mapping[str, float] | None) -> str:
     )
 
 
-def _check(options: BindingOptions) -> None:
+def _check(options: LeakageOptions) -> None:
     if options.seed < FIRST_SEED:
         raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
     if not options.bindings or not all(0 <= binding <= 1 for binding in options.bindings):
         raise SettingsError("Bindings must be from 0 (off) to 1.")
 
 
-def _begin(options: BindingOptions) -> dict[str, object]:
+def _begin(options: LeakageOptions) -> dict[str, object]:
     """Make the folder; refuse one of another comparison. Returns what is compared."""
     about: dict[str, object] = {
         "model": fingerprint(options.model),
@@ -149,16 +151,16 @@ def _begin(options: BindingOptions) -> dict[str, object]:
     return about
 
 
-def _file(options: BindingOptions, binding: float) -> Path:
+def _file(options: LeakageOptions, binding: float) -> Path:
     return options.folder / f"rows-{binding:g}.jsonl"
 
 
-def _rows(options: BindingOptions, binding: float) -> list[Row]:
+def _rows(options: LeakageOptions, binding: float) -> list[ToyboxScores]:
     """Rows of the finished prompts among those that are asked for; a line that a kill cut short is taken out."""
     path = _file(options, binding)
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith("\n"):
         lines = lines[:-1]
         path.write_text("".join(lines))
-    rows = [Row(**values) for line in lines for values in json.loads(line)]
+    rows = [ToyboxScores(**values) for line in lines for values in json.loads(line)]
     return [row for row in rows if row.number < options.prompts]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmdiff_core.atomic_files import write_text
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, Row
+from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.referee.metrics import THRESHOLDS, Estimate, average, best_threshold, proportion
 
 COUNTS = {1: "one", 2: "two", 3: "three"}
@@ -53,7 +53,7 @@ NOTES = {
 }
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise_toybox(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
     """The whole table as ``toybox.json`` holds it.
 
     ``one``, ``two`` and ``three`` are the model under test; ``upper`` and ``lower`` hold the same three for real
@@ -70,7 +70,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     return {**table, "thresholds": thresholds, "targets": TARGETS, "notes": NOTES}
 
 
-def _column(rows: Sequence[Row], threshold: int) -> dict[str, dict[str, float | int] | None]:
+def _column(rows: Sequence[ToyboxScores], threshold: int) -> dict[str, dict[str, float | int] | None]:
     """Every measure of pictures with the same number of subjects."""
     estimates = {
         **{name: _share(rows, name) for name in ("identity", "swapped", "present", "place", "style", "peak")},
@@ -79,25 +79,25 @@ def _column(rows: Sequence[Row], threshold: int) -> dict[str, dict[str, float | 
     return {name: estimates[name].to_json() if estimates[name].n else None for name in MEASURES}
 
 
-def _share(rows: Sequence[Row], name: str) -> Estimate:
+def _share(rows: Sequence[ToyboxScores], name: str) -> Estimate:
     values = ((row, getattr(row, name)) for row in rows)
     return proportion(*_spread([(row, value if isinstance(value, list) else [value]) for row, value in values]))
 
 
-def _spread(values: Sequence[tuple[Row, list[Any]]]) -> tuple[list[Any], list[int]]:
+def _spread(values: Sequence[tuple[ToyboxScores, list[Any]]]) -> tuple[list[Any], list[int]]:
     """Values of all rows in one list, and the prompt that each belongs to."""
     return [x for _, own in values for x in own], [row.number for row, own in values for _ in own]
 
 
-def write_report(rows: Sequence[Row], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
+def write_toybox_report(rows: Sequence[ToyboxScores], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
     """Write ``toybox.json`` and ``toybox.md``; returns what the first holds. ``about``: how it was made."""
-    table = {**summarise(rows), "about": dict(about)}
+    table = {**summarise_toybox(rows), "about": dict(about)}
     write_text(folder / "toybox.json", json.dumps(table, indent=2) + "\n")
-    write_text(folder / "toybox.md", to_markdown(table))
+    write_text(folder / "toybox.md", toybox_markdown(table))
     return table
 
 
-def to_markdown(table: Mapping[str, Any]) -> str:
+def toybox_markdown(table: Mapping[str, Any]) -> str:
     """The table for people: a row per measure, the aim beside each figure, bold where it is missed."""
     lines = [
         "| measure, by the referee | one subject | aim | two subjects | aim | three subjects |",

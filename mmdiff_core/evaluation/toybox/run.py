@@ -23,9 +23,18 @@ from tqdm import tqdm
 from mmdiff_core.atomic_files import named_disk_faults, write_text, written_aside
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.case_sheet import sheet, strip
-from mmdiff_core.evaluation.toybox.report import COUNTS, write_report
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, PROMPTS, SEEDS, Case, Row, Suite, draw_cases
+from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
+from mmdiff_core.evaluation.toybox.report import COUNTS, write_toybox_report
+from mmdiff_core.evaluation.toybox.suite import (
+    FIRST_SEED,
+    MODEL,
+    PROMPTS,
+    SEEDS,
+    ToyboxCase,
+    ToyboxScores,
+    ToyboxSuite,
+    draw_toybox_cases,
+)
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
@@ -36,7 +45,7 @@ SHOWN = 8  # prompts on a contact sheet
 
 
 @dataclass(frozen=True)
-class SuiteOptions:
+class ToyboxOptions:
     """What to evaluate, and how much of it."""
 
     folder: Path
@@ -50,7 +59,7 @@ class SuiteOptions:
     bounds: bool = True  # real renders and the base model, too
 
 
-def evaluate(options: SuiteOptions) -> dict[str, Any]:
+def evaluate_toybox(options: ToyboxOptions) -> dict[str, Any]:
     """Run what is still to be done and write the report; returns what ``toybox.json`` holds.
 
     Raises:
@@ -64,7 +73,7 @@ def evaluate(options: SuiteOptions) -> dict[str, Any]:
 def evaluate_model(
     personalizer: Personalizer,
     vocabulary: Vocabulary,
-    options: SuiteOptions,
+    options: ToyboxOptions,
     about: Mapping[str, object] | None = None,
     distractors: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
@@ -73,9 +82,9 @@ def evaluate_model(
     Args:
         personalizer: the model.
         vocabulary: what it was trained on.
-        options: as of :func:`evaluate`, which see for the errors.
+        options: as of :func:`evaluate_toybox`, which see for the errors.
         about: what sets the model apart from that in the options.
-        rivals: as of :class:`Suite`.
+        rivals: as of :class:`ToyboxSuite`.
     """
     if options.seed < FIRST_SEED:
         raise SettingsError(
@@ -83,43 +92,43 @@ def evaluate_model(
         )
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(vocabulary)
-    cases = draw_cases(vocabulary, options.prompts, options.seed)
+    cases = draw_toybox_cases(vocabulary, options.prompts, options.seed)
     told = {**_about(options), **(about or {})}
     done = _begin(options, told)
-    suite = Suite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, distractors)
+    suite = ToyboxSuite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, distractors)
     _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
-    rows = read_rows(options.folder)
+    rows = read_toybox_scores(options.folder)
     _write_sheets(options.folder)
-    return write_report(rows, options.folder, told)
+    return write_toybox_report(rows, options.folder, told)
 
 
-def _carry_out(suite: Suite, cases: Sequence[Case], options: SuiteOptions) -> None:
+def _carry_out(suite: ToyboxSuite, cases: Sequence[ToyboxCase], options: ToyboxOptions) -> None:
     per_case = len(options.seeds)
     with tqdm(total=len(cases) * per_case, desc="toybox suite", unit="picture", dynamic_ncols=True) as bar:
         for case in cases:
             bar.set_postfix_str(case.scene.caption.text[:40])
             outcome = suite.outcome(case)
             if case.number < SHOWN:
-                _save(strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
+                _save(case_strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
             rows = options.folder / "rows.jsonl"
             with named_disk_faults(rows), rows.open("a") as file:
                 file.write(json.dumps([asdict(shown.row) for shown in outcome.shown]) + "\n")
             bar.update(per_case)
 
 
-def _begin(options: SuiteOptions, about: Mapping[str, object]) -> set[tuple[int, int]]:
+def _begin(options: ToyboxOptions, about: Mapping[str, object]) -> set[tuple[int, int]]:
     """The prompts that an earlier start with the same settings has finished.
 
     Raises:
         SettingsError: the folder holds another evaluation.
     """
     settings = json.dumps({**about, "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
-    claim(options.folder, settings)
+    claim_folder(options.folder, settings)
     (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
-    return {(row.count, row.number) for row in read_rows(options.folder) if row.kind == MODEL}
+    return {(row.count, row.number) for row in read_toybox_scores(options.folder) if row.kind == MODEL}
 
 
-def claim(folder: Path, settings: str) -> None:
+def claim_folder(folder: Path, settings: str) -> None:
     """Note in a folder what is evaluated there.
 
     Raises:
@@ -134,21 +143,21 @@ def claim(folder: Path, settings: str) -> None:
     write_text(kept, settings)
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_toybox_scores(folder: Path) -> list[ToyboxScores]:
     """Rows of the finished prompts; a line that a kill cut short is taken out."""
     path = folder / "rows.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith("\n"):
         lines = lines[:-1]
         write_text(path, "".join(lines))
-    return [Row(**values) for line in lines for values in json.loads(line)]
+    return [ToyboxScores(**values) for line in lines for values in json.loads(line)]
 
 
 def _write_sheets(folder: Path) -> None:
     for name in COUNTS.values():
         strips = [path for k in range(SHOWN) if (path := folder / "sheets" / f"{name}_{k}.png").exists()]
         if strips:
-            _save(sheet(strips), folder / "sheets" / f"{name}.png")
+            _save(stack_strips(strips), folder / "sheets" / f"{name}.png")
 
 
 def _save(picture: Image.Image, path: Path) -> None:
@@ -156,7 +165,7 @@ def _save(picture: Image.Image, path: Path) -> None:
         picture.save(aside)
 
 
-def _about(options: SuiteOptions) -> dict[str, object]:
+def _about(options: ToyboxOptions) -> dict[str, object]:
     return {
         "model": fingerprint(options.model),
         "referee": fingerprint(options.referee),

@@ -56,7 +56,7 @@ MODEL, UPPER, LOWER = "model", "upper", "lower"
 
 
 @dataclass(frozen=True)
-class Case:
+class ToyboxCase:
     """One prompt: a scene as it should look, and what the photos of its toys show."""
 
     count: int
@@ -74,7 +74,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Row:
+class ToyboxScores:
     """What was measured of one picture; lists have an entry per subject. A subject that is not found has failed."""
 
     kind: str
@@ -94,24 +94,24 @@ class Row:
     )  # cosine of the region's identity with the photos'; 0: not found
 
 
-class Shown(NamedTuple):
+class JudgedImage(NamedTuple):
     """One picture of a case, for the contact sheets."""
 
-    row: Row
+    row: ToyboxScores
     image: Image.Image
     heatmaps: tuple[np.ndarray, ...]
     regions: Tensor  # (S, H, W) bool
 
 
-class Outcome(NamedTuple):
+class CaseOutcome(NamedTuple):
     """Everything about one case."""
 
-    case: Case
+    case: ToyboxCase
     photos: tuple[tuple[Image.Image, ...], ...]
-    shown: tuple[Shown, ...]
+    shown: tuple[JudgedImage, ...]
 
 
-def draw_cases(vocabulary: Vocabulary, prompts: Mapping[int, int], seed: int = FIRST_SEED) -> list[Case]:
+def draw_toybox_cases(vocabulary: Vocabulary, prompts: Mapping[int, int], seed: int = FIRST_SEED) -> list[ToyboxCase]:
     """The prompts of the suite, of toys that no other prompt has; a shorter suite is the beginning of a longer one.
 
     Toys are identities ``seed``, ``seed + 1``, ... for one subject, ``seed + APART``, ... for two, and so on; no noun
@@ -125,14 +125,14 @@ def draw_cases(vocabulary: Vocabulary, prompts: Mapping[int, int], seed: int = F
     return cases
 
 
-def _case(rng: random.Random, vocabulary: Vocabulary, count: int, number: int, identities: Iterator[int]) -> Case:
+def _case(rng: random.Random, vocabulary: Vocabulary, count: int, number: int, identities: Iterator[int]) -> ToyboxCase:
     classes, background, style = _combination(rng, vocabulary, count, number % UNSEEN_EVERY == 0)
     toys = [make_toy(class_name, next(identities)) for class_name in classes]
     scene = scene_of(rng, toys, background, style, vocabulary)
     while not any(words in scene.caption.text for words in BACKGROUND_WORDS[background]):
         scene = scene_of(rng, toys, background, style, vocabulary)
     views = tuple(tuple(reference_scene(rng, toy, scene, vocabulary) for _ in range(PHOTOS)) for toy in toys)
-    return Case(count, number, scene, views)
+    return ToyboxCase(count, number, scene, views)
 
 
 def _combination(rng: random.Random, vocabulary: Vocabulary, count: int, unseen: bool) -> tuple[list[str], str, str]:
@@ -157,13 +157,13 @@ def _kept_back(vocabulary: Vocabulary) -> list[tuple[str, str, str]]:
     ]
 
 
-class Suite:
+class ToyboxSuite:
     """Carries out cases with one model and one referee.
 
     Args:
         personalizer: the model under test.
         referee: the judge.
-        cases: of ``draw_cases``.
+        cases: of ``draw_toybox_cases``.
         seeds: a picture of each case is made per seed.
         seed: of the suite; the rivals in the line-ups follow from it.
         stream: the heatmaps that are measured.
@@ -181,7 +181,7 @@ class Suite:
         self.size = personalizer.sizes.default
         self._distractors = {} if distractors is None else distractors
 
-    def outcome(self, case: Case, photos: Sequence[Tensor] | None = None) -> Outcome:
+    def outcome(self, case: ToyboxCase, photos: Sequence[Tensor] | None = None) -> CaseOutcome:
         """The pictures of one case, judged. ``photos``, (P, 3, H, W) in [0, 1] of each toy, replace its views."""
         photos = [self.render(views) for views in case.views] if photos is None else photos
         known = [
@@ -190,25 +190,25 @@ class Suite:
         images = tuple(tuple(map(to_image, own)) for own in photos)
         upper = (self._upper(case, known),) if self.bounds else ()
         shown = (*upper, *self._made(case, known, images))
-        return Outcome(case, images, shown)
+        return CaseOutcome(case, images, shown)
 
     def render(self, scenes: Sequence[Scene]) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1] of the model's own size."""
         width, height = self.size
         return render(scenes, (height, width)).images
 
-    def _upper(self, case: Case, known: Sequence[Judgement]) -> Shown:
+    def _upper(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
         """The scene itself, rendered. The "heatmaps" are the referee's own, held against the exact masks."""
         width, height = self.size
         drawn = render([case.scene], (height, width))
         judgement = judge(self.referee, drawn.images, [case.classes])[0]
         maps = _probabilities(self.referee, drawn.images, case.classes)
         row = self._row(case, UPPER, 0, judgement, known, maps, drawn.masks[0])
-        return Shown(row, to_image(drawn.images[0]), maps, drawn.masks[0])
+        return JudgedImage(row, to_image(drawn.images[0]), maps, drawn.masks[0])
 
     def _made(
-        self, case: Case, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
-    ) -> Iterator[Shown]:
+        self, case: ToyboxCase, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
+    ) -> Iterator[JudgedImage]:
         """Pictures of the model under test, then one of the base model."""
         subjects = tuple(Subject(name, own) for name, own in zip(case.scene.caption.names, photos, strict=True))
         request = GenerateRequest(
@@ -223,27 +223,27 @@ class Suite:
         for kind, stream, pictures in made:
             for picture in pictures:
                 assert picture.maps is not None
-                yield self.shown(case, kind, picture.seed, picture.image, heatmaps(picture.maps, stream), known)
+                yield self.shown(case, kind, picture.seed, picture.image, subject_heatmaps(picture.maps, stream), known)
 
     def shown(
-        self, case: Case, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
+        self, case: ToyboxCase, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
         known: Sequence[Judgement],
-    ) -> Shown:  # fmt: skip
+    ) -> JudgedImage:  # fmt: skip
         """One picture, judged. ``maps`` are its subjects' heatmaps, ``known`` what the referee says of their photos."""
         judgement = judge(self.referee, pixels_of(image)[None], [case.classes])[0]
-        return Shown(
+        return JudgedImage(
             self._row(case, kind, seed, judgement, known, maps, judgement.regions), image, maps, judgement.regions
         )
 
     def _row(
-        self, case: Case, kind: str, seed: int, judgement: Judgement, known: Sequence[Judgement],
+        self, case: ToyboxCase, kind: str, seed: int, judgement: Judgement, known: Sequence[Judgement],
         maps: Sequence[np.ndarray], regions: Tensor,
-    ) -> Row:  # fmt: skip
+    ) -> ToyboxScores:  # fmt: skip
         shown = [torch.cat(logits) for logits in zip(*(toy.attributes for toy in known), strict=True)]
         comparable = case.count > 1 and all(judgement.found)
         swaps = swapped(attribute_similarity(judgement.attributes, shown)) if comparable else []
         pairs = list(zip(maps, regions.numpy(), judgement.found, strict=True))
-        return Row(
+        return ToyboxScores(
             kind=kind, count=case.count, number=case.number, seed=seed, prompt=case.scene.caption.text,
             identity=[self._identified(case, s, judgement, known[s]) for s in range(case.count)],
             swapped=swaps,
@@ -255,7 +255,7 @@ class Suite:
             likeness=_likeness(judgement, known),
         )  # fmt: skip
 
-    def _identified(self, case: Case, subject: int, judgement: Judgement, known: Judgement) -> bool:
+    def _identified(self, case: ToyboxCase, subject: int, judgement: Judgement, known: Judgement) -> bool:
         """Whether the region is nearest to its own toy among 16 of the noun."""
         if not judgement.found[subject]:
             return False
@@ -284,7 +284,7 @@ def _likeness(judgement: Judgement, known: Sequence[Judgement]) -> list[float]:
     return [round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)]
 
 
-def heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
+def subject_heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
     """Every subject's heatmap, averaged over steps and layers as the app shows it."""
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 

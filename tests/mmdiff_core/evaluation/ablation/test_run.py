@@ -21,12 +21,12 @@ from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.ablation import run as run_module
 from mmdiff_core.evaluation.ablation import side_by_side
-from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, choose
-from mmdiff_core.evaluation.ablation.report import LEAST_PICTURES, SCORES, changes, to_markdown, verdicts
+from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, choose_variants
+from mmdiff_core.evaluation.ablation.report import MIN_IMAGES, SCORES, ablation_markdown, conclusions, score_changes
 from mmdiff_core.evaluation.ablation.run import AblationOptions, ablate, recipe_of
-from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_adapter, load_variant
+from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_variant_adapter, load_variant
 from mmdiff_core.evaluation.toybox import suite as suite_module
-from mmdiff_core.evaluation.toybox.suite import MODEL, Row
+from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores
 from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures
@@ -66,7 +66,14 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> AblationOptions:
     torch.manual_seed(0)
     save_referee(Referee(CONFIG), folder / "referee.safetensors")
     options = AblationOptions(
-        folder / "out", choose(NAMES), model, folder / "referee.safetensors", steps=3, batch=4, pool=12, prompts=1
+        folder / "out",
+        choose_variants(NAMES),
+        model,
+        folder / "referee.safetensors",
+        steps=3,
+        batch=4,
+        pool=12,
+        prompts=1,
     )
     recipe = recipe_of(load_toybox(model)[0], options, 3)
     (options.folder / "pool").mkdir(parents=True)
@@ -89,7 +96,7 @@ def stage_of(
 ) -> VariantStage:
     backbone, like = base
     recipe = recipe_of(backbone, options, steps)
-    adapter = create_adapter(VARIANTS[name], like.config, backbone.unet)
+    adapter = create_variant_adapter(VARIANTS[name], like.config, backbone.unet)
     return VariantStage(VARIANTS[name], folder, backbone, adapter, Pool(options.folder / "pool", recipe), recipe)
 
 
@@ -128,9 +135,9 @@ def test_variants_differ_in_what_they_say() -> None:
     assert VARIANTS["rank-64"].configure(like).rank == 64
     assert VARIANTS["fastcomposer"].configure(like).fuse_after
     assert VARIANTS["no-image-branch"].stream == "text"
-    assert [variant.name for variant in choose(["rank-4"])] == [FULL, "rank-4"]
+    assert [variant.name for variant in choose_variants(["rank-4"])] == [FULL, "rank-4"]
     with pytest.raises(SettingsError, match=r"no variant rank-5.*rank-4"):
-        choose(["rank-5"])
+        choose_variants(["rank-5"])
 
 
 def test_every_variant_sees_the_same_in_the_same_order(
@@ -171,14 +178,14 @@ def test_interrupted_variant_goes_on_with_the_samples_of_the_others(
         torch.testing.assert_close(one, other)
 
 
-# ---------------------------------------------------------------- peers
+# ---------------------------------------------------------------- baselines
 
 
 def test_ip_adapter_computes_what_diffusers_computes(options: AblationOptions) -> None:
     """Two subjects with a photo each: the same UNet under diffusers' own processors."""
     backbone, like = load_toybox(options.start)
-    peer = create_adapter(VARIANTS["ip-adapter-plus"], like.config, backbone.unet).eval()
-    for parameter in peer.parameters():
+    baseline = create_variant_adapter(VARIANTS["ip-adapter-plus"], like.config, backbone.unet).eval()
+    for parameter in baseline.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
     text, words = find_words("a cat next to a dog", ("cat", "dog"))
@@ -187,13 +194,15 @@ def test_ip_adapter_computes_what_diffusers_computes(options: AblationOptions) -
     )
     latents, time = torch.randn(1, 4, 16, 16), torch.tensor(500.0)
     with torch.no_grad():
-        subjects = peer.embed(features)
+        subjects = baseline.embed(features)
         tokens = [tokenize(backbone.tokenizers[0], text, words)]
-        condition = build_condition(backbone, peer, peer.weights(backbone.unet), tokens, subjects, size=(32, 32))
+        condition = build_condition(
+            backbone, baseline, baseline.weights(backbone.unet), tokens, subjects, size=(32, 32)
+        )
         ours = backbone.predict_noise(latents, time, condition)
-        images = peer.image_projection(features.patches[0, :, 0])[None]  # (1, images, N, D)
+        images = baseline.image_projection(features.patches[0, :, 0])[None]  # (1, images, N, D)
         processors = {
-            name: peer.unet[name.removesuffix(".processor")].processor if "attn2" in name else AttnProcessor2_0()
+            name: baseline.unet[name.removesuffix(".processor")].processor if "attn2" in name else AttnProcessor2_0()
             for name in backbone.unet.attn_processors
         }
         backbone.unet.set_attn_processor(processors)
@@ -213,7 +222,7 @@ def test_fastcomposer_fuses_behind_the_text_encoder(base: tuple[Toybox, MMDiffAd
     tokens = tokenize(backbone.tokenizers[0], *find_words("a cat on the beach", ("cat",)))
 
     def changed(name: str) -> Tensor:
-        adapter = create_adapter(VARIANTS[name], like.config, backbone.unet)
+        adapter = create_variant_adapter(VARIANTS[name], like.config, backbone.unet)
         with torch.no_grad():
             conditions = [
                 build_condition(backbone, adapter, {}, [tokens], subjects, size=(32, 32))
@@ -323,15 +332,15 @@ def test_variants_generate_like_any_adapter(
 # ---------------------------------------------------------------- figures
 
 
-def row(number: int, likeness: float, present: bool) -> Row:
+def row(number: int, likeness: float, present: bool) -> ToyboxScores:
     curve = [0.5] * len(THRESHOLDS)
-    return Row(MODEL, 1, number, 0, "", [True], [], present, True, True, [True], [curve], [likeness])
+    return ToyboxScores(MODEL, 1, number, 0, "", [True], [], present, True, True, [True], [curve], [likeness])
 
 
 def test_changes_are_paired() -> None:
     before = [row(k, 0.1 * k, True) for k in range(8)]
     after = [row(k, 0.1 * k + 0.05, k % 2 == 0) for k in range(8)]
-    change = changes(before, [*after, row(99, 0.0, False)])  # a prompt that only one has does not count
+    change = score_changes(before, [*after, row(99, 0.0, False)])  # a prompt that only one has does not count
     assert change["subject"]["mean"] == pytest.approx(0.05)
     assert change["subject"]["low"] == pytest.approx(0.05)  # though the prompts differ far more among themselves
     assert change["text"]["mean"] == pytest.approx(-1 / 6, abs=1e-4)
@@ -341,25 +350,25 @@ def test_changes_are_paired() -> None:
 
 def part(n: int = 200, **change: tuple[float, float]) -> dict:
     told = {name: {"mean": sum(ends) / 2, "low": ends[0], "high": ends[1], "n": n} for name, ends in change.items()}
-    return {"title": "no null token", "group": "part", "change": told}
+    return {"title": "no null token", "group": "component", "change": told}
 
 
 def test_verdicts_follow_from_the_intervals() -> None:
     falls, rises, nothing = (-0.2, -0.1), (0.1, 0.2), (-0.1, 0.1)
     said = [
-        verdicts({"x": part(subject=subject, text=text)})[0]
+        conclusions({"x": part(subject=subject, text=text)})[0]
         for subject, text in ((falls, nothing), (falls, rises), (nothing, rises), (nothing, nothing))
     ]
     assert "earns its place here: without it subject fidelity fell" in said[0]
     assert "a trade here: without it subject fidelity fell and text fidelity rose" in said[1]
     assert "does not earn its place" in said[2]
     assert "not shown to earn its place" in said[3]
-    assert verdicts({"x": {**part(subject=falls), "group": "rank"}}) == []
-    assert "cannot be judged" in verdicts({"x": part(n=LEAST_PICTURES - 1, subject=falls)})[0]
+    assert conclusions({"x": {**part(subject=falls), "group": "rank"}}) == []
+    assert "cannot be judged" in conclusions({"x": part(n=MIN_IMAGES - 1, subject=falls)})[0]
 
 
 def test_markdown_of_the_table(table: dict[str, dict]) -> None:
-    text = to_markdown(table)
+    text = ablation_markdown(table)
     assert text.count("| real renders |") == 2
     assert f"| {VARIANTS['ip-adapter-plus'].title} |" in text
     assert table["about"]["whole method"] in text

@@ -14,7 +14,7 @@ from transformers import CLIPModel
 
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
-from mmdiff_core.evaluation.dreambench.similarity import DINO_MEAN, DINO_STD, Judges, look, mean_cosine
+from mmdiff_core.evaluation.dreambench.similarity import DINO_MEAN, DINO_STD, Evaluators, mean_cosine, preprocess
 from tests.helpers import tiny
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
 from tests.helpers.judges import save_judges
@@ -26,8 +26,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def judges(folders: tuple[Path, Path]) -> Judges:
-    return Judges.load(*folders)
+def judges(folders: tuple[Path, Path]) -> Evaluators:
+    return Evaluators.load(*folders)
 
 
 def test_the_mean_of_all_pairs() -> None:
@@ -41,21 +41,21 @@ def test_the_mean_of_all_pairs() -> None:
 def test_pictures_are_cropped_in_the_middle_and_normalised() -> None:
     image = Image.new("RGB", (120, 40), (255, 0, 0))
     image.paste((0, 0, 255), (40, 0, 80, 40))  # the middle third is blue
-    (pixels,) = look([image], 20, 1.0, CLIP_MEAN, CLIP_STD)
+    (pixels,) = preprocess([image], 20, 1.0, CLIP_MEAN, CLIP_STD)
     assert pixels.shape == (3, 20, 20)
     blue = [(value - mean) / std for value, mean, std in zip((0, 0, 1), CLIP_MEAN, CLIP_STD, strict=True)]
     assert pixels[:, 10, 10].tolist() == pytest.approx(blue)
-    (wider,) = look([image], 20, 1.5, DINO_MEAN, DINO_STD)  # 30 pixels high, of which the middle 20 are seen
+    (wider,) = preprocess([image], 20, 1.5, DINO_MEAN, DINO_STD)  # 30 pixels high, of which the middle 20 are seen
     assert wider.shape == (3, 20, 20)
     assert wider[2].min() == pytest.approx((1 - DINO_MEAN[2]) / DINO_STD[2])
 
 
-def test_embeddings_are_those_of_the_whole_clip(judges: Judges, folders: tuple[Path, Path]) -> None:
+def test_embeddings_are_those_of_the_whole_clip(judges: Evaluators, folders: tuple[Path, Path]) -> None:
     clip = CLIPModel.from_pretrained(folders[0]).eval()
     images = [tiny.photo(1), tiny.photo(2, (50, 70))]
     tokens = judges.tokenizer(["a cat on the beach"], return_tensors="pt")
     with torch.no_grad():
-        out = clip(**tokens, pixel_values=look(images, 32, 1.0, CLIP_MEAN, CLIP_STD))
+        out = clip(**tokens, pixel_values=preprocess(images, 32, 1.0, CLIP_MEAN, CLIP_STD))
     for ours, theirs in (
         (judges.clip_images(images), out.image_embeds),
         (judges.clip_text("a cat on the beach"), out.text_embeds),
@@ -65,7 +65,7 @@ def test_embeddings_are_those_of_the_whole_clip(judges: Judges, folders: tuple[P
     torch.testing.assert_close(judges.dino_images(images)[1:], judges.dino_images(images[1:]))
 
 
-def test_faces_are_compared_with_the_nearest_of_the_picture(judges: Judges) -> None:
+def test_faces_are_compared_with_the_nearest_of_the_picture(judges: Evaluators) -> None:
     looking = replace(judges, faces=Squares())
     own = looking.face_of([group(RED), group(), group(RED, BLUE, sizes=(6, 10))])  # red, none, the larger blue
     assert own is not None
@@ -80,10 +80,10 @@ def test_faces_are_compared_with_the_nearest_of_the_picture(judges: Judges) -> N
 def test_what_is_missing_is_said(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"models --download openai/clip-vit-base-patch32\" \(about 610 MB\)"):
-        Judges.load()
+        Evaluators.load()
     with pytest.raises(ModelError, match=r"facebook/dino-vits16\" \(about 90 MB\)"):
-        Judges.load(folders[0])
+        Evaluators.load(folders[0])
     (tmp_path / "dino").mkdir()
     (tmp_path / "dino" / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="which measures the pictures, is incomplete: the weights in the folder"):
-        Judges.load(folders[0], tmp_path / "dino")
+        Evaluators.load(folders[0], tmp_path / "dino")

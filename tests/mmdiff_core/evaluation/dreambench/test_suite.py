@@ -18,9 +18,20 @@ from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.dreambench import run
 from mmdiff_core.evaluation.dreambench.prompts import CLASSES, LIVE, pair_prompts, prompts_of
-from mmdiff_core.evaluation.dreambench.run import evaluate, read_rows, summarise, to_markdown
-from mmdiff_core.evaluation.dreambench.similarity import Judges, mean_cosine
-from mmdiff_core.evaluation.dreambench.suite import Bench, BenchOptions, Score, draw_cases, read_subjects
+from mmdiff_core.evaluation.dreambench.run import (
+    dreambench_markdown,
+    evaluate_dreambench,
+    read_dreambench_scores,
+    summarise_dreambench,
+)
+from mmdiff_core.evaluation.dreambench.similarity import Evaluators, mean_cosine
+from mmdiff_core.evaluation.dreambench.suite import (
+    DreamBench,
+    DreamBenchOptions,
+    DreamBenchScores,
+    draw_dreambench_cases,
+    read_subjects,
+)
 from mmdiff_core.evaluation.toybox.run import fingerprint
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.weights.adapter_file import save_adapter
@@ -52,12 +63,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def parts(model: Path, folders: tuple[Path, Path]) -> tuple[Personalizer, Judges]:
-    return Personalizer.load(model, model / "adapter.safetensors"), Judges.load(*folders)
+def parts(model: Path, folders: tuple[Path, Path]) -> tuple[Personalizer, Evaluators]:
+    return Personalizer.load(model, model / "adapter.safetensors"), Evaluators.load(*folders)
 
 
-def _options(dataset: Path, folder: Path) -> BenchOptions:
-    return BenchOptions(dataset, folder, prompts=2, pictures=2, pairs=1, steps=1)
+def _options(dataset: Path, folder: Path) -> DreamBenchOptions:
+    return DreamBenchOptions(dataset, folder, prompts=2, pictures=2, pairs=1, steps=1)
 
 
 # ---------------------------------------------------------------- prompts and cases
@@ -88,10 +99,10 @@ def test_subjects_of_a_folder(dataset: Path) -> None:
     assert [(known.name, known.kind, known.live, len(known.photos)) for known in found] == [
         ("cat2", "cat", True, 2), ("dog", "dog", True, 2), ("mech", "robot", False, 2)
     ]  # fmt: skip
-    cases = draw_cases(found, None, 30)
+    cases = draw_dreambench_cases(found, None, 30)
     assert len(cases) == 3 * 25 + 3 * 10  # every pair there is
     assert len({case.key for case in cases}) == len(cases)
-    assert draw_cases(found, 2, 1) == draw_cases(found, 2, 1)
+    assert draw_dreambench_cases(found, 2, 1) == draw_dreambench_cases(found, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +126,12 @@ def test_folders_that_are_no_good(make, says: str, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- arithmetic
 
 
-def test_a_picture_is_compared_with_photos_and_prompt(parts: tuple[Personalizer, Judges], dataset: Path) -> None:
+def test_a_picture_is_compared_with_photos_and_prompt(parts: tuple[Personalizer, Evaluators], dataset: Path) -> None:
     personalizer, judges = parts
     known = read_subjects(dataset)
-    case = draw_cases(known, 1, 1)[-1]
+    case = draw_dreambench_cases(known, 1, 1)[-1]
     assert len(case.subjects) == 2
-    bench = Bench(personalizer, judges, _options(dataset, dataset))
+    bench = DreamBench(personalizer, judges, _options(dataset, dataset))
     shown = list(bench.scores(case))
     assert [score.seed for score, _ in shown] == [0, 1]
     score, image = shown[1]
@@ -135,14 +146,16 @@ def test_a_picture_is_compared_with_photos_and_prompt(parts: tuple[Personalizer,
 
 
 def test_means_intervals_and_faces_by_hand() -> None:
-    one = Score("cat/00", 1, "a cat", 0, clip_i=0.5, dino=0.25, clip_t=0.125, seconds=2.0, face=0.5, faces_sought=True)
+    one = DreamBenchScores(
+        "cat/00", 1, "a cat", 0, clip_i=0.5, dino=0.25, clip_t=0.125, seconds=2.0, face=0.5, faces_sought=True
+    )
     rows = [
         one,
         replace(one, seed=1, clip_i=0.75, seconds=4.0, face=None),
         replace(one, key="dog/00", clip_i=1.0, seconds=6.0, face=0.25),
         replace(one, key="vase/00", clip_i=0.75, seconds=8.0, face=None, faces_sought=False),
     ]
-    table = {**summarise(rows), "about": {"model": "x"}}
+    table = {**summarise_dreambench(rows), "about": {"model": "x"}}
     single = table["one subject"]
     assert single["clip_i"]["mean"] == 0.75
     assert single["dino"] == {"mean": 0.25, "low": 0.25, "high": 0.25, "n": 4}
@@ -151,50 +164,50 @@ def test_means_intervals_and_faces_by_hand() -> None:
     assert single["face_found"] == round(2 / 3, 4)
     assert single["pictures"] == 4
     assert table["two subjects"] == {"pictures": 0}
-    assert "| one subject | 0.250 (0.250 to 0.250) | 0.750 (" in to_markdown(table)
-    assert "| two subjects | - | - | - | - | - | 0 |" in to_markdown(table)
+    assert "| one subject | 0.250 (0.250 to 0.250) | 0.750 (" in dreambench_markdown(table)
+    assert "| two subjects | - | - | - | - | - | 0 |" in dreambench_markdown(table)
 
 
 # ---------------------------------------------------------------- a whole run
 
 
 def test_a_run_goes_on_where_it_was_stopped(
-    parts: tuple[Personalizer, Judges], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Personalizer, Evaluators], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = evaluate(*parts, _options(dataset, tmp_path / "whole"), {"model": "tiny"})
+    whole = evaluate_dreambench(*parts, _options(dataset, tmp_path / "whole"), {"model": "tiny"})
     assert whole["one subject"]["pictures"] == 3 * 2 * 2
     assert whole["two subjects"]["pictures"] == 1 * 2 * 2
 
     options = _options(dataset, tmp_path / "stopped")
-    real, made = Bench.scores, []
+    real, made = DreamBench.scores, []
 
-    def stopping(self: Bench, case):
+    def stopping(self: DreamBench, case):
         if len(made) == 3:
             raise KeyboardInterrupt
         made.append(case.key)
         return real(self, case)
 
-    monkeypatch.setattr(Bench, "scores", stopping)
+    monkeypatch.setattr(DreamBench, "scores", stopping)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(*parts, options, {"model": "tiny"})
+        evaluate_dreambench(*parts, options, {"model": "tiny"})
     with (options.folder / "rows-0.jsonl").open("a") as file:
         file.write('[{"key": "torn')
     made.clear()
-    monkeypatch.setattr(Bench, "scores", lambda self, case: (made.append(case.key), real(self, case))[1])
-    resumed = evaluate(*parts, options, {"model": "tiny"})
+    monkeypatch.setattr(DreamBench, "scores", lambda self, case: (made.append(case.key), real(self, case))[1])
+    resumed = evaluate_dreambench(*parts, options, {"model": "tiny"})
     assert len(made) == 8 - 3
     for kind in ("one subject", "two subjects"):
         for measure in ("clip_i", "dino", "clip_t"):
             assert resumed[kind][measure] == whole[kind][measure]
     assert (options.folder / "pictures" / "cat2" / "00_1.png").is_file()
     with pytest.raises(SettingsError, match="holds an evaluation with other settings"):
-        evaluate(*parts, replace(options, steps=2), {"model": "tiny"})
+        evaluate_dreambench(*parts, replace(options, steps=2), {"model": "tiny"})
     with pytest.raises(SettingsError, match="other settings"):
-        evaluate(*parts, options, {"model": "another"})
+        evaluate_dreambench(*parts, options, {"model": "another"})
 
 
 def test_processes_share_the_prompts(
-    parts: tuple[Personalizer, Judges], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[Personalizer, Evaluators], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of three takes its own prompts; the first writes the report over the rows of all."""
     options = _options(dataset, tmp_path)
@@ -203,9 +216,9 @@ def test_processes_share_the_prompts(
         state = _State(rank)
         monkeypatch.setattr(run, "PartialState", lambda state=state: state)
         monkeypatch.setattr(run, "_finished", lambda options: set())
-        tables.append(evaluate(*parts, options, {"model": "tiny"}))
+        tables.append(evaluate_dreambench(*parts, options, {"model": "tiny"}))
     assert tables[:2] == [None, None]
-    rows = read_rows(tmp_path)
+    rows = read_dreambench_scores(tmp_path)
     assert len(rows) == len({(row.key, row.seed) for row in rows}) == 16
     assert sorted(path.name for path in tmp_path.glob("rows-*")) == ["rows-0.jsonl", "rows-1.jsonl", "rows-2.jsonl"]
     assert tables[2]["one subject"]["pictures"] == 12

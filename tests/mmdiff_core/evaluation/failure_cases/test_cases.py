@@ -13,11 +13,11 @@ from PIL import Image
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
-from mmdiff_core.evaluation.failure_cases.cases import IDENTITIES, TINY, Limit, draw_limits, look_alikes
-from mmdiff_core.evaluation.failure_cases.sheet import outcome_of
+from mmdiff_core.evaluation.failure_cases.cases import IDENTITIES, TINY, FailureCase, draw_failure_cases, look_alikes
+from mmdiff_core.evaluation.failure_cases.sheet import run_failure_case
 from mmdiff_core.evaluation.failure_cases.synthetic_photos import clutter, drawn_cat, drawn_mushroom, photographed
 from mmdiff_core.evaluation.toybox import suite as suite_module
-from mmdiff_core.evaluation.toybox.suite import Suite
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.bodies.toys import make_toy
@@ -41,8 +41,8 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def limits() -> dict[str, Limit]:
-    return {limit.title: limit for limit in draw_limits(VOCABULARY, SIZE)}
+def limits() -> dict[str, FailureCase]:
+    return {limit.title: limit for limit in draw_failure_cases(VOCABULARY, SIZE)}
 
 
 def test_look_alikes_share_colours_and_pattern() -> None:
@@ -51,8 +51,8 @@ def test_look_alikes_share_colours_and_pattern() -> None:
     assert [toy.class_name for toy in toys] == ["cat", "dog", "bear"]
 
 
-def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Limit]) -> None:
-    again = {limit.title: limit for limit in draw_limits(VOCABULARY, SIZE)}
+def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, FailureCase]) -> None:
+    again = {limit.title: limit for limit in draw_failure_cases(VOCABULARY, SIZE)}
     assert {title: limit.case for title, limit in again.items()} == {t: limit.case for t, limit in limits.items()}
     for limit in limits.values():
         scene = limit.case.scene
@@ -64,16 +64,16 @@ def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Limi
 
 
 def test_unseen_nouns_are_those_that_the_model_was_not_trained_on() -> None:
-    titles = [limit.title for limit in draw_limits(FIRST_WORLD, SIZE)]
+    titles = [limit.title for limit in draw_failure_cases(FIRST_WORLD, SIZE)]
     classes = {title.split("(")[1][:-1] for title in titles if title.startswith("Unseen noun")}
     assert "mushroom" in classes
     assert len(classes) == 3
     assert not classes & set(FIRST_WORLD.classes)
-    whole = [limit.title for limit in draw_limits(WHOLE_WORLD, SIZE) if limit.title.startswith("Unseen noun")]
+    whole = [limit.title for limit in draw_failure_cases(WHOLE_WORLD, SIZE) if limit.title.startswith("Unseen noun")]
     assert whole == ["Unseen noun (mushroom)"]
 
 
-def test_tiny_means_tiny(limits: dict[str, Limit]) -> None:
+def test_tiny_means_tiny(limits: dict[str, FailureCase]) -> None:
     masks = render(limits["Tiny in the photo"].case.views[0], 64).masks[:, 0]  # (P, H, W)
     assert 0 < masks.float().mean() < 0.06
     assert (masks.any(2).sum(1) / 64 < 1.5 * TINY).all()
@@ -104,7 +104,7 @@ def test_clutter_has_the_spectrum_of_natural_pictures() -> None:
     assert 4 < low / high < 64
 
 
-def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, Limit], tmp_path: Path) -> None:
+def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, FailureCase], tmp_path: Path) -> None:
     model = tiny.save_toybox(tmp_path / "model")
     save_vocabulary(VOCABULARY, model)
     save_referee(Referee(CONFIG), tmp_path / "referee.safetensors")
@@ -117,16 +117,16 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, Limit], tmp
     assert not (tmp_path / "none.png").exists()
 
 
-def test_what_is_judged_and_what_is_not(limits: dict[str, Limit], tmp_path: Path) -> None:
+def test_what_is_judged_and_what_is_not(limits: dict[str, FailureCase], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    suite = Suite(Personalizer.load(tiny.save_toybox(tmp_path)), Referee(CONFIG).eval(), (0,))
-    rows = {title: outcome_of(limit, suite).shown[0].row for title, limit in limits.items()}
+    suite = ToyboxSuite(Personalizer.load(tiny.save_toybox(tmp_path)), Referee(CONFIG).eval(), (0,))
+    rows = {title: run_failure_case(limit, suite).shown[0].row for title, limit in limits.items()}
     assert len(rows["Three look-alikes"].identity) == len(rows["Three look-alikes"].likeness) == 3
     assert len(rows["Photos unlike the world's"].identity) == 1
     for title in ("Three toys of one noun (cat)", "Unseen noun (mushroom)"):
         assert rows[title].identity == rows[title].likeness == []
         assert limits[title].unjudged
-    mushroom = outcome_of(limits["Unseen noun (mushroom)"], suite)
+    mushroom = run_failure_case(limits["Unseen noun (mushroom)"], suite)
     assert len(mushroom.shown) == 1
     assert mushroom.shown[0].image.size == SIZE
     assert not mushroom.shown[0].regions.any()

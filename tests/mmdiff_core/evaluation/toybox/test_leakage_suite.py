@@ -15,14 +15,14 @@ from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.toybox import leakage_suite, suite
 from mmdiff_core.evaluation.toybox.leakage_suite import (
-    BindingOptions,
-    BoundPersonalizer,
-    compare_bindings,
-    summarise,
-    to_markdown,
+    LeakageOptions,
+    WordGatedPersonalizer,
+    leakage_markdown,
+    measure_leakage,
+    summarise_leakage,
 )
 from mmdiff_core.evaluation.toybox.run import fingerprint
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, Row
+from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, ToyboxScores
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
@@ -33,13 +33,13 @@ from tests.helpers.small_referee import CONFIG, VOCABULARY
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> BindingOptions:
+def options(tmp_path_factory: pytest.TempPathFactory) -> LeakageOptions:
     folder = tmp_path_factory.mktemp("binding")
     model = tiny.save_toybox(folder / "model")
     save_vocabulary(VOCABULARY, model)
     torch.manual_seed(0)
     save_referee(Referee(CONFIG), folder / "referee.safetensors")
-    return BindingOptions(folder / "out", model, folder / "referee.safetensors", 2, (0,), bindings=(0.0, 1.0))
+    return LeakageOptions(folder / "out", model, folder / "referee.safetensors", 2, (0,), bindings=(0.0, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +48,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
 
 
-def test_every_binding_has_the_same_prompts_and_goes_on(options: BindingOptions, tmp_path: Path) -> None:
+def test_every_binding_has_the_same_prompts_and_goes_on(options: LeakageOptions, tmp_path: Path) -> None:
     options = replace(options, folder=tmp_path)
-    table = compare_bindings(options)
+    table = measure_leakage(options)
     assert [key for key in table if key != "about"] == ["0", "1"]
     rows = {b: [json.loads(x) for x in (tmp_path / f"rows-{b}.jsonl").read_text().splitlines()] for b in ("0", "1")}
     assert [[row["prompt"] for row in line] for line in rows["0"]] == [
@@ -58,14 +58,14 @@ def test_every_binding_has_the_same_prompts_and_goes_on(options: BindingOptions,
     ]
     kept = (tmp_path / "rows-1.jsonl").read_text()
     (tmp_path / "rows-1.jsonl").write_text(kept.splitlines(keepends=True)[0] + '[{"torn')
-    assert compare_bindings(options) == table
+    assert measure_leakage(options) == table
     assert (tmp_path / "rows-1.jsonl").read_text() == kept
     assert json.loads((tmp_path / "binding.json").read_text()) == table
     with pytest.raises(SettingsError, match="comparison of another model"):
-        compare_bindings(replace(options, seeds=(1,)))
+        measure_leakage(replace(options, seeds=(1,)))
 
 
-def test_an_adapter_in_the_place_of_the_models_own(options: BindingOptions, tmp_path: Path) -> None:
+def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.safetensors"
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
@@ -77,19 +77,19 @@ def test_an_adapter_in_the_place_of_the_models_own(options: BindingOptions, tmp_
 
 
 def test_the_adapter_is_the_one_that_draws(
-    options: BindingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: LeakageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = tmp_path / "adapter.safetensors"
     weights = tiny.adapter_for(tiny.stable_diffusion(), seed=3)
     save_adapter(weights, adapter, {})
     drew = []
 
-    def watched(personalizer: Personalizer, binding: float) -> BoundPersonalizer:
+    def watched(personalizer: Personalizer, binding: float) -> WordGatedPersonalizer:
         drew.append(personalizer.adapter.state_dict())
-        return BoundPersonalizer(personalizer, binding)
+        return WordGatedPersonalizer(personalizer, binding)
 
-    monkeypatch.setattr(leakage_suite, "BoundPersonalizer", watched)
-    compare_bindings(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, bindings=(0.0,)))
+    monkeypatch.setattr(leakage_suite, "WordGatedPersonalizer", watched)
+    measure_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, bindings=(0.0,)))
     assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
 
 
@@ -97,25 +97,25 @@ def test_the_binding_reaches_the_request(tmp_path: Path) -> None:
     inner = tiny.personalizer("sd", tmp_path)
     request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2)
     *_, plain = inner.generate(request)
-    *_, bound = BoundPersonalizer(inner, 1.0).generate(request)
+    *_, bound = WordGatedPersonalizer(inner, 1.0).generate(request)
     *_, asked = Personalizer(inner.backbone, inner.adapter).generate(replace(request, binding=1.0))
     assert bound.picture.settings["binding"] == 1.0
     assert bound.picture.image.tobytes() == asked.picture.image.tobytes() != plain.picture.image.tobytes()
 
 
 def test_figures_of_hand_made_rows() -> None:
-    row = Row(MODEL, 2, 0, 0, "", [True, False], [True, False], True, True, True, [True, True], [])
+    row = ToyboxScores(MODEL, 2, 0, 0, "", [True, False], [True, False], True, True, True, [True, True], [])
     rows = [row, replace(row, seed=1, swapped=[], present=False), replace(row, number=1, swapped=[False, False])]
-    table = summarise(rows)
+    table = summarise_leakage(rows)
     assert (table["swapped"]["mean"], table["swapped"]["n"]) == (0.25, 4)  # a picture without both toys says nothing
     assert (table["identity"]["mean"], table["peak"]["mean"]) == (0.5, 1.0)
     assert table["present"]["mean"] == round(2 / 3, 4)
-    text = to_markdown({"0": table, "1": summarise([replace(row, swapped=[])]), "about": {"model": "m"}})
+    text = leakage_markdown({"0": table, "1": summarise_leakage([replace(row, swapped=[])]), "about": {"model": "m"}})
     assert "| attributes swapped between the subjects | 0.250 (" in text
     assert "| - |" in text
 
 
-def test_the_command(options: BindingOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(options: LeakageOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
     assert main([*start, "--bindings", "0.8"]) == 0

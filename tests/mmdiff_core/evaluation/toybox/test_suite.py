@@ -17,9 +17,17 @@ from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.evaluation.toybox import suite as module
 from mmdiff_core.evaluation.toybox.base_model import base_pictures
-from mmdiff_core.evaluation.toybox.report import COUNTS, MEASURES, NOTES, summarise, to_markdown
-from mmdiff_core.evaluation.toybox.run import SuiteOptions, evaluate, read_rows
-from mmdiff_core.evaluation.toybox.suite import DISTRACTORS_FROM, FIRST_SEED, LOWER, MODEL, UPPER, Row, draw_cases
+from mmdiff_core.evaluation.toybox.report import COUNTS, MEASURES, NOTES, summarise_toybox, toybox_markdown
+from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_toybox, read_toybox_scores
+from mmdiff_core.evaluation.toybox.suite import (
+    DISTRACTORS_FROM,
+    FIRST_SEED,
+    LOWER,
+    MODEL,
+    UPPER,
+    ToyboxScores,
+    draw_toybox_cases,
+)
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import THRESHOLDS
 from mmdiff_core.referee.network import Referee, save_referee
@@ -55,20 +63,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prompts_are_the_same_every_time_and_of_unseen_toys() -> None:
-    cases = draw_cases(WHOLE_WORLD, {1: 12, 2: 12, 3: 6})
-    assert cases == draw_cases(WHOLE_WORLD, {1: 12, 2: 12, 3: 6})
+    cases = draw_toybox_cases(WHOLE_WORLD, {1: 12, 2: 12, 3: 6})
+    assert cases == draw_toybox_cases(WHOLE_WORLD, {1: 12, 2: 12, 3: 6})
     identities = [toy.seed for case in cases for toy in case.toys]
     assert identities[:12] == list(range(FIRST_SEED, FIRST_SEED + 12))
     assert len(set(identities)) == 12 + 24 + 18
-    assert [case for case in cases if case.number < 3] == draw_cases(WHOLE_WORLD, {1: 3, 2: 3, 3: 3})
+    assert [case for case in cases if case.number < 3] == draw_toybox_cases(WHOLE_WORLD, {1: 3, 2: 3, 3: 3})
     assert FIRST_SEED >= HELD_OUT
     assert max(identities) < FIRST_SEED + DISTRACTORS_FROM  # rivals are other toys
-    other = draw_cases(WHOLE_WORLD, {1: 12}, seed=FIRST_SEED + 500)
+    other = draw_toybox_cases(WHOLE_WORLD, {1: 12}, seed=FIRST_SEED + 500)
     assert [case.scene.caption for case in other] != [case.scene.caption for case in cases[:12]]
 
 
 def test_prompts_name_what_is_measured() -> None:
-    for case in draw_cases(WHOLE_WORLD, {1: 16, 2: 16, 3: 8}):
+    for case in draw_toybox_cases(WHOLE_WORLD, {1: 16, 2: 16, 3: 8}):
         text = case.scene.caption.text
         assert len(set(case.classes)) == case.count == len(case.scene.caption.names)
         assert any(words in text for words in BACKGROUND_WORDS[case.scene.background])
@@ -78,7 +86,7 @@ def test_prompts_name_what_is_measured() -> None:
 
 def test_some_prompts_are_of_combinations_that_were_never_trained_on() -> None:
     for vocabulary in (WHOLE_WORLD, FIRST_WORLD):
-        cases = draw_cases(vocabulary, {1: 17, 2: 9})
+        cases = draw_toybox_cases(vocabulary, {1: 17, 2: 9})
         fresh = [any(unseen(n, case.scene.background, case.scene.style) for n in case.classes) for case in cases]
         assert all(fresh[k] for k in (0, 8, 16, 17, 25))
         words = {(case.scene.background, case.scene.style) for case in cases}
@@ -102,8 +110,8 @@ def test_base_model_without_photos_is_exactly_the_stock_network(model: Path) -> 
 
 
 def test_report_has_the_shape_that_is_promised(model: Path, referee: Path, tmp_path: Path) -> None:
-    options = SuiteOptions(tmp_path, model, referee, PROMPTS)
-    table = evaluate(options)
+    options = ToyboxOptions(tmp_path, model, referee, PROMPTS)
+    table = evaluate_toybox(options)
     assert json.loads((tmp_path / "toybox.json").read_text()) == table
     for part in (table, table["upper"], table["lower"]):
         for count, name in COUNTS.items():
@@ -119,7 +127,7 @@ def test_report_has_the_shape_that_is_promised(model: Path, referee: Path, tmp_p
     assert [table[name]["identity"]["n"] for name in COUNTS.values()] == [4, 4, 6]
     assert [table["lower"][name]["present"]["n"] for name in COUNTS.values()] == [2, 1, 1]
     assert "| attributes swapped between subjects | - | - |" in (tmp_path / "toybox.md").read_text()
-    rows = read_rows(tmp_path)
+    rows = read_toybox_scores(tmp_path)
     assert len(rows) == 4 * 4  # two pictures, the render and the base's, of four prompts
     for found in rows:
         assert len(found.likeness) == found.count
@@ -130,14 +138,14 @@ def test_report_has_the_shape_that_is_promised(model: Path, referee: Path, tmp_p
 
 
 def test_stopped_evaluation_goes_on_with_the_same_result(model: Path, referee: Path, tmp_path: Path) -> None:
-    options = SuiteOptions(tmp_path, model, referee, {1: 2, 2: 1}, seeds=(0,))
-    table = evaluate(options)
+    options = ToyboxOptions(tmp_path, model, referee, {1: 2, 2: 1}, seeds=(0,))
+    table = evaluate_toybox(options)
     rows = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "rows.jsonl").write_text("".join(rows[:1]) + rows[1][:40])  # killed while writing
-    assert evaluate(options) == table
+    assert evaluate_toybox(options) == table
     assert (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True) == rows
     with pytest.raises(SettingsError, match="other settings"):
-        evaluate(replace(options, seed=FIRST_SEED + 1))
+        evaluate_toybox(replace(options, seed=FIRST_SEED + 1))
     assert (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True) == rows
 
 
@@ -160,15 +168,17 @@ def test_commands_refuse_what_cannot_be_measured(
 def test_referee_must_know_the_models_words(referee: Path, tmp_path: Path) -> None:
     model = tiny.save_toybox(tmp_path / "model")  # of the first world
     with pytest.raises(ModelError, match="rabbit"):
-        evaluate(SuiteOptions(tmp_path / "out", model, referee, PROMPTS))
+        evaluate_toybox(ToyboxOptions(tmp_path / "out", model, referee, PROMPTS))
     with pytest.raises(SettingsError, match="trained on"):
-        evaluate(SuiteOptions(tmp_path / "out", model, referee, PROMPTS, seed=0))
+        evaluate_toybox(ToyboxOptions(tmp_path / "out", model, referee, PROMPTS, seed=0))
 
 
-def row(kind: str, number: int, seed: int, right: bool, iou: float, swap: list[bool]) -> Row:
+def row(kind: str, number: int, seed: int, right: bool, iou: float, swap: list[bool]) -> ToyboxScores:
     """A picture of two subjects: the first as said, the second always right; the best threshold is the third."""
     curve = [0.1, 0.1, iou] + [0.0] * (len(THRESHOLDS) - 3)
-    return Row(kind, 2, number, seed, "", [right, True], swap, right, right, True, [right, True], [curve, curve])
+    return ToyboxScores(
+        kind, 2, number, seed, "", [right, True], swap, right, right, True, [right, True], [curve, curve]
+    )
 
 
 def test_figures_of_hand_made_rows() -> None:
@@ -180,7 +190,7 @@ def test_figures_of_hand_made_rows() -> None:
         row(UPPER, 0, 0, True, 1.0, [False, False]),
         row(LOWER, 0, 0, False, 0.2, [True, True]),
     ]
-    table = summarise(rows)
+    table = summarise_toybox(rows)
     two = table["two"]
     assert (two["identity"]["mean"], two["identity"]["n"]) == (7 / 8, 8)
     assert (two["swapped"]["mean"], two["swapped"]["n"]) == (pytest.approx(1 / 6, abs=1e-4), 6)
@@ -191,6 +201,6 @@ def test_figures_of_hand_made_rows() -> None:
     assert table["upper"]["two"]["present"]["mean"] == 1.0
     assert table["lower"]["two"]["swapped"] == {"mean": 1.0, "low": 0.2065, "high": 1.0, "n": 2}  # one prompt
     assert table["one"]["present"] is None
-    text = to_markdown({**table, "about": {"model": "m"}})
+    text = toybox_markdown({**table, "about": {"model": "m"}})
     assert "| **0.167 (" in text.replace("| - |", "|")  # misses the aim of 0.03
     assert all(note in text for note in NOTES.values())
