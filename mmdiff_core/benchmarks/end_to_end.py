@@ -16,14 +16,14 @@ import torch
 from torch import nn
 
 from mmdiff_core.backbones.toybox import FOLDER, Toybox
-from mmdiff_core.benchmarks.timing import Clock, Contestant, alternate, ratio, timed
+from mmdiff_core.benchmarks.timing import Clock, Method, alternate, ratio, timed
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.random_scenes import random_scene, toy_photos
-from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, FlowMatching
+from mmdiff_core.training.toybox.flow_matching import FlowMatchingBatch, FlowMatchingLoss
 from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import load_adapter
@@ -52,7 +52,7 @@ def pictures(personalizer: Personalizer, rounds: int, device: torch.device, cloc
         for _ in personalizer.generate(request):
             pass
 
-    both = {"first_preview_s": Contestant(_nothing, first), "picture_s": Contestant(_nothing, whole)}
+    both = {"first_preview_s": Method(_nothing, first), "picture_s": Method(_nothing, whole)}
     return alternate(both, rounds, device, clock)
 
 
@@ -121,7 +121,7 @@ def training(backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, 
     """Samples per second of a step of the base's training and of the adapter's, and the second over the first."""
     device = backbone.device
     steps = {name: _training_step(backbone, adapter, batch, name == "adapter") for name in ("base", "adapter")}
-    samples = alternate({name: Contestant(_nothing, step) for name, step in steps.items()}, rounds, device, clock)
+    samples = alternate({name: Method(_nothing, step) for name, step in steps.items()}, rounds, device, clock)
     over = ratio(samples["base"], samples["adapter"])  # samples per second are one over seconds
     return {
         "base_samples_per_s": [batch / s for s in samples["base"]],
@@ -132,7 +132,7 @@ def training(backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, 
 
 def _training_step(backbone: Toybox, adapter: MMDiffAdapter, batch: int, photos: bool) -> Callable[[], None]:
     """Forward, backward and the optimizer, on random pictures: of the base alone, or of the adapter on it."""
-    network = FlowMatching(backbone, adapter, LossWeights(), photos)
+    network = FlowMatchingLoss(backbone, adapter, LossWeights(), photos)
     parts: tuple[nn.Module, ...] = (adapter,) if photos else (backbone.unet, backbone.text_encoders[0])
     trained = [parameter for part in parts for parameter in part.parameters()]
     everything = list(network.parameters())
@@ -152,14 +152,14 @@ def _training_step(backbone: Toybox, adapter: MMDiffAdapter, batch: int, photos:
     return step
 
 
-def _batch(backbone: Toybox, batch: int, photos: bool) -> DiffusionBatch:
+def _batch(backbone: Toybox, batch: int, photos: bool) -> FlowMatchingBatch:
     width, height = backbone.sizes.default
     encoder = backbone.image_encoder
     assert encoder is not None  # the built-in model brings one
     latents = torch.cat([backbone.noise(seed, width, height) for seed in range(batch)])
     tokens = tokenize(backbone.tokenizers[0], *find_words("a cat next to a robot on the beach", ["cat", "robot"]))
     device = backbone.device
-    return DiffusionBatch(
+    return FlowMatchingBatch(
         latents=latents,
         masks=torch.rand(batch, 2, *latents.shape[-2:], device=device),
         tokens=PromptTokens(tokens.ids.expand(batch, -1), tokens.words.expand(batch, -1)),

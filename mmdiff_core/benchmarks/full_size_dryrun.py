@@ -17,7 +17,7 @@ from mmdiff_core.backbones.loading import native_sizes
 from mmdiff_core.backbones.placement import Placement
 from mmdiff_core.backbones.preview import LatentPreview
 from mmdiff_core.backbones.processors import install
-from mmdiff_core.benchmarks.full_size_models import Shape, build_adapter, build_pipeline
+from mmdiff_core.benchmarks.full_size_models import ModelShape, build_adapter, build_pipeline
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.generation.sampling import sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
@@ -61,7 +61,7 @@ class Findings:
         return asdict(self)
 
 
-def dry_run(shape: Shape, options: DryRun, **sizes: Any) -> Findings:
+def dry_run(shape: ModelShape, options: DryRun, **sizes: Any) -> Findings:
     """Build a model of a shape with random weights, attach an adapter, and take a few steps with every map recorded.
 
     Args:
@@ -95,7 +95,7 @@ def dry_run(shape: Shape, options: DryRun, **sizes: Any) -> Findings:
     )
 
 
-def build_personalizer(shape: Shape, options: DryRun, **sizes: Any) -> Personalizer:
+def build_personalizer(shape: ModelShape, options: DryRun, **sizes: Any) -> Personalizer:
     """The model of a shape under a random adapter, on its device."""
     pipe = build_pipeline(shape, options.dtype)
     install(pipe.unet)
@@ -167,7 +167,7 @@ class _Clock:
         self.laps[name], self._last = round(now - self._last, 1), now
 
 
-def describe(found: Findings) -> str:
+def describe_findings(found: Findings) -> str:
     """The findings for a person."""
     weights = ", ".join(f"{name} {size / MEGABYTE:,.0f}" for name, size in found.weights.items())
     seconds = ", ".join(f"{name} {spent:g} s" for name, spent in found.seconds.items())

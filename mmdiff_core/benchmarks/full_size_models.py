@@ -39,7 +39,7 @@ NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """The sizes of a model's parts, as the configurations of its networks."""
 
     kind: type[StableDiffusion]
@@ -69,7 +69,7 @@ _VISION_L = {
 _CROSS_DOWN, _CROSS_UP = ("CrossAttnDownBlock2D",) * 3, ("CrossAttnUpBlock2D",) * 3
 
 SHAPES = {
-    "sd15": Shape(
+    "sd15": ModelShape(
         kind=StableDiffusion,
         unet={
             "sample_size": 64,
@@ -83,7 +83,7 @@ SHAPES = {
         text=({**_CLIP_L, "projection_dim": 768},),
         vision=_VISION_L,
     ),
-    "sdxl": Shape(
+    "sdxl": ModelShape(
         kind=StableDiffusionXL,
         unet={
             **SDXL_UNET,
@@ -109,7 +109,7 @@ SHAPES = {
 }
 
 
-def build_pipeline(shape: Shape, dtype: torch.dtype) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+def build_pipeline(shape: ModelShape, dtype: torch.dtype) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
     """A stock pipeline of a shape with random weights, and an image encoder with it; ready on the CPU."""
     words = _tokenizer()
     end = words.convert_tokens_to_ids(END)
@@ -121,7 +121,7 @@ def build_pipeline(shape: Shape, dtype: torch.dtype) -> StableDiffusionPipeline 
         text = CLIPTextModel(one)
         text_2 = [CLIPTextModelWithProjection(config) for config in two]
     for network in (unet, vae, vision, text, *text_2):
-        fill(network, dtype)
+        fill_with_random(network, dtype)
     parts = {"unet": unet, "vae": vae, "text_encoder": text, "tokenizer": words, "image_encoder": vision}
     if text_2:
         return StableDiffusionXLPipeline(
@@ -141,7 +141,7 @@ def build_pipeline(shape: Shape, dtype: torch.dtype) -> StableDiffusionPipeline 
 
 
 def build_adapter(
-    pipe: StableDiffusionPipeline | StableDiffusionXLPipeline, shape: Shape, dtype: torch.dtype, **sizes: Any
+    pipe: StableDiffusionPipeline | StableDiffusionXLPipeline, shape: ModelShape, dtype: torch.dtype, **sizes: Any
 ) -> MMDiffAdapter:
     """A random adapter for a pipeline of a shape; ``sizes`` are fields of ``AdapterConfig``."""
     config = AdapterConfig(
@@ -153,11 +153,11 @@ def build_adapter(
     )
     with init_empty_weights():
         adapter = MMDiffAdapter(config)
-    fill(adapter, dtype)
+    fill_with_random(adapter, dtype)
     return adapter
 
 
-def fill(network: nn.Module, dtype: torch.dtype, seed: int = 0) -> None:
+def fill_with_random(network: nn.Module, dtype: torch.dtype, seed: int = 0) -> None:
     """Give a network whose parameters are empty random ones that keep the scale of what passes through.
 
     The numbers repeat, so that billions of them take seconds.

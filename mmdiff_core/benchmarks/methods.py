@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, Forward
 from mmdiff_core.benchmarks.bench_models import SUBJECTS, TOKENS, BenchModel
-from mmdiff_core.benchmarks.timing import Contestant
+from mmdiff_core.benchmarks.timing import Method
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.attention import merge_heads, split_heads
 from mmdiff_core.nn.layer import LayerLoras
@@ -37,7 +37,7 @@ USUAL = Recording()
 APART = Recording(per_head=True, words=True, tokens=tuple(range(1, 9)))
 
 
-def contestants(model: BenchModel) -> dict[str, Contestant]:
+def make_methods(model: BenchModel) -> dict[str, Method]:
     """All of them, on one UNet."""
     merged = _conditioned(model)
     unmerged = _conditioned(model)
@@ -47,14 +47,14 @@ def contestants(model: BenchModel) -> dict[str, Contestant]:
     plain, recorded = model.condition(), model.condition(recorded=True)
     one, four = model.condition(1), model.condition(4)
     return {
-        "stock": Contestant(_place(model, _stock(model)), lambda: _forward(model)),
-        "ours": Contestant(_place(model, merged), lambda: _ours(model, plain)),
-        "ours_recorded": Contestant(_place(model, merged), lambda: record(model, recorded)),
-        "ours_unmerged": Contestant(_place(model, unmerged), lambda: _ours(model, plain)),
-        "ours_uncached": Contestant(_place(model, merged), lambda: _ours(model, model.condition())),
-        "ours_one": Contestant(_place(model, merged), lambda: _ours(model, one)),
-        "ours_four": Contestant(_place(model, merged), lambda: _ours(model, four)),
-        "ours_recorded_apart": Contestant(_place(model, merged), lambda: record(model, recorded, APART)),
+        "stock": Method(_place(model, _stock(model)), lambda: _forward(model)),
+        "ours": Method(_place(model, merged), lambda: _ours(model, plain)),
+        "ours_recorded": Method(_place(model, merged), lambda: recorded_step(model, recorded)),
+        "ours_unmerged": Method(_place(model, unmerged), lambda: _ours(model, plain)),
+        "ours_uncached": Method(_place(model, merged), lambda: _ours(model, model.condition())),
+        "ours_one": Method(_place(model, merged), lambda: _ours(model, one)),
+        "ours_four": Method(_place(model, merged), lambda: _ours(model, four)),
+        "ours_recorded_apart": Method(_place(model, merged), lambda: recorded_step(model, recorded, APART)),
         "ip_adapter_plus": _ip_adapter(model),
         "daam_style": _daam(model),
     }
@@ -63,7 +63,7 @@ def contestants(model: BenchModel) -> dict[str, Contestant]:
 # ---------------------------------------------------------------- ours
 
 
-def record(model: BenchModel, condition: Condition, recording: Recording = USUAL) -> AttentionMaps:
+def recorded_step(model: BenchModel, condition: Condition, recording: Recording = USUAL) -> AttentionMaps:
     """A recorded step; its maps on the host."""
     recorder = Recorder(recording)
     recorder.begin_step()
@@ -108,7 +108,7 @@ def _low_rank(lora: Lora, x: Tensor) -> Tensor:
 # ---------------------------------------------------------------- the others
 
 
-def _ip_adapter(model: BenchModel) -> Contestant:
+def _ip_adapter(model: BenchModel) -> Method:
     """IP-Adapter-Plus as diffusers runs it, one photo per subject."""
     context, sizes = model.states.shape[-1], model.sizes
     projection = MultiIPAdapterImageProjection(
@@ -131,15 +131,15 @@ def _ip_adapter(model: BenchModel) -> Contestant:
         model.unet.encoder_hid_proj = projection
         model.unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
 
-    return Contestant(prepare, lambda: _forward(model, added={"image_embeds": [photos]}))
+    return Method(prepare, lambda: _forward(model, added={"image_embeds": [photos]}))
 
 
-def _daam(model: BenchModel) -> Contestant:
+def _daam(model: BenchModel) -> Method:
     processors = _stock(model)
     kept: dict[str, Tensor] = {}
     for layer in model.adapter.config.cross_attention:
         processors[f"{layer.path}.processor"] = DaamStyle(layer.path, kept)
-    return Contestant(_place(model, processors), lambda: _forward(model))
+    return Method(_place(model, processors), lambda: _forward(model))
 
 
 class DaamStyle:

@@ -74,7 +74,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Score:
+class PresetScore:
     """How a candidate did."""
 
     candidate: Candidate
@@ -94,7 +94,7 @@ def with_solver(backbone: Toybox, candidate: Candidate) -> Toybox:
 def compare(
     backbone: Toybox, adapter: MMDiffAdapter, referee: Referee, cases: Sequence[ToyboxCase],
     candidates: Sequence[Candidate], clock: Clock = "wall",
-) -> Iterator[Score]:  # fmt: skip
+) -> Iterator[PresetScore]:  # fmt: skip
     """The candidates' scores, one by one; the first is the reference."""
     suite = ToyboxSuite(Personalizer(backbone, adapter), referee, seeds=(0,), bounds=False)
     reference: list[Image.Image] = []
@@ -106,7 +106,7 @@ def compare(
         reference = reference or made
         means = {name: _mean([getattr(one.row, name) for one in shown]) for name in MEASURES}
         seconds = float(np.median([_seconds(suite.personalizer, outcome, clock) for outcome in outcomes]))
-        yield Score(candidate, seconds, _distance(made, reference), means)
+        yield PresetScore(candidate, seconds, _distance(made, reference), means)
 
 
 def _seconds(personalizer: Personalizer, outcome: CaseOutcome, clock: Clock) -> float:
@@ -128,7 +128,7 @@ def _distance(made: Sequence[Image.Image], reference: Sequence[Image.Image]) -> 
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def to_markdown(scores: Sequence[Score]) -> str:
+def to_markdown(scores: Sequence[PresetScore]) -> str:
     """A row per candidate, the reference first."""
     lines = [
         f"| sampling | s a picture | distance | {' | '.join(MEASURES)} |",
@@ -140,6 +140,6 @@ def to_markdown(scores: Sequence[Score]) -> str:
     return "\n".join([*lines, ""])
 
 
-def to_json(scores: Sequence[Score]) -> str:
+def to_json(scores: Sequence[PresetScore]) -> str:
     """The same for programs."""
     return json.dumps([asdict(score) for score in scores], indent=2) + "\n"

@@ -15,7 +15,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Method:
     """Something to time: ``prepare`` puts things in place and does not count, ``step`` does."""
 
     prepare: Callable[[], None]
@@ -48,7 +48,7 @@ def timed(step: Callable[[], object], device: torch.device, clock: Clock = "wall
 
 
 def alternate(
-    contestants: Mapping[str, Contestant], rounds: int, device: torch.device, clock: Clock = "wall"
+    contestants: Mapping[str, Method], rounds: int, device: torch.device, clock: Clock = "wall"
 ) -> dict[str, list[float]]:
     """Seconds of every contestant in every round, after a round that warms up and does not count.
 

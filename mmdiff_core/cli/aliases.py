@@ -15,6 +15,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--start": "--init-from",
         "--within": "--time-budget",
         "--rate": "--lr",
+        "--pool": "--scenes",
         "--board": "--tensorboard",
         "--no-board": "--no-tensorboard",
     },

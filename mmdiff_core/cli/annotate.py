@@ -67,7 +67,7 @@ def _annotate(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.training.annotate import annotators
-    from mmdiff_core.training.annotate.rules import Models, Rules
+    from mmdiff_core.training.annotate.rules import Annotators, Rules
     from mmdiff_core.training.annotate.run import REPORT, AnnotateOptions, annotate, find_pictures
 
     quiet_libraries()
@@ -75,7 +75,7 @@ def _annotate(args: argparse.Namespace) -> int:
     device = str(choose_device(args.device))
     options = AnnotateOptions(args.pictures, args.out, args.identities, face_finder(device) if args.faces else None)
     find_pictures(options)  # before the models are opened
-    trio = Models(
+    trio = Annotators(
         annotators.BlipCaptioner(args.captioner or annotators.CAPTIONER, device),
         annotators.GroundingDino(args.detector or annotators.DETECTOR, device, args.threshold),
         annotators.Sam(args.segmenter or annotators.SEGMENTER, device),

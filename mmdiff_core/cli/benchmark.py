@@ -138,7 +138,7 @@ def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str
     """Name, summary and description of each model; one model is in memory at a time."""
     from mmdiff_core.backbones.placement import choose_dtype
     from mmdiff_core.benchmarks.bench_models import bench_model
-    from mmdiff_core.benchmarks.methods import contestants
+    from mmdiff_core.benchmarks.methods import make_methods
     from mmdiff_core.benchmarks.report import summary
     from mmdiff_core.benchmarks.timing import alternate
 
@@ -146,7 +146,7 @@ def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str
         rounds = _rounds(args, ROUNDS[name])
         logger.info("%s: steps of a guided pair, %d rounds ...", name, rounds)
         model = bench_model(name, device, choose_dtype("auto", device))
-        yield name, summary(alternate(contestants(model), rounds, device, args.clock)), model.what
+        yield name, summary(alternate(make_methods(model), rounds, device, args.clock)), model.what
 
 
 def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device, choose_dtype
-    from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe, dry_run
+    from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe_findings, dry_run
     from mmdiff_core.benchmarks.full_size_models import SHAPES
 
     if not 1 <= args.subjects <= MOST_SUBJECTS:
@@ -64,5 +64,5 @@ def run(args: argparse.Namespace) -> int:
     found = dry_run(SHAPES[args.model], options)
     if args.out is not None:
         args.out.write_text(json.dumps({"model": args.model, **found.to_json()}, indent=2) + "\n")
-    sys.stdout.write(describe(found))
+    sys.stdout.write(describe_findings(found))
     return 0

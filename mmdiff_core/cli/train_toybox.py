@@ -13,7 +13,7 @@ from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.errors import SettingsError
 
 RECIPES = ("rehearsal", "cpu", "gpu")
-STAGES = ("pool", "autoencoder", "encoders", "base", "adapter", "joint", "decoder")
+STAGES = ("dataset", "autoencoder", "encoders", "base", "adapter", "joint", "decoder")
 
 
 def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,11 +35,11 @@ def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser
         "--time-budget", type=float, metavar="MINUTES", help="end each stage after that much time, its learning rate "
         "decayed by then; 0: after all its steps",
     )  # fmt: skip
-    add("--pool", type=int, help="scenes in the pool, instead of the recipe's; 0 renders each anew")
+    add("--scenes", type=int, help="scenes to render, instead of the recipe's; 0 renders each anew")
     add("--steps", type=int, help="steps of each stage, instead of the recipe's")
     add("--batch", type=int, help="batch size of each stage, instead of the recipe's")
     add("--seed", type=int, default=0, help="seed of the order of the samples (default: 0)")
-    add("--workers", type=int, help="processes that render the pool (default: one per core)")
+    add("--workers", type=int, help="processes that render scenes (default: one per core)")
     parser.set_defaults(run=run_toybox)
 
 
@@ -53,31 +53,31 @@ def run_toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.training.toybox.recipes import RECIPES
-    from mmdiff_core.training.toybox.run import RunOptions, all_stages, train
+    from mmdiff_core.training.toybox.run import RunOptions, all_stages, train_toybox
 
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
     if args.recipe not in RECIPES:
         raise SettingsError(f'There is no recipe "{args.recipe}". Choose among {", ".join(RECIPES)}.')
-    check_at_least(args, steps=1, batch=1, workers=1, pool=0, time_budget=0)
+    check_at_least(args, steps=1, batch=1, workers=1, scenes=0, time_budget=0)
     if args.out.exists() and not args.out.is_dir():
         raise SettingsError(f'--out must be a folder, but "{args.out}" is a file: choose another name.')
     recipe = RECIPES[args.recipe]
     changes = {name: value for name in ("steps", "batch", "time_budget") if (value := getattr(args, name)) is not None}
     for stage in recipe.stages:
         recipe = recipe.with_stage(stage, **changes)
-    if args.pool is not None:
-        recipe = replace(recipe, pool=args.pool)
+    if args.scenes is not None:
+        recipe = replace(recipe, scenes=args.scenes)
     options = RunOptions(
         folder=args.out,
-        stages=tuple(args.stages) or all_stages(recipe),
+        stages=tuple("dataset" if stage == "pool" else stage for stage in args.stages) or all_stages(recipe),
         device=str(choose_device(args.device)),
         init_from=args.init_from,
         minutes=args.minutes,
         seed=args.seed,
         workers=args.workers or os.cpu_count() or 1,
     )
-    train(recipe, options)
+    train_toybox(recipe, options)
     return 0
 
 
@@ -98,10 +98,10 @@ def run_export(args: argparse.Namespace) -> int:
         ModelError: the folder is no model.
     """
     from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.training.toybox.export_model import export
+    from mmdiff_core.training.toybox.export_model import export_model
 
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
-    size = export(args.model, args.out)
+    size = export_model(args.model, args.out)
     logging.getLogger(__name__).info("%s: %.1f MB", args.out, size / 1e6)
     return 0

@@ -6,7 +6,7 @@ FastComposer's balanced L1 (its equation 4): attention outside the subject's mas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -19,14 +19,47 @@ from mmdiff_core.types import Stream
 LayerChoice = Literal["all", "coarse", "fine"]
 
 
-def attention_constraint(maps: Sequence[LayerMaps], stream: Stream, masks: Tensor, present: Tensor) -> Tensor:
-    """Mean over layers and subjects of ``mean(A outside M) - mean(A inside M)``.
+def constraint_losses(
+    maps: Sequence[LayerMaps],
+    weights: Mapping[Stream, float],
+    masks: Tensor,
+    present: Tensor | Mapping[Stream, Tensor],
+    per_sample: bool = False,
+) -> dict[str, Tensor]:
+    """Return the weighted constraint on each kind of map, as ``text_map`` and ``image_map``.
 
     Args:
-        maps: recorded layers whose ``stream`` is (B, S, h, w), with gradient.
+        maps: as of :func:`attention_constraint`.
+        weights: of the kinds of map; a kind of weight 0 is left out.
+        masks: as of :func:`attention_constraint`.
+        present: (B, S) bool, the subjects that count; or that of each kind of map.
+        per_sample: as of :func:`attention_constraint`.
+
+    Raises:
+        ValueError: as :func:`attention_constraint`.
+    """
+    return {
+        f"{stream}_map": weight
+        * attention_constraint(
+            maps, stream, masks, present[stream] if isinstance(present, Mapping) else present, per_sample
+        )
+        for stream, weight in weights.items()
+        if weight
+    }
+
+
+def attention_constraint(
+    maps: Sequence[LayerMaps], stream: Stream, masks: Tensor, present: Tensor, per_sample: bool = False
+) -> Tensor:
+    """Return the mean over layers and subjects of ``mean(A outside M) - mean(A inside M)``.
+
+    Args:
+        maps: recorded layers whose ``stream`` is (B, S, h, w), with gradient; layers without it do not count.
         stream: ``text`` for the maps of the subjects' words, ``image`` for those of their tokens.
         masks: (B, S, H, W) in [0, 1], any size; averaged down to each layer.
         present: (B, S) bool, the subjects that count.
+        per_sample: average over the subjects of each sample, then over the samples, those without a subject counting as
+            0, so that a batch may be split; else over all the subjects of the batch.
 
     Returns:
         A scalar between -1 (every subject attended in its own region only) and 1.
@@ -34,22 +67,23 @@ def attention_constraint(maps: Sequence[LayerMaps], stream: Stream, masks: Tenso
     Raises:
         ValueError: no layer was recorded, or a map carries no gradient, so that the loss would be void.
     """
+    maps = [layer for layer in maps if stream in layer.streams]
     if not maps:
         raise ValueError(f"no layer recorded a {stream} map: there is nothing to constrain")
     if not present.any():
         return masks.new_zeros(())
-    return torch.stack([_one_layer(layer, stream, masks, present) for layer in maps]).mean()
+    return torch.stack([_one_layer(layer, stream, masks, present, per_sample) for layer in maps]).mean()
 
 
 def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[LayerMaps]:
-    """The layers that a constraint acts on: all, those of the finest resolution alone, or all the others."""
+    """Return the layers that a constraint acts on: all, only those of the finest resolution, or all the others."""
     if which == "all":
         return maps
     finest = max((layer.size[0] * layer.size[1] for layer in maps), default=0)
     return [layer for layer in maps if (layer.size[0] * layer.size[1] == finest) == (which == "fine")]
 
 
-def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor) -> Tensor:
+def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor, per_sample: bool) -> Tensor:
     attention = layer.streams[stream].float()  # (B, S, h, w)
     if torch.is_grad_enabled() and not attention.requires_grad:
         raise ValueError(f"the {stream} map of {layer.layer} carries no gradient: the constraint would train nothing")
@@ -57,9 +91,10 @@ def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor)
     difference = _mean(attention, 1 - inside) - _mean(attention, inside)  # (B, S)
     # A subject hidden at this resolution has no inside: it cannot be judged here.
     counts = present & (inside.flatten(2).amax(-1) > 0)
-    return (difference * counts).sum() / counts.sum().clamp(min=1)
+    over = (1,) if per_sample else (0, 1)
+    return ((difference * counts).sum(over) / counts.sum(over).clamp(min=1)).mean()
 
 
 def _mean(attention: Tensor, weight: Tensor) -> Tensor:
-    """Mean of the attention (B, S, h, w) over the pixels, weighted; (B, S)."""
+    """Return the weighted mean (B, S) of the attention (B, S, h, w) over the pixels."""
     return (attention * weight).flatten(2).sum(-1) / weight.flatten(2).sum(-1).clamp(min=1e-6)

@@ -134,8 +134,8 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, pool=12, prompts=1)
     pool = place / training[training.index("--out") + 1] / "pool"
     pool.mkdir(parents=True)  # so that no other process is started to render it
-    cached_dataset._render_shard(
-        pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), cached_dataset.SHARD
+    cached_dataset.render_shard(
+        pool / "00000.safetensors", recipe_of(toybox.load_toybox(model)[0], options, 1), cached_dataset.SHARD_SIZE
     )
 
     small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]

@@ -32,7 +32,7 @@ from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.training.stage import StageSettings
-from mmdiff_core.training.toybox.cached_dataset import Pool
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.recipes import LossWeights, Recipe
 from mmdiff_core.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
         size=backbone.sizes.default[0],
         reference=backbone.image_encoder.size,
         photos=PHOTOS,
-        pool=options.pool,
+        scenes=options.pool,
         stages={STAGE: stage},
         world=backbone.vocabulary,
         sheet_every=steps + 1,  # the table has a sheet of its own
@@ -136,7 +136,7 @@ def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> R
         )
     steps = int(kept["steps"]) if kept else options.steps or STEPS
     recipe = recipe_of(backbone, options, steps)
-    Pool(options.folder / "pool", recipe).fill(options.workers)
+    CachedDataset(options.folder / "pool", recipe).render(options.workers)
     if not kept and options.minutes is not None:
         recipe = recipe_of(backbone, options, _steps_within(options.minutes, recipe, options))
     if not kept:
@@ -235,7 +235,7 @@ def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) ->
 def _stage(variant: AdapterVariant, recipe: Recipe, options: AblationOptions, folder: Path) -> VariantStage:
     backbone, like = load_toybox(options.start, options.device)  # its own, whose gradients are its own
     adapter = create_variant_adapter(variant, like.config, backbone.unet).to(options.device)
-    return VariantStage(variant, folder, backbone, adapter, Pool(options.folder / "pool", recipe), recipe)
+    return VariantStage(variant, folder, backbone, adapter, CachedDataset(options.folder / "pool", recipe), recipe)
 
 
 def _last_terms(log: Path) -> dict[str, float]:

@@ -18,8 +18,9 @@ from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.evaluation.ablation.adapter_variants import AdapterVariant
 from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
-from mmdiff_core.training.toybox.cached_dataset import Pool, Stream
-from mmdiff_core.training.toybox.flow_matching import DiffusionBatch, DiffusionStage, FlowMatching
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset
+from mmdiff_core.training.toybox.flow_matching import FlowMatchingBatch, FlowMatchingLoss, FlowMatchingStage
+from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import Recipe
 from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_adapter
 
@@ -33,13 +34,13 @@ class NumberedBatch:
     """What a step sees, and which step it is."""
 
     number: int
-    batch: DiffusionBatch
+    batch: FlowMatchingBatch
 
 
 class NumberedMatching(nn.Module):
     """The loss of a batch under the noise of its number."""
 
-    def __init__(self, matching: FlowMatching, seed: int) -> None:
+    def __init__(self, matching: FlowMatchingLoss, seed: int) -> None:
         super().__init__()
         self.matching, self.seed = matching, seed
 
@@ -64,16 +65,16 @@ class VariantStage:
     name = STAGE
 
     def __init__(
-        self, variant: AdapterVariant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, pool: Pool,
-        recipe: Recipe, seed: int = 0,
+        self, variant: AdapterVariant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter,
+        pool: CachedDataset, recipe: Recipe, seed: int = 0,
     ) -> None:  # fmt: skip
         self.variant, self.folder, self.adapter, self.pool, self.seed = variant, folder, adapter, pool, seed
         self.settings = recipe.stages[STAGE]
         self.number = 0  # of the next batch
-        held_out = Stream(recipe, seed=1, identities="held_out", device=str(backbone.device))
+        held_out = OnTheFlyDataset(recipe, seed=1, identities="held_out", device=str(backbone.device))
         pool.refresh()
-        pool.encode_with(backbone.vae)
-        self.stage = DiffusionStage(
+        pool.encode_with(backbone.vae, backbone.image_encoder)
+        self.stage = FlowMatchingStage(
             STAGE, folder, backbone, adapter, pool, held_out, self.settings, variant.weigh(recipe.losses), recipe.mix,
             layers=variant.layers,
         )  # fmt: skip

@@ -34,7 +34,7 @@ MOST_WORDS = 40  # tokens of a caption
 
 
 @dataclass(frozen=True)
-class Found:
+class Detection:
     """One thing that a detector found."""
 
     phrase: int  # which of the phrases it was asked for
@@ -51,7 +51,7 @@ class Captioner(Protocol):
 class Detector(Protocol):
     """Finds what phrases name."""
 
-    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Found]: ...
+    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Detection]: ...
 
 
 class Segmenter(Protocol):
@@ -100,7 +100,7 @@ class GroundingDino:
         self.model = _opened(AutoModelForZeroShotObjectDetection, folder, source).to(device).eval()
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Found]:
+    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Detection]:
         text, spans = join_phrases(phrases)
         encoded = self.tokenizer(text, return_tensors="pt", return_offsets_mapping=True, truncation=True)
         offsets = encoded.pop("offset_mapping")[0].tolist()
@@ -110,7 +110,7 @@ class GroundingDino:
         by_phrase = torch.stack([_phrase_scores(scores, offsets, span) for span in spans], dim=1)
         return self._found(by_phrase, output.pred_boxes[0].float().cpu(), picture.size)
 
-    def _found(self, scores: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> list[Found]:
+    def _found(self, scores: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> list[Detection]:
         """Args: scores (queries, phrases), boxes (queries, 4) centre and size in fractions."""
         best, phrases = scores.max(1)
         found = []
@@ -118,7 +118,7 @@ class GroundingDino:
             x, y, width, height = boxes[query].tolist()
             left, top = max(0.0, x - width / 2) * size[0], max(0.0, y - height / 2) * size[1]
             right, bottom = min(1.0, x + width / 2) * size[0], min(1.0, y + height / 2) * size[1]
-            found.append(Found(int(phrases[query]), float(best[query]), (left, top, right, bottom)))
+            found.append(Detection(int(phrases[query]), float(best[query]), (left, top, right, bottom)))
         return found
 
 

@@ -14,7 +14,7 @@ from mmdiff_core.training.annotated.format import Annotation
 from mmdiff_core.types import Box, Face
 
 
-class FoundFace(Protocol):
+class DetectedFace(Protocol):
     """A face and where it is, in fractions of the picture."""
 
     @property
@@ -26,17 +26,17 @@ class FoundFace(Protocol):
 class FaceFinder(Protocol):
     """Finds the faces of a picture."""
 
-    def find(self, photo: Image.Image) -> Sequence[FoundFace]: ...
+    def find(self, photo: Image.Image) -> Sequence[DetectedFace]: ...
 
 
 def add_faces(
-    annotation: Annotation, ids: np.ndarray, found: Sequence[FoundFace]
+    annotation: Annotation, ids: np.ndarray, found: Sequence[DetectedFace]
 ) -> tuple[Annotation, dict[int, Image.Image]]:
     """The annotation with the embeddings of its segments' faces, and their crops by segment.
 
     A face belongs to the segment that covers most of its box, at least a third; of several the largest counts.
     """
-    chosen: dict[int, FoundFace] = {}
+    chosen: dict[int, DetectedFace] = {}
     for face in sorted(found, key=_area):
         owner = _owner(face.box, ids)
         if owner:
@@ -62,5 +62,5 @@ def _owner(box: Box, ids: np.ndarray) -> int:
     return best if counts[best] >= inside.size / 3 else 0
 
 
-def _area(face: FoundFace) -> float:
+def _area(face: DetectedFace) -> float:
     return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from mmdiff_core.training.annotate.annotators import Captioner, Detector, Found, Segmenter
+from mmdiff_core.training.annotate.annotators import Captioner, Detection, Detector, Segmenter
 from mmdiff_core.training.annotate.noun_phrases import Span, noun_phrases
 from mmdiff_core.training.annotated.format import Annotation, BoxPixels, Segment
 
@@ -54,7 +54,7 @@ class Dropped(Exception):
 
 
 @dataclass(frozen=True)
-class Models:
+class Annotators:
     """The models of an annotation."""
 
     caption: Captioner
@@ -63,7 +63,7 @@ class Models:
 
 
 def annotate_picture(
-    picture: Image.Image, image_id: str, models: Models, rules: Rules, caption: str | None = None
+    picture: Image.Image, image_id: str, models: Annotators, rules: Rules, caption: str | None = None
 ) -> tuple[Annotation, np.ndarray]:
     """The annotation and the mask (H, W) of a picture.
 
@@ -92,7 +92,7 @@ def annotate_picture(
     return Annotation(image_id, text, segments), ids
 
 
-def things(found: Sequence[Found], rules: Rules, caption: str) -> list[Found]:
+def things(found: Sequence[Detection], rules: Rules, caption: str) -> list[Detection]:
     """The finds that count, in the order of their phrases. Raises Dropped if they are none, too many or unclear."""
     kept = without_overlaps(found, rules.overlap)
     if not kept:
@@ -104,9 +104,9 @@ def things(found: Sequence[Found], rules: Rules, caption: str) -> list[Found]:
     return sorted(kept, key=lambda thing: thing.phrase)
 
 
-def without_overlaps(found: Sequence[Found], most: float) -> list[Found]:
+def without_overlaps(found: Sequence[Detection], most: float) -> list[Detection]:
     """The best boxes, none of which overlaps a better one by more than ``most`` of their union."""
-    kept: list[Found] = []
+    kept: list[Detection] = []
     for thing in sorted(found, key=lambda thing: -thing.score):
         if all(overlap(thing.box, other.box) <= most for other in kept):
             kept.append(thing)
@@ -123,7 +123,7 @@ def overlap(one: BoxPixels, other: BoxPixels) -> float:
 
 
 def number_masks(
-    picture: Image.Image, found: Sequence[Found], masks: Sequence[np.ndarray], rules: Rules, caption: str
+    picture: Image.Image, found: Sequence[Detection], masks: Sequence[np.ndarray], rules: Rules, caption: str
 ) -> np.ndarray:
     """The masks as ids (H, W); where two overlap, the smaller is in front. Raises Dropped if one does not fit."""
     ids = np.zeros((picture.height, picture.width), np.uint8)
@@ -151,7 +151,7 @@ def name_identity(annotation: Annotation, ids: np.ndarray, identity: str) -> Ann
     )
 
 
-def _segment(number: int, caption: str, span: Span, thing: Found) -> Segment:
+def _segment(number: int, caption: str, span: Span, thing: Detection) -> Segment:
     """With the box on whole pixels inside, as the official tool rounds it."""
     left, top, right, bottom = thing.box
     box = (float(math.ceil(left)), float(math.ceil(top)), float(math.floor(right)), float(math.floor(bottom)))

@@ -24,7 +24,7 @@ from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS, load_photo
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
 from mmdiff_core.training.annotate.faces import FaceFinder, add_faces
-from mmdiff_core.training.annotate.rules import Dropped, Models, Rules, annotate_picture, name_identity
+from mmdiff_core.training.annotate.rules import Annotators, Dropped, Rules, annotate_picture, name_identity
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
 from mmdiff_core.training.annotated.format import Annotation, write_mask
 
@@ -38,7 +38,7 @@ NAMED = 20  # dropped pictures that the report names per reason
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AnnotationOutcome:
     """What became of a picture."""
 
     source: str  # its path below the folder of pictures
@@ -57,7 +57,7 @@ class AnnotateOptions:
     faces: FaceFinder | None = None
 
 
-def annotate(options: AnnotateOptions, models: Models, rules: Rules | None = None) -> list[Outcome]:
+def annotate(options: AnnotateOptions, models: Annotators, rules: Rules | None = None) -> list[AnnotationOutcome]:
     """Annotate the pictures that were not looked at before; returns what became of all of them.
 
     A picture's caption is taken from the text file of the same name beside it, where there is one.
@@ -78,7 +78,7 @@ def annotate(options: AnnotateOptions, models: Models, rules: Rules | None = Non
             progress.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
             progress.flush()
     done = [outcomes[source] for source in sources]
-    write_report(done, options.out)
+    write_annotation_report(done, options.out)
     if any(outcome.image_id for outcome in done):
         draw_contact_sheets(AnnotatedFolder(options.out), options.out)
     return done
@@ -96,13 +96,13 @@ def find_pictures(options: AnnotateOptions) -> list[str]:
     return [path.relative_to(options.pictures).as_posix() for path in found]
 
 
-def read_progress(out: Path) -> dict[str, Outcome]:
+def read_progress(out: Path) -> dict[str, AnnotationOutcome]:
     """What became of the pictures so far; a line that a kill cut off does not count."""
     file = out / PROGRESS
     outcomes = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
         try:
-            outcome = Outcome(**json.loads(line))
+            outcome = AnnotationOutcome(**json.loads(line))
         except (ValueError, TypeError):
             continue
         outcomes[outcome.source] = outcome
@@ -112,20 +112,22 @@ def read_progress(out: Path) -> dict[str, Outcome]:
     return outcomes
 
 
-def _annotate_one(source: str, name: str, options: AnnotateOptions, models: Models, rules: Rules) -> Outcome:
+def _annotate_one(
+    source: str, name: str, options: AnnotateOptions, models: Annotators, rules: Rules
+) -> AnnotationOutcome:
     path = options.pictures / source
     try:
         picture = open_picture(path)
         annotation, ids = annotate_picture(picture, name, models, rules, _caption_of(path))
     except Dropped as dropped:
-        return Outcome(source, None, dropped.reason, dropped.detail)
+        return AnnotationOutcome(source, None, dropped.reason, dropped.detail)
     if options.identities and "/" in source:
         annotation = name_identity(annotation, ids, source.split("/")[0])
     crops: dict[int, Image.Image] = {}
     if options.faces is not None:
         annotation, crops = add_faces(annotation, ids, options.faces.find(picture))
     _write(options.out, annotation, picture, ids, crops)
-    return Outcome(source, name)
+    return AnnotationOutcome(source, name)
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -161,12 +163,12 @@ def _write(
     aside.replace(stem.with_suffix(".json"))
 
 
-def write_report(outcomes: Sequence[Outcome], out: Path) -> None:
+def write_annotation_report(outcomes: Sequence[AnnotationOutcome], out: Path) -> None:
     """How many were kept and dropped, why, and which."""
     (out / REPORT).write_text("\n".join(_report(outcomes)) + "\n", encoding="utf-8")
 
 
-def _report(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _report(outcomes: Sequence[AnnotationOutcome]) -> Iterator[str]:
     kept = sum(outcome.image_id is not None for outcome in outcomes)
     yield f"# {kept} of {len(outcomes)} pictures were annotated\n"
     by_reason = defaultdict(list)

@@ -32,7 +32,7 @@ MOST_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedImage:
     """A picture with its annotation, its mask, and other photos of what is in it.
 
     ``photos`` are RGBA: where alpha is 0 is background, with its colours still there.
@@ -45,10 +45,10 @@ class Annotated:
     faces: dict[int, tuple[Face, ...]]  # by segment id, the segment's own first
 
 
-class Records(Protocol):
+class RecordSource(Protocol):
     """Where a stage gets annotated pictures."""
 
-    def draw(self, draw: int, count: int) -> Sequence[tuple[int, Annotated]]:
+    def draw(self, draw: int, count: int) -> Sequence[tuple[int, AnnotatedImage]]:
         """The ``draw``-th batch of this process: its samples, each with a number that no other sample has."""
         ...
 
@@ -86,7 +86,7 @@ class AnnotatedFolder:
     def __len__(self) -> int:
         return len(self.stems)
 
-    def read(self, index: int, rng: random.Random | None = None) -> Annotated:
+    def read(self, index: int, rng: random.Random | None = None) -> AnnotatedImage:
         """Open one record; ``rng`` chooses among the other photos of its identities, the first without it.
 
         Raises:
@@ -101,7 +101,7 @@ class AnnotatedFolder:
                 faces[segment.id] = (self._face(index, segment), *self._other_faces(elsewhere))
             if found := self._other_photos(segment, elsewhere, rng):
                 photos[segment.id] = found
-        return Annotated(annotation, picture, mask, photos, faces)
+        return AnnotatedImage(annotation, picture, mask, photos, faces)
 
     def _pixels(self, index: int) -> tuple[Image.Image, np.ndarray]:
         picture_file, mask_file = _files(self.stems[index])
@@ -154,7 +154,7 @@ class AnnotatedFolder:
         return dict(found)
 
 
-class Shuffled:
+class ShuffledRecords:
     """A folder's records in a random order that is another in every epoch, the same on every machine.
 
     Batch ``draw`` of process ``rank`` depends on nothing but the seed, so that a run may stop anywhere, and the samples
@@ -174,11 +174,11 @@ class Shuffled:
         self.rows = list(range(len(folder)) if rows is None else rows)
         self.epoch, self.order = -1, list[int]()
 
-    def draw(self, draw: int, count: int) -> list[tuple[int, Annotated]]:
+    def draw(self, draw: int, count: int) -> list[tuple[int, AnnotatedImage]]:
         first = (draw * self.world + self.rank) * count
         return [(number, self._read(number)) for number in range(first, first + count)]
 
-    def _read(self, number: int) -> Annotated:
+    def _read(self, number: int) -> AnnotatedImage:
         """Sample ``number``; a damaged record is told and the next one stands in for it."""
         for shift in range(len(self.rows)):
             epoch, place = divmod(number, len(self.rows))
@@ -196,7 +196,7 @@ class Shuffled:
         return self.order
 
 
-def split(folder: AnnotatedFolder, share: float, most: int) -> tuple[list[int], list[int]]:
+def split_for_validation(folder: AnnotatedFolder, share: float, most: int) -> tuple[list[int], list[int]]:
     """Which records to train on and which to keep for validation: always at least one of each.
 
     The choice follows the records' names, so that a folder that grows keeps its validation pictures.

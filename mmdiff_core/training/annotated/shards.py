@@ -30,7 +30,7 @@ from PIL import Image
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
-from mmdiff_core.training.annotated.folder import Annotated, AnnotatedFolder
+from mmdiff_core.training.annotated.folder import AnnotatedFolder, AnnotatedImage
 from mmdiff_core.training.annotated.format import Annotation, read_mask, read_picture, write_mask
 from mmdiff_core.types import Face
 
@@ -42,7 +42,7 @@ PICTURES = ("jpg", "jpeg", "webp")
 OPENABLE = "a local path, or anything that webdataset opens: http(s)://, s3://, gs://, pipe:"
 
 
-class Shards:
+class ShardedRecords:
     """Batches from shards; see ``folder.Records``.
 
     Args:
@@ -62,7 +62,7 @@ class Shards:
         self.place = 0  # samples of this process given out so far
         self.stream = self._from(0)
 
-    def draw(self, draw: int, count: int) -> list[tuple[int, Annotated]]:
+    def draw(self, draw: int, count: int) -> list[tuple[int, AnnotatedImage]]:
         """The next batch, or any other after a search."""
         if draw * count != self.place:
             self.place, self.stream = draw * count, self._from(draw * count)
@@ -70,7 +70,7 @@ class Shards:
         self.place += count
         return [((self.place - count + i) * self.world + self.rank, sample) for i, sample in enumerate(samples)]
 
-    def _from(self, place: int) -> Iterator[Annotated]:
+    def _from(self, place: int) -> Iterator[AnnotatedImage]:
         """This process's samples from its ``place``-th on, without end.
 
         For a damaged one the next good one stands in, so that the count stays wherever a run goes on.
@@ -166,7 +166,7 @@ def count_samples(url: str) -> int:
         raise TrainingError(f'The shard "{url}" cannot be read to its end: {error}. Get or pack it again.') from error
 
 
-def _open_or_tell(sample: Mapping[str, Any]) -> Annotated | None:
+def _open_or_tell(sample: Mapping[str, Any]) -> AnnotatedImage | None:
     """The sample decoded, or None with a warning."""
     try:
         return open_sample(sample)
@@ -175,7 +175,7 @@ def _open_or_tell(sample: Mapping[str, Any]) -> Annotated | None:
         return None
 
 
-def open_sample(sample: Mapping[str, Any]) -> Annotated:
+def open_sample(sample: Mapping[str, Any]) -> AnnotatedImage:
     """Decode a sample.
 
     Raises:
@@ -198,7 +198,7 @@ def open_sample(sample: Mapping[str, Any]) -> Annotated:
             photos[segment.id] = tuple(others)
         if segment.face is not None:
             faces[segment.id] = tuple(_open_faces(sample, segment.id, segment.face, name))
-    return Annotated(annotation, picture, mask, photos, faces)
+    return AnnotatedImage(annotation, picture, mask, photos, faces)
 
 
 def _open_photo(data: bytes, name: str) -> Image.Image:
@@ -274,7 +274,7 @@ def _add(tar: tarfile.TarFile, folder: AnnotatedFolder, index: int) -> bool:
     return True
 
 
-def _files_of(record: Annotated) -> Iterator[tuple[str, bytes]]:
+def _files_of(record: AnnotatedImage) -> Iterator[tuple[str, bytes]]:
     yield "jpg", _encoded(record.picture, "JPEG", quality=95)
     yield "json", record.annotation.to_json().encode()
     yield "png", write_mask(np.asarray(record.mask))

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.encoders.photo import NEUTRAL, prepare
-from mmdiff_core.training.annotated.folder import Annotated, cut_out
+from mmdiff_core.training.annotated.folder import AnnotatedImage, cut_out
 from mmdiff_core.training.annotated.format import Segment
 from mmdiff_core.types import Face, Word
 
@@ -47,7 +47,7 @@ class PhotoSettings:
 
 
 @dataclass(frozen=True)
-class Example:
+class TrainingExample:
     """One sample. S subjects of this sample, R side of the image encoder."""
 
     picture: Tensor  # (3, H, W) float32 in [0, 1]
@@ -64,7 +64,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Examples:
+class ExampleMaker:
     """Makes examples.
 
     Args:
@@ -85,14 +85,14 @@ class Examples:
     with_faces: bool = False
     still: bool = False
 
-    def make(self, number: int, record: Annotated) -> Example:
+    def make(self, number: int, record: AnnotatedImage) -> TrainingExample:
         """The example of sample ``number``."""
         rng = random.Random(f"{self.seed}:example:{number}")
         picture, ids, corner = self._crop(rng, record)
         segments = self._choose(rng, record, ids)
         masks = np.stack([ids == s.id for s in segments]) if segments else np.zeros((0, *ids.shape), bool)
         faces = tuple(self._faces(rng, record.faces.get(s.id, ())) for s in segments) if self.with_faces else ()
-        return Example(
+        return TrainingExample(
             picture=torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1),
             masks=_coverage(masks, self.size // self.scale),
             caption=record.annotation.caption,
@@ -105,7 +105,7 @@ class Examples:
             number=number,
         )
 
-    def _crop(self, rng: random.Random, record: Annotated) -> tuple[Image.Image, np.ndarray, tuple[int, int]]:
+    def _crop(self, rng: random.Random, record: AnnotatedImage) -> tuple[Image.Image, np.ndarray, tuple[int, int]]:
         """A square of the picture, the same of the mask, and its (top, left)."""
         picture, ids = record.picture, Image.fromarray(record.mask)
         factor = self.size / min(picture.size)
@@ -120,7 +120,7 @@ class Examples:
             left = width - self.size - left  # where the crop is in the mirrored picture
         return picture, np.asarray(ids), (top, left)
 
-    def _corner(self, rng: random.Random, record: Annotated, factor: float, side: int, down: bool = False) -> int:
+    def _corner(self, rng: random.Random, record: AnnotatedImage, factor: float, side: int, down: bool = False) -> int:
         """Where the crop starts along one axis: anywhere that keeps the subjects' middle inside."""
         free = side - self.size
         if free <= 0:
@@ -132,7 +132,7 @@ class Examples:
         low, high = max(0, middle - 0.75 * self.size), min(free, middle - 0.25 * self.size)
         return min(free, max(0, round(rng.uniform(low, max(low, high)))))
 
-    def _choose(self, rng: random.Random, record: Annotated, ids: np.ndarray) -> list[Segment]:
+    def _choose(self, rng: random.Random, record: AnnotatedImage, ids: np.ndarray) -> list[Segment]:
         """The subjects: segments that are in the crop with enough of them, at most so many, in the caption's order."""
         factor = self.size / min(record.picture.size)
         whole = np.bincount(record.mask.ravel(), minlength=256) * factor**2
@@ -158,7 +158,7 @@ class Examples:
             return "photos"
         return "all"
 
-    def _photos(self, rng: random.Random, record: Annotated, segment: Segment) -> tuple[Tensor, ...]:
+    def _photos(self, rng: random.Random, record: AnnotatedImage, segment: Segment) -> tuple[Tensor, ...]:
         """Reference photos of a subject: other ones where there are any, else the subject cut out of the picture."""
         others = record.photos.get(segment.id, ())
         if others and (self.still or rng.random() >= self.settings.own):

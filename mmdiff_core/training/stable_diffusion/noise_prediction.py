@@ -24,12 +24,12 @@ from mmdiff_core.encoders.prompt import stack_tokens, tokenize
 from mmdiff_core.errors import PromptError, SettingsError
 from mmdiff_core.generation.conditioning import build_condition, encode_faces, encode_pixels
 from mmdiff_core.maps.attention_maps import Recorder
-from mmdiff_core.maps.constraints import attention_constraint
+from mmdiff_core.maps.constraints import constraint_losses
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures, PromptTokens
-from mmdiff_core.training.annotated.folder import Records
-from mmdiff_core.training.annotated.training_examples import Example, Examples
-from mmdiff_core.training.stable_diffusion.recipes import Weights
+from mmdiff_core.training.annotated.folder import RecordSource
+from mmdiff_core.training.annotated.training_examples import ExampleMaker, TrainingExample
+from mmdiff_core.training.stable_diffusion.recipes import SdLossWeights
 from mmdiff_core.training.stable_diffusion.sample_sheet import draw_sheet
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.types import Recording, Stream, Word
@@ -41,7 +41,7 @@ ADAPTER_FILE = "adapter.safetensors"
 
 
 @dataclass(frozen=True)
-class DenoisingBatch:
+class NoisePredictionBatch:
     """What one step sees. S: the most subjects of an example in it; Pm: the most photos."""
 
     noisy: Tensor  # (B, c, h, w)
@@ -56,15 +56,15 @@ class DenoisingBatch:
     time_ids: Tensor  # (B, 6) original size, corner and size of the crop, as SDXL reads them
 
 
-class Denoising(nn.Module):
+class NoisePredictionLoss(nn.Module):
     """Loss terms of a batch; the mean over its rows, so that a batch may be cut in parts."""
 
-    def __init__(self, backbone: StableDiffusion, adapter: MMDiffAdapter, weights: Weights) -> None:
+    def __init__(self, backbone: StableDiffusion, adapter: MMDiffAdapter, weights: SdLossWeights) -> None:
         super().__init__()
         self.adapter = adapter  # the frozen parts stay outside, where no process copies them
         self.backbone, self.weights = backbone, weights
 
-    def forward(self, batch: DenoisingBatch) -> dict[str, Tensor]:
+    def forward(self, batch: NoisePredictionBatch) -> dict[str, Tensor]:
         recorder = Recorder(Recording(("text", "image")))
         recorder.begin_step()
         condition = self._condition(batch)
@@ -72,7 +72,7 @@ class Denoising(nn.Module):
         recorder.seal()
         return {"denoise": self._denoising(predicted.float(), batch), **self._constraints(recorder, batch)}
 
-    def _condition(self, batch: DenoisingBatch) -> Any:
+    def _condition(self, batch: NoisePredictionBatch) -> Any:
         height, width = batch.noisy.shape[-2:]
         scale = self.backbone.sizes.multiple
         condition = build_condition(
@@ -90,7 +90,7 @@ class Denoising(nn.Module):
         return condition
 
     @torch.no_grad()
-    def _features(self, batch: DenoisingBatch) -> ImageFeatures:
+    def _features(self, batch: NoisePredictionBatch) -> ImageFeatures:
         encoder = self.backbone.image_encoder
         assert encoder is not None  # the run sees to it
         present = batch.present
@@ -101,41 +101,23 @@ class Denoising(nn.Module):
             return encode_pixels(encoder, batch.photos, present)
         return encode_faces(encoder, batch.photos[:, :, 0], batch.crops, present)
 
-    def _denoising(self, predicted: Tensor, batch: DenoisingBatch) -> Tensor:
+    def _denoising(self, predicted: Tensor, batch: NoisePredictionBatch) -> Tensor:
         """Mean squared error, the subjects' pixels as heavy as the settings say."""
         subjects = batch.masks.sum(1, keepdim=True).clamp(max=1)  # (B, 1, h, w)
         weight = 1 + (self.weights.subject_pixels - 1) * subjects
         error = weight * (predicted - batch.target.float()).square()
         return (error.mean((1, 2, 3)) / weight.mean((1, 2, 3))).mean()
 
-    def _constraints(self, recorder: Recorder, batch: DenoisingBatch) -> dict[str, Tensor]:
-        """Each row on its own; rows without a photo count as nothing."""
+    def _constraints(self, recorder: Recorder, batch: NoisePredictionBatch) -> dict[str, Tensor]:
+        """Return the constraints, averaged over the rows; rows without a photo count as zero."""
         seen = batch.present.any(-1)  # (B, S)
         named = seen & (batch.tokens[0].words >= 0).to(seen.device)
-        terms: dict[Stream, tuple[float, Tensor]] = {
-            "text": (self.weights.text_constraint, named),
-            "image": (self.weights.image_constraint, seen),
-        }
-        return {
-            f"{stream}_map": weight * self._rows(recorder, stream, batch.masks, counts)
-            for stream, (weight, counts) in terms.items()
-            if weight
-        }
-
-    def _rows(self, recorder: Recorder, stream: Stream, masks: Tensor, seen: Tensor) -> Tensor:
-        rows = []
-        for row in range(len(seen)):
-            own = slice(row, row + 1)
-            layers = [
-                replace(layer, streams={stream: layer.streams[stream][own]})
-                for layer in recorder.layers
-                if stream in layer.streams
-            ]
-            rows.append(attention_constraint(layers, stream, masks[own], seen[own]))
-        return torch.stack(rows).mean()
+        weights: dict[Stream, float] = {"text": self.weights.text_constraint, "image": self.weights.image_constraint}
+        present: dict[Stream, Tensor] = {"text": named, "image": seen}
+        return constraint_losses(recorder.layers, weights, batch.masks, present, per_sample=True)
 
 
-class DenoisingStage:
+class NoisePredictionStage:
     """Trains an adapter on annotated pictures.
 
     Args:
@@ -156,9 +138,9 @@ class DenoisingStage:
     name = "adapter"
 
     def __init__(
-        self, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, records: Records, examples: Examples,
-        held_out: Sequence[Example], settings: StageSettings, weights: Weights, accumulate: int = 1,
-        extra: Mapping[str, str] | None = None,
+        self, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, records: RecordSource,
+        examples: ExampleMaker, held_out: Sequence[TrainingExample], settings: StageSettings, weights: SdLossWeights,
+        accumulate: int = 1, extra: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         kind = backbone.scheduler.config.prediction_type
         if kind not in PREDICTIONS:
@@ -176,7 +158,7 @@ class DenoisingStage:
         )
         self.readers = ThreadPoolExecutor(READERS)
         self.drawn = 0
-        self._network = Denoising(backbone, adapter, weights)
+        self._network = NoisePredictionLoss(backbone, adapter, weights)
 
     @property
     def network(self) -> nn.Module:
@@ -189,13 +171,13 @@ class DenoisingStage:
         """Go on with the batches of a step."""
         self.drawn = step * self.accumulate
 
-    def batch(self) -> DenoisingBatch:
+    def batch(self) -> NoisePredictionBatch:
         records = self.records.draw(self.drawn, self.settings.batch)
         self.drawn += 1
         return self.collate(list(self.readers.map(lambda pair: self.examples.make(*pair), records)))
 
     @torch.no_grad()
-    def collate(self, examples: Sequence[Example]) -> DenoisingBatch:
+    def collate(self, examples: Sequence[TrainingExample]) -> NoisePredictionBatch:
         """A batch, its noise drawn by the examples' numbers."""
         device, dtype = self.backbone.device, self.backbone.unet.dtype
         latents, noise, timesteps = self._noise(examples)
@@ -207,7 +189,7 @@ class DenoisingStage:
         photos, crops, identity, present = self._references(examples, seen)
         size = self.examples.size
         sizes = [[*example.original, *example.corner, size, size] for example in examples]
-        return DenoisingBatch(
+        return NoisePredictionBatch(
             noisy=self.schedule.add_noise(latents, noise, timesteps).to(device, dtype),
             target=target.to(device),
             timesteps=timesteps.to(device),
@@ -220,7 +202,7 @@ class DenoisingStage:
             time_ids=torch.tensor(sizes, dtype=torch.float32),
         )
 
-    def _noise(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    def _noise(self, examples: Sequence[TrainingExample]) -> tuple[Tensor, Tensor, Tensor]:
         """Clean latents and noise (B, c, h, w) and timesteps (B,), on the CPU in float32."""
         vae = self.backbone.vae
         pictures = torch.stack([example.picture for example in examples]) * 2 - 1
@@ -236,7 +218,7 @@ class DenoisingStage:
             timesteps.append(drawn if example.timestep is None else torch.tensor([example.timestep]))
         return torch.stack(latents), torch.stack(noise), torch.cat(timesteps)
 
-    def _read(self, example: Example) -> list[PromptTokens]:
+    def _read(self, example: TrainingExample) -> list[PromptTokens]:
         """The caption for every text encoder, or nothing, and the subjects' places in it."""
         said = example.sees in ("all", "text")
         words = example.words if example.sees == "all" else ()
@@ -249,7 +231,7 @@ class DenoisingStage:
         return replace(stacked, words=F.pad(stacked.words, (0, present.shape[1] - stacked.words.shape[1]), value=-1))
 
     def _references(
-        self, examples: Sequence[Example], seen: Sequence[bool]
+        self, examples: Sequence[TrainingExample], seen: Sequence[bool]
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
         """Photos, and crops and embeddings of faces for the face variant, padded, and which of them count."""
         with_faces, side = self.examples.with_faces, self.examples.reference

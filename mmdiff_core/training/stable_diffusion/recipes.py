@@ -24,9 +24,9 @@ from typing import Literal
 from mmdiff_core.training.annotated.training_examples import PhotoSettings
 from mmdiff_core.training.stage import StageSettings
 
-Kind = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]
+PipelineName = Literal["StableDiffusionPipeline", "StableDiffusionXLPipeline"]
 Optimizer = Literal["adamw", "adamw8bit"]
-Precision = Literal["auto", "no", "fp16", "bf16"]
+MixedPrecision = Literal["auto", "no", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AdapterSettings:
 
 
 @dataclass(frozen=True)
-class Weights:
+class SdLossWeights:
     """Of the loss terms beside the denoising loss, and of a subject's pixel within that."""
 
     subject_pixels: float = 1.0
@@ -57,16 +57,16 @@ class SdRecipe:
     """A training run of an adapter on a frozen base."""
 
     name: str
-    kind: Kind  # of the base
+    kind: PipelineName  # of the base
     size: int  # side of the pictures in pixels; 0: the base's own
     training: StageSettings  # ``batch`` is that of one process
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
-    weights: Weights = field(default_factory=Weights)
+    weights: SdLossWeights = field(default_factory=SdLossWeights)
     data: PhotoSettings = field(default_factory=PhotoSettings)
     accumulate: int = 1  # batches per step
     checkpointing: bool = True  # compute activations twice instead of keeping them
     optimizer: Optimizer = "adamw"
-    precision: Precision = "auto"
+    precision: MixedPrecision = "auto"
     half_base: bool = False  # keep the frozen base in half precision where the training is mixed
     validation: float = 0.01  # of the records, where no other folder is given
     most_validation: int = 64

@@ -28,12 +28,12 @@ from mmdiff_core.backbones.registry import load_backbone
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
-from mmdiff_core.training.annotated.folder import AnnotatedFolder, Records, Shuffled, split
-from mmdiff_core.training.annotated.shards import Shards, find_shards
-from mmdiff_core.training.annotated.training_examples import Example, Examples
+from mmdiff_core.training.annotated.folder import AnnotatedFolder, RecordSource, ShuffledRecords, split_for_validation
+from mmdiff_core.training.annotated.shards import ShardedRecords, find_shards
+from mmdiff_core.training.annotated.training_examples import ExampleMaker, TrainingExample
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.run_config import check_run_config, write_run_config
-from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage
+from mmdiff_core.training.stable_diffusion.noise_prediction import NoisePredictionStage
 from mmdiff_core.training.stable_diffusion.recipes import SdRecipe
 from mmdiff_core.training.stage import TrainerOptions
 from mmdiff_core.training.trainer import STATE, Trainer
@@ -202,11 +202,11 @@ def adapter_config(recipe: SdRecipe, backbone: StableDiffusion) -> AdapterConfig
 
 def make_stage(
     recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion, adapter: MMDiffAdapter, state: PartialState
-) -> DenoisingStage:
+) -> NoisePredictionStage:
     """The stage with this process's share of the data. Errors as ``train_sd``."""
     records, held_out = open_data(recipe, options, backbone, state.process_index, state.num_processes)
     extra = {"recipe": recipe.name, "base": backbone.name}
-    return DenoisingStage(
+    return NoisePredictionStage(
         options.folder, backbone, adapter, records, _examples(recipe, backbone), held_out, recipe.training,
         recipe.weights, recipe.accumulate, extra,
     )  # fmt: skip
@@ -214,7 +214,7 @@ def make_stage(
 
 def open_data(
     recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion, rank: int, world: int
-) -> tuple[Records, list[Example]]:
+) -> tuple[RecordSource, list[TrainingExample]]:
     """Where this process draws its records from, and the examples that are held out.
 
     Raises:
@@ -222,16 +222,20 @@ def open_data(
     """
     folder = None if _is_sharded(options.data) else AnnotatedFolder(Path(options.data), recipe.data.photos)
     checks = None if options.validation is None else AnnotatedFolder(options.validation, recipe.data.photos)
-    records: Records
+    records: RecordSource
     if folder is None:
-        records, held_out = Shards(find_shards(options.data), recipe.seed, rank, world), list[Example]()
+        records, held_out = ShardedRecords(find_shards(options.data), recipe.seed, rank, world), list[TrainingExample]()
         if checks is None:
             logger.warning("Shards without --validation FOLDER: no validation loss and no sample sheets.")
     else:
         _check_subjects(recipe, folder)
-        rows, kept = (range(len(folder)), []) if checks else split(folder, recipe.validation, recipe.most_validation)
+        rows, kept = (
+            (range(len(folder)), [])
+            if checks
+            else split_for_validation(folder, recipe.validation, recipe.most_validation)
+        )
         folder.apart = frozenset(kept)
-        records = Shuffled(folder, recipe.seed, rank, world, rows)
+        records = ShuffledRecords(folder, recipe.seed, rank, world, rows)
         held_out = _still(recipe, backbone, folder, kept)
     if checks is not None:
         held_out = _still(recipe, backbone, checks, range(min(len(checks), recipe.most_validation)))
@@ -261,14 +265,18 @@ def _check_subjects(recipe: SdRecipe, folder: AnnotatedFolder) -> None:
         raise TrainingError(f'No annotation in "{folder.path}" has a segment, so there is no subject to learn from.')
 
 
-def _still(recipe: SdRecipe, backbone: StableDiffusion, folder: AnnotatedFolder, rows: Sequence[int]) -> list[Example]:
+def _still(
+    recipe: SdRecipe, backbone: StableDiffusion, folder: AnnotatedFolder, rows: Sequence[int]
+) -> list[TrainingExample]:
     """Examples without chance, in the order of the rows."""
     examples = _examples(recipe, backbone, still=True)
     return [examples.make(number, folder.read(row)) for number, row in enumerate(rows)]
 
 
-def _examples(recipe: SdRecipe, backbone: StableDiffusion, still: bool = False) -> Examples:
+def _examples(recipe: SdRecipe, backbone: StableDiffusion, still: bool = False) -> ExampleMaker:
     encoder = backbone.image_encoder
     assert encoder is not None  # open_base sees to it
     size = recipe.size or backbone.sizes.default[0]
-    return Examples(size, backbone.sizes.multiple, encoder.size, recipe.data, recipe.seed, recipe.adapter.face, still)
+    return ExampleMaker(
+        size, backbone.sizes.multiple, encoder.size, recipe.data, recipe.seed, recipe.adapter.face, still
+    )

@@ -16,7 +16,7 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Picture
-from mmdiff_core.training.annotated.training_examples import Example
+from mmdiff_core.training.annotated.training_examples import TrainingExample
 from mmdiff_core.types import GenerateRequest, Stream, Subject
 
 PICTURES = 6
@@ -24,7 +24,7 @@ STEPS = 20
 SHOWN: tuple[Stream, ...] = ("text", "image")
 
 
-def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[Example]) -> Image.Image:
+def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[TrainingExample]) -> Image.Image:
     """A column per example: its photos, the picture, a new picture of its caption, the subjects' maps."""
     precision = backbone.unet.dtype
     with torch.autocast(backbone.device.type, precision, enabled=precision != torch.float32):
@@ -32,7 +32,7 @@ def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[Ex
     return tile([list(row) for row in zip(*columns, strict=True)])
 
 
-def _column(backbone: Backbone, adapter: MMDiffAdapter, example: Example) -> list[Image.Image]:
+def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample) -> list[Image.Image]:
     real = to_image(example.picture)
     subjects = _subjects(backbone, example)
     request = GenerateRequest(
@@ -50,7 +50,7 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: Example) -> lis
     return [beside(pictures, real.size) for pictures in (photos, [real], [last.picture.image], *maps)]
 
 
-def _subjects(backbone: Backbone, example: Example) -> tuple[Subject, ...]:
+def _subjects(backbone: Backbone, example: TrainingExample) -> tuple[Subject, ...]:
     """The subjects that the prompt can name."""
     chosen: list[Subject] = []
     for s, (word, photos) in enumerate(zip(example.words, example.photos, strict=True)):

@@ -1,25 +1,30 @@
-"""Training data: rendered anew for every batch, or rendered once into a pool on disk and used again.
+"""Samples that are rendered once into shards on disk and reused, with the outputs of the frozen encoders beside them.
 
-A picture costs as much as a training step on a CPU, and more than one on a GPU, so that a pool pays; its shards are
-rendered by as many processes as there are cores.
+Rendering an image takes as long as a training step on a CPU, and longer than one on a GPU. A folder holds::
+
+    00000.safetensors                        250 scenes: images, masks, reference photos, captions
+    latents-<fingerprint>/00000.safetensors  float16 latents of those images, by one autoencoder
+    features-<fingerprint>/00000.safetensors float16 features of those photos, by one image encoder
+
+Shards are memory-mapped: what a stage does not read costs nothing, and the system may drop what it has read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,308 +32,288 @@ from tqdm import tqdm
 
 from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.toyworld.render.renderer import render, to_bytes
-from mmdiff_core.toyworld.scenes.random_scenes import random_scene, reference_scene
-from mmdiff_core.toyworld.scenes.scene import Caption, Scene
+from mmdiff_core.nn.records import ImageFeatures
+from mmdiff_core.toyworld.scenes.scene import Caption
 from mmdiff_core.training.precision import mixed_precision
+from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import Recipe
+from mmdiff_core.training.toybox.samples import ImageBatch, Samples, join_samples
 
-if TYPE_CHECKING:  # the processes that render a pool have no need of it, and it is slow to import
+if TYPE_CHECKING:  # the processes that render do not need them, and they are slow to import
     from diffusers import AutoencoderKL
 
-logger = logging.getLogger(__name__)
+    from mmdiff_core.encoders.image import ImageEncoder
 
-SUBJECTS = 3  # at most in one picture
-MASK_SIZE = 32  # masks are kept as coverage of this many squares a side
-SHARD = 250
-REFRESH_EVERY = 100  # draws between two looks for new shards
-
-Identities = Literal["train", "held_out"]
+SHARD_SIZE = 250  # scenes
+REFRESH_EVERY = 100  # batches between two looks for new shards
+SHARDS_PER_BATCH = 4
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Pictures with everything a stage may learn from. S = SUBJECTS, padded."""
+class Shard:
+    """The scenes of one file; photos and features of the n subjects that are there, without padding."""
 
-    pictures: Tensor | None  # uint8 (B, 3, H, W); None where the latents stand for them
-    masks: Tensor  # uint8 (B, S, MASK_SIZE, MASK_SIZE), 255 = covered by the subject
-    references: Tensor  # uint8 (B, S, P, 3, R, R)
+    masks: Tensor  # uint8 (B, S, MASK_SIZE, MASK_SIZE)
     present: Tensor  # bool (B, S)
     captions: tuple[Caption, ...]
-    descriptions: tuple[tuple[str, ...], ...]  # of each subject's first reference photo, in words
-    latents: Tensor | None = None  # (B, c, h, w)
+    descriptions: tuple[tuple[str, ...], ...]
+    images: Tensor | None  # uint8 (B, 3, H, W); None where there are latents
+    references: Tensor | None  # uint8 (n, P, 3, R, R); None where there are features
+    latents: Tensor | None = None  # float16 (B, c, h, w)
+    cls: Tensor | None = None  # float16 (n, P, Dv)
+    patches: Tensor | None = None  # float16 (n, P, M, Dh)
+
+    @cached_property
+    def _numbers(self) -> Tensor:
+        """Which of the n subjects each one is, long (B, S)."""
+        return self.present.flatten().cumsum(0).view_as(self.present) - 1
 
     def take(self, rows: Sequence[int]) -> Samples:
-        """Some of these samples."""
-        index = torch.as_tensor(rows)
+        """Return some of the scenes, padded."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        present = self.present[index]
+        subjects = self._numbers[index][present]
+
+        def pad(values: Tensor) -> Tensor:
+            full = values.new_zeros(*present.shape, *values.shape[1:])
+            full[present] = values[subjects]
+            return full
+
+        features = None
+        if self.cls is not None and self.patches is not None:
+            photos = present[..., None].expand(-1, -1, self.cls.shape[1])
+            features = ImageFeatures(pad(self.cls), pad(self.patches), photos)
         return Samples(
-            None if self.pictures is None else self.pictures[index],
-            self.masks[index],
-            self.references[index],
-            self.present[index],
-            tuple(self.captions[i] for i in rows),
-            tuple(self.descriptions[i] for i in rows),
-            None if self.latents is None else self.latents[index],
-        )
-
-
-class Pictures(NamedTuple):
-    """Pictures alone, with where their subjects are."""
-
-    images: Tensor  # uint8 (B, 3, H, W)
-    subjects: Tensor  # uint8 (B, MASK_SIZE, MASK_SIZE), 255 = covered by any subject
-
-
-class Source(Protocol):
-    """Where a stage gets its data."""
-
-    def seek(self, step: int) -> None:
-        """Draw from here on what belongs to that step of a training."""
-        ...
-
-    def samples(self, count: int) -> Samples: ...
-    def pictures(self, count: int) -> Pictures: ...
-    def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]: ...
-
-
-class Stream:
-    """Renders every sample anew; needs no files and never repeats.
-
-    Args:
-        recipe: sizes, the number of photos per subject, and the world.
-        seed: two streams of the same seed are the same.
-        identities: ``held_out`` toys are never trained on.
-    """
-
-    def __init__(self, recipe: Recipe, seed: int, identities: Identities = "train", device: str = "cpu") -> None:
-        self.recipe, self.identities, self.device = recipe, identities, device
-        self.name = f"stream:{seed}:{identities}"
-        self.rng = random.Random(self.name)
-
-    def seek(self, step: int) -> None:
-        """Draw from here on what belongs to that step of a training."""
-        self.rng.seed(f"{self.name}:{step}")
-
-    def samples(self, count: int) -> Samples:
-        """Pictures of one to three subjects with reference photos of each."""
-        scenes = [self._scene() for _ in range(count)]
-        photos = self.recipe.photos
-        views = [
-            [reference_scene(self.rng, placed.toy, scene, self.recipe.world) for _ in range(photos)]
-            for scene in scenes
-            for placed in scene.toys
-        ]
-        drawn = render(scenes, self.recipe.size, self.device)
-        seen = render([view for toy in views for view in toy], self.recipe.reference, self.device).images
-        present = torch.tensor([[s < len(scene.toys) for s in range(SUBJECTS)] for scene in scenes])
-        references = torch.zeros(count, SUBJECTS, photos, *seen.shape[1:], dtype=torch.uint8, device=seen.device)
-        references[present] = to_bytes(seen).unflatten(0, (-1, photos))
-        said = iter([toy[0].caption.detailed for toy in views])
-        return Samples(
-            pictures=to_bytes(drawn.images),
-            masks=_coverage(drawn.masks),
-            references=references,
+            images=None if self.images is None else self.images[index],
+            masks=self.masks[index],
+            references=None if self.references is None else pad(self.references),
             present=present,
-            captions=tuple(scene.caption for scene in scenes),
-            descriptions=tuple(tuple(next(said) for _ in scene.toys) for scene in scenes),
+            captions=tuple(self.captions[i] for i in rows),
+            descriptions=tuple(self.descriptions[i] for i in rows),
+            latents=None if self.latents is None else self.latents[index],
+            features=features,
         )
 
-    def pictures(self, count: int) -> Pictures:
-        """Pictures of one to three subjects."""
-        drawn = render([self._scene() for _ in range(count)], self.recipe.size, self.device)
-        return Pictures(to_bytes(drawn.images), _coverage(drawn.masks).amax(1))
 
-    def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
-        """Two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and a description of each first photo."""
-        toys = [self._scene(1).toys[0].toy for _ in range(count)]
-        views = [reference_scene(self.rng, toy, vocabulary=self.recipe.world) for toy in toys for _ in range(2)]
-        seen = render(views, self.recipe.reference, self.device).images
-        return to_bytes(seen).unflatten(0, (count, 2)), [view.caption.detailed for view in views[::2]]
+class CachedDataset:
+    """Random samples of the shards in a folder.
 
-    def _scene(self, subjects: int | None = None) -> Scene:
-        return random_scene(self.rng, subjects, self.identities, self.recipe.world)
-
-
-class Pool:
-    """Samples in shards on disk, drawn from at random.
-
-    Shard k is the same whoever renders it, so that several processes may fill a pool side by side.
+    Shard k is the same whoever renders it, so that several processes may fill a folder side by side.
 
     Args:
         folder: where the shards are.
         recipe: what is in them.
-        seed: of the order in which samples are drawn.
+        seed: of the order of the samples.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, seed: int = 0) -> None:
         self.folder, self.recipe, self.seed = folder, recipe, seed
         self.rng = random.Random(seed)
-        self.shards: dict[Path, Samples] = {}
-        self.encoder: AutoencoderKL | None = None
-        self.draws = 0
+        self.shards: dict[Path, Shard] = {}
+        self._latents: EncoderCache | None = None
+        self._features: EncoderCache | None = None
+        self._batches = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def seek(self, step: int) -> None:
-        """Draw from here on what belongs to that step of a training."""
-        self.rng.seed(f"pool:{self.seed}:{step}")
+        """Continue with the samples of that training step."""
+        self.rng.seed(f"pool:{self.seed}:{step}")  # changing this text would change every run
 
-    def fill(self, workers: int = 1) -> None:
-        """Render the shards that are missing, in an order of one's own, on so many processes."""
-        wanted = [self.folder / f"{k:05d}.safetensors" for k in range(-(-self.recipe.pool // SHARD))]
+    def render(self, workers: int = 1) -> None:
+        """Render the missing shards in random order, in ``workers`` processes."""
+        wanted = [self.folder / f"{k:05d}.safetensors" for k in range(-(-self.recipe.scenes // SHARD_SIZE))]
         missing = [path for path in wanted if not path.exists()]
         random.shuffle(missing)
-        bar = tqdm(total=len(missing), desc="rendering the pool", unit="shard")
-        with bar, ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as executor:
-            jobs = [executor.submit(_render_shard, path, self.recipe, SHARD) for path in missing]
+        bar = tqdm(total=len(missing), desc="rendering the dataset", unit="shard")
+        with bar, ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as executor:
+            jobs = [executor.submit(render_shard, path, self.recipe, SHARD_SIZE) for path in missing]
             try:
                 for job in as_completed(jobs):
                     job.result()
                     bar.update()
             finally:
-                executor.shutdown(cancel_futures=True)  # Ctrl-C waits for the shards at hand alone
+                executor.shutdown(cancel_futures=True)  # Ctrl-C waits only for the shards that are being rendered
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the shards that are there and not read yet; with their latents once an autoencoder is known."""
-        found = [path for path in sorted(self.folder.glob("*.safetensors")) if path not in self.shards]
-        self.shards.update((path, _read_shard(path)) for path in found)
+        """Open new shards; raise TrainingError if there are none at all."""
+        new = [path for path in sorted(self.folder.glob("*.safetensors")) if path not in self.shards]
+        self.shards.update((path, self._open(path)) for path in new)
         if not self.shards:
-            check_pool(self.folder)
-        if self.encoder is not None:
-            self._add_latents(self.encoder)
+            check_not_empty(self.folder)
 
-    def encode_with(self, vae: AutoencoderKL) -> None:
-        """Give every sample its latents, computed once per autoencoder and kept beside the shards."""
-        self.encoder = vae
-        self.shards = {path: _read_shard(path) for path in self.shards}
-        self._add_latents(vae)
+    def encode_with(self, vae: AutoencoderKL, image_encoder: ImageEncoder | None = None) -> None:
+        """Replace images by latents and, with an image encoder, reference photos by features.
 
-    def _add_latents(self, vae: AutoencoderKL) -> None:
-        kept = self.folder / f"latents-{_fingerprint(vae)}"
-        kept.mkdir(exist_ok=True)
-        bare = [path for path, shard in self.shards.items() if shard.latents is None]
-        for path in tqdm(bare, desc="encoding the pool", unit="shard", disable=not bare):
-            shard, beside = self.shards[path], kept / path.name
-            if not beside.exists():
-                assert shard.pictures is not None  # only latents take their place
-                _write_aside({"latents": encode(vae, shard.pictures)}, beside, {})
-            with safe_open(beside, framework="pt") as file:
-                self.shards[path] = replace(shard, pictures=None, latents=file.get_tensor("latents"))
+        Both are computed once per encoder and stored beside the shards.
+        """
+        self._latents = EncoderCache(
+            self.folder / f"latents-{fingerprint(vae.encoder.state_dict().values())}",
+            lambda images: {"latents": encode_latents(vae, images)},
+        )
+        self._features = None
+        if image_encoder is not None:
+            weights = [*image_encoder.model.state_dict().values(), image_encoder.mean, image_encoder.std]
+            self._features = EncoderCache(
+                self.folder / f"features-{fingerprint(weights)}", partial(encode_features, image_encoder)
+            )
+        bar = tqdm(self.shards, desc="encoding the dataset", unit="shard", disable=self._all_encoded())
+        self.shards = {path: self._open(path) for path in bar}
 
-    def samples(self, count: int) -> Samples:
-        """Samples of random shards; those of one call come from at most four."""
-        self.draws += 1
-        if self.draws % REFRESH_EVERY == 0:
+    def _all_encoded(self) -> bool:
+        caches = [cache for cache in (self._latents, self._features) if cache is not None]
+        return all((cache.folder / path.name).exists() for cache in caches for path in self.shards)
+
+    def _open(self, path: Path) -> Shard:
+        """Open a shard with what the encoders made of it."""
+        shard = read_shard(path)
+        if self._latents is not None:
+            assert shard.images is not None  # as read
+            latents = self._latents.get(path.name, shard.images)["latents"]
+            shard = replace(shard, images=None, latents=latents)
+        if self._features is not None:
+            assert shard.references is not None
+            features = self._features.get(path.name, shard.references)
+            shard = replace(shard, references=None, cls=features["cls"], patches=features["patches"])
+        return shard
+
+    def sample(self, count: int) -> Samples:
+        """Return samples of random shards, at most ``SHARDS_PER_BATCH`` of them."""
+        self._batches += 1
+        if self._batches % REFRESH_EVERY == 0:
             self.refresh()
-        shards = self.rng.sample(list(self.shards.values()), k=min(4, len(self.shards)))
+        shards = self.rng.sample(list(self.shards.values()), k=min(SHARDS_PER_BATCH, len(self.shards)))
         sizes = [len(part) for part in torch.arange(count).tensor_split(len(shards))]
         pairs = zip(shards, sizes, strict=True)
-        return join([shard.take(self.rng.choices(range(len(shard.captions)), k=size)) for shard, size in pairs])
+        return join_samples([shard.take(self.rng.choices(range(len(shard.captions)), k=size)) for shard, size in pairs])
 
-    def pictures(self, count: int) -> Pictures:
-        """Pictures of one to three subjects."""
-        drawn = self.samples(count)
-        assert drawn.pictures is not None  # of a pool that was not encoded
-        return Pictures(drawn.pictures, drawn.masks.amax(1))
+    def sample_images(self, count: int) -> ImageBatch:
+        """Return images of one to three subjects."""
+        samples = self.sample(count)
+        assert samples.images is not None  # of a dataset that is not encoded
+        return ImageBatch(samples.images, samples.masks.amax(1))
 
-    def photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
-        """Two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and a description of each first photo."""
-        drawn = self.samples(count)
-        subjects = [self.rng.randrange(int(present.sum())) for present in drawn.present]
-        photos = drawn.references[torch.arange(count), torch.tensor(subjects), :2]
-        return photos, [texts[s] for texts, s in zip(drawn.descriptions, subjects, strict=True)]
+    def sample_photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
+        """Return two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and each first one described."""
+        samples = self.sample(count)
+        assert samples.references is not None  # of a dataset that is not encoded
+        subjects = [self.rng.randrange(int(present.sum())) for present in samples.present]
+        photos = samples.references[torch.arange(count), torch.tensor(subjects), :2]
+        return photos, [texts[s] for texts, s in zip(samples.descriptions, subjects, strict=True)]
 
 
-def check_pool(folder: Path) -> None:
-    """Refuse an empty pool before work begins that needs it; raises TrainingError."""
+def check_not_empty(folder: Path) -> None:
+    """Raise TrainingError for a folder without shards, before any work that needs them."""
     if not any(folder.glob("*.safetensors")):
-        raise TrainingError(f'The pool "{folder}" is empty: name "pool" among the --stages, too, to render it.')
+        raise TrainingError(f'The dataset "{folder}" is empty: add "dataset" to the --stages to render it.')
+
+
+# ---------------------------------------------------------------- encoders
+
+
+@dataclass(frozen=True)
+class EncoderCache:
+    """What a frozen encoder made of each shard, in a folder."""
+
+    folder: Path
+    encode: Callable[[Tensor], Mapping[str, Tensor]]
+
+    def get(self, name: str, images: Tensor) -> dict[str, Tensor]:
+        """Read the file of that name; compute and write it where it is missing."""
+        path = self.folder / name
+        if not path.exists():
+            self.folder.mkdir(exist_ok=True)
+            _write_tensors(self.encode(images), path)
+        return _read_tensors(path)[0]
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
-    """Latents (B, c, h, w) of uint8 pictures, in half precision."""
+def encode_latents(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """Encode uint8 images to latents, float16 (B, c, h, w)."""
     latents, mixed = [], mixed_precision(vae.device.type)
-    for chunk in pictures.split(32):
+    for chunk in images.split(32):
         scaled = chunk.to(vae.device).float() / 127.5 - 1
         with torch.autocast(vae.device.type, torch.bfloat16, enabled=mixed == "bf16"):
             latents.append(vae.encode(scaled).latent_dist.mode().half())
     return torch.cat(latents)
 
 
-def join(parts: Sequence[Samples]) -> Samples:
-    """Samples one after the other."""
-    return Samples(
-        _cat([part.pictures for part in parts]),
-        torch.cat([part.masks for part in parts]),
-        torch.cat([part.references for part in parts]),
-        torch.cat([part.present for part in parts]),
-        tuple(caption for part in parts for caption in part.captions),
-        tuple(texts for part in parts for texts in part.descriptions),
-        _cat([part.latents for part in parts]),
-    )
+@torch.no_grad()
+def encode_features(encoder: ImageEncoder, references: Tensor) -> dict[str, Tensor]:
+    """Encode uint8 photos (n, P, 3, R, R): float16 ``cls`` (n, P, Dv) and ``patches`` (n, P, M, Dh)."""
+    parts = []
+    for chunk in references.flatten(0, 1).split(64):
+        parts.append([x.half() for x in encoder.encode(chunk.to(encoder.mean.device).float() / 255)])
+    cls, patches = (torch.cat(part).unflatten(0, references.shape[:2]) for part in zip(*parts, strict=True))
+    return {"cls": cls, "patches": patches}
 
 
-def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """One after the other; None where any is missing."""
-    there = [part for part in parts if part is not None]
-    return torch.cat(there) if len(there) == len(parts) else None
-
-
-def _coverage(masks: Tensor) -> Tensor:
-    """Masks (B, s, H, W) bool -> uint8 (B, SUBJECTS, MASK_SIZE, MASK_SIZE)."""
-    padded = F.pad(masks.float(), (0, 0, 0, 0, 0, SUBJECTS - masks.shape[1]))
-    return to_bytes(F.adaptive_avg_pool2d(padded, MASK_SIZE))
-
-
-def _fingerprint(vae: AutoencoderKL) -> str:
+def fingerprint(weights: Iterable[Tensor]) -> str:
+    """Return a short digest of a network's weights."""
     digest = hashlib.sha256()
-    for tensor in vae.encoder.state_dict().values():
+    for tensor in weights:
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 
-def _one_thread() -> None:
-    """Side by side, processes of one thread are the fastest; Ctrl-C is for the process that waits for them."""
+# ---------------------------------------------------------------- files
+
+
+def _start_worker() -> None:
+    """Use one thread, the fastest way side by side; leave Ctrl-C to the process that waits."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _render_shard(path: Path, recipe: Recipe, size: int) -> None:
-    """Shard ``path``, unless somebody else rendered it in the meantime."""
+def render_dataset(folder: Path, recipe: Recipe, workers: int) -> None:
+    """Render the missing shards of a folder, until Ctrl-C: the work of a process beside a training."""
+    with suppress(KeyboardInterrupt):
+        CachedDataset(folder, recipe).render(workers)
+
+
+def render_shard(path: Path, recipe: Recipe, size: int) -> None:
+    """Render a shard, unless another process did so in the meantime."""
     if not path.exists():
-        stream = Stream(recipe, seed=recipe.seed + 1 + int(path.stem))
-        _write_shard(path, stream.samples(min(size, recipe.pool)))
+        dataset = OnTheFlyDataset(recipe, seed=recipe.seed + 1 + int(path.stem))
+        write_shard(path, dataset.sample(min(size, recipe.scenes)))
 
 
-def _write_shard(path: Path, samples: Samples) -> None:
-    words = {
-        "captions": json.dumps([asdict(caption) for caption in samples.captions]),
-        "descriptions": json.dumps(samples.descriptions),
-    }
-    present = samples.present
-    assert samples.pictures is not None
+def write_shard(path: Path, samples: Samples) -> None:
+    """Write rendered samples as a shard."""
+    captions = [
+        {"text": caption.text, "names": caption.names, "detailed": caption.detailed} for caption in samples.captions
+    ]
+    assert samples.images is not None  # as rendered
+    assert samples.references is not None
     tensors = {
-        "pictures": samples.pictures,
+        "pictures": samples.images,
         "masks": samples.masks,
-        "present": present,
-        "references": samples.references[present],  # (n, P, 3, R, R): padding is not stored
+        "present": samples.present,
+        "references": samples.references[samples.present],  # (n, P, 3, R, R): padding is not stored
     }
-    _write_aside(tensors, path, words)
+    _write_tensors(tensors, path, {"captions": json.dumps(captions), "descriptions": json.dumps(samples.descriptions)})
 
 
-def _write_aside(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    with written_aside(path) as aside:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, aside, metadata)
-
-
-def _read_shard(path: Path) -> Samples:
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    present = tensors["present"]
-    references = torch.zeros(*present.shape, *tensors["references"].shape[1:], dtype=torch.uint8)
-    references[present] = tensors["references"]
+def read_shard(path: Path) -> Shard:
+    """Open a shard as it was rendered."""
+    tensors, metadata = _read_tensors(path)
     captions = [Caption(c["text"], tuple(c["names"]), c["detailed"]) for c in json.loads(metadata["captions"])]
-    descriptions = tuple(tuple(texts) for texts in json.loads(metadata["descriptions"]))
-    return Samples(tensors["pictures"], tensors["masks"], references, present, tuple(captions), descriptions)
+    return Shard(
+        masks=tensors["masks"],
+        present=tensors["present"],
+        captions=tuple(captions),
+        descriptions=tuple(tuple(texts) for texts in json.loads(metadata["descriptions"])),
+        images=tensors["pictures"],
+        references=tensors["references"],
+    )
+
+
+def _write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    with written_aside(path) as temporary:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the memory-mapped tensors of a file, and its metadata."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -1,7 +1,7 @@
-"""Stage 2: text and image encoders, trained against each other as CLIP was.
+"""Stage 2: text and image encoders, trained by contrast as CLIP was.
 
 Two contrasts share the image encoder: a photo against its description, and two photos of the same toy against all
-other toys. The second is what makes the CLS embedding tell two toys of one noun apart.
+other toys. The second makes the CLS embedding tell two toys of one class apart.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from mmdiff_core.encoders.text import encode_text
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.output.image_grid import tile, to_image, to_pixels
 from mmdiff_core.training.stage import StageSettings
-from mmdiff_core.training.toybox.cached_dataset import Source
+from mmdiff_core.training.toybox.samples import ToyDataset
 
-CANDIDATES = 16
+GALLERY = 16
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Two photos of each toy, and what each shows in words."""
+class PhotoPairs:
+    """Two photos of each toy, and a description."""
 
     first: Tensor  # (B, 3, R, R) in [0, 1]
     second: Tensor  # (B, 3, R, R)
-    descriptions: PromptTokens  # of the first
+    descriptions: PromptTokens  # of the first photos
 
 
-class Contrast(nn.Module):
+class ContrastiveLoss(nn.Module):
     """Loss terms of both contrasts."""
 
     def __init__(self, text_encoder: CLIPTextModel, image_encoder: ImageEncoder, projection: int) -> None:
@@ -47,7 +47,7 @@ class Contrast(nn.Module):
         self.text_projection = nn.Linear(text_encoder.config.hidden_size, projection, bias=False)
         self.scales = nn.Parameter(torch.full((2,), math.log(1 / 0.07)))
 
-    def forward(self, pairs: Pairs) -> dict[str, Tensor]:
+    def forward(self, pairs: PhotoPairs) -> dict[str, Tensor]:
         first, second = (
             F.normalize(self.image_encoder.encode(x)[0].float(), dim=-1) for x in (pairs.first, pairs.second)
         )
@@ -59,7 +59,7 @@ class Contrast(nn.Module):
         }
 
     def text(self, tokens: PromptTokens) -> Tensor:
-        """Projected state of the end-of-text token, (B, projection)."""
+        """Return the projected state of the end-of-text token, (B, projection)."""
         ids = tokens.ids.to(self.text_projection.weight.device)
         states = encode_text(self.text_encoder, tokens).states
         end = (ids == self.text_encoder.config.eos_token_id).int().argmax(-1)
@@ -67,24 +67,24 @@ class Contrast(nn.Module):
 
 
 def symmetric_contrast(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
-    """InfoNCE in both directions between matching rows of two normalised batches (B, d)."""
+    """Return InfoNCE in both directions between matching rows of two normalised batches (B, d)."""
     scores = scale * a @ b.T
     right = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
 
 
-class EncodersStage:
+class ContrastiveStage:
     """Trains ``folder/text_encoder`` and ``folder/image_encoder``."""
 
     name = "encoders"
 
     def __init__(
         self, folder: Path, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, image_encoder: ImageEncoder,
-        source: Source, held_out: Source, settings: StageSettings,
+        dataset: ToyDataset, held_out: ToyDataset, settings: StageSettings,
     ) -> None:  # fmt: skip
-        self.folder, self.tokenizer, self.source, self.settings = folder, tokenizer, source, settings
+        self.folder, self.tokenizer, self.dataset, self.settings = folder, tokenizer, dataset, settings
         self.held_out = held_out
-        self.network = Contrast(
+        self.network = ContrastiveLoss(
             text_encoder.train(), image_encoder.train(), image_encoder.model.config.projection_dim
         ).requires_grad_(True)
 
@@ -92,39 +92,39 @@ class EncodersStage:
         return list(self.network.parameters())
 
     def seek(self, step: int) -> None:
-        """Draw from here on what belongs to that step."""
-        self.source.seek(step)
+        """Continue with the batches of that step."""
+        self.dataset.seek(step)
 
-    def batch(self) -> Pairs:
-        return self._pairs(self.source, self.settings.batch)
+    def batch(self) -> PhotoPairs:
+        return self._pairs(self.dataset, self.settings.batch)
 
-    def _pairs(self, source: Source, count: int) -> Pairs:
-        photos, descriptions = source.photo_pairs(count)
+    def _pairs(self, dataset: ToyDataset, count: int) -> PhotoPairs:
+        photos, descriptions = dataset.sample_photo_pairs(count)
         tokens = stack_tokens([tokenize(self.tokenizer, text) for text in descriptions])
         first, second = to_pixels(photos).to(self.network.scales.device).unbind(1)
-        return Pairs(first, second, tokens)
+        return PhotoPairs(first, second, tokens)
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
-        """Photos beside the two that the encoder finds nearest among other photos of as many toys."""
-        pairs = self._pairs(self.held_out, 4 * CANDIDATES)
+        """Draw photos above the three that the encoder finds nearest among other photos of these toys."""
+        pairs = self._pairs(self.held_out, 4 * GALLERY)
         a, b = self._embed(pairs)
         nearest = (a @ b.T).topk(3, dim=-1).indices[:10].tolist()
-        columns = [[pairs.first[i], *(pairs.second[j] for j in found)] for i, found in enumerate(nearest)]
+        columns = [[pairs.first[i], *(pairs.second[j] for j in similar)] for i, similar in enumerate(nearest)]
         return tile([[to_image(column[row]) for column in columns] for row in range(4)])
 
     @torch.no_grad()
     def finish(self) -> Mapping[str, float]:
-        """Share of held-out photos whose toy is picked among 16 by another photo of it."""
+        """Write the encoders; return how often another photo of a held-out toy is found among those of 16."""
         self.network.eval()
         right = []
         for _ in range(16):
-            a, b = self._embed(self._pairs(self.held_out, CANDIDATES))
-            right.append((a @ b.T).argmax(-1) == torch.arange(CANDIDATES, device=a.device))
+            a, b = self._embed(self._pairs(self.held_out, GALLERY))
+            right.append((a @ b.T).argmax(-1) == torch.arange(GALLERY, device=a.device))
         save_part(self.network.text_encoder, self.folder / "text_encoder")
         save_part(self.network.image_encoder.model, self.folder / "image_encoder")
         return {"same_toy_of_16": float(torch.cat(right).float().mean())}
 
-    def _embed(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def _embed(self, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:
         encode = self.network.image_encoder.encode
         return F.normalize(encode(pairs.first)[0], dim=-1), F.normalize(encode(pairs.second)[0], dim=-1)

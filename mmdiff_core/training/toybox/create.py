@@ -1,6 +1,6 @@
-"""A new built-in model from nothing: random networks of stock classes in a stock folder, with a vocabulary of its own.
+"""A new toybox model: random networks of stock classes in a stock folder, with its own vocabulary.
 
-Every stage of training reads this folder and writes it back, so that at any moment it opens with plain
+Every stage of training reads this folder and writes it back, so that it opens at any time with plain
 ``StableDiffusionPipeline.from_pretrained``.
 """
 
@@ -14,6 +14,7 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers import Regex as TokenRegex
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPTextConfig,
@@ -23,6 +24,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from mmdiff_core.backbones.processors import cross_attention_layers
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toyworld.scenes.random_scenes import random_scene
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 from mmdiff_core.training.toybox.recipes import Recipe, Shapes
@@ -32,7 +35,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def create_pipeline(recipe: Recipe) -> StableDiffusionPipeline:
-    """Random networks in the recipe's sizes, the same for the same recipe."""
+    """Return random networks in the recipe's sizes, the same for the same recipe."""
     torch.manual_seed(recipe.seed)
     shapes = recipe.shapes
     tokenizer = create_tokenizer(shapes, captions(recipe.seed, CAPTIONS_FOR_VOCABULARY))
@@ -52,7 +55,7 @@ def create_pipeline(recipe: Recipe) -> StableDiffusionPipeline:
 
 
 def captions(seed: int, count: int) -> Iterable[str]:
-    """Captions as people and the training write them, of the whole world, so that any recipe may go on from a model."""
+    """Yield captions of the whole world, plain and detailed, so that any recipe may start from any model."""
     rng = random.Random(seed)
     for _ in range(count):
         caption = random_scene(rng, vocabulary=WHOLE_WORLD).caption
@@ -61,7 +64,7 @@ def captions(seed: int, count: int) -> Iterable[str]:
 
 
 def create_tokenizer(shapes: Shapes, texts: Iterable[str]) -> CLIPTokenizer:
-    """A byte-pair vocabulary like CLIP's, learned from the captions; unknown words fall apart into letters."""
+    """Learn a byte-pair vocabulary like CLIP's from captions; it splits unknown words into letters."""
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Lowercase()
     words = TokenRegex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
@@ -152,11 +155,28 @@ def create_image_encoder(recipe: Recipe) -> CLIPVisionModelWithProjection:
     )
 
 
-def create_scheduler() -> DPMSolverMultistepScheduler:
-    """Rectified flow under a stock sampler that every Stable Diffusion pipeline accepts.
+def create_fresh_adapter(recipe: Recipe, unet: nn.Module) -> MMDiffAdapter:
+    """Return a fresh adapter in the recipe's sizes."""
+    shapes = recipe.shapes
+    return MMDiffAdapter(
+        AdapterConfig(
+            cross_attention=cross_attention_layers(unet),
+            text_towers=(TextTower(shapes.text_width),),
+            cls_width=shapes.projection,
+            patch_width=shapes.image_width,
+            rank=shapes.rank,
+            tokens=shapes.tokens,
+            refiner_head_dim=shapes.refiner_head,
+            null_token=shapes.null_token,
+        )
+    )
 
-    The shift spends more of the steps on strong noise, where shapes are decided: 20 steps come two to five times as
-    close to the picture of many as without (``python -m mmdiff_core presets``).
+
+def create_scheduler() -> DPMSolverMultistepScheduler:
+    """Return a stock scheduler for rectified flow that every Stable Diffusion pipeline accepts.
+
+    The shift spends more of the steps on strong noise, where shapes are decided: with it, 20 steps come two to five
+    times as close to the image of many steps (``python -m mmdiff_core presets``).
     """
     return DPMSolverMultistepScheduler(
         prediction_type="flow_prediction",

@@ -18,7 +18,7 @@ from mmdiff_core.weights.integrity import INDEX
 LARGEST_FILE = "30MB"
 
 
-def export(model: Path, folder: Path) -> int:
+def export_model(model: Path, folder: Path) -> int:
     """Write a model folder in half precision, as it ships; returns its size in bytes.
 
     It takes the place of a model that is there.

@@ -1,4 +1,4 @@
-"""More latent channels for a trained model, so that its autoencoder can be made sharper without starting anew."""
+"""Further latent channels for a trained model, so that its autoencoder can become sharper without a new start."""
 
 from __future__ import annotations
 
@@ -6,60 +6,60 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 
-NEW = 0.1  # scale of the fresh weights: they begin beside the trained ones, not over them
+FRESH_SCALE = 0.1  # of the new weights, small beside the trained ones
 
 
 @torch.no_grad()
-def widen_autoencoder(vae: AutoencoderKL, channels: int) -> AutoencoderKL:
-    """The same autoencoder with further latent channels, untrained; the ones that it has stay as they are.
+def extend_autoencoder(vae: AutoencoderKL, channels: int) -> AutoencoderKL:
+    """Return the autoencoder with further, untrained latent channels; the trained ones work as before.
 
     Args:
         vae: with a convolution on either side of the latents, as diffusers makes it.
-        channels: how many there shall be, at least as many as there are.
+        channels: the new number of latent channels, at least the present one.
     """
     old = vae.config.latent_channels
-    wide = AutoencoderKL.from_config({**vae.config, "latent_channels": channels})
+    extended = AutoencoderKL.from_config({**vae.config, "latent_channels": channels})
     kept = torch.arange(old)
     moments = torch.cat([kept, channels + kept])  # an encoder gives all means, then all variances
-    _inherit(wide, vae)
-    _spread(wide.encoder.conv_out, vae.encoder.conv_out, moments, None)
-    _spread(wide.quant_conv, vae.quant_conv, moments, moments)
-    _spread(wide.post_quant_conv, vae.post_quant_conv, kept, kept)
-    _spread(wide.decoder.conv_in, vae.decoder.conv_in, None, kept)
-    return wide
+    _copy_matching(extended, vae)
+    _copy_convolution(extended.encoder.conv_out, vae.encoder.conv_out, moments, None)
+    _copy_convolution(extended.quant_conv, vae.quant_conv, moments, moments)
+    _copy_convolution(extended.post_quant_conv, vae.post_quant_conv, kept, kept)
+    _copy_convolution(extended.decoder.conv_in, vae.decoder.conv_in, None, kept)
+    return extended
 
 
 @torch.no_grad()
-def widen_unet(unet: UNet2DConditionModel, channels: int) -> UNet2DConditionModel:
-    """The same network for further latent channels: it does not look at them yet, and the others go on as before."""
+def extend_unet(unet: UNet2DConditionModel, channels: int) -> UNet2DConditionModel:
+    """Return the network for further latent channels: it ignores them as inputs, and predicts the others as before."""
     old = unet.config.in_channels
-    wide = UNet2DConditionModel.from_config({**unet.config, "in_channels": channels, "out_channels": channels})
+    extended = UNet2DConditionModel.from_config({**unet.config, "in_channels": channels, "out_channels": channels})
     kept = torch.arange(old)
-    _inherit(wide, unet)
-    _spread(wide.conv_in, unet.conv_in, None, kept)
-    wide.conv_in.weight[:, old:] = 0
-    _spread(wide.conv_out, unet.conv_out, kept, None)
-    return wide
+    _copy_matching(extended, unet)
+    _copy_convolution(extended.conv_in, unet.conv_in, None, kept)
+    extended.conv_in.weight[:, old:] = 0
+    _copy_convolution(extended.conv_out, unet.conv_out, kept, None)
+    return extended
 
 
-def _inherit(wide: nn.Module, trained: nn.Module) -> None:
-    """Every tensor of the same shape."""
-    theirs = trained.state_dict()
-    fitting = {name: theirs[name] for name, tensor in wide.state_dict().items() if theirs[name].shape == tensor.shape}
-    wide.load_state_dict(fitting, strict=False)
+def _copy_matching(extended: nn.Module, trained: nn.Module) -> None:
+    """Copy every tensor of the same shape."""
+    state = trained.state_dict()
+    matching = {name: state[name] for name, x in extended.state_dict().items() if state[name].shape == x.shape}
+    extended.load_state_dict(matching, strict=False)
 
 
-def _spread(wide: nn.Conv2d, trained: nn.Conv2d, rows: Tensor | None, columns: Tensor | None) -> None:
-    """Put a trained convolution at some output rows and input columns of a larger one; None where there are no more.
+def _copy_convolution(extended: nn.Conv2d, trained: nn.Conv2d, rows: Tensor | None, columns: Tensor | None) -> None:
+    """Copy a trained convolution to some output rows and input columns of a larger one; None stands for all.
 
-    Trained outputs do not hear the new inputs.
+    Trained outputs ignore the new inputs.
     """
-    wide.weight *= NEW
-    rows = torch.arange(wide.weight.shape[0]) if rows is None else rows
-    wide.weight[rows] = 0 if columns is not None else wide.weight[rows]
-    columns = torch.arange(wide.weight.shape[1]) if columns is None else columns
-    wide.weight[rows[:, None], columns] = trained.weight
-    assert wide.bias is not None
+    extended.weight *= FRESH_SCALE
+    rows = torch.arange(extended.weight.shape[0]) if rows is None else rows
+    extended.weight[rows] = 0 if columns is not None else extended.weight[rows]
+    columns = torch.arange(extended.weight.shape[1]) if columns is None else columns
+    extended.weight[rows[:, None], columns] = trained.weight
+    assert extended.bias is not None
     assert trained.bias is not None
-    wide.bias.zero_()
-    wide.bias[rows] = trained.bias
+    extended.bias.zero_()
+    extended.bias[rows] = trained.bias

@@ -1,8 +1,10 @@
-"""Stages 3 to 5: the base model, the MM-Diff adapter on it, or both at once, by rectified flow.
+"""Stages 3 to 5: the base model, the MM-Diff adapter on it, or both together, by rectified flow.
 
 A noisy latent is x = (1 - s) x0 + s e with s in (0, 1); the network learns the velocity e - x0. The base never sees a
 photo; the adapter is trained on the frozen base, as in the paper; joint training is for machines too slow to do one
 after the other.
+
+B rows, S subjects, P photos of a subject.
 """
 
 from __future__ import annotations
@@ -24,35 +26,37 @@ from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
 from mmdiff_core.generation.conditioning import build_condition, encode_pixels
 from mmdiff_core.maps.attention_maps import Recorder
-from mmdiff_core.maps.constraints import LayerChoice, attention_constraint, choose_layers
+from mmdiff_core.maps.constraints import LayerChoice, choose_layers, constraint_losses
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures, PromptTokens
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.training.stage import StageSettings
-from mmdiff_core.training.toybox.cached_dataset import SUBJECTS, Samples, Source, encode
+from mmdiff_core.training.toybox.cached_dataset import encode_latents
 from mmdiff_core.training.toybox.recipes import ConditionMix, LossWeights
+from mmdiff_core.training.toybox.samples import MAX_SUBJECTS, Samples, ToyDataset
 from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 
-SHEET_PICTURES = 8
-TEXTS_KEPT = 2**18
-ONE_PHOTO = 0.7  # share of the subjects that show one photo; the others show all
+SHEET_IMAGES = 8
+MAX_TEXTS = 2**18  # whose tokens are remembered
+ONE_PHOTO = 0.7  # share of the subjects of which one photo is seen; of the others all
 
 
 @dataclass(frozen=True)
-class DiffusionBatch:
+class FlowMatchingBatch:
     """What one step of training sees."""
 
     latents: Tensor  # (B, c, h, w)
     masks: Tensor  # (B, S, g, g) in [0, 1]
-    tokens: PromptTokens  # words at -1 where a row is to be drawn from its text alone
-    references: Tensor  # (B, S, P, 3, R, R) in [0, 1]
-    photos: Tensor  # (B, S, P) bool
+    tokens: PromptTokens  # words at -1 where a row is conditioned on its text alone
+    photos: Tensor  # (B, S, P) bool, the photos that are seen
+    references: Tensor | None = None  # (B, S, P, 3, R, R) in [0, 1]; None where features replace them
+    features: ImageFeatures | None = None  # of all photos
 
 
-class FlowMatching(nn.Module):
+class FlowMatchingLoss(nn.Module):
     """Loss terms of the diffusion model under a batch's conditions; the constraints act on the chosen layers."""
 
     def __init__(
@@ -65,7 +69,7 @@ class FlowMatching(nn.Module):
         weights: dict[Stream, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
         self.constraints = {stream: weight for stream, weight in weights.items() if weight and photos}
 
-    def forward(self, batch: DiffusionBatch) -> dict[str, Tensor]:
+    def forward(self, batch: FlowMatchingBatch) -> dict[str, Tensor]:
         clean = batch.latents
         noise = torch.randn_like(clean)
         # Logit-normal, and shifted: our latents are smooth, so that shapes shine through all but the strongest noise.
@@ -74,15 +78,18 @@ class FlowMatching(nn.Module):
         recorder = Recorder(Recording(tuple(self.constraints))) if self.constraints else None
         velocity = self._predict(noisy, sigma, batch, recorder)
         terms = {"denoise": self._denoising(velocity.float(), noise - clean, batch.masks)}
-        return terms if recorder is None else {**terms, **self._constraints(recorder, batch)}
+        if recorder is None:
+            return terms
+        layers, present = choose_layers(recorder.layers, self.layers), batch.photos.any(-1)
+        return terms | constraint_losses(layers, self.constraints, batch.masks, present)
 
     def _denoising(self, velocity: Tensor, target: Tensor, masks: Tensor) -> Tensor:
-        """Mean squared error; subjects are a fifth of a picture and most of what there is to learn."""
+        """Return the mean squared error; subjects are a fifth of an image and most of what there is to learn."""
         subjects = F.interpolate(masks.amax(1, keepdim=True), target.shape[-2:], mode="area")  # (B, 1, h, w)
         weight = 1 + (self.losses.subject_pixels - 1) * subjects
         return (weight * (velocity - target).square()).mean() / weight.mean()
 
-    def _predict(self, noisy: Tensor, sigma: Tensor, batch: DiffusionBatch, recorder: Recorder | None) -> Tensor:
+    def _predict(self, noisy: Tensor, sigma: Tensor, batch: FlowMatchingBatch, recorder: Recorder | None) -> Tensor:
         height, width = noisy.shape[-2:]
         condition = build_condition(
             self.backbone,
@@ -102,33 +109,29 @@ class FlowMatching(nn.Module):
         return velocity
 
     @torch.no_grad()
-    def _features(self, batch: DiffusionBatch) -> ImageFeatures:
+    def _features(self, batch: FlowMatchingBatch) -> ImageFeatures:
+        if batch.features is not None:
+            return replace(batch.features, present=batch.photos)
         encoder = self.backbone.image_encoder
         assert encoder is not None
+        assert batch.references is not None
         return encode_pixels(encoder, batch.references, batch.photos)
 
-    def _constraints(self, recorder: Recorder, batch: DiffusionBatch) -> dict[str, Tensor]:
-        present, layers = batch.photos.any(-1), choose_layers(recorder.layers, self.layers)
-        return {
-            f"{stream}_map": weight * attention_constraint(layers, stream, batch.masks, present)
-            for stream, weight in self.constraints.items()
-        }
 
-
-class DiffusionStage:
+class FlowMatchingStage:
     """Trains the UNet and the text encoder (base), the adapter, or all three (joint) of a model folder."""
 
     def __init__(
-        self, name: str, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, source: Source,
-        held_out: Source, settings: StageSettings, losses: LossWeights, mix: ConditionMix, seed: int = 0,
+        self, name: str, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter, dataset: ToyDataset,
+        held_out: ToyDataset, settings: StageSettings, losses: LossWeights, mix: ConditionMix, seed: int = 0,
         layers: LayerChoice = "all",
     ) -> None:  # fmt: skip
         self.name, self.folder, self.settings, self.mix = name, folder, settings, mix
         self.backbone, self.adapter = backbone, adapter
-        self.source, self._unseen = source, held_out
+        self.dataset, self._held_out_dataset = dataset, held_out
         self.seed, self.rng = seed, random.Random(seed)
-        self._read = lru_cache(TEXTS_KEPT)(self._tokenize)  # a pool says the same again, and reading costs 0.5 ms
-        self.network = FlowMatching(backbone, adapter, losses, name != "base", layers)
+        self._read = lru_cache(MAX_TEXTS)(self._tokenize)  # cached captions repeat, and tokenizing one takes 0.5 ms
+        self.network = FlowMatchingLoss(backbone, adapter, losses, name != "base", layers)
         parts: Mapping[str, tuple[nn.Module, ...]] = {
             "base": (backbone.unet, backbone.text_encoders[0]),  # the contrast taught it toys, not relations or styles
             "adapter": (adapter,),
@@ -141,37 +144,41 @@ class DiffusionStage:
 
     @cached_property
     def held_out(self) -> Samples:
-        """What the sheets show; rendered when the first is drawn."""
-        return self._unseen.samples(SHEET_PICTURES)
+        """The samples on the sheets; rendered when the first sheet is drawn."""
+        return self._held_out_dataset.sample(SHEET_IMAGES)
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     def seek(self, step: int) -> None:
-        """Draw from here on what belongs to that step."""
-        self.source.seek(step)
+        """Continue with the batches of that step."""
+        self.dataset.seek(step)
         self.rng.seed(f"{self.name}:{self.seed}:{step}")
 
-    def batch(self) -> DiffusionBatch:
-        samples = self.source.samples(self.settings.batch)
+    def batch(self) -> FlowMatchingBatch:
+        samples = self.dataset.sample(self.settings.batch)
         device = self.backbone.unet.device
         photos = self._choose_photos(samples)
-        rows = range(len(samples.captions))
-        latents = samples.latents
+        latents, features, references = samples.latents, samples.features, samples.references
         if latents is None:
-            assert samples.pictures is not None
-            latents = encode(self.backbone.vae, samples.pictures)
-        return DiffusionBatch(
+            assert samples.images is not None
+            latents = encode_latents(self.backbone.vae, samples.images)
+        if features is not None:
+            features = ImageFeatures(
+                features.cls.to(device).float(), features.patches.to(device).float(), features.present.to(device)
+            )
+        return FlowMatchingBatch(
             latents=latents.to(device, torch.float32, memory_format=torch.channels_last),
-            masks=(samples.masks.to(device).float() / 255),
-            tokens=stack_tokens([self._tokens(samples, photos, row) for row in rows]),
-            references=samples.references.to(device).float() / 255,
+            masks=samples.masks.to(device).float() / 255,
+            tokens=stack_tokens([self._tokens(samples, photos, row) for row in range(len(samples.captions))]),
             photos=photos.to(device),
+            references=None if references is None else references.to(device).float() / 255,
+            features=features,
         )
 
     def _choose_photos(self, samples: Samples) -> Tensor:
-        """Which photos a row sees (B, S, P): of each subject one or all, or in some rows none of any."""
-        subjects, count = samples.present.shape[1], samples.references.shape[2]
+        """Choose the photos that each row sees, (B, S, P): of each subject one or all, or none in some rows."""
+        subjects, count = samples.present.shape[1], samples.photos
         photos = torch.zeros(len(samples.captions), subjects, count, dtype=torch.bool)
         without = self.mix.empty + self.mix.described
         for row, present in enumerate(samples.present.tolist()):
@@ -183,51 +190,51 @@ class DiffusionStage:
         return photos
 
     def _tokens(self, samples: Samples, photos: Tensor, row: int) -> PromptTokens:
-        """The row's prompt: with photos the plain one, without them a description, the plain one or nothing."""
+        """Return the prompt of a row: with photos the caption; without them a description, the caption or nothing."""
         caption = samples.captions[row]
         if photos[row].any():
             return self._read(caption.text, caption.names)
         if self.rng.random() < self.mix.empty / (self.mix.empty + self.mix.described):
             return self._read("")
-        # Without a photo a toy of that noun may look any way, or the way that the words say.
+        # Without a photo a toy of that class may look any way, or the way that the words say.
         return self._read(self.rng.choice((caption.detailed, caption.detailed, caption.text)))
 
     def _tokenize(self, text: str, names: tuple[str, ...] = ()) -> PromptTokens:
-        """The words of the subjects named; -1 for those that are not."""
+        """Tokenize a text; the words of subjects that are not named are at -1."""
         found = find_words(text, names) if names else (text, ())
         tokens = tokenize(self.backbone.tokenizers[0], *found)
-        return replace(tokens, words=F.pad(tokens.words, (0, SUBJECTS - len(names)), value=-1))
+        return replace(tokens, words=F.pad(tokens.words, (0, MAX_SUBJECTS - len(names)), value=-1))
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
-        """Held-out toys: their photos, a render of the prompt, what the model makes, and where it put each subject."""
-        return tile([list(column) for column in zip(*map(self._column, range(SHEET_PICTURES)), strict=True)])
+        """Draw held-out toys: their photos, a render of the prompt, the generated image, and the subjects' maps."""
+        return tile([list(column) for column in zip(*map(self._column, range(SHEET_IMAGES)), strict=True)])
 
     def _column(self, row: int) -> list[Image.Image]:
         samples, caption = self.held_out, self.held_out.captions[row]
-        assert samples.pictures is not None  # held-out samples are rendered, not encoded
-        real = to_image(samples.pictures[row])
+        assert samples.images is not None  # held-out samples are rendered, not encoded
+        assert samples.references is not None
+        real = to_image(samples.images[row])
         photos = [to_image(samples.references[row, s, 0]) for s in range(len(caption.names))]
-        asked = (
+        subjects = (
             ()
             if self.name == "base"
             else tuple(Subject(name, (photo,)) for name, photo in zip(caption.names, photos, strict=True))
         )
-        prompt = caption.text if asked else caption.detailed
-        request = GenerateRequest(prompt=prompt, subjects=asked, seeds=(row,))
-        adapter = self.adapter if asked else None
-        *_, last = Personalizer(self.backbone, adapter).generate(request)
+        prompt = caption.text if subjects else caption.detailed
+        request = GenerateRequest(prompt=prompt, subjects=subjects, seeds=(row,))
+        *_, last = Personalizer(self.backbone, self.adapter if subjects else None).generate(request)
         assert last.result is not None
         made = last.result[0]
         maps = [
             overlay(made.image, made.maps.at(s, "text"), colour_of(s))
-            for s in range(len(asked))
+            for s in range(len(subjects))
             if made.maps is not None
         ]
         return [_side_by_side(photos, real.size), real, made.image, _side_by_side(maps or [made.image], real.size)]
 
     def finish(self) -> Mapping[str, float]:
-        """The finished parts are in the folder."""
+        """Write the trained parts; return their number of parameters."""
         self.network.eval()
         if self.name != "adapter":
             save_part(self.backbone.unet, self.folder / "unet")
@@ -237,12 +244,12 @@ class DiffusionStage:
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}
 
 
-def _side_by_side(pictures: list[Image.Image], size: tuple[int, int]) -> Image.Image:
-    """Up to four pictures in the space of one."""
+def _side_by_side(images: list[Image.Image], size: tuple[int, int]) -> Image.Image:
+    """Draw up to four images in the space of one."""
     sheet = Image.new("RGB", size, "white")
-    if len(pictures) == 1:
-        sheet.paste(pictures[0].resize(size))
+    if len(images) == 1:
+        sheet.paste(images[0].resize(size))
     half = (size[0] // 2, size[1] // 2)
-    for index, picture in enumerate(pictures[:4] if len(pictures) > 1 else ()):
-        sheet.paste(picture.resize(half), (index % 2 * half[0], index // 2 * half[1]))
+    for index, image in enumerate(images[:4] if len(images) > 1 else ()):
+        sheet.paste(image.resize(half), (index % 2 * half[0], index // 2 * half[1]))
     return sheet

@@ -1,6 +1,6 @@
-"""Everything that a training run is told, as data: the size of the world, of the models and of each stage.
+"""The settings of a training run, as data: the world, the sizes of the networks, and every stage.
 
-recipe      picture  latent    UNet                 for
+recipe      image    latent    UNet                 for
 rehearsal      32    8x8x4     16-32                every stage in under three minutes on two cores; a test
 cpu            96    24x24x8   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
 gpu           256    32x32x8   96-192-288           one H200-class card; sized for 25 minutes, not yet run there
@@ -24,7 +24,7 @@ STAGES = ("autoencoder", "encoders", "base", "adapter", "joint", "decoder")
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of the networks; every one is a stock class of diffusers or transformers."""
+    """Sizes of the networks, which are stock classes of diffusers and transformers."""
 
     vae_channels: tuple[int, ...] = (32, 64, 128)
     vae_layers: int = 1
@@ -50,20 +50,20 @@ class Shapes:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms beside the denoising loss, and what counts in that: a subject's pixel, and which noise."""
+    """Weights of the loss terms, and of a subject's pixels and of strong noise within them."""
 
     subject_pixels: float = 4.0
-    noise_shift: float = 2.5  # above 1 more of the training is spent on nearly pure noise, where shapes are decided
+    noise_shift: float = 2.5  # above 1: more of the training on nearly pure noise, where shapes are decided
     text_constraint: float = 0.03
     image_constraint: float = 0.03
     kl: float = 1e-6
     edges: float = 0.5
-    subject_detail: float = 3.0  # what a subject's pixel counts in the autoencoder: faces are small
+    subject_detail: float = 3.0  # weight of a subject's pixel in the autoencoder: faces are small
 
 
 @dataclass(frozen=True)
 class ConditionMix:
-    """Shares of a batch: no text at all, text that describes the toys instead of photos; the rest sees photos."""
+    """Shares of a batch without photos: with no text at all, or with text that describes the toys instead."""
 
     empty: float = 0.1
     described: float = 0.25
@@ -73,14 +73,14 @@ class ConditionMix:
 class Recipe:
     """A complete training run.
 
-    ``pool`` scenes, drawn from ``world``, are rendered once and used again; 0 renders every sample anew.
+    ``scenes`` of the ``world`` are rendered once and reused; 0 renders every sample anew.
     """
 
     name: str
     size: int
     reference: int
     photos: int
-    pool: int
+    scenes: int
     stages: Mapping[str, StageSettings]
     shapes: Shapes = field(default_factory=Shapes)
     losses: LossWeights = field(default_factory=LossWeights)
@@ -91,22 +91,19 @@ class Recipe:
     sheet_every: int = 1000
 
     def with_stage(self, stage: str, **changes: Any) -> Recipe:
-        """The same recipe with some settings of one stage changed."""
+        """Return the recipe with some settings of one stage changed."""
         stages = {**self.stages, stage: replace(self.stages[stage], **changes)}
         return replace(self, stages=stages)
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting, as JSON has it."""
-        plain = {**asdict(replace(self, stages={})), "stages": _plain(self.stages), "world": self.world.to_json()}
+        """Return every setting as plain JSON values."""
+        stages = {name: asdict(settings) for name, settings in self.stages.items()}
+        plain = {**asdict(replace(self, stages={})), "stages": stages, "world": self.world.to_json()}
         return dict(json.loads(json.dumps(plain)))
 
     def write(self, folder: Path, options: Mapping[str, Any]) -> None:
-        """Leave the resolved configuration in the run folder, and what the run was told beside it."""
+        """Write the resolved recipe into the run folder, with the options of the run beside it."""
         write_text(folder / "recipe.json", json.dumps({**self.resolved(), "run": dict(options)}, indent=2) + "\n")
-
-
-def _plain(stages: Mapping[str, StageSettings]) -> dict[str, dict[str, Any]]:
-    return {name: asdict(settings) for name, settings in stages.items()}
 
 
 _REHEARSAL = Recipe(
@@ -114,7 +111,7 @@ _REHEARSAL = Recipe(
     size=32,
     reference=32,
     photos=2,
-    pool=96,
+    scenes=96,
     shapes=Shapes(
         vae_channels=(8, 16, 16),
         unet_channels=(16, 32),
@@ -148,7 +145,7 @@ _CPU = Recipe(
     size=96,
     reference=64,
     photos=2,
-    pool=40_000,
+    scenes=40_000,
     shapes=Shapes(latent_channels=8),
     stages={
         "autoencoder": StageSettings(steps=1_600, batch=16, lr=1e-3, warmup=100, ema=0.995, crop=64),
@@ -156,7 +153,7 @@ _CPU = Recipe(
         "joint": StageSettings(steps=30_000, batch=24, lr=8e-4, warmup=100, ema=0.998),
         "decoder": StageSettings(steps=4_000, batch=8, lr=4e-4, ema=0.995),
     },
-    mix=ConditionMix(described=0.15),  # what is asked of these weights most is photos
+    mix=ConditionMix(described=0.15),  # these weights are used with photos most of the time
     world=FIRST_WORLD,
     sheet_every=500,
 )
@@ -166,7 +163,7 @@ _GPU = Recipe(
     size=256,
     reference=112,
     photos=2,
-    pool=48_000,
+    scenes=48_000,
     shapes=Shapes(
         vae_channels=(32, 64, 128, 160),
         latent_channels=8,

@@ -1,11 +1,11 @@
 """A whole training run: from an empty folder to weights that the app can load.
 
 runs/NAME/
-    recipe.json            the resolved configuration
-    run.json               what of it another start must not change
+    recipe.json            the resolved recipe
+    run.json               the settings that later starts must keep
     model/                 a stock Stable Diffusion folder, the adapter, the preview and the vocabulary; every stage
                            writes its part
-    pool/                  rendered samples, if the recipe keeps any
+    dataset/               rendered scenes, unless the recipe renders each anew
     autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
 """
 
@@ -18,146 +18,151 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 
 from mmdiff_core.atomic_files import folder_written_aside, save_part, write_text
-from mmdiff_core.backbones.processors import cross_attention_layers
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
-from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.run_config import check_run_config, write_run_config
 from mmdiff_core.training.toybox.autoencoder import AutoencoderStage
-from mmdiff_core.training.toybox.cached_dataset import Pool, Source, Stream, check_pool
-from mmdiff_core.training.toybox.contrastive import EncodersStage
-from mmdiff_core.training.toybox.create import create_pipeline
-from mmdiff_core.training.toybox.extend_channels import widen_autoencoder, widen_unet
-from mmdiff_core.training.toybox.flow_matching import DiffusionStage
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset, check_not_empty, render_dataset
+from mmdiff_core.training.toybox.contrastive import ContrastiveStage
+from mmdiff_core.training.toybox.create import create_fresh_adapter, create_pipeline
+from mmdiff_core.training.toybox.extend_channels import extend_autoencoder, extend_unet
+from mmdiff_core.training.toybox.flow_matching import FlowMatchingStage
+from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import STAGES, Recipe
+from mmdiff_core.training.toybox.samples import ToyDataset
 from mmdiff_core.training.trainer import Stage, Trainer
 from mmdiff_core.weights.adapter_file import save_adapter
 from mmdiff_core.weights.integrity import INDEX
 
 logger = logging.getLogger(__name__)
 
-POOL = "pool"
-SAME = ("size", "reference", "shapes", "world")  # of a recipe, from one run in a folder to the next
+DATASET = "dataset"  # the stage that renders scenes, and their folder
+UNCHANGEABLE = ("size", "reference", "shapes", "world")  # of a recipe, while a run folder is in use
 FIRST_SHARDS = 8  # before a stage starts beside the rendering of the others
-_WHOLE_POOL = ("base", "adapter", "joint")  # stages that want every sample; the others look at few
+_NEED_ALL_SCENES = ("base", "adapter", "joint")  # stages that go through all scenes; the others see few
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run a recipe, beside the recipe."""
+    """Options of a run, beside its recipe."""
 
     folder: Path
     stages: tuple[str, ...]
     device: str = "cpu"
     init_from: Path | None = None  # a model folder to start from, such as the shipped weights
     minutes: float | None = None  # save and stop each stage after that much time
-    seed: int = 0  # of the order in which samples are drawn
-    workers: int = 1  # processes that render the pool
+    seed: int = 0  # of the order of the samples
+    workers: int = 1  # processes that render scenes
 
 
-def train(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]:
-    """Run the stages in turn, each from where an earlier run left it; returns what each measured.
+def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]:
+    """Run the stages in turn, each from where an earlier run left it; return what each measured.
 
     Raises:
         SettingsError: a stage that the recipe does not have, or a folder that holds another recipe's run.
         ModelError: the folder to start from is no model folder.
-        TrainingError: the pool is neither there nor among the stages.
+        TrainingError: the dataset is neither there nor among the stages.
     """
     known = all_stages(recipe)
     if unknown := set(options.stages) - set(known):
         raise SettingsError(
             f"The recipe {recipe.name} has no stage {', '.join(sorted(unknown))}. Choose among {', '.join(known)}."
         )
-    if recipe.pool and POOL not in options.stages:
-        check_pool(options.folder / POOL)
+    if recipe.scenes and DATASET not in options.stages:
+        check_not_empty(dataset_folder(options.folder))
     with _processes(options).main_process_first():
-        options.folder.mkdir(parents=True, exist_ok=True)
-        resolved = recipe.resolved()
-        begun = {field: resolved[field] for field in SAME}
-        check_run_config(options.folder, begun)
-        write_run_config(options.folder, begun)
-        recipe.write(
-            options.folder, {"seed": options.seed, "device": options.device, "started_from": _name(options.init_from)}
-        )
-        _prepare_model(recipe, options)
-        save_vocabulary(recipe.world, options.folder / "model")
+        _prepare_folder(recipe, options)
     results: dict[str, Mapping[str, float]] = {}
-    with filling_beside(recipe, options) as filled:
+    with rendering(recipe, options) as wait:
         for name in options.stages:
-            if name == POOL:
+            if name == DATASET:
                 continue
-            if name in _WHOLE_POOL:
-                filled()
+            if name in _NEED_ALL_SCENES:
+                wait()
             if (result := _train_stage(name, recipe, options)) is None:
                 break
             results[name] = result
         else:
-            filled()
+            wait()
     _processes(options).destroy_process_group()
     return results
 
 
-def _name(folder: Path | None) -> str | None:
-    return None if folder is None else folder.name
+def _prepare_folder(recipe: Recipe, options: RunOptions) -> None:
+    options.folder.mkdir(parents=True, exist_ok=True)
+    resolved = recipe.resolved()
+    config = {field: resolved[field] for field in UNCHANGEABLE}
+    check_run_config(options.folder, config)
+    write_run_config(options.folder, config)
+    start = None if options.init_from is None else options.init_from.name
+    recipe.write(options.folder, {"seed": options.seed, "device": options.device, "started_from": start})
+    _prepare_model(recipe, options)
+    save_vocabulary(recipe.world, options.folder / "model")
+
+
+def dataset_folder(run: Path) -> Path:
+    """Return the folder of a run's rendered scenes, which earlier versions called "pool"."""
+    old = run / "pool"
+    return old if old.exists() else run / DATASET
 
 
 @contextmanager
-def filling_beside(recipe: Recipe, options: RunOptions) -> Iterator[Callable[[], None]]:
-    """Fill the pool, if that is asked for, beside the first stages where a GPU does their work, else at once.
+def rendering(recipe: Recipe, options: RunOptions) -> Iterator[Callable[[], None]]:
+    """Render the dataset if it is among the stages: on CPUs at once, on a GPU in a process beside the first stages.
 
-    Yields what waits until the pool is full.
+    Yields a function that waits until all of it is rendered.
 
     Raises:
-        TrainingError: the pool could not be filled.
+        TrainingError: rendering failed.
     """
-    if POOL not in options.stages:
+    if DATASET not in options.stages:
         yield lambda: None
         return
-    if options.device == "cpu" or options.stages == (POOL,):
-        _pool(recipe, options).fill(options.workers)
+    if options.device == "cpu" or options.stages == (DATASET,):
+        _cached_dataset(recipe, options).render(options.workers)
         yield lambda: None
         return
-    process = get_context("spawn").Process(target=_fill, args=(recipe, options))
+    shards = dataset_folder(options.folder)
+    process = get_context("spawn").Process(target=render_dataset, args=(shards, recipe, options.workers))
     process.start()
 
-    def filled() -> None:
+    def wait() -> None:
         process.join()
         if process.exitcode:
-            raise TrainingError(f"Rendering the pool failed with exit code {process.exitcode}: see the lines above.")
+            raise TrainingError(f"Rendering the dataset failed with exit code {process.exitcode}: see the lines above.")
 
     try:
-        while len(list((options.folder / POOL).glob("*.safetensors"))) < FIRST_SHARDS and process.is_alive():
+        while len(list(shards.glob("*.safetensors"))) < FIRST_SHARDS and process.is_alive():
             time.sleep(0.5)
-        yield filled
+        yield wait
     finally:
         if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGINT)  # it finishes the shards at hand
+            os.kill(process.pid, signal.SIGINT)  # it finishes the shards that it is rendering
         process.join()
-
-
-def _fill(recipe: Recipe, options: RunOptions) -> None:
-    with suppress(KeyboardInterrupt):
-        _pool(recipe, options).fill(options.workers)
 
 
 def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str, float] | None:
-    """What the stage measured at its end; None if it was interrupted before."""
+    """Train a stage; return what it measured at its end, None if it was interrupted before."""
     folder, done = options.folder / name, options.folder / name / "result.json"
     if done.exists():
         logger.info("%s is finished already: %s", name, done.read_text().strip())
         return dict(json.loads(done.read_text()))
     trainer = Trainer(
-        _stage(name, recipe, options), folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes
+        _make_stage(name, recipe, options),
+        folder,
+        options.device,
+        recipe.save_every_s,
+        recipe.sheet_every,
+        options.minutes,
     )
     finished = trainer.run()
     result: Mapping[str, float] = {}
@@ -170,38 +175,39 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
     return result if finished else None
 
 
-def _stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
+def _make_stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
     backbone, adapter = load_toybox(options.folder / "model", options.device)
-    source, held_out = _source(recipe, options), Stream(recipe, seed=1, identities="held_out", device=options.device)
     settings, model = recipe.stages[name], options.folder / "model"
+    dataset = _dataset(recipe, options)
+    held_out = OnTheFlyDataset(recipe, seed=1, identities="held_out", device=options.device)
     if name in ("autoencoder", "decoder"):
-        return AutoencoderStage(name, model, backbone.vae, source, held_out, settings, recipe.losses)
+        return AutoencoderStage(name, model, backbone.vae, dataset, held_out, settings, recipe.losses)
+    encoder = backbone.image_encoder
+    assert encoder is not None  # every toybox model has one
     if name == "encoders":
-        encoder = backbone.image_encoder
-        assert encoder is not None
         text_encoder, tokenizer = backbone.text_encoders[0], backbone.tokenizers[0]
-        return EncodersStage(model, text_encoder, tokenizer, encoder, source, held_out, settings)
-    if isinstance(source, Pool):
-        source.encode_with(backbone.vae)
-    return DiffusionStage(
-        name, model, backbone, adapter, source, held_out, settings, recipe.losses, recipe.mix, _seed(options)
+        return ContrastiveStage(model, text_encoder, tokenizer, encoder, dataset, held_out, settings)
+    if isinstance(dataset, CachedDataset):
+        dataset.encode_with(backbone.vae, None if name == "base" else encoder)  # the base sees no photos
+    return FlowMatchingStage(
+        name, model, backbone, adapter, dataset, held_out, settings, recipe.losses, recipe.mix, _seed(options)
     )
 
 
-def _source(recipe: Recipe, options: RunOptions) -> Source:
-    if not recipe.pool:
-        return Stream(recipe, seed=_seed(options), device=options.device)
-    pool = _pool(recipe, options)
-    pool.refresh()
-    return pool
+def _dataset(recipe: Recipe, options: RunOptions) -> ToyDataset:
+    if not recipe.scenes:
+        return OnTheFlyDataset(recipe, seed=_seed(options), device=options.device)
+    dataset = _cached_dataset(recipe, options)
+    dataset.refresh()
+    return dataset
 
 
-def _pool(recipe: Recipe, options: RunOptions) -> Pool:
-    return Pool(options.folder / POOL, recipe, _seed(options))
+def _cached_dataset(recipe: Recipe, options: RunOptions) -> CachedDataset:
+    return CachedDataset(dataset_folder(options.folder), recipe, _seed(options))
 
 
 def _seed(options: RunOptions) -> int:
-    """A seed of each process's own, so that together they see different samples."""
+    """Return a seed for each process, so that together they see different samples."""
     return options.seed + 1000 * _processes(options).process_index
 
 
@@ -211,7 +217,7 @@ def _processes(options: RunOptions) -> PartialState:
 
 
 def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
-    """Random networks, or those to start from, in ``folder/model``; an earlier run's stay."""
+    """Fill ``folder/model`` with random networks, or those to start from; a model that is there stays."""
     model = options.folder / "model"
     if (model / INDEX).exists():
         return
@@ -220,52 +226,35 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
             raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
         with folder_written_aside(model) as aside:
             shutil.copytree(options.init_from, aside, dirs_exist_ok=True)
-            _take_up(aside, recipe.shapes.latent_channels)
+            _adapt_model(aside, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)
-    adapter = create_adapter(recipe, pipeline.unet)
+    adapter = create_fresh_adapter(recipe, pipeline.unet)
     with folder_written_aside(model) as aside:
         save_adapter(adapter, aside / "adapter.safetensors")
         _blank_preview(aside, recipe.shapes.latent_channels)
         pipeline.save_pretrained(aside)
 
 
-def _take_up(model: Path, channels: int) -> None:
-    """Make a copied model ready to be trained, with as many latent channels as the recipe has.
+def _adapt_model(model: Path, channels: int) -> None:
+    """Prepare a copied model for training, with as many latent channels as the recipe has.
 
-    What ships is in shards; beside a whole file, which training writes, they would be read in its place.
+    Shipped weights are in shards, which would be read in place of the whole file that training writes.
     """
     backbone, _ = load_toybox(model)
     unet, vae = backbone.unet, backbone.vae
     if vae.config.latent_channels < channels:
-        unet, vae = widen_unet(unet, channels), widen_autoencoder(vae, channels)
+        unet, vae = extend_unet(unet, channels), extend_autoencoder(vae, channels)
         save_part(vae, model / "vae")
         _blank_preview(model, channels)
     save_part(unet, model / "unet")
 
 
 def _blank_preview(model: Path, channels: int) -> None:
-    """Until an autoencoder is finished there is nothing to fit one on."""
+    """Write a gray preview, until there is an autoencoder to fit one to."""
     write_text(model / "preview.json", json.dumps({"matrix": [[0.0] * 3] * channels, "bias": [0.5] * 3}))
 
 
-def create_adapter(recipe: Recipe, unet: torch.nn.Module) -> MMDiffAdapter:
-    """A fresh adapter in the recipe's sizes."""
-    shapes = recipe.shapes
-    return MMDiffAdapter(
-        AdapterConfig(
-            cross_attention=cross_attention_layers(unet),
-            text_towers=(TextTower(shapes.text_width),),
-            cls_width=shapes.projection,
-            patch_width=shapes.image_width,
-            rank=shapes.rank,
-            tokens=shapes.tokens,
-            refiner_head_dim=shapes.refiner_head,
-            null_token=shapes.null_token,
-        )
-    )
-
-
 def all_stages(recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's whole line, in order."""
-    return (*([POOL] if recipe.pool else []), *(stage for stage in STAGES if stage in recipe.stages))
+    """Return the stages of a recipe, in order."""
+    return (*([DATASET] if recipe.scenes else []), *(stage for stage in STAGES if stage in recipe.stages))

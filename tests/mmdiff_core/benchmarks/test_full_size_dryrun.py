@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 
 from mmdiff_core.backbones.processors import cross_attention_layers, layer_sizes
 from mmdiff_core.benchmarks import full_size_models
-from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe, dry_run
+from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe_findings, dry_run
 from mmdiff_core.cli.main import main
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import STREAMS
@@ -82,7 +82,7 @@ def test_two_steps_with_every_map(model: str) -> None:
     assert found.maps_usual == 15 * found.maps
     assert found.weights["merged"] > 0
     assert found.peak > sum(found.weights.values())
-    assert "MB for 30 steps" in describe(found)
+    assert "MB for 30 steps" in describe_findings(found)
 
 
 def test_size_subjects_and_precision_are_as_asked() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mmdiff_core.benchmarks.bench_models import BenchModel, bench_model
-from mmdiff_core.benchmarks.methods import contestants
-from mmdiff_core.benchmarks.timing import Contestant
+from mmdiff_core.benchmarks.methods import make_methods
+from mmdiff_core.benchmarks.timing import Method
 
 
 @pytest.fixture(autouse=True)
@@ -24,28 +24,28 @@ def model() -> BenchModel:
 
 
 @pytest.fixture(scope="module")
-def known(model: BenchModel) -> dict[str, Contestant]:
-    return contestants(model)
+def known(model: BenchModel) -> dict[str, Method]:
+    return make_methods(model)
 
 
-def _run(contestant: Contestant) -> torch.Tensor:
+def _run(contestant: Method) -> torch.Tensor:
     contestant.prepare()
     return contestant.step()  # type: ignore[return-value]
 
 
-def test_merged_or_not_and_cached_or_not_it_is_the_same_picture(known: dict[str, Contestant]) -> None:
+def test_merged_or_not_and_cached_or_not_it_is_the_same_picture(known: dict[str, Method]) -> None:
     ours = _run(known["ours"])
     assert torch.allclose(_run(known["ours_unmerged"]), ours, atol=1e-4)
     assert torch.equal(_run(known["ours_uncached"]), ours)
 
 
-def test_the_others_differ(known: dict[str, Contestant]) -> None:
+def test_the_others_differ(known: dict[str, Method]) -> None:
     outputs = [_run(known[name]) for name in ("stock", "ours", "ours_one", "ours_four", "ip_adapter_plus")]
     for index, output in enumerate(outputs):
         assert not any(torch.allclose(output, other, atol=1e-4) for other in outputs[index + 1 :])
 
 
-def test_daams_way_is_the_stock_model_with_maps_of_every_token(model: BenchModel, known: dict[str, Contestant]) -> None:
+def test_daams_way_is_the_stock_model_with_maps_of_every_token(model: BenchModel, known: dict[str, Method]) -> None:
     assert torch.allclose(_run(known["daam_style"]), _run(known["stock"]), atol=1e-5)
     known["daam_style"].prepare()
     path = model.adapter.config.cross_attention[0].path
@@ -53,7 +53,7 @@ def test_daams_way_is_the_stock_model_with_maps_of_every_token(model: BenchModel
     assert kept[path].shape == (2, 11, 16)  # heads, tokens, pixels
 
 
-def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known: dict[str, Contestant]) -> None:
+def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known: dict[str, Method]) -> None:
     known["ours_recorded"].prepare()
     maps = known["ours_recorded"].step()
     assert maps.streams == ("text", "image", "influence")
@@ -61,7 +61,7 @@ def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known
     assert maps.at(0, "image").shape == (4, 4)
 
 
-def test_every_turn_leaves_the_unet_as_the_next_needs_it(known: dict[str, Contestant]) -> None:
+def test_every_turn_leaves_the_unet_as_the_next_needs_it(known: dict[str, Method]) -> None:
     before = _run(known["stock"])
     for contestant in known.values():
         _run(contestant)

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from mmdiff_core.benchmarks.timing import Contestant, alternate, ratio, timed
+from mmdiff_core.benchmarks.timing import Method, alternate, ratio, timed
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def test_contestants_take_turns_and_each_begins_once() -> None:
     said: list[str] = []
     contestants = {
-        name: Contestant(lambda name=name: said.append(f"prepare {name}"), lambda name=name: said.append(name))
+        name: Method(lambda name=name: said.append(f"prepare {name}"), lambda name=name: said.append(name))
         for name in ("a", "b", "c")
     }
     samples = alternate(contestants, 3, CPU)

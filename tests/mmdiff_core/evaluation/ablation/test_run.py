@@ -35,7 +35,7 @@ from mmdiff_core.referee.metrics import THRESHOLDS
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import cached_dataset
-from mmdiff_core.training.toybox.cached_dataset import SHARD, Pool
+from mmdiff_core.training.toybox.cached_dataset import SHARD_SIZE, CachedDataset
 from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.training.trainer import Trainer, _attention_kernels
 from mmdiff_core.types import GenerateRequest
@@ -77,7 +77,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> AblationOptions:
     )
     recipe = recipe_of(load_toybox(model)[0], options, 3)
     (options.folder / "pool").mkdir(parents=True)
-    cached_dataset._render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD)
+    cached_dataset.render_shard(options.folder / "pool" / "00000.safetensors", recipe, SHARD_SIZE)
     return options
 
 
@@ -97,7 +97,9 @@ def stage_of(
     backbone, like = base
     recipe = recipe_of(backbone, options, steps)
     adapter = create_variant_adapter(VARIANTS[name], like.config, backbone.unet)
-    return VariantStage(VARIANTS[name], folder, backbone, adapter, Pool(options.folder / "pool", recipe), recipe)
+    return VariantStage(
+        VARIANTS[name], folder, backbone, adapter, CachedDataset(options.folder / "pool", recipe), recipe
+    )
 
 
 # ---------------------------------------------------------------- variants

@@ -17,9 +17,9 @@ from transformers.models.sam.processing_sam import SamProcessor
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.training.annotate import annotators, run
-from mmdiff_core.training.annotate.annotators import Found
+from mmdiff_core.training.annotate.annotators import Detection
 from mmdiff_core.training.annotate.faces import add_faces
-from mmdiff_core.training.annotate.rules import Dropped, Models, Rules, annotate_picture, overlap, without_overlaps
+from mmdiff_core.training.annotate.rules import Annotators, Dropped, Rules, annotate_picture, overlap, without_overlaps
 from mmdiff_core.training.annotate.run import AnnotateOptions, annotate
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
 from mmdiff_core.training.annotated.format import Annotation, BoxPixels, Segment
@@ -116,7 +116,7 @@ class StandIn:
     """Models that see what a test says, and count their calls."""
 
     caption_text: str = CAPTION
-    found: Sequence[Found] = (Found(1, 0.8, DOG), Found(0, 0.9, CAT))
+    found: Sequence[Detection] = (Detection(1, 0.8, DOG), Detection(0, 0.9, CAT))
     fill: float = 1.0  # of the box
     asked: list[object] = field(default_factory=list)
 
@@ -124,7 +124,7 @@ class StandIn:
         self.asked.append(picture.size)
         return self.caption_text
 
-    def detect(self, picture: Image.Image, phrases: Sequence[str]) -> list[Found]:
+    def detect(self, picture: Image.Image, phrases: Sequence[str]) -> list[Detection]:
         self.asked.append(tuple(phrases))
         return list(self.found)
 
@@ -136,8 +136,8 @@ class StandIn:
             masks.append(mask)
         return masks
 
-    def models(self) -> Models:
-        return Models(self.caption, self.detect, self.segment)
+    def models(self) -> Annotators:
+        return Annotators(self.caption, self.detect, self.segment)
 
 
 def look(stand_in: StandIn, size: tuple[int, int] = SIZE, **options: object) -> tuple[Annotation, np.ndarray]:
@@ -158,7 +158,7 @@ def test_an_annotation_as_the_official_tool_writes_it() -> None:
 
 
 def test_a_persons_caption_is_taken() -> None:
-    stand_in = StandIn(found=[Found(0, 0.9, CAT)])
+    stand_in = StandIn(found=[Detection(0, 0.9, CAT)])
     annotation, _ = look(stand_in, caption="  my  tiger\n")
     assert annotation.caption == "my tiger"
     assert stand_in.asked == [("my tiger",)]
@@ -170,10 +170,13 @@ def test_a_persons_caption_is_taken() -> None:
         (StandIn(caption_text=" "), "the caption is empty"),
         (StandIn(caption_text="many people"), "no noun phrase in the caption"),
         (StandIn(found=[]), "nothing was found"),
-        (StandIn(found=[Found(0, 0.9, CAT), Found(1, 0.9, DOG), Found(2, 0.9, (0, 50, 9, 60))]), "too many things"),
-        (StandIn(found=[Found(0, 0.9, CAT), Found(0, 0.9, DOG)]), "one phrase for several things"),
-        (StandIn(found=[Found(0, 0.9, (1, 1, 4, 4))]), "a thing is too small or fills the picture"),
-        (StandIn(found=[Found(0, 0.9, (0, 0, 80, 64))]), "a thing is too small or fills the picture"),
+        (
+            StandIn(found=[Detection(0, 0.9, CAT), Detection(1, 0.9, DOG), Detection(2, 0.9, (0, 50, 9, 60))]),
+            "too many things",
+        ),
+        (StandIn(found=[Detection(0, 0.9, CAT), Detection(0, 0.9, DOG)]), "one phrase for several things"),
+        (StandIn(found=[Detection(0, 0.9, (1, 1, 4, 4))]), "a thing is too small or fills the picture"),
+        (StandIn(found=[Detection(0, 0.9, (0, 0, 80, 64))]), "a thing is too small or fills the picture"),
         (StandIn(fill=0.1), "a mask does not fit its box"),
     ],
 )
@@ -193,7 +196,7 @@ def test_a_small_picture_costs_no_model() -> None:
 
 def test_overlapping_boxes_leave_the_best() -> None:
     shifted = (12.0, 10.0, 32.0, 50.0)
-    kept = without_overlaps([Found(0, 0.5, shifted), Found(1, 0.8, DOG), Found(0, 0.9, CAT)], 0.5)
+    kept = without_overlaps([Detection(0, 0.5, shifted), Detection(1, 0.8, DOG), Detection(0, 0.9, CAT)], 0.5)
     assert [thing.box for thing in kept] == [CAT, DOG]
     assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
     assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
@@ -201,7 +204,7 @@ def test_overlapping_boxes_leave_the_best() -> None:
 
 
 def test_a_smaller_thing_is_in_front() -> None:
-    stand_in = StandIn(found=[Found(0, 0.9, (0, 0, 60, 60)), Found(1, 0.9, (10, 10, 30, 30))])
+    stand_in = StandIn(found=[Detection(0, 0.9, (0, 0, 60, 60)), Detection(1, 0.9, (10, 10, 30, 30))])
     _, ids = look(stand_in)
     assert ids[20, 20] == 2
     assert ids[50, 50] == 1
@@ -373,7 +376,7 @@ def test_bad_flags(flags: list[str], told: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_identities_name_the_largest_thing() -> None:
-    annotation, ids = look(StandIn(found=[Found(0, 0.9, (0, 0, 10, 30)), Found(1, 0.9, (20, 0, 60, 60))]))
+    annotation, ids = look(StandIn(found=[Detection(0, 0.9, (0, 0, 10, 30)), Detection(1, 0.9, (20, 0, 60, 60))]))
     named = run.name_identity(annotation, ids, "rex")
     assert [segment.identity for segment in named.segments] == [None, "rex"]
     assert replace(named.segments[1], identity=None) == annotation.segments[1]

@@ -13,7 +13,13 @@ import pytest
 from PIL import Image
 
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.training.annotated.folder import AnnotatedFolder, Shuffled, cut_out, open_cut_out, split
+from mmdiff_core.training.annotated.folder import (
+    AnnotatedFolder,
+    ShuffledRecords,
+    cut_out,
+    open_cut_out,
+    split_for_validation,
+)
 from tests.helpers import annotated, tiny
 
 
@@ -112,7 +118,7 @@ def test_a_photo_without_transparency_is_all_subject(tmp_path: Path) -> None:
 
 
 def test_every_record_once_an_epoch_in_another_order(rendered: Path) -> None:
-    order = Shuffled(AnnotatedFolder(rendered), seed=1)
+    order = ShuffledRecords(AnnotatedFolder(rendered), seed=1)
     epochs = [[sample.annotation.image_id for _, sample in order.draw(draw, annotated.PICTURES)] for draw in (0, 1)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(stem.name for stem in stems(rendered))
     assert epochs[0] != epochs[1]
@@ -120,8 +126,8 @@ def test_every_record_once_an_epoch_in_another_order(rendered: Path) -> None:
 
 def test_two_processes_see_together_what_one_sees(rendered: Path) -> None:
     folder = AnnotatedFolder(rendered)
-    alone = Shuffled(folder, seed=2)
-    pair = [Shuffled(folder, seed=2, rank=rank, world=2) for rank in (0, 1)]
+    alone = ShuffledRecords(folder, seed=2)
+    pair = [ShuffledRecords(folder, seed=2, rank=rank, world=2) for rank in (0, 1)]
     for draw in range(3):
         one = [(number, s.annotation.image_id) for number, s in alone.draw(draw, 4)]
         two = [(number, s.annotation.image_id) for half in pair for number, s in half.draw(draw, 2)]
@@ -129,7 +135,7 @@ def test_two_processes_see_together_what_one_sees(rendered: Path) -> None:
 
 
 def test_validation_stays_when_the_folder_grows(own: Path) -> None:
-    train, kept = split(AnnotatedFolder(own), 0.34, 64)
+    train, kept = split_for_validation(AnnotatedFolder(own), 0.34, 64)
     assert sorted(train + kept) == list(range(annotated.PICTURES))
     assert len(kept) == 2
     folder = AnnotatedFolder(own)
@@ -138,13 +144,13 @@ def test_validation_stays_when_the_folder_grows(own: Path) -> None:
     for ending in (".json", ".png", ".jpg"):
         shutil.copy(stem.with_suffix(ending), own / f"new{ending}")
     grown = AnnotatedFolder(own)
-    again = {grown.stems[index].name for index in split(grown, 0.5, 64)[1]}
+    again = {grown.stems[index].name for index in split_for_validation(grown, 0.5, 64)[1]}
     assert names <= again | {"new"}
 
 
 def test_one_picture_is_too_few(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="at least two"):
-        split(AnnotatedFolder(annotated.folder(tmp_path, 1)), 0.1, 64)
+        split_for_validation(AnnotatedFolder(annotated.folder(tmp_path, 1)), 0.1, 64)
 
 
 def test_faulty_annotations_are_told_and_left_out(own: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,7 +167,7 @@ def test_a_damaged_picture_is_stood_in_for(own: Path, caplog: pytest.LogCaptureF
     broken = stems(own)[2]
     broken.with_suffix(".jpg").write_bytes(b"\xff\xd8 broken")
     caplog.set_level(logging.WARNING)
-    drawn = Shuffled(AnnotatedFolder(own), seed=0).draw(0, annotated.PICTURES)
+    drawn = ShuffledRecords(AnnotatedFolder(own), seed=0).draw(0, annotated.PICTURES)
     assert broken.name not in [sample.annotation.image_id for _, sample in drawn]
     assert len(drawn) == annotated.PICTURES
     assert broken.name in caplog.text
@@ -171,7 +177,7 @@ def test_picture_and_mask_must_agree_in_size(own: Path, caplog: pytest.LogCaptur
     for stem in stems(own):
         Image.new("L", (3, 3)).save(stem.with_suffix(".png"))
     with pytest.raises(TrainingError, match="Not one picture"):
-        Shuffled(AnnotatedFolder(own), seed=0).draw(0, 1)
+        ShuffledRecords(AnnotatedFolder(own), seed=0).draw(0, 1)
     assert "3 x 3" in caplog.text
 
 

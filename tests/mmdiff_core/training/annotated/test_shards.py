@@ -17,7 +17,7 @@ from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.annotated import shards
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
 from mmdiff_core.training.annotated.shards import (
-    Shards,
+    ShardedRecords,
     _open_or_tell,
     count_samples,
     find_shards,
@@ -52,7 +52,7 @@ def packed(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def names(shard: Shards, draws: range, count: int = 2) -> list[tuple[int, str]]:
+def names(shard: ShardedRecords, draws: range, count: int = 2) -> list[tuple[int, str]]:
     return [(number, s.annotation.image_id) for draw in draws for number, s in shard.draw(draw, count)]
 
 
@@ -83,7 +83,7 @@ def test_the_photos_of_a_sample_keep_their_transparency(packed: Path) -> None:
 
 
 def test_an_epoch_has_every_sample_once_and_the_next_in_another_order(packed: Path) -> None:
-    stream = Shards(find_shards(str(packed)), seed=1)
+    stream = ShardedRecords(find_shards(str(packed)), seed=1)
     first = [name for _, name in names(stream, range(PICTURES), 1)]
     second = [name for _, name in names(stream, range(PICTURES, 2 * PICTURES), 1)]
     assert len(set(first)) == PICTURES
@@ -94,8 +94,8 @@ def test_an_epoch_has_every_sample_once_and_the_next_in_another_order(packed: Pa
 @pytest.mark.parametrize("start", [1, 3, 5, 11])
 def test_a_stream_goes_on_anywhere(packed: Path, start: int) -> None:
     urls = find_shards(str(packed))
-    unbroken = names(Shards(urls, seed=3), range(start + 3))
-    assert names(Shards(urls, seed=3), range(start, start + 3)) == unbroken[2 * start :]
+    unbroken = names(ShardedRecords(urls, seed=3), range(start + 3))
+    assert names(ShardedRecords(urls, seed=3), range(start, start + 3)) == unbroken[2 * start :]
 
 
 def test_a_remote_stream_goes_on_as_a_local_one_does(packed: Path) -> None:
@@ -103,14 +103,14 @@ def test_a_remote_stream_goes_on_as_a_local_one_does(packed: Path) -> None:
     urls = find_shards(str(packed))
     piped = [f"pipe:cat {url}" for url in urls]
     for start in (0, 4):
-        local, remote = (names(Shards(which, seed=3), range(start, start + 2)) for which in (urls, piped))
+        local, remote = (names(ShardedRecords(which, seed=3), range(start, start + 2)) for which in (urls, piped))
         assert len(remote) == len(local) == 4
-    assert names(Shards(piped, seed=3), range(5))[8:] == names(Shards(piped, seed=3), range(4, 5))
+    assert names(ShardedRecords(piped, seed=3), range(5))[8:] == names(ShardedRecords(piped, seed=3), range(4, 5))
 
 
 def test_processes_read_different_shards(packed: Path) -> None:
     urls = find_shards(str(packed))
-    halves = [names(Shards(urls, seed=2, rank=rank, world=2), range(1), 3) for rank in (0, 1)]
+    halves = [names(ShardedRecords(urls, seed=2, rank=rank, world=2), range(1), 3) for rank in (0, 1)]
     assert not {name for _, name in halves[0]} & {name for _, name in halves[1]}
     numbers = [number for half in halves for number, _ in half]
     assert len(set(numbers)) == len(numbers)
@@ -119,7 +119,7 @@ def test_processes_read_different_shards(packed: Path) -> None:
 def test_the_buffer_mixes_within_a_shard(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "BUFFER", 3)
     (url,) = map(str, pack(AnnotatedFolder(rendered), tmp_path, per_shard=100))
-    orders = [[name for _, name in names(Shards([url], seed=seed), range(PICTURES), 1)] for seed in (0, 1)]
+    orders = [[name for _, name in names(ShardedRecords([url], seed=seed), range(PICTURES), 1)] for seed in (0, 1)]
     stored = [json.loads(sample["json"])["image_id"] for sample in read_shard(url)]
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(stored)
     assert len({tuple(order) for order in (*orders, stored)}) == 3
@@ -133,7 +133,7 @@ def test_a_pattern_is_expanded(packed: Path) -> None:
 
 def test_more_processes_than_shards_is_said(packed: Path) -> None:
     with pytest.raises(TrainingError, match="cannot feed 9 processes"):
-        Shards(find_shards(str(packed)), seed=0, world=9)
+        ShardedRecords(find_shards(str(packed)), seed=0, world=9)
 
 
 def test_a_shard_that_was_cut_off_is_named(packed: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_damaged_sample_is_stood_in_for(rendered: Path, tmp_path: Path, caplog
             if not (member.name.startswith("000000004") and member.name.endswith("jpg")):
                 broken.addfile(member, tar.extractfile(member))
     caplog.set_level(logging.WARNING)
-    drawn = [name for _, name in names(Shards([str(tmp_path / "broken.tar")], seed=0), range(PICTURES), 1)]
+    drawn = [name for _, name in names(ShardedRecords([str(tmp_path / "broken.tar")], seed=0), range(PICTURES), 1)]
     assert "000000004" in caplog.text
     assert len(set(drawn)) == PICTURES - 1
 
@@ -166,17 +166,17 @@ def test_a_stream_with_a_damaged_sample_goes_on_anywhere(
     monkeypatch.setattr(shards, "read_shard", lambda url: iter(samples))
     monkeypatch.setattr(shards, "count_samples", lambda url: len(samples))
     monkeypatch.setattr(shards, "_open_or_tell", lambda s: None if s is samples[damaged] else s["__key__"])
-    unbroken = [sample for _, sample in Shards([url], seed=3).draw(0, 12)]
+    unbroken = [sample for _, sample in ShardedRecords([url], seed=3).draw(0, 12)]
     assert set(unbroken) == set("abcd") - {"abcd"[damaged]}
     for place in range(1, 9):
-        assert Shards([url], seed=3).draw(place, 1) == [(place, unbroken[place])]
+        assert ShardedRecords([url], seed=3).draw(place, 1) == [(place, unbroken[place])]
 
 
 def test_shards_without_a_usable_sample_are_said(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "_open_or_tell", lambda sample: None)
     for draw in (0, 4):
         with pytest.raises(TrainingError, match="no usable sample"):
-            Shards(find_shards(str(packed)), seed=0).draw(draw, 1)
+            ShardedRecords(find_shards(str(packed)), seed=0).draw(draw, 1)
 
 
 @pytest.mark.parametrize("prefix", ["./", "v1.2/"])

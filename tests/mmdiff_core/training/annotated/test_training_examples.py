@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from mmdiff_core.encoders.photo import NEUTRAL
-from mmdiff_core.training.annotated.folder import Annotated
+from mmdiff_core.training.annotated.folder import AnnotatedImage
 from mmdiff_core.training.annotated.format import Annotation, Segment
-from mmdiff_core.training.annotated.training_examples import Example, Examples, PhotoSettings
+from mmdiff_core.training.annotated.training_examples import ExampleMaker, PhotoSettings, TrainingExample
 from mmdiff_core.types import Face
 
 RED, BLUE, GREEN = (220, 20, 20), (20, 20, 220), (20, 220, 20)
@@ -21,21 +21,21 @@ CAT = Segment(1, "a cat", 0, 5, (10, 10, 40, 40))
 DOG = Segment(2, "a dog", 14, 19, (70, 20, 100, 60))
 
 
-def record(caption: str = CAPTION, segments: tuple[Segment, ...] = (CAT, DOG)) -> Annotated:
+def record(caption: str = CAPTION, segments: tuple[Segment, ...] = (CAT, DOG)) -> AnnotatedImage:
     """A red cat and a blue dog on green, 120 x 80."""
     picture, mask = Image.new("RGB", (120, 80), GREEN), np.zeros((80, 120), np.uint8)
     for segment, colour in zip(segments, (RED, BLUE), strict=False):
         left, top, right, bottom = map(int, segment.box)
         picture.paste(colour, (left, top, right, bottom))
         mask[top:bottom, left:right] = segment.id
-    return Annotated(Annotation("7", caption, segments), picture, mask, {}, {})
+    return AnnotatedImage(Annotation("7", caption, segments), picture, mask, {}, {})
 
 
-def maker(still: bool = False, **settings: object) -> Examples:
-    return Examples(64, 2, 32, PhotoSettings(**settings), seed=0, still=still)
+def maker(still: bool = False, **settings: object) -> ExampleMaker:
+    return ExampleMaker(64, 2, 32, PhotoSettings(**settings), seed=0, still=still)
 
 
-def many(count: int = 40, rec: Annotated | None = None, **settings: object) -> list[Example]:
+def many(count: int = 40, rec: AnnotatedImage | None = None, **settings: object) -> list[TrainingExample]:
     return [maker(**settings).make(number, rec or record()) for number in range(count)]
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError, TrainingError
-from mmdiff_core.training.annotated.folder import Annotated
+from mmdiff_core.training.annotated.folder import AnnotatedImage
 from mmdiff_core.training.annotated.format import Annotation, Segment
-from mmdiff_core.training.annotated.training_examples import Example, PhotoSettings
-from mmdiff_core.training.stable_diffusion.noise_prediction import DenoisingStage, read_caption
-from mmdiff_core.training.stable_diffusion.recipes import SdRecipe, Weights
+from mmdiff_core.training.annotated.training_examples import PhotoSettings, TrainingExample
+from mmdiff_core.training.stable_diffusion.noise_prediction import NoisePredictionStage, read_caption
+from mmdiff_core.training.stable_diffusion.recipes import SdLossWeights, SdRecipe
 from mmdiff_core.training.stable_diffusion.run import SdOptions, make_stage, open_adapter, open_base
 from mmdiff_core.types import Face, Word
 from tests.helpers import annotated, tiny
@@ -40,19 +40,19 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def stage_of(places: dict[str, Path], recipe: SdRecipe, base: str) -> DenoisingStage:
+def stage_of(places: dict[str, Path], recipe: SdRecipe, base: str) -> NoisePredictionStage:
     options = SdOptions(places["out"], str(places[base]), str(places["data"]))
     backbone = open_base(recipe, options, "cpu", torch.float32)
     return make_stage(recipe, options, backbone, open_adapter(recipe, options, backbone), PartialState(cpu=True))
 
 
 @pytest.fixture(scope="module")
-def stage(places: dict[str, Path]) -> DenoisingStage:
+def stage(places: dict[str, Path]) -> NoisePredictionStage:
     return stage_of(places, annotated.recipe(), "sd")
 
 
 @pytest.fixture(scope="module")
-def example(stage: DenoisingStage) -> Example:
+def example(stage: NoisePredictionStage) -> TrainingExample:
     """Two subjects, the second with two photos."""
     made = stage.examples.make(0, stage.records.draw(0, 1)[0][1])
     size = len(made.masks[0])
@@ -68,7 +68,7 @@ def example(stage: DenoisingStage) -> Example:
 
 
 @pytest.mark.parametrize("base", ["sd", "v"])
-def test_targets_are_what_the_base_predicts(places: dict[str, Path], base: str, example: Example) -> None:
+def test_targets_are_what_the_base_predicts(places: dict[str, Path], base: str, example: TrainingExample) -> None:
     """Another way: the clean latents that the target implies are the picture's own."""
     stage = stage_of(places, annotated.recipe(), base)
     batch = stage.collate([example])
@@ -84,14 +84,14 @@ def test_targets_are_what_the_base_predicts(places: dict[str, Path], base: str, 
     assert away.mean() == pytest.approx(0, abs=0.2)
 
 
-def test_noise_follows_the_number_of_the_sample(stage: DenoisingStage, example: Example) -> None:
+def test_noise_follows_the_number_of_the_sample(stage: NoisePredictionStage, example: TrainingExample) -> None:
     alone, pair = stage.collate([example]), stage.collate([replace(example, number=9), example])
     assert torch.allclose(alone.noisy[0], pair.noisy[1], atol=1e-6)
     assert not torch.allclose(pair.noisy[0], pair.noisy[1], atol=1e-2)
     assert pair.timesteps[0] != pair.timesteps[1]
 
 
-def test_what_each_row_sees(stage: DenoisingStage, example: Example) -> None:
+def test_what_each_row_sees(stage: NoisePredictionStage, example: TrainingExample) -> None:
     rows = [replace(example, sees=sees) for sees in ("all", "text", "photos", "nothing")]
     batch = stage.collate(rows)
     assert batch.present.any(-1).tolist() == [[True, True], [False, False], [True, True], [False, False]]
@@ -104,7 +104,7 @@ def test_what_each_row_sees(stage: DenoisingStage, example: Example) -> None:
     assert torch.equal(tokens.ids[0], tokens.ids[1])
 
 
-def test_rows_without_photos_are_not_constrained(stage: DenoisingStage, example: Example) -> None:
+def test_rows_without_photos_are_not_constrained(stage: NoisePredictionStage, example: TrainingExample) -> None:
     def terms(sees: str) -> dict[str, float]:
         batch = stage.collate([replace(example, sees=sees)])
         return {name: value.item() for name, value in stage.network(batch).items()}
@@ -114,7 +114,7 @@ def test_rows_without_photos_are_not_constrained(stage: DenoisingStage, example:
     assert {name for name, value in terms("text").items() if value} == {"denoise"}
 
 
-def test_a_batch_may_be_cut_in_parts(stage: DenoisingStage, example: Example) -> None:
+def test_a_batch_may_be_cut_in_parts(stage: NoisePredictionStage, example: TrainingExample) -> None:
     """Rows with and without subjects, so that a mean over subjects would differ."""
     rows = [example, replace(example, number=1, sees="text"), replace(example, number=2, words=example.words[:1],
             photos=example.photos[:1], masks=example.masks[:1])]  # fmt: skip
@@ -124,7 +124,7 @@ def test_a_batch_may_be_cut_in_parts(stage: DenoisingStage, example: Example) ->
         assert value.item() == pytest.approx(sum(part[name].item() for part in parts) / 3, abs=1e-5)
 
 
-def test_every_part_that_learns_gets_a_gradient(stage: DenoisingStage, example: Example) -> None:
+def test_every_part_that_learns_gets_a_gradient(stage: NoisePredictionStage, example: TrainingExample) -> None:
     terms = stage.network(stage.collate([example]))
     stage.adapter.zero_grad()
     torch.stack(list(terms.values())).sum().backward()
@@ -134,20 +134,20 @@ def test_every_part_that_learns_gets_a_gradient(stage: DenoisingStage, example: 
     assert all(parameter.grad is None for parameter in stage.backbone.unet.parameters())
 
 
-def test_weight_of_a_subjects_pixels(stage: DenoisingStage, example: Example) -> None:
+def test_weight_of_a_subjects_pixels(stage: NoisePredictionStage, example: TrainingExample) -> None:
     batch = stage.collate([replace(example, masks=torch.zeros(1, *example.masks.shape[1:]))])
     batch.masks[..., :8] = 1
     predicted = batch.target.clone()
     predicted[..., :8] += 1  # wrong on the subject alone
     network = stage.network
     plain = network._denoising(predicted, batch)
-    network.weights = Weights(subject_pixels=3.0)
+    network.weights = SdLossWeights(subject_pixels=3.0)
     assert network._denoising(predicted, batch) == pytest.approx(3 * 0.5 / 2, abs=1e-6)
-    network.weights = Weights()
+    network.weights = SdLossWeights()
     assert plain == pytest.approx(0.5, abs=1e-6)
 
 
-def test_words_beyond_the_text_encoder_are_left_out(stage: DenoisingStage) -> None:
+def test_words_beyond_the_text_encoder_are_left_out(stage: NoisePredictionStage) -> None:
     caption = "a cat " + "x " * 90 + "dog"
     words = (Word(0, "cat", 2, 5), Word(1, "dog", len(caption) - 3, len(caption)))
     tokens = read_caption(stage.backbone.tokenizers[0], caption, words)
@@ -184,8 +184,8 @@ def test_portraits_learn_from_faces(places: dict[str, Path]) -> None:
     examples = replace(stage.examples, with_faces=True, settings=recipe.data)
     faces = tuple(Face(tuple(torch.randn(512).tolist()), tiny.photo(k)) for k in range(3))
     annotation = Annotation("0", "a cat", (Segment(1, "a cat", 0, 5, (0, 0, 48, 48), face=faces[0].embedding),))
-    record = Annotated(annotation, Image.new("RGB", (48, 48)), np.ones((48, 48), np.uint8), {}, {1: faces})
-    face_stage = DenoisingStage(
+    record = AnnotatedImage(annotation, Image.new("RGB", (48, 48)), np.ones((48, 48), np.uint8), {}, {1: faces})
+    face_stage = NoisePredictionStage(
         places["out"], backbone, adapter, stage.records, examples, [], recipe.training, recipe.weights
     )
     batch = face_stage.collate([examples.make(number, record) for number in range(3)])

@@ -1,202 +1,184 @@
-"""Training data: the same shard from any process, samples that keep together what belongs together."""
+"""Cached samples: the same shard from any process, and encoder outputs that belong to their images and photos."""
 
 from __future__ import annotations
 
-import json
-import random
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.toyworld.bodies.toys import ACCESSORIES
-from mmdiff_core.toyworld.render.colours import COLOURS
-from mmdiff_core.toyworld.render.renderer import Rendered, render
-from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, STYLE_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, random_scene
-from mmdiff_core.toyworld.scenes.scene import Scene
-from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.toybox import cached_dataset
-from mmdiff_core.training.toybox.create import captions, create_autoencoder, create_tokenizer
-from mmdiff_core.training.toybox.recipes import RECIPES
-from mmdiff_core.training.toybox.run import POOL, RunOptions, filling_beside
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset, encode_latents, read_shard
+from mmdiff_core.training.toybox.create import create_autoencoder, create_image_encoder
+from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
+from tests.helpers.toybox_training import RECIPE, SHARD_SIZE, render_shards
 
-RECIPE = replace(RECIPES["rehearsal"], pool=24)
+MAPS = Path("/proc/self/maps")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached_dataset, "SHARD", 8)
+    monkeypatch.setattr(cached_dataset, "SHARD_SIZE", SHARD_SIZE)
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rendered")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cached_dataset, "SHARD", 8)
-        cached_dataset.Pool(folder, RECIPE).fill()
-    return folder
+    return render_shards(tmp_path_factory.mktemp("rendered"))
 
 
 @pytest.fixture
-def pool(tmp_path: Path, rendered: Path, small_shards: None) -> cached_dataset.Pool:
-    """A pool of one's own."""
-    shutil.copytree(rendered, tmp_path / "pool")
-    pool = cached_dataset.Pool(tmp_path / "pool", RECIPE)
-    pool.refresh()
-    return pool
+def dataset(tmp_path: Path, rendered: Path) -> CachedDataset:
+    """A copy to change."""
+    dataset = CachedDataset(shutil.copytree(rendered, tmp_path / "dataset"), RECIPE)
+    dataset.refresh()
+    return dataset
 
 
-def test_stream_is_a_function_of_its_seed() -> None:
-    first, again, other = (cached_dataset.Stream(RECIPE, seed).samples(4) for seed in (3, 3, 4))
-    assert torch.equal(first.pictures, again.pictures)
-    assert first.captions == again.captions
-    assert not torch.equal(first.pictures, other.pictures)
+@pytest.fixture(scope="module")
+def vae() -> AutoencoderKL:
+    torch.manual_seed(0)
+    return create_autoencoder(RECIPE).eval()
 
 
-def test_a_resumed_run_draws_other_samples(pool: cached_dataset.Pool) -> None:
-    def drawn(step: int) -> list[str]:
-        pool.seek(step)
-        stream = cached_dataset.Stream(RECIPE, seed=3)
-        stream.seek(step)
-        return [caption.detailed for source in (pool, stream) for caption in source.samples(6).captions]
-
-    assert drawn(7) == drawn(7)
-    assert drawn(7)[:6] != drawn(8)[:6]
-    assert drawn(7)[6:] != drawn(8)[6:]
+@pytest.fixture(scope="module")
+def encoder() -> ImageEncoder:
+    torch.manual_seed(0)
+    return ImageEncoder(create_image_encoder(RECIPE)).eval()
 
 
-def test_sample_has_a_mask_and_photos_for_each_named_subject() -> None:
-    samples = cached_dataset.Stream(RECIPE, seed=5).samples(12)
-    for row, caption in enumerate(samples.captions):
-        count = int(samples.present[row].sum())
-        assert count == len(caption.names) == len(samples.descriptions[row])
-        assert len(find_words(caption.text, caption.names)[1]) == count
-        assert (samples.masks[row, :count].flatten(1).amax(1) > 100).all()
-        assert (samples.masks[row, count:] == 0).all()
-        assert (samples.references[row, :count].flatten(2).float().std(-1) > 1).all()
+def test_a_shard_holds_what_was_rendered(dataset: CachedDataset) -> None:
+    rendered = OnTheFlyDataset(RECIPE, seed=RECIPE.seed + 1 + 2).sample(SHARD_SIZE)  # shard 2
+    taken = dataset.shards[dataset.folder / "00002.safetensors"].take(range(SHARD_SIZE))
+    for name in ("images", "masks", "references", "present"):
+        assert torch.equal(getattr(taken, name), getattr(rendered, name)), name
+    assert taken.captions == rendered.captions
+    assert taken.descriptions == rendered.descriptions
+    some = dataset.shards[dataset.folder / "00002.safetensors"].take([4, 1])
+    assert torch.equal(some.references, rendered.references[[4, 1]])
+    assert some.captions == (rendered.captions[4], rendered.captions[1])
 
 
-def test_pool_gives_back_what_was_rendered(pool: cached_dataset.Pool) -> None:
-    rendered = cached_dataset.Stream(RECIPE, seed=RECIPE.seed + 1 + 2).samples(8)  # shard 2
-    kept = pool.shards[pool.folder / "00002.safetensors"]
-    assert torch.equal(kept.pictures, rendered.pictures)
-    assert torch.equal(kept.references, rendered.references)
-    assert kept.captions == rendered.captions
-    assert kept.descriptions == rendered.descriptions
+def test_several_processes_render_the_missing_shards(dataset: CachedDataset) -> None:
+    first, second, kept = (dataset.folder / f"0000{k}.safetensors" for k in range(3))
+    time = kept.stat().st_mtime_ns
+    for path in (first, second):
+        path.unlink()
+    again = CachedDataset(dataset.folder, RECIPE)
+    again.render(workers=2)
+    for path in (first, second):
+        assert torch.equal(again.shards[path].images, dataset.shards[path].images)
+    assert kept.stat().st_mtime_ns == time
 
 
-def test_several_processes_fill_a_pool_as_one_does(pool: cached_dataset.Pool, tmp_path: Path) -> None:
-    together = cached_dataset.Pool(tmp_path / "together", RECIPE)
-    together.fill(workers=2)
-    for path, shard in pool.shards.items():
-        assert torch.equal(shard.pictures, together.shards[together.folder / path.name].pictures)
+def test_new_shards_are_noticed(dataset: CachedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_dataset, "REFRESH_EVERY", 2)
+    gone = dataset.folder / "00001.safetensors"
+    kept = gone.rename(dataset.folder / "kept")
+    other = CachedDataset(dataset.folder, RECIPE)
+    other.refresh()
+    assert len(other.shards) == 2
+    kept.rename(gone)
+    other.sample(1)
+    assert len(other.shards) == 2
+    other.sample(1)
+    assert len(other.shards) == 3
 
 
-def test_pool_fills_only_what_is_missing(pool: cached_dataset.Pool) -> None:
-    gone, stays = (pool.folder / f"0000{k}.safetensors" for k in (1, 2))
-    stays_time = stays.stat().st_mtime_ns
-    gone.unlink()
-    again = cached_dataset.Pool(pool.folder, RECIPE)
-    again.fill()
-    assert torch.equal(again.shards[gone].pictures, pool.shards[gone].pictures)
-    assert stays.stat().st_mtime_ns == stays_time
+def test_a_resumed_run_sees_other_samples(dataset: CachedDataset) -> None:
+    def captions(step: int) -> list[str]:
+        dataset.seek(step)
+        return [caption.detailed for caption in dataset.sample(6).captions]
+
+    assert captions(7) == captions(7)
+    assert captions(7) != captions(8)
 
 
-def test_pool_latents_belong_to_their_pictures(pool: cached_dataset.Pool) -> None:
-    vae: AutoencoderKL = create_autoencoder(RECIPE).eval()
-    pictures = {path: shard.pictures for path, shard in pool.shards.items()}
-    pool.encode_with(vae)
-    for path, shard in pool.shards.items():
-        assert torch.equal(shard.latents, cached_dataset.encode(vae, pictures[path]))
-    assert pool.samples(6).latents.shape == (6, 4, 8, 8)
-
-
-def test_latents_carry_no_gradient() -> None:
-    vae: AutoencoderKL = create_autoencoder(RECIPE)  # its weights ask for gradients
-    latents = cached_dataset.encode(vae, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
-    assert not latents.requires_grad
-    assert latents.grad_fn is None
-
-
-def test_another_autoencoder_encodes_anew(pool: cached_dataset.Pool) -> None:
-    torch.manual_seed(1)
-    for _ in range(2):
-        pool.encode_with(create_autoencoder(RECIPE).eval())
-    assert len(list(pool.folder.glob("latents-*"))) == 2
-
-
-def test_photo_pairs_show_one_toy_twice(pool: cached_dataset.Pool) -> None:
-    photos, texts = pool.photo_pairs(5)
+def test_photo_pairs_show_one_toy_twice(dataset: CachedDataset) -> None:
+    photos, texts = dataset.sample_photo_pairs(5)
     assert photos.shape == (5, 2, 3, RECIPE.reference, RECIPE.reference)
     assert len(texts) == 5
     assert not torch.equal(photos[:, 0], photos[:, 1])
 
 
-@pytest.mark.parametrize("world", [FIRST_WORLD, WHOLE_WORLD])
-def test_stream_draws_from_the_world_of_its_recipe(
-    world: Vocabulary, small_shards: None, monkeypatch: pytest.MonkeyPatch
+def test_images_come_with_the_regions_of_their_subjects(dataset: CachedDataset) -> None:
+    images, subjects = dataset.sample_images(2)
+    assert images.shape == (2, 3, RECIPE.size, RECIPE.size)
+    assert (subjects.flatten(1).amax(1) > 100).all()
+
+
+def test_latents_belong_to_their_images(dataset: CachedDataset, vae: AutoencoderKL) -> None:
+    images = {path: shard.images for path, shard in dataset.shards.items()}
+    dataset.encode_with(vae)
+    for path, shard in dataset.shards.items():
+        assert shard.images is None
+        assert torch.equal(shard.latents, encode_latents(vae, images[path]))
+    samples = dataset.sample(6)
+    assert samples.latents.shape == (6, 4, 8, 8)
+    assert samples.references is not None
+
+
+@torch.no_grad()
+def test_features_belong_to_their_photos(dataset: CachedDataset, vae: AutoencoderKL, encoder: ImageEncoder) -> None:
+    path, shard = next(iter(dataset.shards.items()))
+    photos = shard.take(range(SHARD_SIZE)).references
+    dataset.encode_with(vae, encoder)
+    taken = dataset.shards[path].take(range(SHARD_SIZE))
+    assert taken.references is None
+    assert taken.features.cls.dtype == taken.features.patches.dtype == torch.float16
+    for row, s in taken.present.nonzero().tolist():
+        cls, patches = encoder.encode(photos[row, s].float() / 255)
+        torch.testing.assert_close(taken.features.cls[row, s].float(), cls, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(taken.features.patches[row, s].float(), patches, rtol=1e-3, atol=1e-3)
+    assert (taken.features.cls[~taken.present] == 0).all()
+    assert torch.equal(taken.features.present, taken.present[..., None].expand(-1, -1, RECIPE.photos))
+
+
+def test_encoder_outputs_are_computed_once(
+    dataset: CachedDataset, vae: AutoencoderKL, encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Scene] = []
+    dataset.encode_with(vae, encoder)
+    first = dataset.sample(3)
 
-    def noting(scenes: list[Scene], size: int, device: str) -> Rendered:
-        drawn.extend(scenes)
-        return render(scenes, 8, device)
+    def refuse(*_: object) -> None:
+        raise AssertionError("encoded again")
 
-    monkeypatch.setattr(cached_dataset, "render", noting)
-    stream = cached_dataset.Stream(replace(RECIPE, world=world), seed=9)
-    stream.samples(40)
-    stream.pictures(150)
-    stream.photo_pairs(10)
-    assert {scene.background for scene in drawn} == set(world.backgrounds)
-    assert {scene.style for scene in drawn} == set(world.styles)
-    assert {placed.toy.class_name for scene in drawn for placed in scene.toys} == set(world.classes)
+    monkeypatch.setattr(cached_dataset, "encode_latents", refuse)
+    monkeypatch.setattr(cached_dataset, "encode_features", refuse)
+    again = CachedDataset(dataset.folder, RECIPE)
+    again.refresh()
+    again.encode_with(vae, encoder)
+    assert torch.equal(again.sample(3).features.patches, first.features.patches)
 
 
-def test_recipes_name_their_worlds(tmp_path: Path) -> None:
-    worlds = {name: recipe.world for name, recipe in RECIPES.items()}
-    assert worlds["cpu"] == worlds["rehearsal"] == FIRST_WORLD
-    assert worlds["gpu"] == WHOLE_WORLD
-    RECIPES["gpu"].write(tmp_path, {})
-    assert json.loads((tmp_path / "recipe.json").read_text())["world"]["places"] == list(WHOLE_WORLD.backgrounds)
+def test_other_encoders_encode_anew(dataset: CachedDataset) -> None:
+    for seed in range(2):
+        torch.manual_seed(seed)
+        dataset.encode_with(create_autoencoder(RECIPE), ImageEncoder(create_image_encoder(RECIPE)))
+    for kind in ("latents", "features"):
+        folders = list(dataset.folder.glob(f"{kind}-*"))
+        assert len(folders) == 2
+        assert all(len(list(folder.iterdir())) == 3 for folder in folders)
 
 
-def test_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
-    shapes = RECIPES["gpu"].shapes
-    tokenizer = create_tokenizer(shapes, captions(0, 4000))
-    nouns = [word for words in CLASS_WORDS.values() for word in words]
-    styles = [phrase for pair in STYLE_WORDS.values() for phrases in pair for phrase in phrases]
-    places = [phrase for phrases in BACKGROUND_WORDS.values() for phrase in phrases]
-    words = {word for text in (*nouns, *styles, *places, *COLOURS, *ACCESSORIES) for word in text.split()}
-    assert not [word for word in words if word.isalpha() and len(tokenizer.tokenize(word)) > 1]
+def test_encoded_tensors_carry_no_gradient() -> None:
+    vae: AutoencoderKL = create_autoencoder(RECIPE)  # its weights ask for gradients
+    latents = encode_latents(vae, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert not latents.requires_grad
+    assert latents.grad_fn is None
 
 
-def test_empty_pool_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match='name "pool" among the --stages'):
-        cached_dataset.Pool(tmp_path / "none", RECIPE).refresh()
+@pytest.mark.skipif(not MAPS.exists(), reason="only Linux lists what is mapped")
+def test_shards_are_mapped_and_not_read(dataset: CachedDataset) -> None:
+    path = next(iter(dataset.shards))
+    shard = read_shard(path)
+    assert str(path) in MAPS.read_text()
+    assert shard.images is not None
 
 
-def test_training_never_sees_a_held_out_identity() -> None:
-    rng = random.Random(0)
-    assert all(placed.toy.seed < HELD_OUT for _ in range(300) for placed in random_scene(rng).toys)
-    assert all(p.toy.seed >= HELD_OUT for _ in range(50) for p in random_scene(rng, identities="held_out").toys)
-
-
-def test_a_pool_fills_beside_the_stages_of_a_gpu(tmp_path: Path) -> None:
-    options = RunOptions(tmp_path, (POOL, "base"), device="cuda", workers=2)  # rendering touches no GPU
-    with filling_beside(RECIPE, options) as filled:
-        filled()
-        pool = cached_dataset.Pool(tmp_path / POOL, RECIPE)
-        pool.refresh()
-        assert len(pool.samples(4).captions) == 4
-
-
-def test_a_pool_that_cannot_be_filled_is_named(tmp_path: Path) -> None:
-    options = RunOptions(tmp_path, (POOL, "base"), device="cuda")
-    with filling_beside(replace(RECIPE, size=0), options) as filled, pytest.raises(TrainingError, match="the pool"):
-        filled()
+def test_an_empty_dataset_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match='add "dataset" to the --stages'):
+        CachedDataset(tmp_path / "none", RECIPE).refresh()

@@ -23,10 +23,10 @@ from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
-from mmdiff_core.training.toybox import export_model
-from mmdiff_core.training.toybox.export_model import export
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset
+from mmdiff_core.training.toybox.export_model import export_model
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
-from mmdiff_core.training.toybox.run import POOL, RunOptions, all_stages, train
+from mmdiff_core.training.toybox.run import DATASET, RunOptions, all_stages, dataset_folder, rendering, train_toybox
 from mmdiff_core.types import GenerateRequest, Subject
 
 RECIPE = RECIPES["rehearsal"]
@@ -35,13 +35,13 @@ RECIPE = RECIPES["rehearsal"]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "rehearsal"
-    train(RECIPE, RunOptions(folder, all_stages(RECIPE)))
+    train_toybox(RECIPE, RunOptions(folder, all_stages(RECIPE)))
     return folder
 
 
 def base_alone(finished: Path, folder: Path) -> RunOptions:
     """A run of one stage, on the weights and a copy of the pool of the whole one."""
-    shutil.copytree(finished / POOL, folder / POOL)
+    shutil.copytree(finished / DATASET, folder / DATASET)
     return RunOptions(folder, ("base",), init_from=finished / "model")
 
 
@@ -76,7 +76,7 @@ def test_run_folder_tells_its_configuration(finished: Path) -> None:
 def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
     before = (finished / "recipe.json").read_text()
     with pytest.raises(SettingsError, match="was started with size 32, not 96"):
-        train(RECIPES["cpu"], RunOptions(finished, ("joint",)))
+        train_toybox(RECIPES["cpu"], RunOptions(finished, ("joint",)))
     assert (finished / "recipe.json").read_text() == before
     assert json.loads(before)["run"] == {"seed": 0, "device": "cpu", "started_from": None}
 
@@ -86,9 +86,9 @@ def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
     [
         (["--steps", "-5"], "--steps must be at least 1, but is -5"),
         (["--workers", "0"], "--workers must be at least 1, but is 0"),
-        (["--pool", "-4"], "--pool must be at least 0, but is -4"),
+        (["--pool", "-4"], "--scenes must be at least 0, but is -4"),
         (["--device", "abacus"], 'The device "abacus" cannot be used here'),
-        (["--stages", "encoders"], 'name "pool" among the --stages'),
+        (["--stages", "encoders"], 'add "dataset" to the --stages'),
     ],
 )
 def test_flags_that_make_no_sense_are_named(
@@ -100,16 +100,16 @@ def test_flags_that_make_no_sense_are_named(
 
 def test_finished_stages_are_not_run_again(finished: Path) -> None:
     before = (finished / "base" / "state.pt").stat().st_mtime_ns
-    train(RECIPE, RunOptions(finished, ("base",)))
+    train_toybox(RECIPE, RunOptions(finished, ("base",)))
     assert (finished / "base" / "state.pt").stat().st_mtime_ns == before
 
 
 def test_export_is_a_stock_folder_in_half_precision_that_generates(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_model, "LARGEST_FILE", "200KB")
+    monkeypatch.setattr("mmdiff_core.training.toybox.export_model.LARGEST_FILE", "200KB")
     shipped = tmp_path / "toybox"
-    size = export(finished / "model", shipped)
+    size = export_model(finished / "model", shipped)
     assert 0 < size < 10_000_000
     assert load_vocabulary(finished / "model") == load_vocabulary(shipped) == RECIPE.world
     assert len(list((shipped / "unet").glob("*.safetensors"))) > 1
@@ -123,9 +123,9 @@ def test_export_is_a_stock_folder_in_half_precision_that_generates(
     assert last.result is not None
     assert last.result[0].image.size == (RECIPE.size, RECIPE.size)
     again = tmp_path / "again"
-    assert train(RECIPE.with_stage("base", steps=2), RunOptions(again, (POOL, "base"), init_from=shipped)).keys() == {
-        "base"
-    }
+    assert train_toybox(
+        RECIPE.with_stage("base", steps=2), RunOptions(again, (DATASET, "base"), init_from=shipped)
+    ).keys() == {"base"}
     assert Personalizer.load(again / "model").backbone.name == "toybox"
 
 
@@ -134,7 +134,7 @@ def test_export_takes_the_place_of_a_model_alone(finished: Path, tmp_path: Path)
     for folder, model in ((tmp_path, finished / "model"), (finished, finished / "model")):
         before = sorted(folder.rglob("*"))
         with pytest.raises(SettingsError, match="choose"):
-            export(model, folder)
+            export_model(model, folder)
         assert sorted(folder.rglob("*")) == before
 
 
@@ -142,9 +142,9 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
     """Time-limited, then continued: the step count goes on, and the schedule with it."""
     recipe = replace(RECIPE, save_every_s=0.0).with_stage("base", steps=8)
     options = replace(base_alone(finished, tmp_path), minutes=0.0)
-    assert "base" not in train(recipe, options)
+    assert "base" not in train_toybox(recipe, options)
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 0
-    train(recipe, replace(options, minutes=None))
+    train_toybox(recipe, replace(options, minutes=None))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert state["step"] == state["schedule"]["last_epoch"] == 8
 
@@ -152,7 +152,7 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
 def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> None:
     """By the clock, long before its last step, and with the learning rate run down."""
     recipe = RECIPE.with_stage("base", steps=1_000_000, time_budget=0.05)
-    assert "base" in train(recipe, base_alone(finished, tmp_path))
+    assert "base" in train_toybox(recipe, base_alone(finished, tmp_path))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert 0 < state["step"] < 1_000_000
     assert state["share"] >= 1
@@ -162,7 +162,7 @@ def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> 
 def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mmdiff_core", "train", "toybox", "--recipe", "rehearsal", "--out", str(tmp_path)]
     command += ["--init-from", str(finished / "model"), "--stages", "base", "--steps"]
-    shutil.copytree(finished / POOL, tmp_path / POOL)
+    shutil.copytree(finished / DATASET, tmp_path / DATASET)
     log = tmp_path / "base" / "log.jsonl"
     process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True, env={**os.environ})
     deadline = time.monotonic() + 300
@@ -179,12 +179,12 @@ def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Pat
 
 def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path: Path) -> None:
     options = base_alone(finished, tmp_path)
-    train(RECIPE.with_stage("base", steps=4), options)
+    train_toybox(RECIPE.with_stage("base", steps=4), options)
     (tmp_path / "base" / "result.json").unlink()
     left = tmp_path / "base" / ".state.pt.killed.aside"
     left.mkdir()
     (left / "state.pt").write_bytes(b"half")
-    train(RECIPE.with_stage("base", steps=6), options)
+    train_toybox(RECIPE.with_stage("base", steps=6), options)
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 6
     assert not left.exists()
 
@@ -193,9 +193,34 @@ def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pyt
     caplog.set_level(logging.ERROR)
     recipe = RECIPE.with_stage("base", lr=1e30, warmup=0)
     with pytest.raises(TrainingError, match="base"):
-        train(recipe, base_alone(finished, tmp_path))
+        train_toybox(recipe, base_alone(finished, tmp_path))
 
 
 def test_unknown_stage_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no stage polish"):
-        train(RECIPE, RunOptions(tmp_path, ("polish",)))
+        train_toybox(RECIPE, RunOptions(tmp_path, ("polish",)))
+
+
+def test_scenes_are_rendered_beside_the_first_stages_on_a_gpu(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, scenes=8)
+    options = RunOptions(tmp_path, (DATASET, "base"), device="cuda")  # rendering itself needs no GPU
+    with rendering(recipe, options) as wait:
+        wait()
+        dataset = CachedDataset(tmp_path / DATASET, recipe)
+        dataset.refresh()
+        assert len(dataset.sample(4).captions) == 4
+
+
+def test_a_failure_to_render_is_named(tmp_path: Path) -> None:
+    options = RunOptions(tmp_path, (DATASET, "base"), device="cuda")
+    with (
+        rendering(replace(RECIPE, size=0), options) as wait,
+        pytest.raises(TrainingError, match="Rendering the dataset failed"),
+    ):
+        wait()
+
+
+def test_the_dataset_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    assert dataset_folder(tmp_path) == tmp_path / "dataset"
+    (tmp_path / "pool").mkdir()
+    assert dataset_folder(tmp_path) == tmp_path / "pool"
