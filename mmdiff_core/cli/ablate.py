@@ -1,4 +1,4 @@
-"""``python -m mmdiff_core ablate``: what each part of the method is worth, and how its peers do on the same base."""
+"""``python -m mmdiff_core ablate``: the method without each of its components, and baselines, on the same base."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
         "ablate",
-        help="what each part of the method is worth, and its peers on the same base",
-        description="Train variants of the adapter on the same frozen base with the same samples, and measure each. "
-        "Ctrl-C saves and stops; the same command goes on.",
+        help="compare the method with ablated variants and with baselines",
+        description="Train variants of the adapter on one frozen base, with the same samples, and measure each. Ctrl-C "
+        "saves and stops; the same command continues.",
     )
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="the folder; what is finished in it is not done again")
-    add("--variants", nargs="*", default=[], metavar="NAME", help="only these, and the whole method (default: all)")
-    add(
-        "--start", type=Path, metavar="MODEL", help="the model folder whose base is used (default: the shipped weights)"
-    )
-    add("--steps", type=int, help="steps of training of each variant (2000)")
-    add("--minutes", type=float, help="instead: as many steps as the whole method takes in so many minutes")
-    add("--batch", type=int, default=32, help="samples of a step")
-    add("--rate", type=float, default=6e-4, help="learning rate")
-    add("--pool", type=int, default=4000, help="scenes to render, the same for all")
-    add("--prompts", type=int, default=100, help="prompts with one subject, and as many with two")
-    add("--seed", type=int, default=900_000, help="the first identity of the prompts, 900000 or more")
-    add("--referee", type=Path, help="its file (default: the shipped one)")
-    add("--device", default="cpu", help="cpu or cuda")
-    add("--workers", type=int, default=os.cpu_count(), help="processes that render the pool (all cores)")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="the folder; finished work in it is not repeated")
+    add("--variants", nargs="*", default=[], metavar="NAME", help="only these and the whole method (default: all)")
+    add("--model", type=Path, metavar="FOLDER", help="the model whose base is used (default: the built-in one)")
+    add("--steps", type=int, help="training steps of each variant (default: 2000)")
+    add("--minutes", type=float, help="instead of --steps: as many as the whole method makes in that time")
+    add("--batch", type=int, default=32, help="batch size (default: 32)")
+    add("--lr", type=float, default=6e-4, help="learning rate (default: 0.0006)")
+    add("--pool", type=int, default=4000, help="scenes to render, the same for all variants (default: 4000)")
+    add("--prompts", type=int, default=100, help="prompts with one subject, and as many with two (default: 100)")
+    add("--seed", type=int, default=900_000, help="the first held-out identity of the prompts, 900000 or more")
+    add("--referee", type=Path, metavar="FILE", help="another referee than the shipped one")
+    add("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
+    add("--workers", type=int, default=os.cpu_count(), help="processes that render (default: one per core)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare; raises SettingsError for a variant that does not exist or numbers that make no sense."""
+    """Compare the variants.
+
+    Raises:
+        SettingsError: there is no such variant, or a number makes no sense.
+    """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.backbones.toybox import FOLDER
@@ -51,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     options = AblationOptions(
         folder=args.out,
         variants=choose_variants(args.variants),
-        start=args.start or FOLDER,
+        start=args.model or FOLDER,
         referee=args.referee or FILE,
         steps=args.steps,
         minutes=args.minutes,
         batch=args.batch,
-        rate=args.rate,
+        rate=args.lr,
         pool=args.pool,
         prompts=args.prompts,
         seed=args.seed,

@@ -8,9 +8,15 @@ from collections.abc import Mapping, Sequence
 
 from mmdiff_core.cli.train_sd import RECIPES as SD_RECIPES
 
-COMMANDS = {"limits": "failure-cases"}
+COMMANDS = {"limits": "failure-cases", "sheet": "contact-sheets"}
 SUITES = {"binding": "leakage"}
 FLAGS: dict[str, dict[str, str]] = {
+    "ablate": {"--rate": "--lr", "--start": "--model"},
+    "evaluate": {"--pictures": "--images"},
+    "failure-cases": {"--pictures": "--images"},
+    "presets": {"--ways": "--candidates"},
+    "showcase": {"--pictures": "--images"},
+    "toy": {"--noun": "--class"},
     "train": {
         "--start": "--init-from",
         "--within": "--time-budget",

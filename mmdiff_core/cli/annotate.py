@@ -1,4 +1,4 @@
-"""``python -m mmdiff_core annotate``: an annotated folder from plain pictures."""
+"""``python -m mmdiff_core annotate``: an annotated folder, to train on, from plain images."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command; importing torch waits until it runs."""
+    """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
         "annotate",
-        help="make an annotated folder to train on from plain pictures",
-        description="Caption pictures, find and outline what the captions name. The same command goes on after a stop.",
+        help="make an annotated folder, to train on, from plain images",
+        description="Caption images, then find and outline what the captions name. The same command continues after a "
+        "stop.",
     )
     add = parser.add_argument
-    add("pictures", nargs="?", type=Path, metavar="PICTURES", help="a folder of pictures; FILE.txt is FILE's caption")
+    add("images", nargs="?", type=Path, metavar="IMAGES", help="a folder of images; FILE.txt is the caption of FILE")
     add("--out", type=Path, required=True, metavar="FOLDER", help="the annotated folder")
-    add("--identities", action="store_true", help="the pictures of a subfolder show the same somebody or something")
-    add("--faces", action="store_true", help="note each person's face, for the recipe portrait; needs insightface")
+    add("--identities", action="store_true", help="the images of a subfolder show the same person or thing")
+    add("--faces", action="store_true", help="store each person's face, for the recipe portrait; needs insightface")
     add(
-        "--captioner", metavar="NAME", help="folder or name in the hub's cache (Salesforce/blip-image-captioning-large)"
-    )
-    add("--detector", metavar="NAME", help="the same (IDEA-Research/grounding-dino-base)")
-    add("--segmenter", metavar="NAME", help="the same (facebook/sam-vit-huge)")
-    add("--device", default="auto", help="cpu, cuda, cuda:1; auto takes a GPU where there is one")
-    add("--threshold", type=float, default=0.3, help="least score of what the detector finds, 0 to 1 (0.3)")
-    add("--subjects", type=int, default=2, help="things in a picture at most (2); pictures of more are dropped")
-    add("--smallest", type=int, default=256, help="least side of a picture in pixels (256)")
-    add("--toys", type=int, metavar="N", help="instead of PICTURES: render N annotated pictures of toys, to try with")
-    add("--size", type=int, default=256, help="side of the pictures of toys in pixels (256)")
+        "--captioner", metavar="NAME", help="a folder or a name in the hub's cache (default: "
+        "Salesforce/blip-image-captioning-large)",
+    )  # fmt: skip
+    add("--detector", metavar="NAME", help="the same (default: IDEA-Research/grounding-dino-base)")
+    add("--segmenter", metavar="NAME", help="the same (default: facebook/sam-vit-huge)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, or auto for a GPU if there is one (default: auto)")
+    add("--threshold", type=float, default=0.3, help="lowest score of a detection that counts, 0 to 1 (default: 0.3)")
+    add("--subjects", type=int, default=2, help="drop images with more subjects than that (default: 2)")
+    add("--smallest", type=int, default=256, help="the shortest side of an image in pixels (default: 256)")
+    add("--toys", type=int, metavar="N", help="instead of IMAGES: render N annotated images of toys, to try it")
+    add("--size", type=int, default=256, help="side of the images of toys in pixels (default: 256)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Annotate; errors as ``annotate.run.annotate``."""
-    if (args.pictures is None) == (args.toys is None):
-        raise SettingsError("Give either a folder of PICTURES or --toys N.")
+    """Annotate; errors as ``training.annotate.run.annotate``."""
+    if (args.images is None) == (args.toys is None):
+        raise SettingsError("Give either a folder of IMAGES or --toys N.")
     if not 0 <= args.threshold <= 1 or args.subjects < 1 or (args.toys is not None and args.toys < 1):
         raise SettingsError("--threshold must be from 0 to 1, --subjects and --toys at least 1.")
     if args.toys is not None:
@@ -59,7 +61,7 @@ def _render(args: argparse.Namespace) -> int:
 
     render_folder(args.out, args.toys, args.size)
     draw_contact_sheets(AnnotatedFolder(args.out), args.out)
-    sys.stdout.write(f"{args.toys} annotated pictures in {args.out}\n")
+    sys.stdout.write(f"{args.toys} annotated images in {args.out}\n")
     return 0
 
 
@@ -73,7 +75,7 @@ def _annotate(args: argparse.Namespace) -> int:
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
     device = str(choose_device(args.device))
-    options = AnnotateOptions(args.pictures, args.out, args.identities, face_finder(device) if args.faces else None)
+    options = AnnotateOptions(args.images, args.out, args.identities, face_finder(device) if args.faces else None)
     find_pictures(options)  # before the models are opened
     trio = Annotators(
         annotators.BlipCaptioner(args.captioner or annotators.CAPTIONER, device),
@@ -82,16 +84,16 @@ def _annotate(args: argparse.Namespace) -> int:
     )
     outcomes = annotate(options, trio, Rules(smallest_side=args.smallest, subjects=args.subjects))
     kept = sum(outcome.image_id is not None for outcome in outcomes)
-    sys.stdout.write(f"{kept} of {len(outcomes)} pictures annotated; why the others are not: {args.out / REPORT}\n")
+    sys.stdout.write(f"{kept} of {len(outcomes)} images annotated; {args.out / REPORT} says why the others are not\n")
     return 0
 
 
 def face_finder(device: str) -> FaceFinder:
-    """What finds faces, by insightface.
+    """Return what finds faces, by insightface.
 
     Raises:
-        SettingsError: this version cannot.
-        ModelError: it is not installed, or its models are missing.
+        SettingsError: insightface is not installed.
+        ModelError: its models are missing.
     """
     try:
         module = import_module("mmdiff_core.encoders.face")

@@ -1,21 +1,22 @@
-"""``python -m mmdiff_core benchmark``: how long a step takes beside the stock pipeline's, and everything around it."""
+"""``python -m mmdiff_core benchmark``, the speed beside the stock pipeline, and ``presets``, for few steps."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdiff_core.cli.flag_checks import check_at_least
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
     import torch
 
 MODELS = ("toybox", "sd15", "sdxl", "tiny")
-USUAL = ("toybox", "sd15", "sdxl")
+DEFAULT_MODELS = ("toybox", "sd15", "sdxl")
 ROUNDS = {"toybox": 30, "sd15": 7, "sdxl": 7, "tiny": 5}
 QUICK_ROUNDS = 2
 
@@ -31,47 +32,60 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "benchmark",
-        help="measure how fast it is beside the stock pipeline and others",
-        description="Times denoising steps in turn, so that a busy machine treats all alike, and tells median ratios. "
-        "UNets have random weights; the figures around them are the built-in model's.",
+        help="measure the speed, compared with the stock pipeline and other methods",
+        description="Time denoising steps in turn, so that a busy machine slows all methods alike, and report median "
+        "ratios. The UNets have random weights; all other figures are the built-in model's.",
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("bench"), help="folder for speed.json, speed.md, speed.png and about.json")
-    add("--models", nargs="*", default=list(USUAL), metavar="MODEL", help=f"UNet sizes, of: {' '.join(MODELS)}")
-    add("--rounds", type=int, help="how often each is timed; by default what suits the size")
-    add("--quick", action="store_true", help="two rounds of everything, and no start of the app")
-    add("--only-steps", action="store_true", help="leave out pictures, memory, start-up, training and rendering")
-    add("--device", default="auto", help="auto takes CUDA where there is one")
     add(
-        "--clock", choices=("wall", "cpu"), default="wall",
-        help="cpu counts this process's own time, for a CPU that others use",
+        "--out", type=Path, default=Path("bench"), metavar="FOLDER", help="where speed.json, speed.md, speed.png and "
+        "about.json go (default: bench/)",
     )  # fmt: skip
+    add(
+        "--models", nargs="*", default=list(DEFAULT_MODELS), metavar="MODEL", help="UNet sizes, of: "
+        f"{' '.join(MODELS)} (default: {' '.join(DEFAULT_MODELS)})",
+    )  # fmt: skip
+    add("--rounds", type=int, help="how often each step is timed (default: depends on the size)")
+    add("--quick", action="store_true", help="two rounds of everything, without starting the app")
+    add("--only-steps", action="store_true", help="leave out images, memory, start-up, training and rendering")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, or auto for a GPU if there is one (default: auto)")
+    _add_clock(add)
     parser.set_defaults(run=run)
+
+
+def _add_clock(add: Callable[..., object]) -> None:
+    add(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu counts this process's own time, for a machine "
+        "that others use, too (default: wall)",
+    )  # fmt: skip
 
 
 def _add_presets(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "presets",
-        help="compare solvers, steps and guidance for the built-in model",
-        description="Makes the same pictures of two held-out toys in several ways, judged by the referee.",
+        help="compare schedulers, steps and guidance for the built-in model",
+        description="Generate the same images of two held-out toys with several settings; the referee judges.",
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("presets"), help="folder for presets.json and presets.md")
-    add("--prompts", type=int, default=8, help="how many pictures of each way")
-    add("--model", type=Path, help="a model folder of training (default: the shipped weights)")
     add(
-        "--ways", nargs="*", metavar="SOLVER:STEPS:GUIDANCE", help="the first is what the others are held against; by "
-        "default the usual twenty steps and some with fewer",
+        "--out", type=Path, default=Path("presets"), metavar="FOLDER", help="where presets.json and presets.md go "
+        "(default: presets/)",
     )  # fmt: skip
-    add("--clock", choices=("wall", "cpu"), default="wall", help="as of benchmark")
+    add("--prompts", type=int, default=8, help="images with each setting (default: 8)")
+    add("--model", type=Path, metavar="FOLDER", help="a folder that training wrote (default: the built-in model)")
+    add(
+        "--candidates", nargs="*", metavar="SCHEDULER:STEPS:GUIDANCE", help="the others are compared with the first "
+        "(default: twenty steps, and several settings with fewer)",
+    )  # fmt: skip
+    _add_clock(add)
     parser.set_defaults(run=run_presets)
 
 
 def run_presets(args: argparse.Namespace) -> int:
-    """Compare, write as it goes, and show the table.
+    """Compare the candidates, write each result at once, and print the table.
 
     Raises:
-        SettingsError: a way cannot be read.
+        SettingsError: a candidate cannot be read.
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.toybox import FOLDER, load_toybox
@@ -79,9 +93,8 @@ def run_presets(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.toybox.suite import draw_toybox_cases
     from mmdiff_core.referee.network import FILE, load_referee
 
-    if args.prompts < 1:
-        raise SettingsError(f"--prompts must be at least 1, but is {args.prompts}.")
-    candidates = [Candidate.read(text) for text in args.ways or CANDIDATES]
+    check_at_least(args, prompts=1)
+    candidates = [Candidate.read(text) for text in args.candidates or CANDIDATES]
     quiet_libraries()
     backbone, adapter = load_toybox(args.model or FOLDER)
     referee = load_referee(FILE, "cpu")
@@ -97,16 +110,14 @@ def run_presets(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write, and show the table.
+    """Measure, write, and print the table.
 
     Raises:
         SettingsError: there is no such size, or the numbers make no sense.
     """
-    if strange := [name for name in args.models if name not in MODELS]:
-        raise SettingsError(f'There is no model "{strange[0]}" to time: choose among {", ".join(MODELS)}.')
-    if args.rounds is not None and args.rounds < 1:
-        raise SettingsError(f"--rounds must be at least 1, but is {args.rounds}.")
-
+    if unknown := [name for name in args.models if name not in MODELS]:
+        raise SettingsError(f'There is no model "{unknown[0]}" to time: choose among {", ".join(MODELS)}.')
+    check_at_least(args, rounds=1)
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.benchmarks.report import machine, to_markdown, write
@@ -135,7 +146,7 @@ def _rounds(args: argparse.Namespace, usual: int) -> int:
 
 
 def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Name, summary and description of each model; one model is in memory at a time."""
+    """Yield the name, summary and description of each model; one model is in memory at a time."""
     from mmdiff_core.backbones.placement import choose_dtype
     from mmdiff_core.benchmarks.bench_models import bench_model
     from mmdiff_core.benchmarks.methods import make_methods
@@ -150,7 +161,7 @@ def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str
 
 
 def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """The built-in model as a whole. Memory first: it is the process's highest so far."""
+    """Measure the built-in model as a whole; memory first, since it is the highest of the process so far."""
     from mmdiff_core.benchmarks import end_to_end
     from mmdiff_core.pipeline import Personalizer
 

@@ -7,36 +7,37 @@ import json
 import sys
 from pathlib import Path
 
+from mmdiff_core.cli.flag_checks import check_at_least
+from mmdiff_core.cli.model_flags import PRECISIONS
 from mmdiff_core.errors import SettingsError
 
 MODELS = ("sd15", "sdxl")
-MOST_SUBJECTS = 4
-PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+MAX_SUBJECTS = 4
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
         "dryrun",
-        help="try a full-size model with random weights: memory, and the size of the maps",
+        help="try a full-size model with random weights, for its memory and the size of its maps",
         description="Build a full-size model with random weights, attach a random adapter, and take a few steps with "
-        "every map recorded. Nothing is downloaded, and the picture is noise.",
+        "every map recorded. Nothing is downloaded; the image is noise.",
     )
     add = parser.add_argument
-    add("--model", choices=MODELS, required=True)
-    add("--steps", type=int, default=2, help="denoising steps, 2")
-    add("--subjects", type=int, default=2, help=f"1 to {MOST_SUBJECTS}, 2")
-    add("--guidance", type=float, default=5.0, help="up to 1 is off, which halves the work")
-    add("--width", type=int, help="the native size by default")
-    add("--height", type=int, help="the native size by default")
-    add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one")
-    add("--dtype", choices=PRECISIONS, default="auto", help="SDXL in float32 takes about 20 GB, half that in bfloat16")
+    add("--model", choices=MODELS, required=True, help="its shape")
+    add("--steps", type=int, default=2, help="denoising steps (default: 2)")
+    add("--subjects", type=int, default=2, help=f"how many, 1 to {MAX_SUBJECTS} (default: 2)")
+    add("--guidance", type=float, default=5.0, help="up to 1 there is none, which halves the work (default: 5)")
+    add("--width", type=int, help="in pixels (default: the model's own)")
+    add("--height", type=int, help="in pixels (default: the model's own)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto for a GPU if there is one (default: auto)")
+    add("--dtype", choices=PRECISIONS, default="auto", help="SDXL takes about 20 GB in float32, half that in bfloat16")
     add("--out", type=Path, metavar="FILE", help="also write the figures as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try it and tell.
+    """Try the model and report.
 
     Raises:
         SettingsError: a number is out of range, or the device cannot be used.
@@ -46,10 +47,9 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe_findings, dry_run
     from mmdiff_core.benchmarks.full_size_models import SHAPES
 
-    if not 1 <= args.subjects <= MOST_SUBJECTS:
-        raise SettingsError(f"The number of subjects must be from 1 to {MOST_SUBJECTS}, but is {args.subjects}.")
-    if args.steps < 1:
-        raise SettingsError(f"The number of steps must be at least 1, but is {args.steps}.")
+    if not 1 <= args.subjects <= MAX_SUBJECTS:
+        raise SettingsError(f"The number of subjects must be from 1 to {MAX_SUBJECTS}, but is {args.subjects}.")
+    check_at_least(args, steps=1)
     quiet_libraries()
     device = choose_device(args.device)
     options = DryRun(

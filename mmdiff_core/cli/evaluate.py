@@ -74,7 +74,7 @@ def _add_dreambench(suites: argparse._SubParsersAction[argparse.ArgumentParser])
         "subject",
     )  # fmt: skip
     add("--prompts", type=int, help="how many of each subject's 25 prompts (default: all)")
-    add("--pictures", type=int, help="images of each prompt (default: 4)")
+    add("--images", type=int, help="images of each prompt (default: 4)")
     add("--pairs", type=int, help="pairs of subjects (default: 30)")
     add("--references", type=int, help="photos of a subject that the model sees (default: 1)")
     add("--steps", type=int, help="denoising steps")
@@ -185,8 +185,9 @@ def _bench_options(args: argparse.Namespace) -> DreamBenchOptions:
     """Return what the flags ask for; ``--quick`` is a few prompts with one image of each."""
     from mmdiff_core.evaluation.dreambench.suite import DreamBenchOptions
 
-    check_at_least(args, prompts=1, pictures=1, pairs=0, references=1)
-    given = {name: value for name in ("pictures", "pairs", "references") if (value := getattr(args, name)) is not None}
+    check_at_least(args, prompts=1, images=1, pairs=0, references=1)
+    given = {"pictures": args.images, "pairs": args.pairs, "references": args.references}
+    given = {name: value for name, value in given.items() if value is not None}
     prompts = args.prompts or (2 if args.quick else None)
     options = DreamBenchOptions(args.dataset, args.out, prompts, steps=args.steps, guidance=args.guidance, **given)
     return replace(options, pictures=1, pairs=min(options.pairs, 2)) if args.quick else options

@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "is picked.",
     )
     parser.add_argument("--out", type=Path, default=Path("failure_cases.png"), metavar="FILE", help="the PNG to write")
-    parser.add_argument("--pictures", type=int, default=2, help="images of each case (default: 2)")
+    parser.add_argument("--images", type=int, default=2, help="images of each case (default: 2)")
     add_built_in_flags(parser, "cpu")
     parser.set_defaults(run=run)
 
@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
 
     quiet_libraries()
     device = str(choose_device(args.device))
-    options = FailureCaseOptions(args.out, built_in_folder(args.model), args.referee or FILE, args.pictures, device)
+    options = FailureCaseOptions(args.out, built_in_folder(args.model), args.referee or FILE, args.images, device)
     sys.stdout.write(f"{write_failure_sheet(options)}\n")
     return 0

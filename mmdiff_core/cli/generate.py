@@ -69,8 +69,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--without", nargs="+", default=[], metavar="PART", choices=PART_NAMES,
         help=f"parts of the method to switch off: {', '.join(PART_NAMES)}",
     )  # fmt: skip
-    add("--width", type=int)
-    add("--height", type=int)
+    add("--width", type=int, help="in pixels (default: the model's own)")
+    add("--height", type=int, help="in pixels (default: the model's own)")
     add(
         "--map", choices=("text", "image", "influence"), help="kind of map in the overlays; image by default, or "
         "the next that tells something",

@@ -1,4 +1,4 @@
-"""``python -m mmdiff_core models`` and ``convert``: what can be loaded, how to get it, and the official release."""
+"""``python -m mmdiff_core models``, which lists and downloads models, and ``convert``, for the official release."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "models",
         help="list the models that can be loaded, or download one",
-        description="What can be loaded: the built-in model, folders, and Stable Diffusion models in the hub's cache.",
+        description="List what can be loaded: the built-in model, folders, and Stable Diffusion models in the hub's "
+        "cache.",
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="models, or folders that hold models")
-    parser.add_argument("--download", metavar="NAME", help="fetch a model of the hub, with a progress bar")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a model, or a folder of models")
+    parser.add_argument("--download", metavar="NAME", help="download a model from the hub")
     parser.set_defaults(run=run_models)
 
 
@@ -38,15 +39,15 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser = subparsers.add_parser(
         "convert",
         help="turn the official MM-Diff checkpoint into one adapter file",
-        description="Turn the three files of the official checkpoint into one; every key and shape is accounted for.",
+        description="Turn the three files of the official checkpoint into one. Every key and every shape is checked.",
     )
     parser.add_argument("official", type=Path, metavar="OFFICIAL_FOLDER", help="the folder with the three .bin files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the adapter file, .safetensors")
-    parser.add_argument("--base", metavar="NAME", help="base model whose layers they are for; SDXL base by default")
+    parser.add_argument("--base", metavar="NAME", help="the base model that it is for (default: SDXL base 1.0)")
     parser.add_argument(
         "--text-encoder-2-lora",
         action="store_true",
-        help="mark the LoRA of the second text encoder as one to apply; the release carries it and never does",
+        help="apply the LoRA of the second text encoder, which the release contains but never applies",
     )
     parser.set_defaults(run=run_convert)
 
@@ -68,12 +69,12 @@ def run_models(args: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise SettingsError(f'There is no folder "{folder}": give a folder that is a model or holds models.')
     for model in (*available_models(args.folders), image_encoder_state(), face_state()):
-        sys.stdout.write(describe(model))
+        sys.stdout.write(describe_model(model))
     return 0
 
 
-def describe(model: AvailableModel) -> str:
-    """A few lines about a model, for a person to read."""
+def describe_model(model: AvailableModel) -> str:
+    """Return a few lines about a model."""
     from mmdiff_core.weights.hub import amount
 
     size = "" if model.size is None else f", {model.size / GIGABYTE:.2g} GB"
@@ -91,7 +92,7 @@ def describe(model: AvailableModel) -> str:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert, save, and account for every tensor."""
+    """Convert and save the official checkpoint, and account for every tensor."""
     import torch
 
     from mmdiff_core.backbones.loading import apply_second_text_lora, official_layers
@@ -113,13 +114,13 @@ def run_convert(args: argparse.Namespace) -> int:
     )
     sys.stdout.write(account(tensors))
     if any(tower.rank and not tower.lora_active for tower in checkpoint.adapter.config.text_towers):
-        sys.stdout.write("The LoRA of the second text encoder is kept and not applied, as in the release.\n")
+        sys.stdout.write("The LoRA of the second text encoder is kept but not applied, as in the release.\n")
     sys.stdout.write(f"{args.out}\n")
     return 0
 
 
 def account(tensors: dict[str, Tensor]) -> str:
-    """A line for each part of the official checkpoint: how many tensors and numbers were taken over."""
+    """Return a line for each part of the official checkpoint: how many tensors and numbers were converted."""
     parts: dict[str, list[int]] = {}
     for name, tensor in tensors.items():
         group = "/".join(name.split("/")[:-1])
@@ -127,5 +128,5 @@ def account(tensors: dict[str, Tensor]) -> str:
             group += f"/{name.split('/')[1].split('.')[0]}"
         parts.setdefault(group, []).append(tensor.numel())
     lines = [f"{group}: {len(sizes)} tensors, {sum(sizes):,} numbers" for group, sizes in sorted(parts.items())]
-    total = f"all of {len(tensors)} tensors taken over"
+    total = f"all {len(tensors)} tensors converted"
     return "\n".join([*lines, total]) + "\n"

@@ -1,6 +1,6 @@
-"""``python -m mmdiff_core showcase``: what the weights do with toys that they never saw, in one picture.
+"""``python -m mmdiff_core showcase``: images and heatmaps of toys never seen in training, as one PNG.
 
-The README's picture is made by it. Seeds are counted up from 0; nothing is picked.
+It makes the README's image. Seeds count up from 0; nothing is picked.
 """
 
 from __future__ import annotations
@@ -10,76 +10,86 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from PIL.Image import Resampling
+
+from mmdiff_core.cli.flag_checks import check_at_least
+from mmdiff_core.cli.model_flags import BUILT_IN
+
 if TYPE_CHECKING:
     from PIL import Image
 
     from mmdiff_core.pipeline import Personalizer
 
-SIDE = 176
+SIDE = 176  # of every image in the grid, in pixels
 
 
-class Scene(NamedTuple):
-    """A prompt and the held-out toys that it names: (noun, how many after the first held-out identity)."""
+class ShowcaseRow(NamedTuple):
+    """A prompt and the held-out toys in it: (class, how many after the first held-out identity)."""
 
     prompt: str
     toys: tuple[tuple[str, int], ...]
 
 
-SCENES = (
-    Scene("a cat next to a robot on the beach", (("cat", 5), ("robot", 3))),
-    Scene("a rabbit to the left of a car in the forest", (("rabbit", 2), ("car", 9))),
-    Scene("a bear and a penguin in space", (("bear", 4), ("penguin", 1))),
-    Scene("an elephant in the bedroom", (("elephant", 7),)),
-    Scene("a dinosaur in the snow", (("dinosaur", 6),)),
+ROWS = (
+    ShowcaseRow("a cat next to a robot on the beach", (("cat", 5), ("robot", 3))),
+    ShowcaseRow("a rabbit to the left of a car in the forest", (("rabbit", 2), ("car", 9))),
+    ShowcaseRow("a bear and a penguin in space", (("bear", 4), ("penguin", 1))),
+    ShowcaseRow("an elephant in the bedroom", (("elephant", 7),)),
+    ShowcaseRow("a dinosaur in the snow", (("dinosaur", 6),)),
 )
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("showcase", help="pictures and heatmaps of toys never seen in training, as one PNG")
-    parser.add_argument("--model", default="toybox", help='"toybox", or a folder that training wrote')
-    parser.add_argument("--pictures", type=int, default=2, help="pictures of each prompt, seeds counted up from 0")
-    parser.add_argument("--out", type=Path, default=Path("showcase.png"))
+    """Add the command; importing torch waits until it runs."""
+    parser = subparsers.add_parser(
+        "showcase",
+        help="images and heatmaps of toys never seen in training, as one PNG",
+        description="Generate images of toys never seen in training, with their heatmaps, as one PNG. Seeds count up "
+        "from 0; nothing is picked.",
+    )
+    add = parser.add_argument
+    add("--model", default=BUILT_IN, metavar="FOLDER", help="a model that training wrote (default: the built-in one)")
+    add("--images", type=int, default=2, help="images of each prompt (default: 2)")
+    add("--out", type=Path, default=Path("showcase.png"), metavar="FILE", help="the PNG to write")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the picture."""
+    """Write the grid; errors as ``Personalizer.load``.
+
+    Raises:
+        SettingsError: the number of images makes no sense.
+    """
     from mmdiff_core.atomic_files import written_aside
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.output.image_grid import tile
     from mmdiff_core.pipeline import Personalizer
 
+    check_at_least(args, images=1)
     quiet_libraries()
     personalizer = Personalizer.load(args.model)
-    rows = [row(personalizer, scene, args.pictures) for scene in SCENES]
-    with written_aside(args.out) as aside:
-        tile(rows).save(aside)
+    rows = [draw_row(personalizer, row, args.images) for row in ROWS]
+    with written_aside(args.out) as temp_file:
+        tile(rows).save(temp_file)
     sys.stdout.write(f"{args.out}\n")
     return 0
 
 
-def row(personalizer: Personalizer, scene: Scene, pictures: int) -> list[Image.Image]:
-    """The photos, then every picture with the heatmaps of all its subjects beside it."""
+def draw_row(personalizer: Personalizer, row: ShowcaseRow, count: int) -> list[Image.Image]:
+    """Return the photos of a row's toys, then each generated image and the same with the heatmaps of all subjects."""
     from mmdiff_core.maps.heatmap import colour_of, overlay
-    from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
+    from mmdiff_core.toyworld import HELD_OUT, toy_photos
     from mmdiff_core.types import GenerateRequest, Subject
 
-    photos = [toy_photos(noun, HELD_OUT + seed, 2, SIDE) for noun, seed in scene.toys]
-    subjects = tuple(Subject(noun, tuple(own)) for (noun, _), own in zip(scene.toys, photos, strict=True))
-    *_, last = personalizer.generate(GenerateRequest(scene.prompt, subjects, seeds=tuple(range(pictures))))
+    photos = [toy_photos(class_name, HELD_OUT + seed, 2, SIDE) for class_name, seed in row.toys]
+    subjects = tuple(Subject(name, tuple(own)) for (name, _), own in zip(row.toys, photos, strict=True))
+    *_, last = personalizer.generate(GenerateRequest(row.prompt, subjects, seeds=tuple(range(count))))
     assert last.result is not None
     shown = [own[0] for own in photos] if len(photos) > 1 else photos[0]
-    for picture in last.result:
-        mapped = picture.image
-        for s in range(len(subjects)):
-            assert picture.maps is not None
-            mapped = overlay(mapped, picture.maps.at(s, "image"), colour_of(s))
-        shown += [_enlarged(picture.image), _enlarged(mapped)]
+    for generated in last.result:
+        covered = generated.image
+        for index in range(len(subjects)):
+            assert generated.maps is not None
+            covered = overlay(covered, generated.maps.at(index, "image"), colour_of(index))
+        shown += [image.resize((SIDE, SIDE), Resampling.BICUBIC) for image in (generated.image, covered)]
     return shown
-
-
-def _enlarged(picture: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)

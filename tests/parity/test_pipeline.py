@@ -264,9 +264,9 @@ def test_convert_makes_one_file_that_does_the_same(
     out = tmp_path / "adapter.safetensors"
     assert main(["convert", str(material.official), "--out", str(out), "--base", str(material.base)]) == 0
     told = capsys.readouterr().out
-    assert f"all of {len(tensors('ckpt_A'))} tensors taken over" in told
+    assert f"all {len(tensors('ckpt_A'))} tensors converted" in told
     assert "text_encoder_adapter/text_encoder_2: 24 tensors" in told
-    assert "kept and not applied" in told
+    assert "kept but not applied" in told
     checkpoint = load_checkpoint(out)
     expected = below(tensors("ckpt_A"), "custom/image_encoder/")
     assert checkpoint.image_encoder.keys() == expected.keys()

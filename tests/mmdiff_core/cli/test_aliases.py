@@ -24,6 +24,15 @@ from tests.helpers.command_line import all_parsers, flags_of
             "train --recipe portrait --base b --data d --out o --rate=0.1 --no-board",
             "train sd --recipe portrait --base b --data d --out o --lr=0.1 --no-tensorboard",
         ),
+        ("ablate --start m --out o --rate 0.1", "ablate --model m --out o --lr 0.1"),
+        (
+            "evaluate --suite dreambench --dataset d --out o --pictures 1",
+            "evaluate dreambench --dataset d --out o --images 1",
+        ),
+        ("toy --noun cat", "toy --class cat"),
+        ("sheet --seed 1", "contact-sheets --seed 1"),
+        ("showcase --pictures 1", "showcase --images 1"),
+        ("presets --ways euler:4:2", "presets --candidates euler:4:2"),
         ("train-referee --check --start r --out o", "train-referee --check --init-from r --out o"),
     ],
 )

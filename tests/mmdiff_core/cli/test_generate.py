@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core.cli.main import BAD_INPUT, COMMANDS, main
+from mmdiff_core.cli.main import main
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.output.export import read_settings
 from tests.helpers import tiny
-from tests.helpers.paths import ROOT
 
 PROMPT = "a cat next to a robot on the beach"
 
@@ -170,19 +167,6 @@ def test_stopping_keeps_what_is_finished(
     assert len(json.loads((tmp_path / "settings.json").read_text())["pictures"]) == 1
 
 
-def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 0
-    assert "generate" in capsys.readouterr().out
-
-
-def test_help_starts_without_torch() -> None:
-    code = "import sys; from mmdiff_core import cli; cli.build_parser('generate'); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
 # ---------------------------------------------------------------- which model
 
 
@@ -209,27 +193,3 @@ def test_precision_is_a_flag(model: Path, photos: Path, tmp_path: Path) -> None:
     full, half = (np.asarray(Image.open(tmp_path / name / "1_seed0.png"), dtype=int) for name in ("full", "half"))
     assert np.abs(full - half).max() > 0
     assert np.abs(full - half).mean() < 10
-
-
-def test_models_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", str(model.parent)]) == 0
-    told = capsys.readouterr().out
-    assert "use it with --model toybox" in told
-    assert f"use it with --base {model}" in told
-    assert "python -m mmdiff_core models --download stable-diffusion-v1-5/stable-diffusion-v1-5" in told
-    assert main(["models", str(tmp_path / "nothing")]) == 2
-    assert "There is no folder" in capsys.readouterr().err
-
-
-def test_nothing_is_downloaded_when_offline(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert main(["models", "--download", "somebody/something"]) == 2
-    assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err
-
-
-def test_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").touch()
-    assert main(["toy", "--noun", "cat", "--seed", "1", "--out", str(tmp_path / "file" / "toys")]) == BAD_INPUT
-    assert str(tmp_path / "file") in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The ``toy`` and ``sheet`` commands, and photos for the app."""
+"""The ``toy`` and ``contact-sheets`` commands, and photos for the app."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(*words: str) -> list[Path]:
 
 def test_toy_writes_different_views_of_one_toy(tmp_path: Path) -> None:
     written = command(
-        "toy", "--noun", "cat", "--seed", "5", "--views", "3", "--size", "64", "--out", str(tmp_path / "a")
+        "toy", "--class", "cat", "--seed", "5", "--views", "3", "--size", "64", "--out", str(tmp_path / "a")
     )
     photos = [np.asarray(Image.open(path)) for path in written]
     assert [photo.shape for photo in photos] == [(64, 64, 3)] * 3
@@ -41,7 +41,7 @@ def test_toy_writes_different_views_of_one_toy(tmp_path: Path) -> None:
 def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Vocabulary(("cat", "owl"), ("beach", "kitchen", "stage"), ("photo", "pixel art"), ("hat",))
     monkeypatch.setattr(world_sheets, "WHOLE_WORLD", small)
-    written = command("sheet", "--size", "16", "--out", str(tmp_path))
+    written = command("contact-sheets", "--size", "16", "--out", str(tmp_path))
     names = {"noun_cat", "noun_owl", "places", "styles", "accessories", "scenes"}
     assert {path.stem for path in written} == names
     for path in written:
@@ -66,9 +66,9 @@ def test_a_sheet_shows_its_pictures_under_their_labels() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--noun", "cow"), r'no toy "cow".*cat, dog'),
-        (("--noun", "cat", "--views", "0"), r"views is 0.*1 to 64"),
-        (("--noun", "cat", "--size", "5"), r"size is 5.*16 to 1024"),
+        (("--class", "cow"), r'no toy "cow".*cat, dog'),
+        (("--class", "cat", "--views", "0"), r"views is 0.*1 to 64"),
+        (("--class", "cat", "--size", "5"), r"size is 5.*16 to 1024"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_before_anything_is_written(

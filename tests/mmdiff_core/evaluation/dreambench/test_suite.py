@@ -293,7 +293,7 @@ def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Pat
     ("flags", "says"),
     [
         (["--dataset", "nowhere"], 'There is no folder "nowhere"'),
-        (["--dataset", ".", "--pictures", "0"], "--pictures must be at least 1"),
+        (["--dataset", ".", "--images", "0"], "--images must be at least 1"),
         (["--dataset", ".", "--pairs", "-1"], "--pairs must be at least 0"),
     ],
 )

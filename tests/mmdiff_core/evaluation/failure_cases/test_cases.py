@@ -110,10 +110,10 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, FailureCase
     save_referee(Referee(CONFIG), tmp_path / "referee.safetensors")
     command = ["failure-cases", "--model", str(model), "--referee", str(tmp_path / "referee.safetensors")]
     sheet = tmp_path / "sheets" / "limits.png"
-    assert main([*command, "--pictures", "1", "--out", str(sheet)]) == 0
+    assert main([*command, "--images", "1", "--out", str(sheet)]) == 0
     with Image.open(sheet) as image:
         assert image.height > len(limits) * 160
-    assert main([*command, "--pictures", "0", "--out", str(tmp_path / "none.png")]) == BAD_INPUT
+    assert main([*command, "--images", "0", "--out", str(tmp_path / "none.png")]) == BAD_INPUT
     assert not (tmp_path / "none.png").exists()
 
 

@@ -348,7 +348,7 @@ def test_the_whole_line_with_tiny_models(
     out = tmp_path / "out"
     command = ["annotate", str(pictures), "--out", str(out), "--smallest", "32", "--device", "cpu", *named]
     assert main([*command, "--threshold", "0.0"]) == 0
-    assert "of 6 pictures annotated" in capsys.readouterr().out
+    assert "of 6 images annotated" in capsys.readouterr().out
     lines = [json.loads(line) for line in (out / "progress.jsonl").read_text().splitlines()]
     assert len(lines) == 6
     assert {line["reason"] for line in lines if line["image_id"] is None} > {"the picture is too small"}
@@ -363,8 +363,8 @@ def test_toys_to_try_with(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ([], "PICTURES or --toys"),
-        (["x", "--toys", "2"], "PICTURES or --toys"),
+        ([], "IMAGES or --toys"),
+        (["x", "--toys", "2"], "IMAGES or --toys"),
         (["--toys", "0"], "at least 1"),
         (["x", "--threshold", "2"], "from 0 to 1"),
         (["nowhere"], "no folder"),
