@@ -38,7 +38,7 @@ _REASONS = {
 
 
 @contextmanager
-def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | PathLike[str]) -> Iterator[Path]:
     """Yields where to write instead of ``path``; what stands there takes its place when the block ends well.
 
     It is a file of the same name in a hidden folder beside ``path``, so that programs which go by the suffix write the
@@ -48,7 +48,7 @@ def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
         WritingError: the disk is full or cannot be written. What was at ``path`` before is as it was.
     """
     path = Path(path)
-    with named_disk_faults(path), _beside(path) as folder:
+    with named_disk_errors(path), _beside(path) as folder:
         aside = folder / path.name
         yield aside
         _to_disk(aside)
@@ -56,13 +56,13 @@ def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_aside(path: str | PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
     """The same for a whole folder, such as a part of a model: it takes the place of the one that was there.
 
-    Errors as :func:`written_aside`.
+    Errors as :func:`atomic_file`.
     """
     path = Path(path)
-    with named_disk_faults(path), _beside(path) as folder:
+    with named_disk_errors(path), _beside(path) as folder:
         aside = folder / path.name
         aside.mkdir()
         yield aside
@@ -80,9 +80,9 @@ def folder_written_aside(path: str | PathLike[str]) -> Iterator[Path]:
 def save_part(part: Saveable, folder: Path) -> None:
     """A part of a model in its folder; files are replaced one by one, so that a kill leaves no folder without weights.
 
-    Errors as :func:`written_aside`.
+    Errors as :func:`atomic_file`.
     """
-    with named_disk_faults(folder), _beside(folder) as beside:
+    with named_disk_errors(folder), _beside(folder) as beside:
         part.save_pretrained(beside)
         folder.mkdir(exist_ok=True)
         written = sorted(beside.iterdir())
@@ -111,13 +111,13 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: str | PathLike[str], text: str) -> None:
-    """A text file, UTF-8. Errors as :func:`written_aside`."""
-    with written_aside(path) as aside:
+    """A text file, UTF-8. Errors as :func:`atomic_file`."""
+    with atomic_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def named_disk_faults(path: str | PathLike[str]) -> Iterator[None]:
+def named_disk_errors(path: str | PathLike[str]) -> Iterator[None]:
     """Say in words what keeps a file from being written.
 
     Raises:

@@ -11,25 +11,25 @@ from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
-from mmdiff_core.backbones.placement import Memory, merged_weights
+from mmdiff_core.backbones.placement import Offloading, merged_weights
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import is_toybox, load_toybox
-from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces, token_weights
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.deprecation import warn_renamed
+from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import ModelError
-from mmdiff_core.generation.conditioning import build_condition, encode_people, encode_photos, weigh
-from mmdiff_core.generation.model_summary import Anatomy, dissect
+from mmdiff_core.generation.conditioning import Conditions, condition_request
+from mmdiff_core.generation.model_summary import ModelSummary, summarise_model
 from mmdiff_core.generation.regions import describe_region
 from mmdiff_core.generation.request_plan import Plan, defaults_of, describe_choices, plan_request
 from mmdiff_core.generation.sampling import Sample, sample
-from mmdiff_core.generation.stock_pipeline import Attachment, Conditions
+from mmdiff_core.generation.stock_pipeline import Attachment
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.nn.records import Condition, SubjectEmbeddings
 from mmdiff_core.numeric_checks import memory_faults
-from mmdiff_core.results import Picture, Step
-from mmdiff_core.types import GenerateRequest, Size
+from mmdiff_core.results import GeneratedImage, Step
+from mmdiff_core.types import GenerateRequest, Size, Subject
 from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
 
 
@@ -76,7 +76,7 @@ class Personalizer:
         image_encoder: str | PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        memory: Memory = "none",
+        memory: Offloading = "none",
         text_encoder_2_lora: bool = False,
     ) -> Personalizer:
         """The built-in model, or any Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
@@ -155,122 +155,85 @@ class Personalizer:
         """What ``defaults`` are for somebody in a hurry; None where the model has no such preset."""
         return self.backbone.fast
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
         """The sizes of all parts for pictures of ``picture`` = (width, height); by default the usual ones."""
-        return dissect(self.backbone, self.adapter, picture or self.sizes.default)
+        return summarise_model(self.backbone, self.adapter, picture or self.sizes.default)
 
-    def validate(self, request: GenerateRequest) -> Plan:
-        """Read a request, without any work but finding faces; see ``planning.plan_request`` for the errors."""
+    def plan(self, request: GenerateRequest) -> Plan:
+        """Read a request, without any work but finding faces; see ``request_plan.plan_request`` for the errors."""
         return plan_request(request, self.backbone, self.adapter, self.faces)
 
-    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
-        """Make one picture per seed, a step at a time; closing the iterator cancels.
+    def validate(self, request: GenerateRequest) -> Plan:
+        """Do what :meth:`plan` does, under its old name."""
+        warn_renamed("Personalizer.validate", "Personalizer.plan")
+        return self.plan(request)
 
-        A request that cannot be met raises here, before the first step; see ``validate``.
+    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
+        """Make one image per seed, a step at a time; closing the iterator cancels.
+
+        A request that cannot be met raises here, before the first step.
 
         Args:
             request: what to make.
-            photos: what the caller's earlier requests saw; photos among them are not encoded again.
+            photos: features of photos from earlier requests, which are not encoded again.
 
         Raises:
-            GenerationError: at a step, if memory ran out or the numbers ran away; the model is as it was.
+            MMDiffError: see :meth:`plan`.
+            GenerationError: at a step, if memory ran out or a number is no longer finite; the model is as it was.
         """
-        return self._steps(self.validate(request), photos)
+        return self.run(self.plan(request), photos)
 
     @torch.no_grad()
-    def conditions(self, request: GenerateRequest) -> Conditions:
-        """What conditions a request's steps, before and after the photos join; errors as ``validate``."""
-        return self._conditions(self.validate(request))
-
-    def _conditions(self, plan: Plan, photos: PhotoMemory | None = None) -> Conditions:
-        subjects = self._embed(plan, photos)
-        personal = self._condition(plan, subjects)
-        return Conditions(plan, self._condition(plan, None) if plan.numbers.start_step else personal, personal)
-
-    @torch.no_grad()
-    def _steps(self, plan: Plan, photos: PhotoMemory | None) -> Iterator[Step]:
+    def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
+        """Make the images of a plan; otherwise as :meth:`generate`."""
         with memory_faults():
-            yield from self._pictures(plan, photos)
+            conditions = condition_request(plan, self.backbone, self.adapter, self._weights, photos)
+            seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()
+            for index, seed in enumerate(seeds):
+                for state in self._sample(conditions, seed):
+                    finished = self._finish(plan, seed, state) if state.step == state.steps else None
+                    images = (*images, finished) if finished else images
+                    result = images if len(images) == len(seeds) else None
+                    preview = self.backbone.preview(state.clean)
+                    yield Step(index, len(seeds), state.step, state.steps, preview, state.maps, finished, result)
 
-    def _pictures(self, plan: Plan, photos: PhotoMemory | None) -> Iterator[Step]:
-        conditions = self._conditions(plan, photos)
-        pictures: tuple[Picture, ...] = ()
-        seeds = plan.request.seeds
-        for index, seed in enumerate(seeds):
-            for state in self._sample(conditions, seed):
-                picture = self._picture(plan, seed, state) if state.step == state.steps else None
-                pictures += (picture,) if picture else ()
-                yield Step(
-                    picture_index=index,
-                    picture_count=len(seeds),
-                    step=state.step,
-                    steps=state.steps,
-                    preview=self.backbone.preview(state.clean),
-                    maps=state.maps,
-                    picture=picture,
-                    result=pictures if len(pictures) == len(seeds) else None,
-                )
-
-    def _embed(self, plan: Plan, photos: PhotoMemory | None) -> SubjectEmbeddings | None:
-        """photos -> features (CLS, patches) -> subject embeddings (text width, refined)"""
-        encoder = self.backbone.image_encoder
-        if self.adapter is None or encoder is None or not plan.subjects:
-            return None
-        config = self.adapter.config
-        with self.backbone.placement.using(encoder):
-            if config.source == "clip":
-                return self.adapter.embed(encode_photos(encoder, plan.subjects, photos), parts=plan.request.parts)
-            features, identity = encode_people(encoder, plan.subjects)
-        embedded = self.adapter.embed(features, identity, plan.request.parts)
-        return weigh(embedded, token_weights(plan.subjects, config.tokens))
-
-    def _condition(self, plan: Plan, subjects: SubjectEmbeddings | None) -> Condition:
-        """prompt and subjects -> the one frozen record; without subjects the plain text and no image term"""
-        return build_condition(
-            self.backbone,
-            self.adapter,
-            self._weights,
-            plan.tokens,
-            subjects,
-            torch.tensor([[subject.strength for subject in plan.subjects]]),
-            size=(plan.numbers.width, plan.numbers.height),
-            negative=plan.negative,
-            parts=plan.request.parts,
-            binding=plan.request.binding,
-            regions=plan.regions,
-            recorded=plan.recording is not None,
-        )
+    def conditions(self, request: GenerateRequest) -> Conditions:
+        """Return what conditions a request's steps, before and after the photos join; errors as :meth:`plan`."""
+        return condition_request(self.plan(request), self.backbone, self.adapter, self._weights)
 
     def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:
-        """One picture's denoising, with its maps if they are asked for and there is a subject to show"""
+        """Denoise one image, with its maps if the plan records any."""
         plan, recording = conditions.plan, conditions.plan.recording
         recorder = None if recording is None else Recorder(recording)
         maps = None if recording is None else plan.no_maps
         numbers = replace(plan.numbers, seed=seed)
         return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
 
-    def _picture(self, plan: Plan, seed: int, state: Sample) -> Picture:
-        """latents -> the finished picture with everything needed to make it again"""
+    def _finish(self, plan: Plan, seed: int, state: Sample) -> GeneratedImage:
+        """Decode the latents, and add everything needed to make the image again."""
         image = self.backbone.decode(state.latents)[0]
-        return Picture(image, seed, state.maps, plan.words, self._settings(plan, seed))
+        return GeneratedImage(image, seed, state.maps, plan.words, self._settings(plan, seed))
 
     def _settings(self, plan: Plan, seed: int) -> dict[str, object]:
-        subjects = [
-            {
-                "name": subject.name,
-                "strength": subject.strength,
-                "photos": len(subject.photos),
-                **({"faces": describe_choices(subject)} if subject.choices else {}),
-                **({} if subject.region is None else {"region": describe_region(subject.region)}),
-            }
-            for subject in plan.subjects
-        ]
+        """Return an image's settings under the names of the API's parameters, which saved images keep."""
+        numbers = asdict(replace(plan.numbers, seed=seed))
+        del numbers["scheduler"]
         return {
             "model": self.backbone.display_name,
             "prompt": plan.request.prompt,
             "negative_prompt": plan.request.negative_prompt,
-            "subjects": subjects,
-            "parts": asdict(plan.request.parts),
-            "binding": plan.request.binding,
-            **asdict(replace(plan.numbers, seed=seed)),
+            "subjects": [_subject_settings(subject) for subject in plan.subjects],
+            "parts": asdict(plan.request.components),
+            "binding": plan.request.word_gating,
+            **numbers,
+            "sampler": plan.numbers.scheduler,
         }
+
+
+def _subject_settings(subject: Subject) -> dict[str, object]:
+    settings: dict[str, object] = {"name": subject.name, "strength": subject.scale, "photos": len(subject.photos)}
+    if subject.choices:
+        settings["faces"] = describe_choices(subject)
+    if subject.region is not None:
+        settings["region"] = describe_region(subject.region)
+    return settings

@@ -18,8 +18,10 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-Stream = Literal["text", "image", "influence", "words"]
-STREAMS: tuple[Stream, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
+from mmdiff_core.deprecation import renamed_arguments, warn_renamed
+
+MapKind = Literal["text", "image", "influence", "words"]
+MAP_KINDS: tuple[MapKind, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
 
 
 # ---------------------------------------------------------------- what a person asks for
@@ -56,6 +58,7 @@ class FaceChoice:
     weight: float = 1.0
 
 
+@renamed_arguments(strength="scale")
 @dataclass(frozen=True)
 class Subject:
     """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term.
@@ -70,12 +73,13 @@ class Subject:
 
     name: str
     photos: tuple[Photo, ...]
-    strength: float = 1.0
+    scale: float = 1.0
     faces: tuple[Face, ...] = ()
     choices: tuple[FaceChoice, ...] = ()
     region: Box | Image.Image | None = None
 
 
+@renamed_arguments(streams="kinds")
 @dataclass(frozen=True)
 class Recording:
     """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged.
@@ -84,14 +88,14 @@ class Recording:
     their text tokens into ``tokens``.
     """
 
-    streams: tuple[Stream, ...] = STREAMS
+    kinds: tuple[MapKind, ...] = MAP_KINDS
     per_head: bool = False
     words: bool = False
     tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """Which parts of the method are on. A part that the adapter was made without stays off.
 
     ``refiner`` and ``null_token`` belong to the image branch and say nothing without it.
@@ -108,9 +112,10 @@ class Parts:
         return self.vision_text or self.image_branch
 
 
-ALL_PARTS = Parts()
+ALL_COMPONENTS = Components()
 
 
+@renamed_arguments(parts="components", binding="word_gating", sampler="scheduler")
 @dataclass(frozen=True)
 class GenerateRequest:
     """One validated request. ``None`` stands for the backbone's own default.
@@ -132,9 +137,9 @@ class GenerateRequest:
     width: int | None = None
     height: int | None = None
     recording: Recording | None = field(default_factory=Recording)
-    parts: Parts = ALL_PARTS
-    binding: float = 0.0
-    sampler: str | None = None
+    components: Components = ALL_COMPONENTS
+    word_gating: float = 0.0
+    scheduler: str | None = None
 
 
 # ---------------------------------------------------------------- what a person gets
@@ -161,3 +166,14 @@ class Size:
     smallest: int
     largest: int
     multiple: int
+
+
+def __getattr__(name: str) -> object:
+    """Old names that saved programs import."""
+    if name in _RENAMED:
+        warn_renamed(f"mmdiff_core.types.{name}", _RENAMED[name])
+        return globals()[_RENAMED[name]]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_RENAMED = {"Parts": "Components", "ALL_PARTS": "ALL_COMPONENTS", "Stream": "MapKind", "STREAMS": "MAP_KINDS"}

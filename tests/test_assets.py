@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 
 from mmdiff_core.backbones.toybox import FOLDER, Toybox
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, load_vocabulary
 from mmdiff_core.types import GenerateRequest, Subject
@@ -24,7 +24,9 @@ def personalizer() -> Personalizer:
     return Personalizer.from_assets()
 
 
-def make(personalizer: Personalizer, prompt: str, subjects: dict[str, tuple[str, int]], **numbers: object) -> Picture:
+def make(
+    personalizer: Personalizer, prompt: str, subjects: dict[str, tuple[str, int]], **numbers: object
+) -> GeneratedImage:
     """A picture of held-out toys, each given as (noun, how many after the first held-out identity)."""
     chosen = tuple(
         Subject(name, tuple(toy_photos(noun, HELD_OUT + seed, 2, 128))) for name, (noun, seed) in subjects.items()

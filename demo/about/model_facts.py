@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from mmdiff_core.generation.model_summary import Anatomy
-from mmdiff_core.results import Picture
+from mmdiff_core.generation.model_summary import ModelSummary
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
-from mmdiff_core.types import STREAMS, Size
+from mmdiff_core.types import MAP_KINDS, Size
 
 
 class Facts(TypedDict):
@@ -20,7 +20,7 @@ class Facts(TypedDict):
     when: list[str]
 
 
-def run_facts(anatomy: Anatomy, picture: Picture | None, start: int, steps: int) -> Facts:
+def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> Facts:
     """The diagram.
 
     Args:
@@ -54,7 +54,7 @@ def run_facts(anatomy: Anatomy, picture: Picture | None, start: int, steps: int)
     return {"facts": facts, "rows": {"layers": rows}, "when": ["idle" if picture is None else "run"]}
 
 
-def weight_facts(name: str, anatomy: Anatomy, sizes: Size, known: Vocabulary | None) -> Facts:
+def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabulary | None) -> Facts:
     """What is loaded, and what of the rendered world its weights were trained on (None: on the wide world)."""
     counted = {part: count for part, count in anatomy.parameters.items() if count}
     fixed = sizes.smallest == sizes.largest
@@ -81,7 +81,7 @@ def together(*parts: Facts) -> Facts:
     }
 
 
-def _seen(anatomy: Anatomy, counts: Sequence[int]) -> dict[str, str]:
+def _seen(anatomy: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
     """What becomes of the photos before they meet the prompt."""
     side, photos = anatomy.photo_side, sum(counts)
     if side is None or anatomy.patches is None:
@@ -94,13 +94,13 @@ def _seen(anatomy: Anatomy, counts: Sequence[int]) -> dict[str, str]:
     }
 
 
-def _maps(anatomy: Anatomy, picture: Picture | None, steps: int, subjects: int) -> str:
+def _maps(anatomy: ModelSummary, picture: GeneratedImage | None, steps: int, subjects: int) -> str:
     """Steps x layers x kinds x subjects, and how many maps a picture really has."""
-    shape = _shape(steps, anatomy.layers, len(STREAMS), subjects)
+    shape = _shape(steps, anatomy.layers, len(MAP_KINDS), subjects)
     if picture is None or picture.maps is None:
         return shape
-    made = sum(len(maps) for record in picture.maps.records for kind, maps in record.streams.items() if kind in STREAMS)
-    return shape if made == steps * anatomy.layers * len(STREAMS) * subjects else f"{shape} → {made}"
+    made = sum(len(maps) for record in picture.maps.records for kind, maps in record.kinds.items() if kind in MAP_KINDS)
+    return shape if made == steps * anatomy.layers * len(MAP_KINDS) * subjects else f"{shape} → {made}"
 
 
 def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photos: int) -> list[str]:

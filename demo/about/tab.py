@@ -12,7 +12,7 @@ from demo.studio.result_panel import ResultPanel
 from demo.web.events import QUIET
 from demo.web.i18n import text
 from demo.web.static_files import scripts
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -48,7 +48,7 @@ class AboutTab:
         """Whoever comes here sees the shapes of their newest picture."""
         self.facts.look(lambda shelf: self.told(shelf.newest), self.result.shelf, self.facts, **QUIET)
 
-    def told(self, picture: Picture | None) -> Facts:
+    def told(self, picture: GeneratedImage | None) -> Facts:
         """Everything that the page's script fills in."""
         model = self.personalizer
         anatomy = model.anatomy(None if picture is None else picture.image.size)

@@ -21,14 +21,14 @@ from demo.viewer.map_encoding import pack_step
 from demo.web.cached_files import photo_file, picture_file
 from mmdiff_core.backbones.registry import AvailableModel, available_models
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.results import Picture
-from mmdiff_core.types import ALL_PARTS, FaceChoice, Parts
+from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 MOST_VIEWS = 8
-PARTS = tuple(asdict(ALL_PARTS))
+PARTS = tuple(asdict(ALL_COMPONENTS))
 
 
 class SubjectInput(TypedDict):
@@ -181,25 +181,25 @@ def _settings(**given: Any) -> Settings:
         return Settings(**chosen, negative_prompt=negative, parts=parts)
 
 
-def _parts(without: Sequence[str] | None) -> Parts:
+def _parts(without: Sequence[str] | None) -> Components:
     unknown = [part for part in without or () if part not in PARTS]
     if unknown:
         raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
-    return Parts(**{part: part not in (without or ()) for part in PARTS})
+    return Components(**{part: part not in (without or ()) for part in PARTS})
 
 
 def _pictures(
     personalizer: Personalizer, prompt: str, subjects: list[SubjectInput], settings: Settings
-) -> Iterator[tuple[Picture, ...]]:
+) -> Iterator[tuple[GeneratedImage, ...]]:
     """The finished pictures, before the first step and after each: a client that leaves stops the work at the next."""
-    done: tuple[Picture, ...] = ()
+    done: tuple[GeneratedImage, ...] = ()
     yield done
     with spoken():
         form = Form(prompt.strip(), _read(subjects), settings)
         hold(*(photo for subject in form.subjects for photo in subject.photos))
         with closing(personalizer.generate(form.request(limits_of(personalizer)))) as steps:  # type: ignore[type-var]
             for step in steps:
-                done = (*done, step.picture) if step.picture else done
+                done = (*done, step.finished) if step.finished else done
                 yield done
 
 
@@ -240,11 +240,11 @@ def _well_formed(given: Any) -> bool:
     )
 
 
-def _described(picture: Picture) -> dict[str, Any]:
+def _described(picture: GeneratedImage) -> dict[str, Any]:
     return {"image": picture_file(picture), "seed": picture.seed, "settings": dict(picture.settings)}
 
 
-def _with_maps(picture: Picture) -> dict[str, Any]:
+def _with_maps(picture: GeneratedImage) -> dict[str, Any]:
     maps = picture.maps
     packed = [pack_step(maps, step) for step in maps.steps] if maps else []
     return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
@@ -256,7 +256,7 @@ def _loaded(personalizer: Personalizer) -> dict[str, Any]:
         "name": personalizer.backbone.display_name,
         "sizes": asdict(personalizer.sizes),
         "defaults": asdict(personalizer.defaults),
-        "samplers": list(personalizer.backbone.samplers),
+        "samplers": list(personalizer.backbone.schedulers),
         "parts": list(PARTS),
         "knows": None if known is None else known.to_json(),
     }

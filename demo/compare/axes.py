@@ -14,7 +14,7 @@ from demo.form.form import MOST_SEED, OWN
 from demo.form.validation import MOST_GUIDANCE, MOST_STEPS, MOST_STRENGTH
 from demo.server.limits import SLOTS, limits_of
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import Parts
+from mmdiff_core.types import Components
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -78,7 +78,7 @@ class Omission:
 
     key: str
     wanted: Sequence[str]
-    having: Parts
+    having: Components
 
     suggestion = ""
 
@@ -144,7 +144,7 @@ def axes_of(personalizer: Personalizer) -> dict[str, AnyAxis]:
             True,
             order=FIRST,
         ),
-        SamplerAxis(personalizer.backbone.samplers),
+        SamplerAxis(personalizer.backbone.schedulers),
         Omission("parts", PART_NAMES, having),
         Omission("subjects", (EACH_SUBJECT,), having),
     ]
@@ -188,7 +188,7 @@ def _with_strength(slot: int | None, value: float, case: Case) -> Case:
     if slot is not None and slot not in slots:
         raise SettingsError(f"There is no subject {slot + 1} in the Studio.")
     subjects = tuple(
-        replace(subject, strength=value) if slot in (None, own) else subject
+        replace(subject, scale=value) if slot in (None, own) else subject
         for own, subject in zip(slots, case.request.subjects, strict=True)
     )
     return replace(case, request=replace(case.request, subjects=subjects))

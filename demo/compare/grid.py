@@ -18,7 +18,7 @@ from demo.viewer.map_encoding import StepPack, pack_map, pack_step
 from demo.viewer.viewer import Album, duration
 from demo.web.cached_files import data_url
 from demo.web.static_files import scripts, static
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.results import Step
@@ -81,7 +81,7 @@ class Comparison:
             raise PhotoError("This picture is of an earlier comparison: compare again to look into it.")
         return self.cells[name]
 
-    def _empty_shelf(self, photos: PhotoMemory | None = None) -> Shelf:
+    def _empty_shelf(self, photos: PhotoCache | None = None) -> Shelf:
         return Shelf(self.limits, self.limits.comparison_pictures, photos)
 
 
@@ -126,12 +126,12 @@ class Sheet:
     def add(self, place: int, variant: Variant, album: Album, step: Step) -> gr.HTML:
         """Take a step in; returns the update for the browser."""
         album.previews.append(step.preview)
-        if step.picture is None:
+        if step.finished is None:
             return gr.HTML(live=self._live(place, album, step))
-        shot = album.finish(step.picture)
+        shot = album.finish(step.finished)
         shot["labels"] = _plain(variant.labels)
-        self.comparison.cells[shot["name"]] = Cell(variant, step.picture.seed, shot)
-        maps = averaged(step.picture.maps) if step.picture.maps else {}
+        self.comparison.cells[shot["name"]] = Cell(variant, step.finished.seed, shot)
+        maps = averaged(step.finished.maps) if step.finished.maps else {}
         self.cells.append(
             {"place": place, "name": shot["name"], "image": shot["image"], "labels": _plain(variant.labels)}
             | {"subjects": album.subjects, "maps": maps}
@@ -166,7 +166,7 @@ class Sheet:
 
 def averaged(maps: AttentionMaps) -> StepPack:
     """Per kind of map, one per subject, averaged over steps and layers."""
-    return {stream: [pack_map(maps.at(i, stream)) for i in range(len(maps.subjects))] for stream in maps.streams}
+    return {stream: [pack_map(maps.at(i, stream)) for i in range(len(maps.subjects))] for stream in maps.kinds}
 
 
 def _plain(labels: Sequence[Label]) -> list[list[str]]:

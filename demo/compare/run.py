@@ -170,7 +170,7 @@ class Comparing:
 
     def _plan(self, variant: Variant) -> Plan:
         try:
-            return self.personalizer.validate(variant.case.request)
+            return self.personalizer.plan(variant.case.request)
         except MMDiffError as error:
             raise blamed(error, variant.labels, english()) from error
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from demo.form.form import Form
 from mmdiff_core.errors import MMDiffError, SettingsError
-from mmdiff_core.types import ALL_PARTS, GenerateRequest, Parts
+from mmdiff_core.types import ALL_COMPONENTS, Components, GenerateRequest
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 AS_COMPOSED = "as_composed"
 EACH_SUBJECT, ALL_PHOTOS = "each_subject", "all_photos"
-PART_NAMES = tuple(asdict(ALL_PARTS))
+PART_NAMES = tuple(asdict(ALL_COMPONENTS))
 LEAVE_OUT = (*PART_NAMES, EACH_SUBJECT, ALL_PHOTOS)  # what can be left out, one at a time
 _WITHOUT = {
     "vision_text": "without_vision_text",
@@ -80,13 +80,13 @@ _ALONE = (Choice(Label(""), lambda case: case),)
 _BASE = Choice(Label(AS_COMPOSED), lambda case: case)
 
 
-def parts_of(personalizer: Personalizer) -> Parts:
+def parts_of(personalizer: Personalizer) -> Components:
     """The parts of the method that the loaded weights have."""
     adapter = getattr(personalizer, "adapter", None)
-    return ALL_PARTS if adapter is None else adapter.config.parts
+    return ALL_COMPONENTS if adapter is None else adapter.config.components
 
 
-def omissions(case: Case, wanted: Sequence[str], having: Parts = ALL_PARTS) -> tuple[Choice, ...]:
+def omissions(case: Case, wanted: Sequence[str], having: Components = ALL_COMPONENTS) -> tuple[Choice, ...]:
     """The case as it is, then with each of the wanted things left out.
 
     What changes nothing is not among them: a part that is off already or that the weights do not have, photos where
@@ -150,7 +150,7 @@ def _changed(case: Case, *choices: Choice) -> Case:
 LAST = 2  # leaving out comes after all other changes
 
 
-def _omissions(case: Case, wanted: Sequence[str], having: Parts) -> Iterator[Choice]:
+def _omissions(case: Case, wanted: Sequence[str], having: Components) -> Iterator[Choice]:
     for part in PART_NAMES:
         if part in wanted and getattr(having, part):
             yield Choice(Label(_WITHOUT[part]), partial(_without_part, part), LAST)
@@ -162,8 +162,8 @@ def _omissions(case: Case, wanted: Sequence[str], having: Parts) -> Iterator[Cho
 
 
 def _without_part(part: str, case: Case) -> Case:
-    parts = replace(case.request.parts, **{part: False})
-    return replace(case, request=replace(case.request, parts=parts))
+    components = replace(case.request.components, **{part: False})
+    return replace(case, request=replace(case.request, components=components))
 
 
 def _without_subject(number: int, case: Case) -> Case:

@@ -11,14 +11,14 @@ from typing import Any
 
 from demo.server.limits import SLOTS
 from demo.web.static_files import static
-from mmdiff_core.types import ALL_PARTS
+from mmdiff_core.types import ALL_COMPONENTS
 
 STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # what the browser keeps is under these keys
 _AREAS = {STUDIO: "#left", COMPARE: "#compare-fields"}  # of the fields
 
 OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")
 
-_PARTS = tuple(vars(ALL_PARTS))
+_PARTS = tuple(vars(ALL_COMPONENTS))
 
 
 def saving(names: Sequence[str], model: str, key: str = STUDIO) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from demo.form.photos import Photos
 from demo.web.cached_files import data_url
-from mmdiff_core.encoders.face import MOST_WEIGHT, FaceAnalyser, FoundFace
+from mmdiff_core.encoders.face import MOST_WEIGHT, DetectedFace, FaceAnalyser
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import ModelError, PhotoError
 from mmdiff_core.types import FaceChoice
@@ -46,7 +46,7 @@ def _shown(photo: str | Image.Image, choice: FaceChoice, analyser: FaceAnalyser)
     }
 
 
-def _chosen(found: Sequence[FoundFace], wanted: int | None) -> int:
+def _chosen(found: Sequence[DetectedFace], wanted: int | None) -> int:
     """The number of the face that is meant; the largest where the choice no longer fits."""
     if wanted is not None and 1 <= wanted <= len(found):
         return wanted

@@ -10,7 +10,7 @@ from PIL import Image
 from demo.server.limits import SLOTS, Limits
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
-from mmdiff_core.types import ALL_PARTS, FaceChoice, GenerateRequest, Parts, Subject
+from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice, GenerateRequest, Subject
 
 MOST_PICTURES = 4
 OWN = "own"  # the model's own sampler, None in a request
@@ -46,7 +46,7 @@ class Settings:
     width: float | None = None
     height: float | None = None
     negative_prompt: str = ""
-    parts: Parts = ALL_PARTS
+    parts: Components = ALL_COMPONENTS
     sampler: str | None = None
     binding: float | None = 0
 
@@ -95,9 +95,9 @@ class Form:
             start_step=_whole("delay", numbers.start_step),
             width=_whole("width", numbers.width),
             height=_whole("height", numbers.height),
-            parts=numbers.parts,
-            sampler=numbers.sampler,
-            binding=_binding(numbers.binding),
+            components=numbers.parts,
+            scheduler=numbers.sampler,
+            word_gating=_binding(numbers.binding),
         )
 
     def _check(self, limits: Limits) -> None:

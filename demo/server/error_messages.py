@@ -9,7 +9,7 @@ from uuid import uuid4
 import gradio as gr
 
 from demo.server.event_log import Journal
-from mmdiff_core.atomic_files import named_disk_faults
+from mmdiff_core.atomic_files import named_disk_errors
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.numeric_checks import memory_faults
 
@@ -20,7 +20,7 @@ TEMPORARY = "the temporary file"  # a visitor is not to read where it was
 def spoken(journal: Journal | None = None) -> Iterator[None]:
     """Say an error of ours in its own sentence, and of any other only its number, under which the log has it."""
     try:
-        with named_disk_faults(TEMPORARY), memory_faults():
+        with named_disk_errors(TEMPORARY), memory_faults():
             yield
     except gr.Error:
         raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from demo.server.event_log import Journal
 from demo.server.limits import Limits
 from demo.server.zero_gpu import Generate, generate_here
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import GenerationError, MMDiffError
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Size
@@ -129,19 +129,19 @@ class Service:
         """The same of the model's preset for few steps."""
         return self.model.fast and self.limits.fewer_steps(self.model.fast)
 
-    def validate(self, request: GenerateRequest) -> Plan:
+    def plan(self, request: GenerateRequest) -> Plan:
         """Read a request without doing any work; errors as the model's, and where it asks for too much."""
         self.limits.check(request)
-        return self.model.validate(self._decided(request))
+        return self.model.plan(self._decided(request))
 
-    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
         """One step at a time; closing the iterator cancels. ``photos`` are those that the session has shown before.
 
         Raises:
             GenerationError: at a step, if the request keeps the model for longer than it may.
         """
         try:
-            self.validate(request)
+            self.plan(request)
         except MMDiffError as error:
             self.journal.failed("refused", error)
             raise
@@ -155,7 +155,7 @@ class Service:
         height = height if request.height is None else request.height
         return replace(request, steps=steps, width=width, height=height)
 
-    def _steps(self, request: GenerateRequest, photos: PhotoMemory | None) -> Iterator[Step]:
+    def _steps(self, request: GenerateRequest, photos: PhotoCache | None) -> Iterator[Step]:
         deadline, done = Deadline(self.limits.run_seconds), 0
         began = deadline.began
         try:

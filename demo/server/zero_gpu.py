@@ -12,16 +12,16 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.maps.attention_maps import AttentionMaps
-from mmdiff_core.results import Picture, Step
+from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import GenerateRequest
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-Generate = Callable[[GenerateRequest, PhotoMemory | None], Iterator[Step]]
+Generate = Callable[[GenerateRequest, PhotoCache | None], Iterator[Step]]
 LEAST_SECONDS = 20  # a fork, moving the model, a first step
 
 
@@ -55,7 +55,7 @@ def generate_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device:
 
     lent = import_module("spaces").GPU(duration=duration)(work)
 
-    def generate(request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
+    def generate(request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
         del photos  # what a lent process learns stays there
         with closing(lent(request)) as steps:
             yield from _unpacked(steps)
@@ -67,19 +67,19 @@ def _packed(step: Step) -> Step:
     """A step with the maps of no other step, and the picture without those that went before."""
     maps = step.maps
     newest = None if maps is None else replace(maps, records=tuple(r for r in maps.records if r.step == step.step - 1))
-    picture = None if step.picture is None else replace(step.picture, maps=None)
-    return replace(step, maps=newest, picture=picture, result=() if step.result is not None else None)
+    picture = None if step.finished is None else replace(step.finished, maps=None)
+    return replace(step, maps=newest, finished=picture, result=() if step.result is not None else None)
 
 
 def _unpacked(steps: Iterator[Step | MMDiffError]) -> Iterator[Step]:
     """The steps as they were before :func:`_packed`."""
     maps: AttentionMaps | None = None
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[GeneratedImage, ...] = ()
     for step in steps:
         if isinstance(step, MMDiffError):
             raise step
         before = () if maps is None or step.step == 1 else maps.records
         maps = None if step.maps is None else replace(step.maps, records=(*before, *step.maps.records))
-        picture = None if step.picture is None else replace(step.picture, maps=maps)
+        picture = None if step.finished is None else replace(step.finished, maps=maps)
         pictures += (picture,) if picture else ()
-        yield replace(step, maps=maps, picture=picture, result=pictures if step.result is not None else None)
+        yield replace(step, maps=maps, finished=picture, result=pictures if step.result is not None else None)

@@ -109,7 +109,7 @@ class FormPanel:
         if first_blocking(faults) is not None:
             return faults
         try:
-            self.personalizer.validate(form.request(limits_of(self.personalizer)))
+            self.personalizer.plan(form.request(limits_of(self.personalizer)))
         except MMDiffError as error:
             return (*faults, fault_of(error, form))
         return faults

@@ -84,7 +84,7 @@ class Generation:
         form = self.form.read(values)
         with spoken():
             request = form.request(limits_of(self.personalizer))
-            plan = self.personalizer.validate(request)
+            plan = self.personalizer.plan(request)
             request = replace(request, recording=recording_of(self.personalizer, plan))
             shelf = values[self.result.shelf]
             album = Album(plan.prompt, plan.words, form, shelf, self.personalizer.origin)

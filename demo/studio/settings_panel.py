@@ -18,12 +18,12 @@ from demo.form.value_types import is_number
 from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
-from mmdiff_core.types import ALL_PARTS, Parts
+from mmdiff_core.types import ALL_COMPONENTS, Components
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-PARTS = tuple(asdict(ALL_PARTS))
+PARTS = tuple(asdict(ALL_COMPONENTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
 SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
@@ -41,7 +41,7 @@ class SettingsPanel:
         self.defaults, self.fast = personalizer.defaults, personalizer.fast
         self.limits = limits_of(personalizer)
         self.sizes = personalizer.sizes
-        self.samplers = personalizer.backbone.samplers
+        self.schedulers = personalizer.backbone.schedulers
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -84,7 +84,7 @@ class SettingsPanel:
                     text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
             self.sampler = gr.Radio(
-                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in self.samplers)],
+                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in self.schedulers)],
                 value=OWN,
                 label=text("sampler"),
                 info=text("sampler_info"),
@@ -149,7 +149,7 @@ class SettingsPanel:
             width=values[self.width],
             height=values[self.height],
             negative_prompt=(values[self.negative_prompt] or "").strip(),
-            parts=Parts(**{name: name in chosen for name in PARTS}),
+            parts=Components(**{name: name in chosen for name in PARTS}),
             sampler=None if values[self.sampler] == OWN else values[self.sampler],
             binding=values[self.bound],
         )
@@ -165,7 +165,7 @@ class SettingsPanel:
             update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]
-        if "sampler" in record and record["sampler"] in (None, OWN, *self.samplers):
+        if "sampler" in record and record["sampler"] in (None, OWN, *self.schedulers):
             update[self.sampler] = record["sampler"] or OWN
         parts = record.get("parts")
         if isinstance(parts, dict):

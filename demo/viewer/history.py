@@ -11,13 +11,13 @@ from PIL import Image
 
 from demo.server.limits import Limits, usual
 from demo.viewer.reproduce import python_source, shell_command
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.output.animation import Kind, animated, growth_frames
 from mmdiff_core.output.export import archive
-from mmdiff_core.results import Picture
-from mmdiff_core.types import STREAMS, Stream
+from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import MAP_KINDS, MapKind
 from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource, shown_name
 
 KINDS: tuple[Kind, ...] = ("webp", "gif")
@@ -34,7 +34,7 @@ class Kept:
     ``photos`` are file names in a zip, ``files`` the files themselves.
     """
 
-    picture: Picture
+    picture: GeneratedImage
     previews: tuple[Image.Image, ...]
     slots: tuple[int, ...]
     photos: tuple[tuple[str, ...], ...]
@@ -50,7 +50,7 @@ class Kept:
     def weight(self) -> int:
         """Bytes of the maps."""
         records = self.picture.maps.records if self.picture.maps else ()
-        return sum(maps.nbytes for record in records for maps in record.streams.values())
+        return sum(maps.nbytes for record in records for maps in record.kinds.values())
 
     @property
     def python(self) -> str:
@@ -62,17 +62,17 @@ class Kept:
         """The command that makes the picture again."""
         return shell_command(self.picture.settings, self.photos, self.origin)
 
-    def zipped(self, stream: Stream) -> bytes:
+    def zipped(self, kind: MapKind) -> bytes:
         """Everything about the picture in one zip, and how to make it again: program, command, and the photos."""
         notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
         for names, files in zip(self.photos, self.files, strict=False):
             there = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in there if path.is_file()}
-        return archive(self.picture, self.previews, stream, self.colours, notes)
+        return archive(self.picture, self.previews, kind, self.colours, notes)
 
-    def animation(self, stream: Stream, kind: Kind) -> bytes:
+    def animation(self, map_kind: MapKind, kind: Kind) -> bytes:
         """The picture coming to be."""
-        return animated(growth_frames(self.picture, self.previews, stream, self.colours), kind)
+        return animated(growth_frames(self.picture, self.previews, map_kind, self.colours), kind)
 
 
 class Shelf:
@@ -84,13 +84,11 @@ class Shelf:
         photos: those that the session has seen before.
     """
 
-    def __init__(
-        self, limits: Limits | None = None, most: int | None = None, photos: PhotoMemory | None = None
-    ) -> None:
+    def __init__(self, limits: Limits | None = None, most: int | None = None, photos: PhotoCache | None = None) -> None:
         limits = limits or usual()
         self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
         self._kept: dict[str, Kept] = {}
-        self.photos = PhotoMemory() if photos is None else photos
+        self.photos = PhotoCache() if photos is None else photos
 
     def add(self, name: str, kept: Kept) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
@@ -105,7 +103,7 @@ class Shelf:
         return self._kept.get(name)
 
     @property
-    def newest(self) -> Picture | None:
+    def newest(self) -> GeneratedImage | None:
         """The picture that came last; None where there is none."""
         return next((kept.picture for kept in reversed(self._kept.values())), None)
 
@@ -120,12 +118,12 @@ class Shelf:
         return self._kept[name]
 
 
-def stream_of(wish: object) -> Stream:
+def stream_of(wish: object) -> MapKind:
     """The kind of map that a page asked for."""
-    for stream in STREAMS:
-        if stream == wish:
-            return stream
-    raise SettingsError(f"The kind of heatmap must be one of {', '.join(STREAMS)}.")
+    for kind in MAP_KINDS:
+        if kind == wish:
+            return kind
+    raise SettingsError(f"The kind of heatmap must be one of {', '.join(MAP_KINDS)}.")
 
 
 def kind_of(wish: object) -> Kind:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from mmdiff_core.maps.leakage import Binding
+from mmdiff_core.maps.leakage import Leakage
 
 SERIOUS = 0.2  # of a subject's attention; a smaller part on another subject is common in well bound pictures
 LOST = 0.01  # of the picture: a region so small holds no subject
@@ -50,7 +50,7 @@ class Case:
         settings: the picture's settings.
     """
 
-    binding: Binding
+    binding: Leakage
     names: Sequence[str]
     slots: Sequence[int]
     settings: Mapping[str, Any]

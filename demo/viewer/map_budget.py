@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from demo.viewer.map_encoding import MOST_APART
 from mmdiff_core.encoders.prompt import other_words
-from mmdiff_core.generation.model_summary import Anatomy
-from mmdiff_core.types import STREAMS, Recording
+from mmdiff_core.generation.model_summary import ModelSummary
+from mmdiff_core.types import MAP_KINDS, Recording
 
 if TYPE_CHECKING:
     from mmdiff_core.generation.request_plan import Plan
@@ -23,7 +23,7 @@ def recording_of(personalizer: Personalizer, plan: Plan, pictures: int = 1) -> R
     return recording_for(anatomy, len(plan.words), others, plan.numbers.steps, pictures)
 
 
-def recording_for(anatomy: Anatomy, subjects: int, words: int, steps: int, pictures: int = 1) -> Recording:
+def recording_for(anatomy: ModelSummary, subjects: int, words: int, steps: int, pictures: int = 1) -> Recording:
     """All words' maps; every head's, too, where they are light enough to be looked at in the browser.
 
     Args:
@@ -34,5 +34,5 @@ def recording_for(anatomy: Anatomy, subjects: int, words: int, steps: int, pictu
         pictures: how many are kept together.
     """
     pixels = sum(group.layers * group.heads * group.size[0] * group.size[1] for group in anatomy.groups)
-    weight = pixels * steps * (subjects * len(STREAMS) + words)
+    weight = pixels * steps * (subjects * len(MAP_KINDS) + words)
     return Recording(per_head=weight <= MOST_APART and weight * pictures <= MOST_TOGETHER, words=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.types import Stream
+from mmdiff_core.types import MapKind
 
 MOST_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
 
@@ -50,10 +50,10 @@ class PackedMaps(TypedDict):
     """All maps of a picture: per kind, one group per size, the finest first. ``steps`` counts the picture's steps."""
 
     steps: int
-    streams: dict[Stream, list[PackedGroup]]
+    streams: dict[MapKind, list[PackedGroup]]
 
 
-StepPack = dict[Stream, list[PackedMap]]  # per kind of map, one per subject
+StepPack = dict[MapKind, list[PackedMap]]  # per kind of map, one per subject
 
 
 def pack_map(values: np.ndarray) -> PackedMap:
@@ -65,11 +65,9 @@ def pack_map(values: np.ndarray) -> PackedMap:
 
 def pack_step(maps: AttentionMaps, step: int) -> StepPack:
     """The maps of one step (counted from 0), averaged over layers; kinds that the step has not are left out."""
-    recorded = {stream for record in maps.records if record.step == step for stream in record.streams}
+    recorded = {kind for record in maps.records if record.step == step for kind in record.kinds}
     subjects = range(len(maps.subjects))
-    return {
-        stream: [pack_map(maps.at(i, stream, step)) for i in subjects] for stream in maps.streams if stream in recorded
-    }
+    return {kind: [pack_map(maps.at(i, kind, step)) for i in subjects] for kind in maps.kinds if kind in recorded}
 
 
 def pack_maps(maps: AttentionMaps, newest: bool = False, most: int = MOST_APART) -> PackedMaps:
@@ -82,16 +80,16 @@ def pack_maps(maps: AttentionMaps, newest: bool = False, most: int = MOST_APART)
     """
     steps = maps.steps[-1:] if newest else maps.steps
     records = [record for record in maps.records if record.step in steps]
-    values = [tensor for record in records for tensor in record.streams.values()]
+    values = [tensor for record in records for tensor in record.kinds.values()]
     apart = any(tensor.ndim == 4 for tensor in values) and sum(tensor.numel() for tensor in values) <= most
-    streams: dict[Stream, list[PackedGroup]] = {}
-    kinds: tuple[Stream, ...] = (*maps.streams, *(("words",) if maps.others else ()))
-    for stream in kinds:
-        having = [record for record in records if stream in record.streams]
+    packed: dict[MapKind, list[PackedGroup]] = {}
+    kinds: tuple[MapKind, ...] = (*maps.kinds, *(("words",) if maps.others else ()))
+    for kind in kinds:
+        having = [record for record in records if kind in record.kinds]
         groups = _by_layer(having) if apart else _by_size(having)
         if having:
-            streams[stream] = [_pack_group(group, stream, steps, apart) for group in groups]
-    return {"steps": len(steps), "streams": streams}
+            packed[kind] = [_pack_group(group, kind, steps, apart) for group in groups]
+    return {"steps": len(steps), "streams": packed}
 
 
 def _by_layer(records: Sequence[StepMaps]) -> list[list[StepMaps]]:
@@ -107,11 +105,11 @@ def _by_size(records: Sequence[StepMaps]) -> list[list[StepMaps]]:
     return [[record for record in records if record.size == size] for size in sizes]
 
 
-def _pack_group(records: Sequence[StepMaps], stream: Stream, steps: Sequence[int], apart: bool) -> PackedGroup:
+def _pack_group(records: Sequence[StepMaps], kind: MapKind, steps: Sequence[int], apart: bool) -> PackedGroup:
     """Records of one layer, heads apart, or of one size, averaged."""
     by_step: dict[int, list[torch.Tensor]] = {}
     for record in records:
-        values = record.streams[stream].float()
+        values = record.kinds[kind].float()
         values = values[:, None] if values.ndim == 3 else values  # (S, H, h, w)
         by_step.setdefault(record.step, []).append(values if apart else values.mean(1, keepdim=True))
     maps = torch.stack([torch.stack(layers).mean(0) for layers in by_step.values()]).numpy()  # (K, S, H, h, w)

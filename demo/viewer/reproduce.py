@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mmdiff_core.types import ALL_PARTS
+from mmdiff_core.types import ALL_COMPONENTS
 from mmdiff_core.weights.model_source import ModelSource
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
@@ -51,11 +51,11 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
         f"    seeds=({settings['seed']},),\n"
         + "".join(f"    {name}={settings[name]!r},\n" for name in NUMBERS)
         + (f"    binding={settings['binding']!r},\n" if settings.get("binding") else "")
-        + (f"    sampler={sampler!r},\n" if sampler else "")
-        + (f"    parts=Parts({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
+        + (f"    scheduler={sampler!r},\n" if sampler else "")
+        + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
         "*_, last = personalizer.generate(request)\n"
-        f'last.picture.image.save("mm-diff-{settings["seed"]}.png")\n'
+        f'last.finished.image.save("mm-diff-{settings["seed"]}.png")\n'
     )
 
 
@@ -86,7 +86,9 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
 
 def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     faces = any(subject.get("faces") for subject in settings["subjects"])
-    return ", ".join([*(["FaceChoice"] if faces else []), "GenerateRequest", *(["Parts"] if parts else []), "Subject"])
+    return ", ".join(
+        [*(["Components"] if parts else []), *(["FaceChoice"] if faces else []), "GenerateRequest", "Subject"]
+    )
 
 
 def _numbered(number: int, path: Path) -> str:
@@ -99,7 +101,7 @@ def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:
     files = ", ".join(map(repr, names))
     chosen = "".join(f"FaceChoice({face}, {weight}), " for face, weight in subject.get("faces", ()))
     choices = f", choices=({chosen.strip()})" if chosen else ""
-    return f"        Subject({subject['name']!r}, photos({files}), strength={subject['strength']}{choices}),\n"
+    return f"        Subject({subject['name']!r}, photos({files}), scale={subject['strength']}{choices}),\n"
 
 
 def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -139,4 +141,4 @@ def _model_flags(origin: ModelSource) -> list[tuple[str, object]]:
 
 def _parts_off(settings: Mapping[str, Any]) -> list[str]:
     given = settings.get("parts", {})
-    return [part for part, on in asdict(ALL_PARTS).items() if on and not given.get(part, True)]
+    return [part for part, on in asdict(ALL_COMPONENTS).items() if on and not given.get(part, True)]

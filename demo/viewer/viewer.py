@@ -19,9 +19,9 @@ from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from mmdiff_core.maps.heatmap import colour_of
-from mmdiff_core.maps.leakage import measure_binding
-from mmdiff_core.results import Picture, Step
-from mmdiff_core.types import Stream, Word
+from mmdiff_core.maps.leakage import measure_leakage
+from mmdiff_core.results import GeneratedImage, Step
+from mmdiff_core.types import MapKind, Word
 from mmdiff_core.weights.model_source import ModelSource
 
 # In the order in which the browser reads them.
@@ -76,9 +76,9 @@ class Album:
     def add(self, step: Step) -> gr.HTML:
         """Take a step in; returns the update for the viewer."""
         self.previews.append(step.preview)
-        if step.picture is None:
+        if step.finished is None:
             return gr.HTML(live=self._live(step))
-        self.finish(step.picture)
+        self.finish(step.finished)
         live = None if step.result is not None else self._live(step)
         return gr.HTML(value={"run": self.run, "pictures": list(self.pictures)}, live=live)
 
@@ -91,26 +91,26 @@ class Album:
         return shot | {"run": self.run, "progress": self._progress(step)}
 
     def _progress(self, step: Step) -> dict[str, Any]:
-        done = step.picture_index * step.steps + step.step
-        total = step.picture_count * step.steps
+        done = step.image_index * step.steps + step.step
+        total = step.image_count * step.steps
         left = (time.monotonic() - self.started) / done * (total - done)
         return {
-            "picture": step.picture_index + 1,
-            "pictures": step.picture_count,
+            "picture": step.image_index + 1,
+            "pictures": step.image_count,
             "step": step.step,
             "steps": step.steps,
             "left": duration(left),
             "done": done / total,
         }
 
-    def finish(self, picture: Picture) -> dict[str, Any]:
+    def finish(self, picture: GeneratedImage) -> dict[str, Any]:
         """Put a finished picture, with the previews since the last one, on the shelf; returns its record."""
         shot = self._finished(picture)
         self.pictures.append(shot)
         self.previews = []
         return shot
 
-    def _finished(self, picture: Picture) -> dict[str, Any]:
+    def _finished(self, picture: GeneratedImage) -> dict[str, Any]:
         kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files, self.origin)
         name = f"{self.run}-{len(self.pictures)}"
         self.shelf.add(name, kept)
@@ -135,13 +135,13 @@ def waiting(key: str) -> gr.HTML:
     return gr.HTML(live={"progress": {"waiting": key, "done": 0}})
 
 
-def _bindings(kept: Kept) -> dict[Stream, PackedBinding]:
+def _bindings(kept: Kept) -> dict[MapKind, PackedBinding]:
     """Per kind of map, over all steps."""
     picture = kept.picture
     maps, names = picture.maps, [word.text for word in picture.words]
     if maps is None or not maps.records:
         return {}
-    cases = {kind: Case(measure_binding(maps, kind), names, kept.slots, picture.settings) for kind in maps.streams}
+    cases = {kind: Case(measure_leakage(maps, kind), names, kept.slots, picture.settings) for kind in maps.kinds}
     return {kind: pack_binding(case) for kind, case in cases.items()}
 
 

@@ -17,9 +17,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from demo.server.sessions import hold
 from demo.web.static_files import scripts
-from mmdiff_core.atomic_files import named_disk_faults, written_aside
+from mmdiff_core.atomic_files import atomic_file, named_disk_errors
 from mmdiff_core.output.export import png_info
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 
 STRIP_SIDE = 64  # pixels of a frame at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
@@ -27,7 +27,7 @@ MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zi
 }
 
 
-def picture_file(picture: Picture) -> dict[str, Any]:
+def picture_file(picture: GeneratedImage) -> dict[str, Any]:
     """A finished picture as a PNG with its settings inside."""
     return cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
 
@@ -70,11 +70,11 @@ def cached_at(data: bytes, name: str) -> str:
     """
     path = Path(get_upload_folder()).resolve() / hash_bytes(data) / name
     hold(path)  # before it is found there: from here on nobody sweeps it away
-    with named_disk_faults(name):
+    with named_disk_errors(name):
         if path.exists():
             path.touch()  # as young as a new one, for a program that holds nothing
         else:
-            with written_aside(path) as aside:
+            with atomic_file(path) as aside:
                 aside.write_bytes(data)
     return str(path)
 

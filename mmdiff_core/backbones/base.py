@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.backbones.placement import Placement
-from mmdiff_core.backbones.schedulers import samplers_for
+from mmdiff_core.backbones.schedulers import schedulers_for
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, TextEncoder
 from mmdiff_core.maps.attention_maps import Recorder
@@ -63,9 +63,9 @@ class Backbone(ABC):
         return None
 
     @property
-    def samplers(self) -> tuple[str, ...]:
+    def schedulers(self) -> tuple[str, ...]:
         """The samplers that a request may name."""
-        return tuple(samplers_for(self.scheduler))
+        return tuple(schedulers_for(self.scheduler))
 
     @property
     def device(self) -> torch.device:

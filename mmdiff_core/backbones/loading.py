@@ -17,9 +17,9 @@ from torch import nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel
 
 from mmdiff_core.backbones.placement import (
-    Memory,
+    Offloading,
     Placement,
-    choose_memory,
+    choose_offloading,
     footprint,
     free_memory,
     save_decoder_memory,
@@ -324,13 +324,13 @@ def name_of(pipe: DiffusionPipeline) -> str:
 # ---------------------------------------------------------------- the device
 
 
-def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, memory: Memory) -> Placement:
+def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, memory: Offloading) -> Placement:
     """Bring the parts of a model to the device, or to where its memory mode has them wait."""
     towers = (pipe.text_encoder, getattr(pipe, "text_encoder_2", None))
     modules = [part for part in (pipe.unet, *towers, pipe.vae, encoder) if isinstance(part, nn.Module)]
     width, height = native_sizes(pipe).default
     needs = footprint(modules, pipe.vae, width * height)
-    mode = choose_memory(memory, device, free_memory(device), needs)
+    mode = choose_offloading(memory, device, free_memory(device), needs)
     if mode != "none":
         save_decoder_memory(pipe.vae)
     return Placement.of(modules, device, mode)

@@ -1,6 +1,6 @@
 """Where a model runs, in what precision, and where its parts wait when the device cannot hold them all.
 
-``Memory`` goes from the fastest to the leanest; each mode includes what stands before it::
+``Offloading`` goes from the fastest to the leanest; each mode includes what stands before it::
 
     none         everything stays on the device
     tiling       the autoencoder works through a picture in tiles and slices
@@ -27,7 +27,7 @@ from mmdiff_core.encoders.devices import device_of
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 
-Memory = Literal["auto", "none", "tiling", "offload", "sequential"]
+Offloading = Literal["auto", "none", "tiling", "offload", "sequential"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 # Rules of thumb, in tensors of a picture's size: what the autoencoder and the UNet hold beside their weights.
@@ -84,14 +84,14 @@ def footprint(modules: Sequence[nn.Module], vae: AutoencoderKL, pixels: int) -> 
     return Footprint(sum(sizes), max(sizes), max(unet, decode), max(unet, tile))
 
 
-def choose_memory(asked: Memory, device: torch.device, free: int | None, needs: Footprint) -> Memory:
+def choose_offloading(asked: Offloading, device: torch.device, free: int | None, needs: Footprint) -> Offloading:
     """The mode that was asked for; ``auto`` is the fastest that fits into ``free`` bytes (None: not known).
 
     Raises:
         SettingsError: there is no such mode, or it needs a GPU.
     """
-    if asked not in get_args(Memory):
-        raise SettingsError(f'There is no memory mode "{asked}": say one of {", ".join(get_args(Memory))}.')
+    if asked not in get_args(Offloading):
+        raise SettingsError(f'There is no memory mode "{asked}": say one of {", ".join(get_args(Offloading))}.')
     if asked in ("offload", "sequential") and device.type == "cpu":
         raise SettingsError(f'The memory mode "{asked}" moves parts to and from a GPU, and the device is the CPU.')
     if asked != "auto":
@@ -119,12 +119,12 @@ class Placement:
     """Keeps the parts of a model where its memory mode wants them. It knows nothing about any request."""
 
     device: torch.device
-    mode: Memory = "none"
+    mode: Offloading = "none"
     modules: tuple[nn.Module, ...] = ()
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
-    def of(cls, modules: Sequence[nn.Module], device: torch.device, mode: Memory) -> Placement:
+    def of(cls, modules: Sequence[nn.Module], device: torch.device, mode: Offloading) -> Placement:
         """Put the parts, which are on the CPU, where they wait."""
         for module in modules:
             if mode == "sequential":

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.attention import (
     Gate,
-    Watch,
+    MapRequest,
     attend,
     merge_heads,
     multimodal_attention,
@@ -125,8 +125,8 @@ class ConditionedAttention:
         attended = multimodal_attention(query, text, layer.image, watch, gate)
         if call.recorder is not None and attended.maps is not None:
             size = call.sizes[self.path]
-            streams = {stream: x.unflatten(-1, size) for stream, x in attended.maps.items()}
-            call.recorder.add(LayerMaps(self.path, size, streams))
+            kinds = {kind: x.unflatten(-1, size) for kind, x in attended.maps.items()}
+            call.recorder.add(LayerMaps(self.path, size, kinds))
         return attended.output
 
 
@@ -227,18 +227,18 @@ def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear, bias: Tensor | 
 def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: str) -> Gate | None:
     """Where each subject may be in the layer at ``path``; None where all may be everywhere."""
     condition, rows = call.condition, len(image.key)
-    if condition.subjects is None or (condition.binding == 0 and condition.regions is None):
+    if condition.subjects is None or (condition.word_gating == 0 and condition.regions is None):
         return None
     words = condition.words[-rows:]
     gates = torch.ones(*words.shape, query.shape[2], device=query.device)  # (R, S, L)
-    if condition.binding > 0:
+    if condition.word_gating > 0:
         keys = KeyValue(text.key[-rows:], text.value[-rows:])
-        gates = gates * word_gates(query[-rows:], keys, words, condition.binding)
+        gates = gates * word_gates(query[-rows:], keys, words, condition.word_gating)
     if condition.regions is not None:
         gates = gates * region_gates(condition.regions[-rows:], call.sizes[path])
     return Gate(gates, condition.subjects.owners)
 
 
-def _watch(condition: Condition, layer: LayerCondition, recording: Recording) -> Watch:
+def _watch(condition: Condition, layer: LayerCondition, recording: Recording) -> MapRequest:
     """What to look at in a layer, for this condition."""
-    return Watch(condition.words, condition.owned, condition.guided_rows, recording, layer.watched)
+    return MapRequest(condition.words, condition.owned, condition.conditional_rows, recording, layer.recorded_keys)

@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
 from mmdiff_core.backbones.loading import kind_of
-from mmdiff_core.backbones.placement import Memory
+from mmdiff_core.backbones.placement import Offloading
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
 from mmdiff_core.backbones.toybox import FOLDER, NEEDED, is_toybox, load_toybox
@@ -53,7 +53,7 @@ def load_backbone(
     image_encoder: str | PathLike[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    memory: Memory = "none",
+    memory: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[Backbone, MMDiffAdapter | None]:
     """The built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.

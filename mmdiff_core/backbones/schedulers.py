@@ -18,7 +18,7 @@ from mmdiff_core.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Sampler:
+class SchedulerChoice:
     """A scheduler's class and what it is told beside the model's own configuration."""
 
     kind: type[SchedulerMixin]
@@ -27,30 +27,30 @@ class Sampler:
 
 # UniPC corrects every step by the next one, which counts most where steps are few; "sde" adds fresh noise at every
 # step, drawn from the picture's seed. Latents are never clipped: they are not pixels.
-SAMPLERS: Mapping[str, Sampler] = {
-    "dpm++": Sampler(DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "unipc": Sampler(UniPCMultistepScheduler, {"solver_order": 2}),
-    "euler": Sampler(EulerDiscreteScheduler),
-    "ddim": Sampler(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
-    "sde": Sampler(DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
+SCHEDULERS: Mapping[str, SchedulerChoice] = {
+    "dpm++": SchedulerChoice(DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "unipc": SchedulerChoice(UniPCMultistepScheduler, {"solver_order": 2}),
+    "euler": SchedulerChoice(EulerDiscreteScheduler),
+    "ddim": SchedulerChoice(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
+    "sde": SchedulerChoice(DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
 }
 
 
 # diffusers' Euler and DDIM know no rectified flow. There the step of both is that of the first-order solver.
-FLOW_SAMPLERS: Mapping[str, Sampler] = {
-    "dpm++": SAMPLERS["dpm++"],
-    "unipc": SAMPLERS["unipc"],
-    "ddim": Sampler(DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 1}),
-    "sde": SAMPLERS["sde"],
+FLOW_SCHEDULERS: Mapping[str, SchedulerChoice] = {
+    "dpm++": SCHEDULERS["dpm++"],
+    "unipc": SCHEDULERS["unipc"],
+    "ddim": SchedulerChoice(DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 1}),
+    "sde": SCHEDULERS["sde"],
 }
 
 
-def samplers_for(scheduler: SchedulerMixin) -> Mapping[str, Sampler]:
+def schedulers_for(scheduler: SchedulerMixin) -> Mapping[str, SchedulerChoice]:
     """Those that know the kind of model that a scheduler is of: a diffusion model or a rectified flow."""
-    return FLOW_SAMPLERS if scheduler.config.prediction_type == "flow_prediction" else SAMPLERS
+    return FLOW_SCHEDULERS if scheduler.config.prediction_type == "flow_prediction" else SCHEDULERS
 
 
-def check_sampler(name: str | None, known: Collection[str]) -> None:
+def check_scheduler(name: str | None, known: Collection[str]) -> None:
     """None stands for the model's own.
 
     Raises:
@@ -60,11 +60,11 @@ def check_sampler(name: str | None, known: Collection[str]) -> None:
         raise SettingsError(f'There is no sampler "{name}": choose one of {", ".join(known)}.')
 
 
-def with_sampler(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:
+def with_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:
     """The same noise schedule under another solver; the scheduler itself for None."""
     if name is None:
         return scheduler
-    known = samplers_for(scheduler)
-    check_sampler(name, known)
-    sampler = known[name]
-    return sampler.kind.from_config(scheduler.config, **sampler.options)
+    known = schedulers_for(scheduler)
+    check_scheduler(name, known)
+    choice = known[name]
+    return choice.kind.from_config(scheduler.config, **choice.options)

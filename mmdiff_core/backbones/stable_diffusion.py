@@ -22,7 +22,7 @@ from mmdiff_core.backbones.loading import (
     open_pipeline,
     place,
 )
-from mmdiff_core.backbones.placement import Memory, Placement
+from mmdiff_core.backbones.placement import Offloading, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, attention_paths, install, layer_sizes
 from mmdiff_core.encoders.image import ImageEncoder
@@ -141,7 +141,7 @@ def load_stock(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     preview: LatentPreview | None = None,
-    memory: Memory = "none",
+    memory: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[B, MMDiffAdapter | None]:
     """Load a stock folder or cached hub model of a kind, and an adapter for it.

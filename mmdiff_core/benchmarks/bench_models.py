@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mmdiff_core.backbones.processors import cross_attention_layers, install, layer_sizes, uninstall
 from mmdiff_core.backbones.toybox import FOLDER
-from mmdiff_core.generation.conditioning import watch_layers
+from mmdiff_core.generation.conditioning import with_recorded_keys
 from mmdiff_core.nn.adapter import AdapterConfig, LayerWeights, MMDiffAdapter
 from mmdiff_core.nn.records import Condition, SubjectEmbeddings, TextStates
 
@@ -110,7 +110,7 @@ class BenchModel:
 
     def condition(self, subjects: int = SUBJECTS, recorded: bool = False) -> Condition:
         """That of a guided step with so many subjects of one photo each."""
-        own, strengths = self.subjects(subjects), torch.ones(1, subjects, device=self.device)
+        own, scales = self.subjects(subjects), torch.ones(1, subjects, device=self.device)
         both = replace(
             own,
             tokens=torch.cat([torch.zeros_like(own.tokens), own.tokens]),
@@ -121,12 +121,12 @@ class BenchModel:
             text=TextStates(self.states),
             subjects=both,
             words=torch.cat([torch.full_like(words, -1), words]),
-            strengths=torch.cat([torch.zeros_like(strengths), strengths]),
-            guided=torch.tensor([False, True]),
+            scales=torch.cat([torch.zeros_like(scales), scales]),
+            conditional=torch.tensor([False, True]),
             added=self.added,
         )
-        layers = self.adapter.condition_layers(self.weights, self.states, own, strengths)
-        return condition.with_layers(watch_layers(layers, condition) if recorded else layers)
+        layers = self.adapter.condition_layers(self.weights, self.states, own, scales)
+        return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
 
     def subjects(self, count: int) -> SubjectEmbeddings:
         """Random subject tokens (1, count * N, D)."""

@@ -24,7 +24,7 @@ EXAMPLE = """example:
   python -m mmdiff_core generate --prompt "a cat next to a robot on the beach" \\
       --subject cat=a.png,b.png --subject robot=c.png --seed 7 --out out/
 """
-PART_NAMES = ("vision_text", "refiner", "image_branch", "null_token")  # of types.Parts
+PART_NAMES = ("vision_text", "refiner", "image_branch", "null_token")  # of types.Components
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
@@ -97,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write("There is no --subject, so the picture is made from the prompt alone.\n")
     written: list[dict[str, object]] = []
     for step in _with_progress(personalizer.generate(request)):
-        if step.picture is not None:
-            stem = f"{step.picture_index + 1}_seed{step.picture.seed}"
-            files = write_picture(step.picture, args.out, stem, args.map)
-            written.append({**step.picture.settings, "files": [file.name for file in files]})
+        if step.finished is not None:
+            stem = f"{step.image_index + 1}_seed{step.finished.seed}"
+            files = write_picture(step.finished, args.out, stem, args.map)
+            written.append({**step.finished.settings, "files": [file.name for file in files]})
             _write_settings(args.out / "settings.json", args.subject, written)
             sys.stdout.write("".join(f"{file}\n" for file in files))
     sys.stdout.write(f"{args.out / 'settings.json'}\n")
@@ -128,7 +128,7 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         SettingsError: a flag cannot be read.
         PhotoError: a photo cannot be used.
     """
-    from mmdiff_core.types import GenerateRequest, Parts, Recording
+    from mmdiff_core.types import Components, GenerateRequest, Recording
 
     if args.pictures is not None and args.pictures < 1:
         raise SettingsError(f"--pictures must be at least 1, but is {args.pictures}.")
@@ -136,14 +136,14 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
     return GenerateRequest(
         prompt=args.prompt,
         subjects=with_choices(read_subjects(args.subject, args.strength, args.region), args.face, args.mix),
-        binding=args.binding,
+        word_gating=args.binding,
         negative_prompt=args.negative_prompt,
         seeds=tuple(seeds),
         steps=args.steps,
         guidance=args.guidance,
         start_step=args.start_step,
-        sampler=args.sampler,
-        parts=Parts(**{part: part not in args.without for part in PART_NAMES}),
+        scheduler=args.sampler,
+        components=Components(**{part: part not in args.without for part in PART_NAMES}),
         width=args.width,
         height=args.height,
         recording=None if args.no_maps else Recording(per_head=args.per_head),
@@ -288,8 +288,8 @@ def _with_progress(steps: Iterable[Step]) -> Iterator[Step]:
 
     with tqdm(desc="picture 1", unit="step") as bar:
         for step in steps:
-            bar.total = step.steps * step.picture_count
-            bar.set_description(f"picture {step.picture_index + 1} of {step.picture_count}", refresh=False)
+            bar.total = step.steps * step.image_count
+            bar.set_description(f"picture {step.image_index + 1} of {step.image_count}", refresh=False)
             bar.update()
             yield step
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError: the number of images makes no sense.
     """
-    from mmdiff_core.atomic_files import written_aside
+    from mmdiff_core.atomic_files import atomic_file
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.output.image_grid import tile
     from mmdiff_core.pipeline import Personalizer
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     quiet_libraries()
     personalizer = Personalizer.load(args.model)
     rows = [draw_row(personalizer, row, args.images) for row in ROWS]
-    with written_aside(args.out) as temp_file:
+    with atomic_file(args.out) as temp_file:
         tile(rows).save(temp_file)
     sys.stdout.write(f"{args.out}\n")
     return 0

@@ -85,10 +85,10 @@ def _check_size(size: int) -> None:
 
 def _write(images: Iterable[tuple[Path, Image.Image]]) -> int:
     """Write the images one by one, and print their paths."""
-    from mmdiff_core.atomic_files import written_aside
+    from mmdiff_core.atomic_files import atomic_file
 
     for path, image in images:
-        with written_aside(path) as temp_file:
+        with atomic_file(path) as temp_file:
             image.save(temp_file)
         sys.stdout.write(f"{path}\n")
     return 0

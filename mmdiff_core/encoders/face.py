@@ -35,7 +35,7 @@ MOST_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
-class FoundFace:
+class DetectedFace:
     """A face in a photo."""
 
     box: Box  # in fractions of the photo
@@ -50,7 +50,7 @@ class FoundFace:
 class FaceAnalyser(Protocol):
     """Finds faces and tells them apart."""
 
-    def find(self, photo: Image.Image) -> tuple[FoundFace, ...]:
+    def find(self, photo: Image.Image) -> tuple[DetectedFace, ...]:
         """Every face of an RGB photo, from left to right.
 
         Raises:
@@ -71,7 +71,7 @@ class InsightFaces:
         self.device = device
         self._lock = Lock()  # the detector keeps the size that it was last prepared for
 
-    def find(self, photo: Image.Image) -> tuple[FoundFace, ...]:
+    def find(self, photo: Image.Image) -> tuple[DetectedFace, ...]:
         """See :class:`FaceAnalyser`."""
         pixels = np.ascontiguousarray(np.asarray(photo.convert("RGB"))[:, :, ::-1])  # (h, w, 3) BGR
         with self._lock:
@@ -81,14 +81,14 @@ class InsightFaces:
                     return tuple(sorted(found, key=lambda each: each.box.left))
         return ()
 
-    def _found(self, raw: Any, pixels: np.ndarray) -> FoundFace:
+    def _found(self, raw: Any, pixels: np.ndarray) -> DetectedFace:
         """One face as insightface describes it."""
         height, width = pixels.shape[:2]
         left, top, right, bottom = np.clip(raw.bbox / (width, height, width, height), 0, 1).tolist()
         crop = import_module("insightface.utils.face_align").norm_crop(pixels, landmark=raw.kps, image_size=CROP)
         embedding = tuple(float(x) for x in raw.normed_embedding)
         image = Image.fromarray(np.ascontiguousarray(crop[:, :, ::-1]))
-        return FoundFace(Box(left, top, right, bottom), Face(embedding, image))
+        return DetectedFace(Box(left, top, right, bottom), Face(embedding, image))
 
     @cached_property
     def _analysis(self) -> Any:
@@ -180,7 +180,7 @@ def _take(subject: Subject, choices: Sequence[FaceChoice], analyser: FaceAnalyse
         yield replace(choice, face=index + 1), found[index].face
 
 
-def choose(found: Sequence[FoundFace], wanted: int | None, photo: str) -> int:
+def choose(found: Sequence[DetectedFace], wanted: int | None, photo: str) -> int:
     """The index of the face that is meant.
 
     Args:

@@ -20,14 +20,14 @@ MOST_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotoFeatures:
     """What the image encoder saw in one photo."""
 
     cls: Tensor  # (Dv,)
     patches: Tensor  # (M, Dh)
 
 
-class PhotoMemory:
+class PhotoCache:
     """The last photos that one image encoder saw, by their content. It belongs to a session, never to a model.
 
     A photo is always encoded by itself, so that what a generation gets is the same, bit for bit, whether the photo was
@@ -39,10 +39,10 @@ class PhotoMemory:
 
     def __init__(self, most: int = MOST_PHOTOS) -> None:
         self.most = most
-        self._seen: OrderedDict[bytes, Seen] = OrderedDict()
+        self._seen: OrderedDict[bytes, PhotoFeatures] = OrderedDict()
         self._encoder: weakref.ref[ImageEncoder] | None = None
 
-    def see(self, encoder: ImageEncoder, photo: Photo) -> Seen:
+    def see(self, encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
         """What ``encoder`` sees in a photo that was found good, from memory if it can be."""
         if self._encoder is None or self._encoder() is not encoder:
             self._seen.clear()
@@ -58,10 +58,10 @@ class PhotoMemory:
         return len(self._seen)
 
 
-def see_photo(encoder: ImageEncoder, photo: Photo) -> Seen:
+def see_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
     """One forward of the image encoder."""
     cls, patches = encoder.encode(prepare(photo, encoder.size)[None])
-    return Seen(cls[0], patches[0])
+    return PhotoFeatures(cls[0], patches[0])
 
 
 def content_key(photo: Photo) -> bytes:

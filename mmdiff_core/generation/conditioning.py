@@ -1,45 +1,108 @@
-"""From photos and prompts to the one frozen record that conditions a denoising step.
+"""From a plan's photos and prompt to the one frozen record that conditions a denoising step.
 
-Training and the pipeline go through the same ``build_condition``.
+Generation goes through ``condition_request``; it and training share ``build_condition``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, TextDeltas
+from mmdiff_core.encoders.face import token_weights
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare
-from mmdiff_core.encoders.photo_cache import PhotoMemory, see_photo
+from mmdiff_core.encoders.photo_cache import PhotoCache, see_photo
 from mmdiff_core.encoders.text import FusedWords, fuse_words
+from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
-from mmdiff_core.nn.attention import watched_keys
+from mmdiff_core.nn.attention import recorded_keys
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.nn.records import Condition, ImageFeatures, LayerCondition, PromptTokens, SubjectEmbeddings, TextStates
-from mmdiff_core.types import ALL_PARTS, Parts, Subject
+from mmdiff_core.types import ALL_COMPONENTS, Components, Subject
 
 
-def encode_photos(
-    encoder: ImageEncoder, subjects: Sequence[Subject], memory: PhotoMemory | None = None
-) -> ImageFeatures:
+@dataclass(frozen=True)
+class Conditions:
+    """A plan, and what conditions its steps."""
+
+    plan: Plan
+    plain: Condition  # of the first ``start_step`` steps (delayed merging, section 3.4)
+    personal: Condition  # of the other steps
+
+
+@torch.no_grad()
+def condition_request(
+    plan: Plan,
+    backbone: Backbone,
+    adapter: MMDiffAdapter | None,
+    weights: Mapping[str, LayerWeights],
+    photos: PhotoCache | None = None,
+) -> Conditions:
+    """Encode a plan's photos and prompt.
+
+    Args:
+        plan: from ``plan_request`` with the same backbone and adapter.
+        backbone: the model.
+        adapter: None for the stock model.
+        weights: ``merged_weights(adapter, backbone.unet)``; empty without an adapter.
+        photos: features of photos that were encoded before.
+    """
+
+    def condition(subjects: SubjectEmbeddings | None) -> Condition:
+        return build_condition(
+            backbone,
+            adapter,
+            weights,
+            plan.tokens,
+            subjects,
+            torch.tensor([[subject.scale for subject in plan.subjects]]),
+            size=(plan.numbers.width, plan.numbers.height),
+            negative=plan.negative,
+            components=plan.request.components,
+            word_gating=plan.request.word_gating,
+            regions=plan.regions,
+            recorded=plan.recording is not None,
+        )
+
+    personal = condition(embed_subjects(plan, backbone, adapter, photos))
+    return Conditions(plan, condition(None) if plan.numbers.start_step else personal, personal)
+
+
+def embed_subjects(
+    plan: Plan, backbone: Backbone, adapter: MMDiffAdapter | None, photos: PhotoCache | None = None
+) -> SubjectEmbeddings | None:
+    """Turn photos into features (CLS, patches) and those into subject embeddings (text width, refined)."""
+    encoder = backbone.image_encoder
+    if adapter is None or encoder is None or not plan.subjects:
+        return None
+    components = plan.request.components
+    with backbone.placement.using(encoder):
+        if adapter.config.source == "clip":
+            return adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
+        features, identity = encode_face_subjects(encoder, plan.subjects)
+    embedded = adapter.embed(features, identity, components)
+    return weigh(embedded, token_weights(plan.subjects, adapter.config.tokens))
+
+
+def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: PhotoCache | None = None) -> ImageFeatures:
     """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
 
     Each photo is encoded by itself, so that the others of a request, and ``memory``, change nothing in it.
     """
     most = max(len(subject.photos) for subject in subjects)
     present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
-    see = see_photo if memory is None else memory.see
+    see = see_photo if cache is None else cache.see
     seen = [see(encoder, photo) for subject in subjects for photo in subject.photos]
     cls, patches = torch.stack([x.cls for x in seen]), torch.stack([x.patches for x in seen])
     present = present.to(cls.device)
     return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
 
 
-def encode_people(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
+def encode_face_subjects(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
     """The same for the face variant: features, and the face embeddings (1, S, P, 512) that go with them."""
     most = max(len(subject.faces) for subject in subjects)
     crops = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
@@ -129,12 +192,12 @@ def build_condition(
     weights: Mapping[str, LayerWeights],
     tokens: Sequence[PromptTokens],
     subjects: SubjectEmbeddings | None = None,
-    strengths: Tensor | None = None,
+    scales: Tensor | None = None,
     *,
     size: tuple[int, int],
     negative: Sequence[PromptTokens] | None = None,
-    parts: Parts = ALL_PARTS,
-    binding: float = 0.0,
+    components: Components = ALL_COMPONENTS,
+    word_gating: float = 0.0,
     regions: Tensor | None = None,
     recorded: bool = False,
 ) -> Condition:
@@ -156,17 +219,17 @@ def build_condition(
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
     """
-    adapter = adapter if parts.see_photos else None
+    adapter = adapter if components.see_photos else None
     text = encode_prompts(backbone, tokens, adapter, subjects)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
-    strengths = (torch.ones(words.shape) if strengths is None else strengths).to(text.states)
+    scales = (torch.ones(words.shape) if scales is None else scales).to(text.states)
     condition = Condition(
         text=text,
         subjects=subjects,
         words=words,
-        strengths=strengths,
-        guided=torch.ones(len(words), dtype=torch.bool),
-        binding=binding,
+        scales=scales,
+        conditional=torch.ones(len(words), dtype=torch.bool),
+        word_gating=word_gating,
         regions=None if regions is None else regions.to(words.device),
     )
     if negative is not None:
@@ -175,40 +238,40 @@ def build_condition(
     if adapter is None:
         return condition
     # The unguided half sees no photo, so that the image term is made for the guided rows alone.
-    layers = adapter.condition_layers(weights, condition.text.states, subjects, strengths, parts.null_token)
-    return condition.with_layers(watch_layers(layers, condition) if recorded else layers)
+    layers = adapter.condition_layers(weights, condition.text.states, subjects, scales, components.null_token)
+    return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
 
 
-def watch_layers(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
+def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
     """The same layers with what recording needs of those that cross, once for all steps."""
-    words, owned, rows = condition.words, condition.owned, condition.guided_rows
+    words, owned, rows = condition.words, condition.owned, condition.conditional_rows
     return {
         path: layer
         if layer.text is None
-        else replace(layer, watched=watched_keys(layer.text, layer.image, words, owned, rows))
+        else replace(layer, recorded_keys=recorded_keys(layer.text, layer.image, words, owned, rows))
         for path, layer in layers.items()
     }
 
 
-def _with_unguided_half(condition: Condition, unguided: TextStates) -> Condition:
+def _with_unguided_half(condition: Condition, unconditional: TextStates) -> Condition:
     """The batch [unguided, guided]; the first half knows no subject."""
     return replace(
         condition,
-        text=_both_halves(unguided, condition.text),
+        text=_both_halves(unconditional, condition.text),
         subjects=condition.subjects and _with_absent_half(condition.subjects),
         words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
-        strengths=torch.cat([torch.zeros_like(condition.strengths), condition.strengths]),
-        guided=torch.cat([torch.zeros_like(condition.guided), condition.guided]),
+        scales=torch.cat([torch.zeros_like(condition.scales), condition.scales]),
+        conditional=torch.cat([torch.zeros_like(condition.conditional), condition.conditional]),
         regions=None if condition.regions is None else torch.cat([condition.regions] * 2),
     )
 
 
-def _both_halves(unguided: TextStates, guided: TextStates) -> TextStates:
+def _both_halves(unconditional: TextStates, conditional: TextStates) -> TextStates:
     """(1, T, D) and (B, T, D) -> (2B, T, D), and so the pooled vectors."""
-    states = torch.cat([unguided.states.expand_as(guided.states), guided.states])
-    if unguided.pooled is None or guided.pooled is None:
+    states = torch.cat([unconditional.states.expand_as(conditional.states), conditional.states])
+    if unconditional.pooled is None or conditional.pooled is None:
         return TextStates(states)
-    return TextStates(states, torch.cat([unguided.pooled.expand_as(guided.pooled), guided.pooled]))
+    return TextStates(states, torch.cat([unconditional.pooled.expand_as(conditional.pooled), conditional.pooled]))
 
 
 def _with_absent_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:

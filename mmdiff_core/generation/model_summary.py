@@ -23,7 +23,7 @@ class LayerGroup:
 
 
 @dataclass(frozen=True)
-class AdapterAnatomy:
+class AdapterSummary:
     """What MM-Diff adds; a part that the adapter was made without is 0 or False."""
 
     tokens: int  # N
@@ -35,7 +35,7 @@ class AdapterAnatomy:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelSummary:
     """A model at one size of picture."""
 
     picture: tuple[int, int]  # (width, height)
@@ -47,7 +47,7 @@ class Anatomy:
     text_tokens: int  # T
     text_width: int  # D
     groups: tuple[LayerGroup, ...]  # the finest first
-    adapter: AdapterAnatomy | None
+    adapter: AdapterSummary | None
     parameters: Mapping[str, int]  # by part: unet, vae, text, image, adapter
 
     @property
@@ -56,12 +56,12 @@ class Anatomy:
         return sum(group.layers for group in self.groups)
 
 
-def dissect(backbone: Backbone, adapter: MMDiffAdapter | None, picture: tuple[int, int]) -> Anatomy:
+def summarise_model(backbone: Backbone, adapter: MMDiffAdapter | None, picture: tuple[int, int]) -> ModelSummary:
     """Measure a model for pictures of ``picture`` = (width, height) pixels. Nothing is computed with it."""
     scale = 2 ** (len(backbone.vae.config.block_out_channels) - 1)
     height, width = picture[1] // scale, picture[0] // scale
     vision = None if backbone.image_encoder is None else backbone.image_encoder.model.config
-    return Anatomy(
+    return ModelSummary(
         picture=picture,
         latents=(backbone.unet.config.in_channels, height, width),
         photo_side=vision and vision.image_size,
@@ -83,9 +83,9 @@ def _groups(backbone: Backbone, height: int, width: int) -> Iterable[LayerGroup]
         yield LayerGroup(size, heads, count)
 
 
-def _adapter(adapter: MMDiffAdapter) -> AdapterAnatomy:
+def _adapter(adapter: MMDiffAdapter) -> AdapterSummary:
     config = adapter.config
-    return AdapterAnatomy(
+    return AdapterSummary(
         config.tokens, config.refiner_depth, config.rank, config.word_fusion, config.image_branch, config.null_token
     )
 

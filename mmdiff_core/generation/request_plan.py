@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
-from mmdiff_core.backbones.schedulers import check_sampler
+from mmdiff_core.backbones.schedulers import check_scheduler
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.photo import read_photo
 from mmdiff_core.encoders.prompt import find_words, other_words, tokenize, word_tokens
@@ -22,10 +22,10 @@ from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.types import GenerateRequest, Recording, Size, Subject, Word
 
-MOST_STEPS = 200
-MOST_GUIDANCE = 30
-MOST_STRENGTH = 3
-MOST_SEED = 2**63 - 1
+MAX_STEPS = 200
+MAX_GUIDANCE = 30
+MAX_STRENGTH = 3
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,15 @@ class Plan:
     @property
     def recording(self) -> Recording | None:
         """What to record; nothing without a subject to show, or where no photo enters."""
-        wanted = self.request.recording if self.subjects and self.request.parts.see_photos else None
+        wanted = self.request.recording if self.subjects and self.request.components.see_photos else None
         return wanted and replace(wanted, tokens=tuple(self.others.values()))
+
+    def with_heads(self, per_head: bool) -> Plan:
+        """Return the same plan with the attention heads recorded apart or averaged."""
+        recording = self.request.recording
+        if recording is None:
+            return self
+        return replace(self, request=replace(self.request, recording=replace(recording, per_head=per_head)))
 
     @property
     def no_maps(self) -> AttentionMaps:
@@ -75,7 +82,7 @@ def plan_request(
     """
     avoided = request.negative_prompt or ""
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
-    check_sampler(request.sampler, backbone.samplers)
+    check_scheduler(request.scheduler, backbone.schedulers)
     prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
     tokens = tuple(tokenize(tokenizer, prompt, words) for tokenizer in backbone.tokenizers)
     negative = tuple(tokenize(tokenizer, avoided) for tokenizer in backbone.tokenizers)
@@ -114,10 +121,10 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     width = sizes.default[0] if request.width is None else request.width
     height = sizes.default[1] if request.height is None else request.height
 
-    _check_range("The number of steps", steps, 1, MOST_STEPS)
-    _check_range("The guidance", guidance, 0, MOST_GUIDANCE)
+    _check_range("The number of steps", steps, 1, MAX_STEPS)
+    _check_range("The guidance", guidance, 0, MAX_GUIDANCE)
     _check_range("The start step", start_step, 0, steps)
-    _check_range("The binding", request.binding, 0, 1)
+    _check_range("The binding", request.word_gating, 0, 1)
     for what, side in (("width", width), ("height", height)):
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
@@ -125,8 +132,8 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     if not request.seeds:
         raise SettingsError("There is no seed: give one for each picture.")
     for seed in request.seeds:
-        _check_range("A seed", seed, 0, MOST_SEED)
-    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.sampler)
+        _check_range("A seed", seed, 0, MAX_SEED)
+    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.scheduler)
 
 
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
@@ -140,7 +147,7 @@ def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
 
 def _check_subject(subject: Subject) -> Subject:
     """The subject with upright RGB photos, or pixels that can be used."""
-    _check_range(f'The strength of "{subject.name}"', subject.strength, 0, MOST_STRENGTH)
+    _check_range(f'The scale of "{subject.name}"', subject.scale, 0, MAX_STRENGTH)
     if not subject.photos:
         raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
     names = (f"{number} of {subject.name}" for number in range(1, len(subject.photos) + 1))

@@ -10,7 +10,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import with_sampler
+from mmdiff_core.backbones.schedulers import with_solver
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.numeric_checks import check_latents
@@ -26,7 +26,7 @@ class SampleSettings:
     start_step: int
     width: int
     height: int
-    sampler: str | None = None  # the model's own
+    scheduler: str | None = None  # the model's own
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def sample(
     Raises:
         GenerationError: the latents of a step are no longer numbers.
     """
-    scheduler = with_sampler(backbone.fresh_scheduler(), settings.sampler)
+    scheduler = with_solver(backbone.fresh_scheduler(), settings.scheduler)
     scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
     options = _step_options(scheduler, generator)
@@ -77,20 +77,20 @@ def sample(
         if recorder is not None:
             recorder.begin_step(index)
         prediction = backbone.predict_noise(
-            noisy.expand(len(condition.guided), -1, -1, -1), timestep, condition, recorder
+            noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, recorder
         )
         if recorder is not None and maps is not None:
             maps = maps.with_step(index, recorder.seal(), condition)
-        prediction = guide(prediction, condition.guided, settings.guidance)
+        prediction = guide(prediction, condition.conditional, settings.guidance)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
         check_latents(latents, index + 1, backbone.unet)
         yield Sample(index + 1, len(scheduler.timesteps), latents, clean, maps)
 
 
-def guide(prediction: Tensor, guided: Tensor, guidance: float) -> Tensor:
+def guide(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
     """Classifier-free guidance of a batch [unguided, guided] -> (1, c, h, w); a guided row alone stays as it is."""
-    if bool(guided.all()):
+    if bool(conditional.all()):
         return prediction
     without, with_text = prediction.chunk(2)
     return without + guidance * (with_text - without)

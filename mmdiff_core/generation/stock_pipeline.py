@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -23,21 +22,12 @@ from torch import Tensor
 
 from mmdiff_core.backbones.processors import LayerSizes, install, is_installed, layer_sizes, uninstall
 from mmdiff_core.errors import ModelError
-from mmdiff_core.generation.request_plan import Plan
+from mmdiff_core.generation.conditioning import Conditions
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.types import GenerateRequest
 
 SWITCHED = ("prompt_embeds", "add_text_embeds")  # what a pipeline's loop keeps of the text, and a callback may replace
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """A request that was found good, and what conditions its steps."""
-
-    plan: Plan
-    plain: Condition  # of the first steps, where merging is delayed (section 3.4)
-    personal: Condition  # of the others
 
 
 class Attachment:
@@ -62,7 +52,7 @@ class Attachment:
         by now are taken into account; load others, and make a new condition.
 
         Raises:
-            MMDiffError: as ``Personalizer.validate``.
+            MMDiffError: as ``Personalizer.plan``.
         """
         return PipelineCondition(self.pipe, self._conditions(request))
 
@@ -198,12 +188,12 @@ def _check_attached(pipe: DiffusionPipeline) -> None:
 
 def text_arguments(condition: Condition) -> dict[str, Tensor]:
     """The encoded prompts as a stock pipeline takes them, unguided and guided apart."""
-    guided, text = condition.guided, condition.text
-    given = {"prompt_embeds": text.states[guided]}
+    conditional, text = condition.conditional, condition.text
+    given = {"prompt_embeds": text.states[conditional]}
     if text.pooled is not None:
-        given["pooled_prompt_embeds"] = text.pooled[guided]
-    if not bool(guided.all()):
-        given["negative_prompt_embeds"] = text.states[~guided]
+        given["pooled_prompt_embeds"] = text.pooled[conditional]
+    if not bool(conditional.all()):
+        given["negative_prompt_embeds"] = text.states[~conditional]
         if text.pooled is not None:
-            given["negative_pooled_prompt_embeds"] = text.pooled[~guided]
+            given["negative_pooled_prompt_embeds"] = text.pooled[~conditional]
     return given

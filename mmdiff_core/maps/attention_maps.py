@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdiff_core.nn.records import Condition, LayerMaps
-from mmdiff_core.types import Recording, Stream
+from mmdiff_core.types import MapKind, Recording
 
 
 class Recorder:
@@ -56,7 +56,7 @@ class StepMaps:
     step: int  # 0-based
     layer: str
     size: tuple[int, int]
-    streams: Mapping[Stream, Tensor]
+    kinds: Mapping[MapKind, Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,16 @@ class AttentionMaps:
     others: tuple[str, ...] = ()
 
     def with_step(self, step: int, layers: Sequence[LayerMaps], condition: Condition) -> AttentionMaps:
-        """These maps and those of one more step; only the guided row of the batch is kept, as float16 on the host.
+        """Return these maps and those of one more step, as float16 on the host.
 
         Args:
             step: counted from 0.
             layers: the maps of one forward, streams (B, S, h, w) or (B, S, H, h, w).
             condition: of that forward, with one guided row. Without subjects only the text map tells something.
         """
-        row = len(condition.guided) - condition.guided_rows
         kept = [maps if condition.subjects is not None else _text_only(maps) for maps in layers]
-        hosted = _on_host([maps.streams for maps in kept], row)
-        new = (StepMaps(step, maps.layer, maps.size, streams) for maps, streams in zip(kept, hosted, strict=True))
+        hosted = _on_host([maps.kinds for maps in kept])
+        new = (StepMaps(step, maps.layer, maps.size, kinds) for maps, kinds in zip(kept, hosted, strict=True))
         return replace(self, records=(*self.records, *new))
 
     @property
@@ -96,15 +95,15 @@ class AttentionMaps:
         return {record.layer: record.size for record in self.records}
 
     @property
-    def streams(self) -> tuple[Stream, ...]:
+    def kinds(self) -> tuple[MapKind, ...]:
         """The kinds of map that were recorded of the subjects."""
-        found = dict.fromkeys(stream for record in self.records for stream in record.streams)
-        return tuple(stream for stream in found if stream != "words")
+        found = dict.fromkeys(kind for record in self.records for kind in record.kinds)
+        return tuple(kind for kind in found if kind != "words")
 
     @property
     def nbytes(self) -> int:
         """What the maps take in memory."""
-        return sum(x.nbytes for record in self.records for x in record.streams.values())
+        return sum(x.nbytes for record in self.records for x in record.kinds.values())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,7 +113,7 @@ class AttentionMaps:
     def at(
         self,
         subject: int | str,
-        stream: Stream,
+        kind: MapKind,
         step: int | None = None,
         layer: str | None = None,
         head: int | None = None,
@@ -134,16 +133,16 @@ class AttentionMaps:
         Raises:
             KeyError: there is no such subject, step or layer, or nothing was recorded.
         """
-        names = self.others if stream == "words" else self.subjects
+        names = self.others if kind == "words" else self.subjects
         index = subject if isinstance(subject, int) else (*names, subject).index(subject)
         chosen = [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
         if not chosen or not 0 <= index < len(names):
-            raise KeyError(f"No {stream} map of subject {subject!r} at step {step}, layer {layer}.")
+            raise KeyError(f"No {kind} map of subject {subject!r} at step {step}, layer {layer}.")
         size = self.size if layer is None else self.layers[layer]
         by_size: dict[tuple[int, int], list[Tensor]] = {}
         for record in chosen:
-            if stream in record.streams:
-                by_size.setdefault(record.size, []).append(_head(record.streams[stream][index].float(), head))
+            if kind in record.kinds:
+                by_size.setdefault(record.size, []).append(_head(record.kinds[kind][index].float(), head))
         count = sum(map(len, by_size.values()))
         total = torch.zeros(size)
         for maps in by_size.values():
@@ -156,35 +155,33 @@ class AttentionMaps:
         A step that has no such stream is NaN. ``others`` are the words of ``words/<layer>``.
         """
         arrays: dict[str, np.ndarray] = {"subjects": np.array(self.subjects), "steps": np.array(self.steps)}
-        streams: tuple[Stream, ...] = self.streams
+        kinds: tuple[MapKind, ...] = self.kinds
         if self.others:
             arrays["others"] = np.array(self.others)
-            streams = (*streams, "words")
+            kinds = (*kinds, "words")
         for layer in self.layers:
-            for stream in streams:
-                arrays[f"{stream}/{layer}"] = self._over_steps(stream, layer)
+            for kind in kinds:
+                arrays[f"{kind}/{layer}"] = self._over_steps(kind, layer)
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
-    def _over_steps(self, stream: Stream, layer: str) -> np.ndarray:
-        by_step = {r.step: r.streams[stream] for r in self.records if r.layer == layer and stream in r.streams}
+    def _over_steps(self, kind: MapKind, layer: str) -> np.ndarray:
+        by_step = {r.step: r.kinds[kind] for r in self.records if r.layer == layer and kind in r.kinds}
         blank = torch.full_like(next(iter(by_step.values())), torch.nan) if by_step else torch.zeros(0)
         return torch.stack([by_step.get(step, blank) for step in self.steps]).numpy()
 
 
 def _text_only(maps: LayerMaps) -> LayerMaps:
-    return replace(
-        maps, streams={stream: values for stream, values in maps.streams.items() if stream in ("text", "words")}
-    )
+    return replace(maps, kinds={kind: values for kind, values in maps.kinds.items() if kind in ("text", "words")})
 
 
-def _on_host(layers: Sequence[Mapping[Stream, Tensor]], row: int) -> list[dict[Stream, Tensor]]:
+def _on_host(layers: Sequence[Mapping[MapKind, Tensor]]) -> list[dict[MapKind, Tensor]]:
     """One row of every stream of every layer in float16, in a single copy however many there are."""
-    rows = [maps[row].detach() for streams in layers for maps in streams.values()]
+    rows = [maps[0].detach() for kinds in layers for maps in kinds.values()]
     if not rows:
         return [{} for _ in layers]
     flat = torch.cat([x.flatten() for x in rows]).to(torch.float16).cpu()
     parts = iter([part.view(x.shape) for part, x in zip(flat.split([x.numel() for x in rows]), rows, strict=True)])
-    return [{stream: next(parts) for stream in streams} for streams in layers]
+    return [{kind: next(parts) for kind in kinds} for kinds in layers]
 
 
 def _head(maps: Tensor, head: int | None) -> Tensor:

@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdiff_core.nn.records import LayerMaps
-from mmdiff_core.types import Stream
+from mmdiff_core.types import MapKind
 
 LayerChoice = Literal["all", "coarse", "fine"]
 
 
 def constraint_losses(
     maps: Sequence[LayerMaps],
-    weights: Mapping[Stream, float],
+    weights: Mapping[MapKind, float],
     masks: Tensor,
-    present: Tensor | Mapping[Stream, Tensor],
+    present: Tensor | Mapping[MapKind, Tensor],
     per_sample: bool = False,
 ) -> dict[str, Tensor]:
     """Return the weighted constraint on each kind of map, as ``text_map`` and ``image_map``.
@@ -69,7 +69,7 @@ def attention_constraint(
     """
     maps = [layer for layer in maps if stream in layer.streams]
     if not maps:
-        raise ValueError(f"no layer recorded a {stream} map: there is nothing to constrain")
+        raise ValueError(f"no layer recorded a {kind} map: there is nothing to constrain")
     if not present.any():
         return masks.new_zeros(())
     return torch.stack([_one_layer(layer, stream, masks, present, per_sample) for layer in maps]).mean()
@@ -83,10 +83,10 @@ def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[Lay
     return [layer for layer in maps if (layer.size[0] * layer.size[1] == finest) == (which == "fine")]
 
 
-def _one_layer(layer: LayerMaps, stream: Stream, masks: Tensor, present: Tensor, per_sample: bool) -> Tensor:
+def _one_layer(layer: LayerMaps, stream: MapKind, masks: Tensor, present: Tensor, per_sample: bool) -> Tensor:
     attention = layer.streams[stream].float()  # (B, S, h, w)
     if torch.is_grad_enabled() and not attention.requires_grad:
-        raise ValueError(f"the {stream} map of {layer.layer} carries no gradient: the constraint would train nothing")
+        raise ValueError(f"the {kind} map of {layer.layer} carries no gradient: the constraint would train nothing")
     inside = F.adaptive_avg_pool2d(masks.float(), layer.size)  # (B, S, h, w)
     difference = _mean(attention, 1 - inside) - _mean(attention, inside)  # (B, S)
     # A subject hidden at this resolution has no inside: it cannot be judged here.

@@ -15,13 +15,13 @@ from mmdiff_core.maps.heatmap import normalise
 
 if TYPE_CHECKING:
     from mmdiff_core.maps.attention_maps import AttentionMaps
-    from mmdiff_core.types import Stream
+    from mmdiff_core.types import MapKind
 
 THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th percentile
 
 
 @dataclass(frozen=True)
-class Binding:
+class Leakage:
     """How well S subjects are kept apart in one picture.
 
     Attributes:
@@ -57,7 +57,7 @@ class Binding:
         return tuple((int(i), int(j)) for _, i, j in sorted(found, reverse=True))
 
 
-def measure(maps: np.ndarray, threshold: float = THRESHOLD) -> Binding:
+def leakage_of(maps: np.ndarray, threshold: float = THRESHOLD) -> Leakage:
     """Measure the maps of one picture.
 
     Args:
@@ -78,7 +78,7 @@ def measure(maps: np.ndarray, threshold: float = THRESHOLD) -> Binding:
     scaled = np.stack([normalise(values) for values in maps])
     regions = _regions(scaled, threshold)
     peaks = _peaks(maps)
-    return Binding(
+    return Leakage(
         regions=regions,
         shares=_shares(maps, regions),
         coverage=regions.mean((1, 2)),
@@ -89,13 +89,13 @@ def measure(maps: np.ndarray, threshold: float = THRESHOLD) -> Binding:
     )
 
 
-def measure_binding(maps: AttentionMaps, stream: Stream = "image", threshold: float = THRESHOLD) -> Binding:
+def measure_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: float = THRESHOLD) -> Leakage:
     """Measure a finished picture's maps of one kind, averaged over steps and layers.
 
     Raises:
         KeyError: nothing was recorded.
     """
-    return measure(np.stack([maps.at(i, stream) for i in range(len(maps.subjects))]), threshold)
+    return leakage_of(np.stack([maps.at(i, kind) for i in range(len(maps.subjects))]), threshold)
 
 
 def _regions(scaled: np.ndarray, threshold: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.nn.projectors import TokenProjector
 from mmdiff_core.nn.records import ImageFeatures, LayerCondition, SubjectEmbeddings
 from mmdiff_core.nn.refiner import SubjectRefiner
-from mmdiff_core.types import ALL_PARTS, Parts
+from mmdiff_core.types import ALL_COMPONENTS, Components
 
 __all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
 
@@ -47,7 +47,7 @@ class MMDiffAdapter(nn.Module):
     # ------------------------------------------------------------ subjects
 
     def embed(
-        self, features: ImageFeatures, identity: Tensor | None = None, parts: Parts = ALL_PARTS
+        self, features: ImageFeatures, identity: Tensor | None = None, components: Components = ALL_COMPONENTS
     ) -> SubjectEmbeddings:
         """Photos of a batch as word vectors and refined subject tokens (section 3.2).
 
@@ -64,12 +64,12 @@ class MMDiffAdapter(nn.Module):
             ValueError: the face variant without ``identity``.
         """
         words: tuple[Tensor, ...] = ()
-        if self.subject_projector is not None and parts.vision_text:
+        if self.subject_projector is not None and components.vision_text:
             words = self.subject_projector(mean_cls(features))
-        if not self.config.image_branch or not parts.image_branch:
+        if not self.config.image_branch or not components.image_branch:
             return _no_tokens(words, features, self.config.width)
         present = features.present
-        tokens = self._tokens(features, identity, parts)  # (n, N, D): padding costs nothing
+        tokens = self._tokens(features, identity, components)  # (n, N, D): padding costs nothing
         padded = tokens.new_zeros(*present.shape, *tokens.shape[1:])
         tokens = padded.index_put(present.nonzero(as_tuple=True), tokens)  # (B, S, P, N, D)
         _, subjects, photos, per_photo, _ = tokens.shape
@@ -80,12 +80,12 @@ class MMDiffAdapter(nn.Module):
             present=present.flatten(1).repeat_interleave(per_photo, dim=1),
         )
 
-    def _tokens(self, features: ImageFeatures, identity: Tensor | None, parts: Parts) -> Tensor:
+    def _tokens(self, features: ImageFeatures, identity: Tensor | None, components: Components) -> Tensor:
         """The tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
         assert self.token_projector is not None  # there is an image branch
         present = features.present
         tokens = self.token_projector(self._source(features, identity)[present])
-        if self.refiner is None or not parts.refiner:
+        if self.refiner is None or not components.refiner:
             return tokens
         return self.refiner(tokens, features.patches[present])
 
@@ -119,7 +119,7 @@ class MMDiffAdapter(nn.Module):
         weights: Mapping[str, LayerWeights],
         text_states: Tensor,
         subjects: SubjectEmbeddings | None,
-        strengths: Tensor,
+        scales: Tensor,
         null_token: bool = True,
     ) -> dict[str, LayerCondition]:
         """Keys and values of a request for every layer, computed once for all denoising steps.
@@ -137,7 +137,7 @@ class MMDiffAdapter(nn.Module):
         if not null_token:
             weights = {path: replace(layer, null_key=None) for path, layer in weights.items()}
         return {
-            path: condition_layer(layer, path in cross, text_states, subjects, strengths, full)
+            path: condition_layer(layer, path in cross, text_states, subjects, scales, full)
             for path, layer in weights.items()
         }
 

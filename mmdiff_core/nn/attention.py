@@ -17,24 +17,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmdiff_core.nn.records import KeyValue, WatchedKeys
-from mmdiff_core.types import Recording, Stream
+from mmdiff_core.nn.records import KeyValue, RecordedKeys
+from mmdiff_core.types import MapKind, Recording
 
 SHARPNESS = 8
 
 
 @dataclass(frozen=True)
-class Watch:
+class MapRequest:
     """Whose attention to record, and how.
 
-    Only the last ``rows`` rows of a batch, the guided ones, are worked on; the others' maps are zero.
+    Only the last ``rows`` rows of a batch are recorded, the conditional ones.
     """
 
     words: Tensor  # (B, S) text token of each subject's word; -1: none
     owned: Tensor  # (B, S, K) float32, 1 where an image token is a photo of the subject; see Condition.owned
     rows: int
     recording: Recording
-    keys: WatchedKeys | None = None  # of :func:`watched_keys`, where they were made before
+    keys: RecordedKeys | None = None  # of :func:`recorded_keys`, where they were made before
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Attended:
     """What multimodal attention gives: the values seen by each pixel and, if watched, who was looked at."""
 
     output: Tensor  # (B, H, L, d)
-    maps: Mapping[Stream, Tensor] | None = None  # float32 (B, S, L), or (B, S, H, L) with heads kept
+    maps: Mapping[MapKind, Tensor] | None = None  # float32 (R, S, L), or (R, S, H, L) with heads kept
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -78,13 +78,13 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def attend(query: Tensor, stream: KeyValue) -> Tensor:
+def attend(query: Tensor, keys: KeyValue) -> Tensor:
     """Softmax attention by torch's fused kernels. Args: query (B, H, L, d). Returns (B, H, L, d)."""
-    return F.scaled_dot_product_attention(query, stream.key, stream.value, attn_mask=stream.bias)
+    return F.scaled_dot_product_attention(query, keys.key, keys.value, attn_mask=keys.bias)
 
 
 def multimodal_attention(
-    query: Tensor, text: KeyValue, image: KeyValue | None, watch: Watch | None, gate: Gate | None = None
+    query: Tensor, text: KeyValue, image: KeyValue | None, watch: MapRequest | None, gate: Gate | None = None
 ) -> Attended:
     """Text attention plus subject attention (eq. 4 of the paper, lambda inside the image values).
 
@@ -116,8 +116,8 @@ def _add_rows(whole: Tensor, part: Tensor) -> Tensor:
 
 
 def attention_maps(
-    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, watch: Watch, gate: Gate | None = None
-) -> dict[Stream, Tensor]:
+    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, watch: MapRequest, gate: Gate | None = None
+) -> dict[MapKind, Tensor]:
     """The maps that ``watch`` asks for, in float32 even under autocast; they carry gradients.
 
     ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
@@ -130,27 +130,27 @@ def attention_maps(
     """
     recording, rows = watch.recording, watch.rows
     query, output = query[-rows:], output[-rows:]
-    maps: dict[Stream, Tensor] = {}
+    maps: dict[MapKind, Tensor] = {}
     with torch.autocast(query.device.type, enabled=False):
-        keys = watch.keys or watched_keys(text, image, watch.words, watch.owned, rows)
-        if "text" in recording.streams:
+        keys = watch.keys or recorded_keys(text, image, watch.words, watch.owned, rows)
+        if "text" in recording.kinds:
             maps["text"] = word_maps(query, keys.text, keys.columns, keys.named, recording.per_head)
         if recording.tokens:
             maps["words"] = other_word_maps(query, keys.text, recording)
-        if "image" in recording.streams or "influence" in recording.streams:
+        if "image" in recording.kinds or "influence" in recording.kinds:
             softmax = image_softmax(query, keys, None if image is None else image.bias)  # (B, H, K, L)
             softmax = softmax if gate is None else softmax * gate.total[-rows:].mT
-            if "image" in recording.streams:
+            if "image" in recording.kinds:
                 maps["image"] = _sum_owned(softmax, keys.owned, recording.per_head)
-            if "influence" in recording.streams:
+            if "influence" in recording.kinds:
                 maps["influence"] = influence_maps(softmax, keys, output, recording.per_head)
-        return {stream: _blank_before(x, len(watch.words)) for stream, x in maps.items()}
+        return maps
 
 
-def watched_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: Tensor, rows: int) -> WatchedKeys:
-    """What the maps need beside the queries. Args as in :func:`multimodal_attention` and :class:`Watch`."""
+def recorded_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: Tensor, rows: int) -> RecordedKeys:
+    """What the maps need beside the queries. Args as in :func:`multimodal_attention` and :class:`MapRequest`."""
     words, owned = words[-rows:], owned[-rows:]
-    keys = WatchedKeys(_scaled(text.key[-rows:]), words.clamp(min=0), (words >= 0).float(), owned)
+    keys = RecordedKeys(_scaled(text.key[-rows:]), words.clamp(min=0), (words >= 0).float(), owned)
     if image is None:
         return keys
     with torch.autocast(text.key.device.type, enabled=False):
@@ -160,7 +160,7 @@ def watched_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: T
 
 
 def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_head: bool = False) -> Tensor:
-    """Text softmax at the subjects' words alone, (B, S, L), or (B, S, H, L) with heads; args as in WatchedKeys."""
+    """Text softmax at the subjects' words alone, (B, S, L), or (B, S, H, L) with heads; args as in RecordedKeys."""
     softmax = _scores(query, key).softmax(2)  # (B, H, T, L): a column is a share of them all
     index = columns[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])  # (B, H, S, L)
     chosen = softmax.gather(2, index)
@@ -175,7 +175,7 @@ def other_word_maps(query: Tensor, key: Tensor, recording: Recording) -> Tensor:
     return word_maps(query, key, columns, torch.ones_like(columns, dtype=torch.float32), recording.per_head)
 
 
-def word_gates(query: Tensor, text: KeyValue, words: Tensor, binding: float) -> Tensor:
+def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float) -> Tensor:
     """Gates (B, S, L) from the text maps of the subjects' own words, sharpened; 1 for a subject without a word.
 
     A word's map relative to its peak, times how it stands beside the strongest other subject's at that pixel, to the
@@ -190,7 +190,7 @@ def word_gates(query: Tensor, text: KeyValue, words: Tensor, binding: float) -> 
     maps = word_maps(query, _scaled(text.key), words.clamp(min=0), (words >= 0).float())  # (B, S, L)
     maps = maps / maps.amax(-1, keepdim=True).clamp(min=1e-8)
     sharp = maps * (maps / maps.amax(1, keepdim=True).clamp(min=1e-8)) ** SHARPNESS
-    return torch.where((words >= 0)[..., None], 1 - binding + binding * sharp, 1.0)
+    return torch.where((words >= 0)[..., None], 1 - word_gating + word_gating * sharp, 1.0)
 
 
 def region_gates(regions: Tensor, size: tuple[int, int]) -> Tensor:
@@ -198,7 +198,7 @@ def region_gates(regions: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(regions.float(), size).flatten(2)
 
 
-def image_softmax(query: Tensor, keys: WatchedKeys, bias: Tensor | None) -> Tensor:
+def image_softmax(query: Tensor, keys: RecordedKeys, bias: Tensor | None) -> Tensor:
     """Softmax over the subject tokens, (B, H, K, L); a null token takes its share and is left out.
 
     Args:
@@ -216,7 +216,7 @@ def image_softmax(query: Tensor, keys: WatchedKeys, bias: Tensor | None) -> Tens
     return scores.softmax(2)[:, :, :tokens]
 
 
-def influence_maps(softmax: Tensor, keys: WatchedKeys, output: Tensor, per_head: bool) -> Tensor:
+def influence_maps(softmax: Tensor, keys: RecordedKeys, output: Tensor, per_head: bool) -> Tensor:
     """Norm of a subject's part of the output over the norm of the output (B, H, L, d).
 
     Norms run over the channels of all heads, (B, S, L), or of each head, (B, S, H, L). The parts of several subjects
@@ -248,9 +248,3 @@ def _scaled(key: Tensor) -> Tensor:
 def _scores(query: Tensor, key: Tensor) -> Tensor:
     """(Q K^T)^T in float32, (B, H, tokens, L), of keys that are scaled already."""
     return key @ query.float().mT
-
-
-def _blank_before(maps: Tensor, batch: int) -> Tensor:
-    """Zero maps for the unguided rows, which come first: (R, ...) -> (B, ...)."""
-    missing = batch - len(maps)
-    return F.pad(maps, (0, 0) * (maps.ndim - 1) + (missing, 0)) if missing else maps

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from mmdiff_core.errors import CheckpointError, SettingsError
-from mmdiff_core.types import Parts
+from mmdiff_core.types import Components
 
 Source = Literal["clip", "face"]
 FACE_WIDTH = 512  # of an ArcFace embedding
@@ -92,10 +92,10 @@ class AdapterConfig:
         return FACE_WIDTH if self.source == "face" else self.cls_width
 
     @property
-    def parts(self) -> Parts:
+    def components(self) -> Components:
         """Which parts of the method the adapter has, and so can be switched off."""
         branch = self.image_branch
-        return Parts(self.word_fusion, branch and self.refiner_depth > 0, branch, branch and self.null_token)
+        return Components(self.word_fusion, branch and self.refiner_depth > 0, branch, branch and self.null_token)
 
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` is its inverse."""

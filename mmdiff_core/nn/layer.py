@@ -92,7 +92,7 @@ def text_key_value(weights: LayerWeights, states: Tensor) -> KeyValue:
 
 
 def image_key_value(
-    weights: LayerWeights, subjects: SubjectEmbeddings, strengths: Tensor, full: bool = False
+    weights: LayerWeights, subjects: SubjectEmbeddings, scales: Tensor, full: bool = False
 ) -> KeyValue | None:
     """Keys and values of the subjects, each value times its subject's strength; None without an image branch.
 
@@ -110,7 +110,7 @@ def image_key_value(
     tokens, present = subjects.tokens.to(weights.key_image.dtype), subjects.present
     key = split_heads(F.linear(tokens, weights.key_image), weights.heads)  # (R, H, K, d)
     value = split_heads(F.linear(tokens, weights.value_image), weights.heads)
-    gain = strengths[:, subjects.owners] * present  # (R, K)
+    gain = scales[:, subjects.owners] * present  # (R, K)
     weighed, full = subjects.weights, full and subjects.weights is None
     value = value * gain[:, None, :, None].to(value.dtype)
     if weights.null_key is None:
@@ -126,7 +126,7 @@ def condition_layer(
     is_cross: bool,
     states: Tensor,
     subjects: SubjectEmbeddings | None,
-    strengths: Tensor,
+    scales: Tensor,
     full: bool = False,
 ) -> LayerCondition:
     """Everything of a request that one layer needs. Args as in :func:`image_key_value`; states (B, T, D)."""
@@ -138,7 +138,7 @@ def condition_layer(
         output=weights.output,
         output_bias=weights.output_bias,
         text=text_key_value(weights, states),
-        image=None if subjects is None else image_key_value(weights, subjects, strengths, full),
+        image=None if subjects is None else image_key_value(weights, subjects, scales, full),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmdiff_core.types import Stream
+from mmdiff_core.types import MapKind
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +62,7 @@ class KeyValue:
 
 
 @dataclass(frozen=True)
-class WatchedKeys:
+class RecordedKeys:
     """What recording needs of the keys and values of a layer, of the R guided rows, in float32."""
 
     text: Tensor  # (R, H, T, d) keys over sqrt(d)
@@ -88,7 +88,7 @@ class LayerCondition:
     output_bias: Tensor | None = None  # (width,)
     text: KeyValue | None = None
     image: KeyValue | None = None  # of the guided rows; strengths are already in the values; None: no image term
-    watched: WatchedKeys | None = None  # for recording; None: made in every step that is recorded
+    recorded_keys: RecordedKeys | None = None  # for recording; None: made in every step that is recorded
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class Condition:
     text: TextStates
     subjects: SubjectEmbeddings | None
     words: Tensor  # (B, S) index of each subject's word in T; -1: none
-    strengths: Tensor  # (B, S)
-    guided: Tensor  # (B,) bool, on the host so that asking it never waits for a GPU; the guided rows come last
+    scales: Tensor  # (B, S)
+    conditional: Tensor  # (B,) bool, on the host so that asking it never waits for a GPU; the guided rows come last
     layers: Mapping[str, LayerCondition] = field(default_factory=dict)
     added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
-    binding: float = 0.0  # see GenerateRequest
+    word_gating: float = 0.0  # see GenerateRequest
     regions: Tensor | None = None  # (B, S, h, w) in [0, 1] at the size of the latents: where each subject may be
 
     def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
@@ -114,9 +114,9 @@ class Condition:
         return replace(self, layers=layers)
 
     @cached_property
-    def guided_rows(self) -> int:
+    def conditional_rows(self) -> int:
         """How many rows are guided."""
-        return int(self.guided.sum())
+        return int(self.conditional.sum())
 
     @cached_property
     def owned(self) -> Tensor:
@@ -132,10 +132,10 @@ class Condition:
 class LayerMaps:
     """What one cross-attention layer did in one forward; h and w are carried, never guessed.
 
-    Each stream is (B, S, h, w), or (B, S, H, h, w) with heads kept; streams that were not asked for are absent. In
-    ``words`` the prompt's other words stand in the place of the subjects.
+    Each map is (R, S, h, w) of the R conditional rows, or (R, S, H, h, w) with heads kept; kinds that were not asked
+    for are absent. In ``words`` the prompt's other words take the place of the subjects.
     """
 
     layer: str
     size: tuple[int, int]
-    streams: Mapping[Stream, Tensor]
+    kinds: Mapping[MapKind, Tensor]

@@ -9,8 +9,8 @@ from typing import Literal
 from PIL import Image
 
 from mmdiff_core.maps.heatmap import colour_of, overlay
-from mmdiff_core.results import Picture
-from mmdiff_core.types import Stream
+from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import MapKind
 
 Kind = Literal["webp", "gif"]
 SIDE = 384  # pixels of the longer side at least, so that small models' frames can be seen
@@ -18,9 +18,9 @@ FRAME, LAST_FRAME = 160, 1600  # milliseconds
 
 
 def growth_frames(
-    picture: Picture,
+    picture: GeneratedImage,
     previews: Sequence[Image.Image],
-    stream: Stream = "image",
+    kind: MapKind = "image",
     colours: Sequence[str] | None = None,
     opacity: float = 0.7,
 ) -> list[Image.Image]:
@@ -35,11 +35,11 @@ def growth_frames(
     """
     size = _size(picture.image)
     frames = [
-        _pair(preview.resize(size, Image.Resampling.BICUBIC), picture, stream, step, colours, opacity)
+        _pair(preview.resize(size, Image.Resampling.BICUBIC), picture, kind, step, colours, opacity)
         for step, preview in enumerate(previews)
     ]
     finished = picture.image.resize(size, Image.Resampling.LANCZOS)
-    return [*frames, _pair(finished, picture, stream, None, colours, opacity)]
+    return [*frames, _pair(finished, picture, kind, None, colours, opacity)]
 
 
 def animated(frames: Sequence[Image.Image], kind: Kind = "webp") -> bytes:
@@ -60,8 +60,8 @@ def _size(image: Image.Image) -> tuple[int, int]:
 
 def _pair(
     ground: Image.Image,
-    picture: Picture,
-    stream: Stream,
+    picture: GeneratedImage,
+    kind: MapKind,
     step: int | None,
     colours: Sequence[str] | None,
     opacity: float,
@@ -72,7 +72,7 @@ def _pair(
     if maps is not None and (step in maps.steps or (step is None and maps.records)):
         for index in range(len(picture.words)):
             colour = colours[index] if colours else colour_of(index)
-            covered = overlay(covered, maps.at(index, stream, step), colour, opacity)
+            covered = overlay(covered, maps.at(index, kind, step), colour, opacity)
     pair = Image.new("RGB", (2 * ground.width, ground.height))
     pair.paste(ground, (0, 0))
     pair.paste(covered, (ground.width, 0))

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.output.figures import overview_figure, rendered, steps_figure
-from mmdiff_core.results import Picture
-from mmdiff_core.types import Stream
+from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import MapKind
 
 SETTINGS_CHUNK = "mmdiff"  # everything, as JSON
 FLAT = 1e-4  # of a share of attention
@@ -75,21 +75,21 @@ def read_settings(path: str | PathLike[str]) -> dict[str, object]:
     return settings
 
 
-def telling_stream(maps: AttentionMaps) -> Stream:
+def telling_stream(maps: AttentionMaps) -> MapKind:
     """The first kind of map that differs from pixel to pixel for some subject: image, influence or text.
 
     The image map of a single subject does not without a null token, and the first two are nothing where no step saw
     the photos.
     """
-    kinds: tuple[Stream, ...] = ("image", "influence", "text")
-    recorded = [kind for kind in kinds if kind in maps.streams]
+    kinds: tuple[MapKind, ...] = ("image", "influence", "text")
+    recorded = [kind for kind in kinds if kind in maps.kinds]
     subjects = range(len(maps.subjects))
     telling = (kind for kind in recorded if any(float(np.ptp(maps.at(s, kind))) > FLAT for s in subjects))
     return next(telling, recorded[0])
 
 
 def write_picture(
-    picture: Picture, folder: Path, stem: str, stream: Stream | None = None, colours: Sequence[str] | None = None
+    picture: GeneratedImage, folder: Path, stem: str, kind: MapKind | None = None, colours: Sequence[str] | None = None
 ) -> list[Path]:
     """Write ``<stem>.png``, an overlay per subject and, if there are maps, ``<stem>_maps.npz``.
 
@@ -107,25 +107,25 @@ def write_picture(
         WritingError: the disk is full or cannot be written; no file is left half.
     """
     files = [folder / f"{stem}.png"]
-    with written_aside(files[0]) as aside:
+    with atomic_file(files[0]) as aside:
         picture.image.save(aside, pnginfo=png_info(picture.settings))
     if picture.maps is not None and picture.maps.records:
-        stream = stream or telling_stream(picture.maps)
+        kind = kind or telling_stream(picture.maps)
         for index, word in enumerate(picture.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
             colour = colours[index] if colours else colour_of(index)
-            with written_aside(files[-1]) as aside:
-                overlay(picture.image, picture.maps.at(index, stream), colour).save(aside)
+            with atomic_file(files[-1]) as aside:
+                overlay(picture.image, picture.maps.at(index, kind), colour).save(aside)
         files.append(folder / f"{stem}_maps.npz")
-        with written_aside(files[-1]) as aside:
+        with atomic_file(files[-1]) as aside:
             picture.maps.to_npz(aside)
     return files
 
 
 def archive(
-    picture: Picture,
+    picture: GeneratedImage,
     previews: Sequence[Image.Image] = (),
-    stream: Stream = "image",
+    kind: MapKind = "image",
     colours: Sequence[str] | None = None,
     notes: Mapping[str, str | bytes] | None = None,
 ) -> bytes:
@@ -144,15 +144,15 @@ def archive(
     buffer = io.BytesIO()
     settings = json.dumps(picture.settings, indent=2, ensure_ascii=False) + "\n"
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed, tempfile.TemporaryDirectory() as folder:
-        for file in write_picture(picture, Path(folder), f"mm-diff-{picture.seed}", stream, colours):
+        for file in write_picture(picture, Path(folder), f"mm-diff-{picture.seed}", kind, colours):
             packed.write(file, file.name)
         for name, text in {"settings.json": settings, **(notes or {})}.items():
             packed.writestr(name, text)
         if picture.maps is not None and picture.maps.records:
-            figures = {"figure": overview_figure(picture, stream), "steps": steps_figure(picture, previews, stream)}
+            figures = {"figure": overview_figure(picture, kind), "steps": steps_figure(picture, previews, kind)}
             for name, figure in figures.items():
-                for kind in ("pdf", "png"):
-                    packed.writestr(f"{name}.{kind}", rendered(figure, kind))
+                for suffix in ("pdf", "png"):
+                    packed.writestr(f"{name}.{suffix}", rendered(figure, suffix))
     return buffer.getvalue()
 
 

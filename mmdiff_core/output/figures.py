@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mmdiff_core.results import Picture
-from mmdiff_core.types import Stream
+from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import MapKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STREAM_NAMES: dict[Stream, str] = {"text": "word", "image": "photos", "influence": "influence"}
+STREAM_NAMES: dict[MapKind, str] = {"text": "word", "image": "photos", "influence": "influence"}
 MOST_COLUMNS = 8
 _WIDTH = 7.0  # inches, a page of two columns
 _STYLE: Any = {"font.size": 8, "axes.titlesize": 8, "pdf.fonttype": 42, "axes.linewidth": 0.5}
 
 
-def overview_figure(picture: Picture, stream: Stream = "image", colour_map: str = "viridis") -> Figure:
+def overview_figure(picture: GeneratedImage, kind: MapKind = "image", colour_map: str = "viridis") -> Figure:
     """The picture, and beside it each subject's map, averaged over steps and layers, with a colour bar.
 
     Args:
@@ -44,8 +44,8 @@ def overview_figure(picture: Picture, stream: Stream = "image", colour_map: str 
         axes = figure.subplots(1, count + 1, squeeze=False)[0]
         _picture(axes[0], picture.image, f"seed {picture.seed}")
         for index, word in enumerate(picture.words):
-            drawn = _map(axes[index + 1], maps.at(index, stream), picture.image.size, colour_map)
-            axes[index + 1].set_title(f"{word.text} ({STREAM_NAMES[stream]})")
+            drawn = _map(axes[index + 1], maps.at(index, kind), picture.image.size, colour_map)
+            axes[index + 1].set_title(f"{word.text} ({STREAM_NAMES[kind]})")
             bar = figure.colorbar(drawn, ax=axes[index + 1], fraction=0.046, pad=0.03)
             bar.outline.set_linewidth(0.5)  # type: ignore[operator]
             bar.ax.tick_params(width=0.5, length=2)
@@ -53,7 +53,7 @@ def overview_figure(picture: Picture, stream: Stream = "image", colour_map: str 
 
 
 def steps_figure(
-    picture: Picture, previews: Sequence[Image.Image] = (), stream: Stream = "image", colour_map: str = "viridis"
+    picture: GeneratedImage, previews: Sequence[Image.Image] = (), kind: MapKind = "image", colour_map: str = "viridis"
 ) -> Figure:
     """The preview and each subject's map at up to eight steps, the first and the last among them.
 
@@ -81,7 +81,7 @@ def steps_figure(
             if previews:
                 _picture(axes[0][column], previews[at].resize(picture.image.size, Image.Resampling.BICUBIC))
         for index, row in enumerate(axes[bool(previews) :]):
-            _map_row(row, [_at(picture, index, stream, maps.steps[at]) for at in columns], picture, colour_map)
+            _map_row(row, [_at(picture, index, kind, maps.steps[at]) for at in columns], picture, colour_map)
         for row, name in zip(axes, names, strict=True):
             row[0].set_ylabel(name)
     return figure
@@ -94,15 +94,15 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _at(picture: Picture, index: int, stream: Stream, step: int) -> np.ndarray | None:
+def _at(picture: GeneratedImage, index: int, kind: MapKind, step: int) -> np.ndarray | None:
     """None where the step has no such map, which differs from a map of zeros."""
     maps = picture.maps
     assert maps is not None
-    has = any(record.step == step and stream in record.streams for record in maps.records)
-    return maps.at(index, stream, step) if has else None
+    has = any(record.step == step and kind in record.kinds for record in maps.records)
+    return maps.at(index, kind, step) if has else None
 
 
-def _map_row(row: Sequence[Axes], maps: Sequence[np.ndarray | None], picture: Picture, colour_map: str) -> None:
+def _map_row(row: Sequence[Axes], maps: Sequence[np.ndarray | None], picture: GeneratedImage, colour_map: str) -> None:
     top = max((float(values.max()) for values in maps if values is not None), default=1.0)
     for axes, values in zip(row, maps, strict=True):
         if values is None:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.referee.network import RefereeConfig
 from mmdiff_core.toyworld.bodies.toys import Toy
 from mmdiff_core.toyworld.render.renderer import render, to_bytes
@@ -178,7 +178,7 @@ def concatenate(parts: Sequence[Renders]) -> Renders:
 
 
 def _write(renders: Renders, path: Path) -> None:
-    with written_aside(path) as aside:
+    with atomic_file(path) as aside:
         save_file({_key(name): getattr(renders, name).contiguous() for name in _FIELDS}, aside)
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.toyworld.render.colours import COLOURS, PATTERNS
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
@@ -256,7 +256,7 @@ def _doubled(x: Tensor) -> Tensor:
 def save_referee(referee: Referee, path: Path) -> None:
     """Write the weights in half precision with the configuration inside; a crash keeps the old file."""
     tensors = {name: x.detach().to("cpu", torch.float16).contiguous() for name, x in referee.state_dict().items()}
-    with written_aside(path) as aside:
+    with atomic_file(path) as aside:
         save_file(tensors, aside, {"format": FORMAT, "config": referee.config.to_json()})
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from mmdiff_core.atomic_files import named_disk_faults, remove_leftovers, written_aside
+from mmdiff_core.atomic_files import atomic_file, named_disk_errors, remove_leftovers
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.precision import mixed_precision
@@ -191,7 +191,7 @@ class Trainer:
         """Append a line to ``log.jsonl`` and send the scalars to TensorBoard."""
         if self.accelerator.is_main_process:
             path = self.folder / "log.jsonl"
-            with named_disk_faults(path), path.open("a") as log:
+            with named_disk_errors(path), path.open("a") as log:
                 log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
         if self.tensorboard is not None:
             self.tensorboard.add_scalars(self.step, {**scalars, "lr": float(self.schedule.get_last_lr()[0])})
@@ -227,7 +227,7 @@ class Trainer:
             return
         with self._averaged():
             sheet = self.stage.sheet()
-        with written_aside(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
+        with atomic_file(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
             sheet.save(aside)
         if self.tensorboard is not None:
             self.tensorboard.add_image(self.step, "sheet", sheet)
@@ -270,7 +270,7 @@ class Trainer:
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
-        with written_aside(self.folder / STATE) as aside:
+        with atomic_file(self.folder / STATE) as aside:
             torch.save(state, aside)
 
     def _resume(self) -> int:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 
@@ -52,7 +52,7 @@ def save_adapter(
     values = adapter.state_dict() | {IMAGE_ENCODER + name: x for name, x in (image_encoder or {}).items()}
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in values.items()}
     metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
-    with written_aside(path) as aside:
+    with atomic_file(path) as aside:
         save_file(tensors, aside, metadata)
 
 

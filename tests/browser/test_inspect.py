@@ -64,7 +64,7 @@ def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
     seed = int(page.locator("#result .facts").text_content().split()[1])
     subjects = tuple(Subject(name, (Image.new("RGB", (8, 8)),)) for name in ("cat", "robot"))
     *_, last = StandIn().generate(GenerateRequest("a cat next to a robot", subjects, seeds=(seed,)))
-    expected = last.picture.maps.at("cat", "image")
+    expected = last.finished.maps.at("cat", "image")
     page.locator("#result .frame").scroll_into_view_if_needed()
     box = page.locator("#result .frame").bounding_box()
     row, column = 20, 9

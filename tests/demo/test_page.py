@@ -172,7 +172,7 @@ def test_what_only_the_model_finds_is_said_as_well(
     def refuse(_: object) -> None:
         raise PromptError("The subject comes too late in the prompt.")
 
-    monkeypatch.setattr(generation.personalizer, "validate", refuse)
+    monkeypatch.setattr(generation.personalizer, "plan", refuse)
     told = next(generation.check(values))[generation.form.faults]
     assert told["faults"] == [
         {"place": "prompt", "text": "The subject comes too late in the prompt.", "level": "wrong"}
@@ -247,7 +247,7 @@ def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Va
     assert set(update) <= set(form.targets())
     read = form.read(values | {field: value for field, value in update.items() if field in values})
     request = read.request()
-    assert (request.parts.refiner, request.sampler, request.binding) == (False, "unipc", 0.4)
+    assert (request.components.refiner, request.scheduler, request.word_gating) == (False, "unipc", 0.4)
 
 
 def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:

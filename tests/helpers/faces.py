@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from mmdiff_core.encoders.face import FoundFace
+from mmdiff_core.encoders.face import DetectedFace
 from mmdiff_core.types import Box, Face
 
 GROUND = (128, 128, 128)
@@ -35,10 +35,10 @@ def identity(colour: tuple[int, ...]) -> tuple[float, ...]:
 class Squares:
     """A :class:`~mmdiff_core.encoders.face.FaceAnalyser` that finds the squares of :func:`group`."""
 
-    def find(self, photo: Image.Image) -> tuple[FoundFace, ...]:
+    def find(self, photo: Image.Image) -> tuple[DetectedFace, ...]:
         return tuple(self._squares(photo))
 
-    def _squares(self, photo: Image.Image) -> Iterator[FoundFace]:
+    def _squares(self, photo: Image.Image) -> Iterator[DetectedFace]:
         pixels = np.asarray(photo.convert("RGB"))
         coloured = (pixels != GROUND).any(2)
         columns = np.flatnonzero(coloured.any(0))
@@ -48,4 +48,4 @@ class Squares:
             top, bottom = int(rows[0]), int(rows[-1]) + 1
             colour = tuple(pixels[top, left].tolist())
             box = Box(left / photo.width, top / photo.height, right / photo.width, bottom / photo.height)
-            yield FoundFace(box, Face(identity(colour), photo.crop((left, top, right, bottom)).resize((32, 32))))
+            yield DetectedFace(box, Face(identity(colour), photo.crop((left, top, right, bottom)).resize((32, 32))))

@@ -74,16 +74,16 @@ def condition_for(
     adapter: MMDiffAdapter,
     unet: nn.Module,
     subjects: SubjectEmbeddings | None,
-    strengths: Sequence[float] = (1.0, 0.7),
+    scales: Sequence[float] = (1.0, 0.7),
     states: Tensor | None = None,
 ) -> Condition:
     """A condition whose words are text tokens 2, 3, ... in every row, all of them guided."""
     states = text_states() if states is None else states
-    lambdas = torch.tensor(strengths).expand(len(states), -1)
+    lambdas = torch.tensor(scales).expand(len(states), -1)
     layers = adapter.condition_layers(adapter.weights(unet), states, subjects, lambdas)
-    words = torch.arange(2, 2 + len(strengths)).expand(len(states), -1)
-    guided = torch.ones(len(states), dtype=torch.bool)
-    return Condition(TextStates(states), subjects, words, lambdas, guided, layers)
+    words = torch.arange(2, 2 + len(scales)).expand(len(states), -1)
+    conditional = torch.ones(len(states), dtype=torch.bool)
+    return Condition(TextStates(states), subjects, words, lambdas, conditional, layers)
 
 
 def run(

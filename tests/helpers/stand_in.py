@@ -15,17 +15,17 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo.page import build_ui, launch_options
 from demo.server.service import Service
 from demo.server.sessions import Page
-from mmdiff_core.backbones.schedulers import FLOW_SAMPLERS
+from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.prompt import find_words, other_words
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.generation.model_summary import AdapterAnatomy, Anatomy, LayerGroup
+from mmdiff_core.generation.model_summary import AdapterSummary, LayerGroup, ModelSummary
 from mmdiff_core.generation.request_plan import describe_choices
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.maps.heatmap import colour_of
-from mmdiff_core.results import Picture, Step
+from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
-from mmdiff_core.types import STREAMS, GenerateRequest, Size, Stream, Word
+from mmdiff_core.types import MAP_KINDS, GenerateRequest, MapKind, Size, Word
 from mmdiff_core.weights.model_source import ModelSource
 
 MAP_SIDE = 32
@@ -97,7 +97,7 @@ class Backbone:
 
     name: str = "toybox"
     vocabulary: Vocabulary = FIRST_WORLD
-    samplers: tuple[str, ...] = tuple(FLOW_SAMPLERS)
+    schedulers: tuple[str, ...] = tuple(FLOW_SCHEDULERS)
 
     @property
     def display_name(self) -> str:
@@ -140,11 +140,11 @@ class StandIn:
         self.held_at = None
         self.go.set()
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> Anatomy:
+    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
         """Sizes of nothing, in the layout of the real ones."""
         width, height = picture or self.sizes.default
         size = (height // 8, width // 8)
-        return Anatomy(
+        return ModelSummary(
             picture=(width, height),
             latents=(4, *size),
             photo_side=64,
@@ -154,11 +154,11 @@ class StandIn:
             text_tokens=20,
             text_width=48,
             groups=(LayerGroup(size, 2, 1),),
-            adapter=AdapterAnatomy(4, 2, 8, True, True, True),
+            adapter=AdapterSummary(4, 2, 8, True, True, True),
             parameters={"unet": 3_000_000, "vae": 0, "text": 0, "image": 0, "adapter": 500_000},
         )
 
-    def validate(self, request: GenerateRequest) -> Plan:
+    def plan(self, request: GenerateRequest) -> Plan:
         """The checks that the page's tests need, with the real prompt reading."""
         prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
         if self.faces is not None:
@@ -167,19 +167,23 @@ class StandIn:
         steps = self.defaults.steps if request.steps is None else request.steps
         if not 1 <= steps <= 50:
             raise SettingsError(f"The number of steps must be from 1 to 50, but is {steps}.")
-        if not all(0 <= subject.strength <= 3 for subject in request.subjects):
+        if not all(0 <= subject.scale <= 3 for subject in request.subjects):
             raise SettingsError("The strength must be from 0 to 3.")
         start = self.defaults.start_step if request.start_step is None else request.start_step
         width, height = self.sizes.default
         size = (request.width or width, request.height or height)
         return Plan(request, prompt, words, steps, min(start, steps), size)
 
+    def run(self, plan: Plan, photos: object = None) -> Iterator[Step]:
+        """One disc per subject, sharper with every step."""
+        return self._steps(plan)
+
     def generate(self, request: GenerateRequest, photos: object = None) -> Iterator[Step]:
         """One disc per subject, sharper with every step."""
-        return self._steps(self.validate(request))
+        return self.run(self.plan(request))
 
     def _steps(self, plan: Plan) -> Iterator[Step]:
-        pictures: tuple[Picture, ...] = ()
+        pictures: tuple[GeneratedImage, ...] = ()
         seeds = plan.request.seeds
         self.log.append(f"start {seeds}")
         self.asked.append(plan.request)
@@ -196,7 +200,9 @@ class StandIn:
                     maps = _with_step(maps, plan, seed, number - 1) if maps else None
                     image = _paint(plan, seed, blur=4 * (plan.steps - number))
                     done = (
-                        Picture(image, seed, maps, plan.words, _settings(plan, seed)) if number == plan.steps else None
+                        GeneratedImage(image, seed, maps, plan.words, _settings(plan, seed))
+                        if number == plan.steps
+                        else None
                     )
                     pictures = (*pictures, done) if done else pictures
                     last = pictures if len(pictures) == len(seeds) else None
@@ -214,13 +220,13 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         "prompt": plan.request.prompt,
         "negative_prompt": plan.request.negative_prompt,
         "subjects": [
-            {"name": subject.name, "strength": subject.strength, "photos": len(subject.photos)}
+            {"name": subject.name, "strength": subject.scale, "photos": len(subject.photos)}
             | ({"faces": describe_choices(subject)} if subject.choices else {})
             for subject in plan.request.subjects
         ],
-        "parts": asdict(plan.request.parts),
-        "binding": plan.request.binding,
-        "sampler": plan.request.sampler,
+        "parts": asdict(plan.request.components),
+        "binding": plan.request.word_gating,
+        "sampler": plan.request.scheduler,
         "seed": seed,
         "steps": plan.steps,
         "guidance": plan.request.guidance or 3.0,
@@ -259,14 +265,14 @@ def _with_step(maps: AttentionMaps, plan: Plan, seed: int, step: int) -> Attenti
     count = len(plan.words)
     centres = [_centre(subject, count, seed) for subject in range(count)]
     blobs = torch.stack([torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / width**2) for x, y in centres])
-    streams: dict[Stream, torch.Tensor] = {
-        stream: blobs.half() * 0.4 for stream in STREAMS if stream == "text" or step >= plan.start_step
+    kinds: dict[MapKind, torch.Tensor] = {
+        kind: blobs.half() * 0.4 for kind in MAP_KINDS if kind == "text" or step >= plan.start_step
     }
     if plan.others:  # a band each, from the left to the right
         bands = [(columns * len(plan.others)).floor() == place for place in range(len(plan.others))]
-        streams["words"] = torch.stack([band.expand(h, w) for band in bands]).half() * 0.3
+        kinds["words"] = torch.stack([band.expand(h, w) for band in bands]).half() * 0.3
     if plan.request.recording and plan.request.recording.per_head:
         unlike = torch.tensor([1.5, 0.5]).half()[:, None, None]  # the second head sees less
-        streams = {stream: values[:, None] * unlike for stream, values in streams.items()}
-    record = StepMaps(step, "mid_block", (h, w), streams)
+        kinds = {kind: values[:, None] * unlike for kind, values in kinds.items()}
+    record = StepMaps(step, "mid_block", (h, w), kinds)
     return replace(maps, records=(*maps.records, record))

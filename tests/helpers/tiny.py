@@ -229,7 +229,7 @@ def photo(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
 
 def cat_and_robot() -> tuple[Subject, Subject]:
     """Two subjects, the first with two photos."""
-    return Subject("cat", (photo(1), photo(2))), Subject("robot", (photo(3),), strength=0.7)
+    return Subject("cat", (photo(1), photo(2))), Subject("robot", (photo(3),), scale=0.7)
 
 
 def open_stock(folder: str) -> StableDiffusionPipeline | StableDiffusionXLPipeline:

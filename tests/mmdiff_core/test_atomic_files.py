@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from mmdiff_core.atomic_files import folder_written_aside, remove_leftovers, save_part, write_text, written_aside
+from mmdiff_core.atomic_files import atomic_file, atomic_folder, remove_leftovers, save_part, write_text
 from mmdiff_core.errors import WritingError
 
 SMALL = 200_000  # bytes
@@ -30,14 +30,14 @@ class Part(nn.Linear):
 
 
 def _write_half(path: Path, error: Exception) -> None:
-    with written_aside(path) as aside:
+    with atomic_file(path) as aside:
         aside.write_text("half")
         assert list(path.parent.glob("*.txt")) == [path]  # readers that look for suffixes do not see it
         raise error
 
 
 def _fail_in(folder: Path) -> None:
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         (aside / "two").touch()
         raise OSError(errno.ENOSPC, "full")
 
@@ -90,12 +90,12 @@ def test_a_part_s_files_replace_those_of_its_folder(tmp_path: Path) -> None:
 
 def test_a_folder_takes_the_place_of_the_old_one_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         (aside / "one").touch()
     with pytest.raises(WritingError):
         _fail_in(folder)
     assert [file.name for file in folder.iterdir()] == ["one"]
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         (aside / "three").touch()
     assert [file.name for file in folder.iterdir()] == ["three"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -121,9 +121,9 @@ def test_torch_s_and_safetensors_writers_fail_in_words(tmp_path: Path, small_dis
     large = torch.zeros(SMALL)
     for name, write in (("a.pt", torch.save), ("a.safetensors", lambda x, path: save_file({"x": x}, path))):
         path = tmp_path / name
-        with written_aside(path) as aside:
+        with atomic_file(path) as aside:
             write(torch.zeros(2), aside)
-        with pytest.raises(WritingError, match="the disk"), written_aside(path) as aside:
+        with pytest.raises(WritingError, match="the disk"), atomic_file(path) as aside:
             write(large, aside)
         kept = torch.load(path, weights_only=True) if name == "a.pt" else load_file(path)["x"]
         assert kept.shape == (2,)
@@ -137,9 +137,9 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     code = (
         "import os, signal, sys\n"
-        "from mmdiff_core.atomic_files import write_text, written_aside\n"
+        "from mmdiff_core.atomic_files import atomic_file, write_text\n"
         "write_text(sys.argv[1], 'old')\n"
-        "with written_aside(sys.argv[1]) as aside:\n"
+        "with atomic_file(sys.argv[1]) as aside:\n"
         "    aside.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

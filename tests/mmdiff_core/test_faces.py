@@ -79,9 +79,9 @@ def test_a_picture_tells_its_faces(personalizer: Personalizer) -> None:
     choices = (FaceChoice(None, 0.5), FaceChoice(2, 1.5))
     subject = Subject("man", (group(RED), group(GREEN, BLUE)), choices=choices)
     *_, last = personalizer.generate(GenerateRequest(PROMPT, (subject,), steps=1))
-    assert last.picture is not None
-    assert last.picture.settings["subjects"][0]["faces"] == [[1, 0.5], [2, 1.5]]  # type: ignore[index]
-    assert last.picture.maps.at("man", "image").max() > 0
+    assert last.finished is not None
+    assert last.finished.settings["subjects"][0]["faces"] == [[1, 0.5], [2, 1.5]]  # type: ignore[index]
+    assert last.finished.maps.at("man", "image").max() > 0
 
 
 def test_a_photo_without_a_face_is_refused_before_any_work(personalizer: Personalizer) -> None:
@@ -94,7 +94,7 @@ def test_other_adapters_take_no_choice(tmp_path: Path) -> None:
     assert plain.faces is None
     subject = Subject("cat", (tiny.photo(1),), choices=(FaceChoice(1),))
     with pytest.raises(SettingsError, match='reads no faces: leave the choice of faces of "cat" out'):
-        plain.validate(GenerateRequest("a cat", (subject,)))
+        plain.plan(GenerateRequest("a cat", (subject,)))
 
 
 def test_attached_pipelines_find_faces_too(personalizer: Personalizer) -> None:
@@ -119,7 +119,7 @@ def _request(tmp_path: Path, *flags: str) -> GenerateRequest:
 def test_flags_choose_and_mix(tmp_path: Path, personalizer: Personalizer) -> None:
     request = _request(tmp_path, "--face", "man=0,2", "--mix", "man=0.7,0.3")
     assert request.subjects[0].choices == (FaceChoice(None, 0.7), FaceChoice(2, 0.3))
-    faces = personalizer.validate(request).subjects[0].faces
+    faces = personalizer.plan(request).subjects[0].faces
     assert [face.embedding for face in faces] == [identity(RED), identity(BLUE)]
     assert _request(tmp_path, "--mix", "man=1,2").subjects[0].choices == (FaceChoice(None, 1.0), FaceChoice(None, 2.0))
     assert _request(tmp_path).subjects[0].choices == ()

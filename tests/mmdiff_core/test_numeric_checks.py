@@ -47,8 +47,8 @@ def good(model: Personalizer) -> bytes:
 
 def picture_of(model: Personalizer) -> bytes:
     *_, last = model.generate(REQUEST)
-    assert last.picture is not None
-    return last.picture.image.tobytes()
+    assert last.finished is not None
+    return last.finished.image.tobytes()
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, model: Personalizer, step: int, fault: Any) -> None:
@@ -210,8 +210,8 @@ def test_a_full_disk_is_named_and_the_old_picture_stays(
     from mmdiff_core.output.export import write_picture
 
     *_, last = model.generate(REQUEST)
-    assert last.picture is not None
-    before = {path: path.read_bytes() for path in write_picture(last.picture, tmp_path, "cat")}
+    assert last.finished is not None
+    before = {path: path.read_bytes() for path in write_picture(last.finished, tmp_path, "cat")}
 
     def full(image: Image.Image, path: Path, *_: object, **__: object) -> None:
         Path(path).write_bytes(b"half")
@@ -219,7 +219,7 @@ def test_a_full_disk_is_named_and_the_old_picture_stays(
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(WritingError, match="the disk is full: make room"):
-        write_picture(last.picture, tmp_path, "cat")
+        write_picture(last.finished, tmp_path, "cat")
     assert {path: path.read_bytes() for path in sorted(tmp_path.iterdir())} == dict(sorted(before.items()))
 
 

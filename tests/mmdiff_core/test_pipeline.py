@@ -19,8 +19,8 @@ from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.results import Picture, Step
-from mmdiff_core.types import GenerateRequest, Parts, Recording, Subject
+from mmdiff_core.results import GeneratedImage, Step
+from mmdiff_core.types import Components, GenerateRequest, Recording, Subject
 from tests.helpers import tiny
 
 REQUEST = GenerateRequest(
@@ -58,13 +58,13 @@ def _run(personalizer: Personalizer, request: GenerateRequest) -> list[Step]:
     return list(personalizer.generate(request))
 
 
-def _pictures(personalizer: Personalizer, request: GenerateRequest) -> tuple[Picture, ...]:
+def _pictures(personalizer: Personalizer, request: GenerateRequest) -> tuple[GeneratedImage, ...]:
     result = _run(personalizer, request)[-1].result
     assert result is not None
     return result
 
 
-def _difference(a: Picture, b: Picture) -> int:
+def _difference(a: GeneratedImage, b: GeneratedImage) -> int:
     """In steps of 255."""
     return int(np.abs(np.asarray(a.image, dtype=int) - np.asarray(b.image, dtype=int)).max())
 
@@ -79,8 +79,8 @@ def _with_other_photos(request: GenerateRequest) -> GenerateRequest:
 
 def test_steps_of_several_pictures(personalizer: Personalizer) -> None:
     steps = _run(personalizer, replace(REQUEST, seeds=(5, 8), width=40, height=24))
-    assert [(s.picture_index, s.step) for s in steps] == [(p, s) for p in (0, 1) for s in (1, 2, 3, 4)]
-    assert {s.picture_count for s in steps} == {2}
+    assert [(s.image_index, s.step) for s in steps] == [(p, s) for p in (0, 1) for s in (1, 2, 3, 4)]
+    assert {s.image_count for s in steps} == {2}
     assert [s.picture is not None for s in steps] == [False, False, False, True] * 2
     assert [s.result is not None for s in steps] == [False] * 7 + [True]
     assert all(s.preview.size == (20, 12) for s in steps)
@@ -96,21 +96,21 @@ def test_maps_grow_with_the_steps(personalizer: Personalizer) -> None:
     assert [s.maps.steps for s in steps] == [(0,), (0, 1), (0, 1, 2), (0, 1, 2, 3)]
     maps = steps[-1].maps
     assert maps.subjects == ("cat", "robot")
-    assert maps.streams == ("text", "image", "influence")
+    assert maps.kinds == ("text", "image", "influence")
     assert set(maps.layers) == {layer.path for layer in personalizer.adapter.config.cross_attention}
     for subject in (0, "robot"):
-        for stream in maps.streams:
-            assert maps.at(subject, stream).shape == (12, 20)
-            assert maps.at(subject, stream).min() >= 0
-            assert maps.at(subject, stream).std() > 0
+        for kind in maps.kinds:
+            assert maps.at(subject, kind).shape == (12, 20)
+            assert maps.at(subject, kind).min() >= 0
+            assert maps.at(subject, kind).std() > 0
     assert maps.at(0, "image", step=0).max() == 0  # the delayed step has no image term
     assert maps.at(0, "text", step=0).max() > 0
 
 
 def test_only_what_is_asked_for_is_recorded(personalizer: Personalizer) -> None:
-    per_head = Recording(streams=("image",), per_head=True)
+    per_head = Recording(kinds=("image",), per_head=True)
     maps = _run(personalizer, replace(REQUEST, recording=per_head))[-1].maps
-    assert maps.streams == ("image",)
+    assert maps.kinds == ("image",)
     layer = next(iter(maps.layers))
     heads = [maps.at(0, "image", step=2, layer=layer, head=head) for head in (0, 1)]
     assert not np.array_equal(*heads)
@@ -123,7 +123,7 @@ def test_the_prompts_other_words_are_recorded(personalizer: Personalizer) -> Non
     picture, without = _pictures(personalizer, wanted)[0], _pictures(personalizer, REQUEST)[0]
     maps = picture.maps
     assert maps.others == ("a", "next", "to", "a", "on", "the", "beach")
-    assert maps.streams == without.maps.streams
+    assert maps.kinds == without.maps.kinds
     assert np.array_equal(np.asarray(picture.image), np.asarray(without.image))
     beach = maps.at("beach", "words", step=0)  # before the photos join, too
     assert beach.shape == maps.size
@@ -143,7 +143,7 @@ def test_every_photo_and_strength_counts(personalizer: Personalizer) -> None:
     cat, robot = REQUEST.subjects
     picture = _pictures(personalizer, REQUEST)[0]
     fewer = replace(REQUEST, subjects=(replace(cat, photos=cat.photos[:1]), robot))
-    weaker = replace(REQUEST, subjects=(cat, replace(robot, strength=0.1)))
+    weaker = replace(REQUEST, subjects=(cat, replace(robot, scale=0.1)))
     assert _difference(picture, _pictures(personalizer, fewer)[0]) > 0
     assert _difference(picture, _pictures(personalizer, weaker)[0]) > 0
 
@@ -180,8 +180,8 @@ def _trace(steps: Iterator[Step]) -> list[bytes]:
     shown = []
     for step in steps:
         shown.append(step.preview.tobytes())
-        shown += [values.numpy().tobytes() for record in step.maps.records for values in record.streams.values()]
-        shown += [step.picture.image.tobytes()] if step.picture else []
+        shown += [values.numpy().tobytes() for record in step.maps.records for values in record.kinds.values()]
+        shown += [step.finished.image.tobytes()] if step.finished else []
     return shown
 
 
@@ -202,7 +202,7 @@ def test_a_cancelled_generation_leaves_nothing_behind(personalizer: Personalizer
 
 
 def test_latents_in_turn_are_bit_for_bit(personalizer: Personalizer) -> None:
-    runs = [(_condition(personalizer, request), personalizer.validate(request)) for request in (REQUEST, OTHER)]
+    runs = [(_condition(personalizer, request), personalizer.plan(request)) for request in (REQUEST, OTHER)]
 
     def start() -> list[Iterator[Sample]]:
         return [
@@ -247,7 +247,7 @@ def test_keys_and_values_are_made_once(personalizer: Personalizer) -> None:
         assert len(layer.image.key) == 1
         assert conditions.plain.layers[path].image is None
     bare = personalizer.conditions(replace(REQUEST, recording=None)).personal
-    assert all(layer.watched is None for layer in bare.layers.values())
+    assert all(layer.recorded_keys is None for layer in bare.layers.values())
 
 
 @torch.no_grad()
@@ -261,7 +261,7 @@ def test_what_recording_needs_is_the_same_made_before_or_in_the_step(personalize
         personalizer.backbone.predict_noise(latents, torch.tensor(500), condition, recorder)
         found.append(recorder.seal())
     for before, now in zip(*found, strict=True):
-        assert all(torch.equal(before.streams[stream], now.streams[stream]) for stream in before.streams)
+        assert all(torch.equal(before.kinds[kind], now.kinds[kind]) for kind in before.kinds)
 
 
 def test_weights_and_modules_stay_as_they_were(personalizer: Personalizer) -> None:
@@ -297,13 +297,13 @@ def test_without_adapter_it_is_the_stock_pipeline(stock: Personalizer) -> None:
 
 @torch.no_grad()
 def _condition(personalizer: Personalizer, request: GenerateRequest) -> Condition:
-    plan = personalizer.validate(request)
+    plan = personalizer.plan(request)
     subjects = personalizer.adapter.embed(encode_photos(personalizer.backbone.image_encoder, plan.subjects))
     weights = personalizer.adapter.weights(personalizer.backbone.unet)
-    strengths = torch.tensor([[subject.strength for subject in plan.subjects]])
+    scales = torch.tensor([[subject.scale for subject in plan.subjects]])
     size = (plan.numbers.width, plan.numbers.height)
     return build_condition(
-        personalizer.backbone, personalizer.adapter, weights, plan.tokens, subjects, strengths,
+        personalizer.backbone, personalizer.adapter, weights, plan.tokens, subjects, scales,
         size=size, negative=plan.negative,
     )  # fmt: skip
 
@@ -311,7 +311,7 @@ def _condition(personalizer: Personalizer, request: GenerateRequest) -> Conditio
 @torch.no_grad()
 def test_no_photo_enters_the_unguided_half(personalizer: Personalizer) -> None:
     one, other = _condition(personalizer, REQUEST), _condition(personalizer, _with_other_photos(REQUEST))
-    assert one.guided.tolist() == [False, True]
+    assert one.conditional.tolist() == [False, True]
     assert torch.equal(one.text.states[0], other.text.states[0])
     assert not torch.equal(one.text.states[1], other.text.states[1])
     latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
@@ -363,17 +363,17 @@ PARTS_OFF = ("vision_text", "refiner", "image_branch", "null_token")
 @pytest.mark.parametrize("part", PARTS_OFF)
 def test_every_part_of_the_method_counts(personalizer: Personalizer, part: str) -> None:
     whole = _pictures(personalizer, REQUEST)[0]
-    without = _pictures(personalizer, replace(REQUEST, parts=Parts(**{part: False})))[0]
+    without = _pictures(personalizer, replace(REQUEST, components=Components(**{part: False})))[0]
     assert _difference(whole, without) > 0
     assert without.settings["parts"] == {name: name != part for name in PARTS_OFF}
 
 
 def test_without_any_part_it_is_the_base_model(personalizer: Personalizer) -> None:
-    nothing = Parts(vision_text=False, refiner=False, image_branch=False, null_token=False)
+    nothing = Components(vision_text=False, refiner=False, image_branch=False, null_token=False)
     base = Personalizer(personalizer.backbone)
     expected = _pictures(base, replace(REQUEST, subjects=()))[0]
     for start_step in (0, 2):
-        picture = _pictures(personalizer, replace(REQUEST, parts=nothing, start_step=start_step))[0]
+        picture = _pictures(personalizer, replace(REQUEST, components=nothing, start_step=start_step))[0]
         assert np.array_equal(np.asarray(picture.image), np.asarray(expected.image))
         assert picture.maps is None
 
@@ -382,12 +382,12 @@ def test_without_any_part_it_is_the_base_model(personalizer: Personalizer) -> No
 def test_what_a_part_leaves_out(personalizer: Personalizer) -> None:
     features = encode_photos(personalizer.backbone.image_encoder, REQUEST.subjects)
     whole = personalizer.adapter.embed(features)
-    assert personalizer.adapter.embed(features, parts=Parts(vision_text=False)).words == ()
-    assert personalizer.adapter.embed(features, parts=Parts(image_branch=False)).tokens.shape[1] == 0
-    unrefined = personalizer.adapter.embed(features, parts=Parts(refiner=False)).tokens
+    assert personalizer.adapter.embed(features, components=Components(vision_text=False)).words == ()
+    assert personalizer.adapter.embed(features, components=Components(image_branch=False)).tokens.shape[1] == 0
+    unrefined = personalizer.adapter.embed(features, components=Components(refiner=False)).tokens
     assert unrefined.shape == whole.tokens.shape
     assert not torch.allclose(unrefined, whole.tokens, atol=1e-3)
-    plain = replace(REQUEST, parts=Parts(null_token=False))
+    plain = replace(REQUEST, components=Components(null_token=False))
     maps = _run(personalizer, plain)[-1].maps
     sums = maps.at("cat", "image", step=3) + maps.at("robot", "image", step=3)
     assert np.allclose(sums, 1, atol=2e-3)  # nobody else to look at
@@ -404,8 +404,8 @@ def test_what_a_part_leaves_out(personalizer: Personalizer) -> None:
         ({"prompt": "a " * 80 + "cat and robot"}, PromptError, '"cat" comes too late'),
         ({"subjects": (Subject("cat", ()),)}, PhotoError, '"cat" has no photo'),
         ({"subjects": (Subject("cat", (tiny.photo(0, (4, 4)),)),)}, PhotoError, 'The photo "1 of cat" is only 4 x 4'),
-        ({"subjects": (Subject("cat", (tiny.photo(0),), strength=9.0),)}, SettingsError, 'strength of "cat".*0 to 3'),
-        ({"subjects": (Subject("cat", (tiny.photo(0),), strength=float("nan")),)}, SettingsError, "nan"),
+        ({"subjects": (Subject("cat", (tiny.photo(0),), scale=9.0),)}, SettingsError, 'scale of "cat".*0 to 3'),
+        ({"subjects": (Subject("cat", (tiny.photo(0),), scale=float("nan")),)}, SettingsError, "nan"),
         ({"steps": 0}, SettingsError, "number of steps must be from 1 to 200, but is 0"),
         ({"guidance": -1.0}, SettingsError, "guidance must be from 0 to 30"),
         ({"start_step": 5}, SettingsError, "start step must be from 0 to 4, but is 5"),
@@ -429,7 +429,7 @@ def test_a_face_adapter_wants_faces(personalizer: Personalizer) -> None:
     with pytest.raises(
         (PhotoError, ModelError), match=r"face embeddings|reads faces"
     ):  # without the extra, and with it
-        Personalizer(personalizer.backbone, face).validate(REQUEST)
+        Personalizer(personalizer.backbone, face).plan(REQUEST)
 
 
 def test_subjects_need_an_adapter(stock: Personalizer) -> None:
@@ -442,7 +442,7 @@ def test_defaults_are_the_models_and_the_adapters(tmp_path_factory: pytest.TempP
     tiny.save_model("sd", folder, start_step=7)
     personalizer = Personalizer.load(folder, folder / "adapter.safetensors")
     assert (personalizer.defaults.steps, personalizer.defaults.start_step) == (30, 7)
-    numbers = personalizer.validate(GenerateRequest("a beach")).numbers
+    numbers = personalizer.plan(GenerateRequest("a beach")).numbers
     assert (numbers.steps, numbers.guidance, numbers.start_step) == (30, 7.5, 7)
-    assert personalizer.validate(GenerateRequest("a beach", steps=3)).numbers.start_step == 3
+    assert personalizer.plan(GenerateRequest("a beach", steps=3)).numbers.start_step == 3
     assert (numbers.width, numbers.height) == personalizer.sizes.default == (32, 32)

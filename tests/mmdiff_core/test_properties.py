@@ -22,7 +22,7 @@ from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.maps.heatmap import overlay
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import AttentionLayer
-from mmdiff_core.types import STREAMS
+from mmdiff_core.types import MAP_KINDS
 from mmdiff_core.weights.adapter_file import load_adapter, save_adapter
 from tests.helpers import tiny
 
@@ -165,18 +165,18 @@ def any_maps(draw: some.DrawFn) -> AttentionMaps:
     for step in range(steps):
         for number, size in enumerate(layers):
             shared = torch.softmax(torch.randn(subjects + 1, *size, generator=generator), 0)[:subjects]
-            streams = {stream: shared.half() for stream in STREAMS}
-            records.append(StepMaps(step, f"layer {number}", size, streams))
+            kinds = {kind: shared.half() for kind in MAP_KINDS}
+            records.append(StepMaps(step, f"layer {number}", size, kinds))
     return AttentionMaps(tuple(f"subject {i}" for i in range(subjects)), tuple(records))
 
 
 @usual
 @given(any_maps())
 def test_averaged_maps_keep_shape_range_and_sum(maps: AttentionMaps) -> None:
-    for stream in STREAMS:
-        own = [maps.at(i, stream) for i in range(len(maps.subjects))]
+    for kind in MAP_KINDS:
+        own = [maps.at(i, kind) for i in range(len(maps.subjects))]
         assert {one.shape for one in own} == {maps.size}
-        values = torch.cat([record.streams[stream].flatten() for record in maps.records])
+        values = torch.cat([record.kinds[kind].flatten() for record in maps.records])
         assert all(float(values.min()) - 1e-3 <= one.min() <= one.max() <= float(values.max()) + 1e-3 for one in own)
         assert np.stack(own).sum(0).max() <= 1 + 5e-3  # subjects share out what there is
 
@@ -206,7 +206,7 @@ def test_written_maps_are_the_maps(tmp_path: Path, maps: AttentionMaps) -> None:
         assert tuple(arrays["subjects"]) == maps.subjects
         for record in maps.records:
             written = arrays[f"image/{record.layer}"][maps.steps.index(record.step)]
-            assert np.array_equal(written, record.streams["image"].numpy())
+            assert np.array_equal(written, record.kinds["image"].numpy())
 
 
 # ---------------------------------------------------------------- checkpoints

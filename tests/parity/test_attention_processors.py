@@ -77,13 +77,13 @@ def test_without_a_call_the_layer_is_stock() -> None:
 def test_cross_attention(case: str) -> None:
     recorded = tensors("attn_processors")
     inputs = below(recorded, f"cross/{case}/inputs/")
-    strength = scalars("attn_processors")["strengths"][case]
+    scale = scalars("attn_processors")["strengths"][case]
     attention = _attention("cross")
     subjects = recorded_subjects(inputs["image_hidden_states"], inputs["image_token_idx_mask"])
-    strengths = torch.full((subjects.tokens.shape[0], int(subjects.owners.max()) + 1), 1.0)
-    strengths = strengths if strength is None else strengths * strength
+    scales = torch.full((subjects.tokens.shape[0], int(subjects.owners.max()) + 1), 1.0)
+    scales = scales if scale is None else scales * scale
     text = inputs["encoder_hidden_states"]
     weights = _loras(attention, "cross").add_to(attention)
-    layer = condition_layer(weights, True, text, subjects, strengths)
+    layer = condition_layer(weights, True, text, subjects, scales)
     ours = _run(attention, inputs["hidden_states"], text, _condition(text, {PATH: layer}))
     assert_same(ours, recorded[f"cross/{case}/outputs/out"])

@@ -106,7 +106,7 @@ def _subjects(references: tuple[int, ...], side: int = 32) -> tuple[Subject, ...
         Subject(
             f"subject {n}",
             (tiny.photo(next(seeds), (side, side)),),
-            strength=0.8,
+            scale=0.8,
             faces=tuple(Face(tuple(next(faces)), tiny.photo(next(seeds), (side, side))) for _ in range(count)),
         )
         for n, count in enumerate(references)
@@ -203,7 +203,7 @@ def test_the_comparison_would_notice(personalizer: Personalizer, material: Mater
     asked = Personalizer(personalizer.backbone, lora)
     assert difference(_ours(asked, "euler", request), official) > 1e-2
     subject = request.subjects[0]
-    weaker = replace(request, subjects=(replace(subject, strength=0.7),))
+    weaker = replace(request, subjects=(replace(subject, scale=0.7),))
     other = replace(request, subjects=(replace(subject, faces=_subjects((2,))[0].faces[:1]),))
     for changed in (weaker, other):
         assert difference(_ours(personalizer, "euler", changed), official) > 1e-3
@@ -232,13 +232,13 @@ def test_the_samplers_name_the_official_schedulers(personalizer: Personalizer, n
     request = _request((1,), 5.0, 0, (32, 32))
     expected = _ours(personalizer, named, request)
     for own in SCHEDULERS:
-        assert torch.equal(_ours(personalizer, own, replace(request, sampler=named)), expected)
+        assert torch.equal(_ours(personalizer, own, replace(request, scheduler=named)), expected)
 
 
 def test_no_negative_prompt_at_all(personalizer: Personalizer) -> None:
     """As the official pipeline takes it: None is the default there."""
     request = replace(_request((1,), 5.0, 0, (32, 32)), negative_prompt=None)
-    assert personalizer.validate(request).request.negative_prompt == ""
+    assert personalizer.plan(request).request.negative_prompt == ""
     assert torch.equal(
         _ours(personalizer, "euler", request), _ours(personalizer, "euler", replace(request, negative_prompt=""))
     )
@@ -310,7 +310,7 @@ def test_a_person_without_a_face(personalizer: Personalizer) -> None:
     subject = request.subjects[0]
     finder = Personalizer(personalizer.backbone, personalizer.adapter, Squares())
     with pytest.raises(PhotoError, match='Photo 1 of "subject 0" shows no face'):
-        finder.validate(replace(request, subjects=(replace(subject, photos=(group(),), faces=()),)))
+        finder.plan(replace(request, subjects=(replace(subject, photos=(group(),), faces=()),)))
     short = (Face((1.0, 2.0), tiny.photo(1)),)
     with pytest.raises(PhotoError, match="is not 512 finite numbers"):
-        personalizer.validate(replace(request, subjects=(replace(subject, faces=short),)))
+        personalizer.plan(replace(request, subjects=(replace(subject, faces=short),)))

@@ -49,12 +49,12 @@ def _call(unet: UNet2DConditionModel, adapter: MMDiffAdapter, case: str) -> Call
     text = tensors("unet")["shared_inputs/encoder_hidden_states"]
     inputs = below(tensors("unet"), f"mmdiff/{case}/inputs/")
     subjects = recorded_subjects(inputs["image_hidden_states"], inputs["image_token_idx_mask"])
-    strength = scalars("unet")["strengths"][case]
-    strengths = torch.full((2, int(subjects.owners.max()) + 1), 1.0 if strength is None else strength)
+    scale = scalars("unet")["strengths"][case]
+    scales = torch.full((2, int(subjects.owners.max()) + 1), 1.0 if scale is None else scale)
     with torch.no_grad():
-        layers = adapter.condition_layers(adapter.weights(unet), text, subjects, strengths)
-    words = torch.full(strengths.shape, -1)
-    condition = Condition(TextStates(text), subjects, words, strengths, torch.tensor([False, True]), layers)
+        layers = adapter.condition_layers(adapter.weights(unet), text, subjects, scales)
+    words = torch.full(scales.shape, -1)
+    condition = Condition(TextStates(text), subjects, words, scales, torch.tensor([False, True]), layers)
     return Call(condition, layer_sizes(unet, 16, 16))
 
 

@@ -11,7 +11,7 @@ from mmdiff_core.errors import SettingsError
 from mmdiff_core.maps.constraints import LayerChoice
 from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.training.toybox.recipes import LossWeights
-from mmdiff_core.types import Stream
+from mmdiff_core.types import MapKind
 
 Kind = Literal["mmdiff", "ip-adapter-plus"]
 Group = Literal["method", "component", "constraint", "tokens", "rank", "baseline"]
@@ -47,7 +47,7 @@ class AdapterVariant:
     kind: Kind = "mmdiff"
 
     @property
-    def stream(self) -> Stream:
+    def stream(self) -> MapKind:
         """The heatmaps that tell where its subjects are: without an image term those of the words."""
         return "image" if self.config.get("image_branch", True) else "text"
 

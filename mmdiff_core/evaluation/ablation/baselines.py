@@ -20,7 +20,7 @@ from mmdiff_core.nn.config import AdapterConfig, AttentionLayer
 from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights
 from mmdiff_core.nn.lora import PathDict
 from mmdiff_core.nn.records import ImageFeatures
-from mmdiff_core.types import Parts
+from mmdiff_core.types import Components
 
 DEPTH = 4  # of the resampler, as released
 HEAD = 64
@@ -53,7 +53,7 @@ class IPAdapterPlus(MMDiffAdapter):
             for path, projections in layers.items():
                 projections.start_from(cast(FrozenAttention, unet.get_submodule(path)))
 
-    def _tokens(self, features: ImageFeatures, identity: Tensor | None, parts: Parts) -> Tensor:
+    def _tokens(self, features: ImageFeatures, identity: Tensor | None, parts: Components) -> Tensor:
         return self.image_projection(features.patches[features.present])
 
 

@@ -18,7 +18,7 @@ from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
-from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
+from mmdiff_core.types import GenerateRequest, MapKind, Recording, Subject
 
 SHOWN = {1: 2, 2: 2}  # prompts by the number of subjects
 ROUNDS = 5
@@ -51,7 +51,7 @@ def request_of(case: ToyboxCase, size: tuple[int, int]) -> GenerateRequest:
 
 
 def draw_variant_images(
-    personalizer: Personalizer, vocabulary: Vocabulary, seed: int, stream: Stream, folder: Path
+    personalizer: Personalizer, vocabulary: Vocabulary, seed: int, stream: MapKind, folder: Path
 ) -> None:
     """Write the shown prompts' pictures, and the same with their heatmaps, that are not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +61,12 @@ def draw_variant_images(
             continue
         request = replace(request_of(case, personalizer.sizes.default), recording=Recording((stream,)))
         *_, last = personalizer.generate(request)
-        assert last.picture is not None
-        assert last.picture.maps is not None
-        image = last.picture.image
+        assert last.finished is not None
+        assert last.finished.maps is not None
+        image = last.finished.image
         image.save(plain)
         for s in range(case.count):
-            image = overlay(image, last.picture.maps.at(s, stream), colour_of(s))
+            image = overlay(image, last.finished.maps.at(s, stream), colour_of(s))
         image.save(mapped)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer, ViTModel
 
-from mmdiff_core.encoders.face import FaceAnalyser, FoundFace
+from mmdiff_core.encoders.face import DetectedFace, FaceAnalyser
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
 from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR, find_folder, first_line
@@ -116,7 +116,7 @@ class Evaluators:
         return max((mean_cosine(_embeddings([face]), own) for face in found), default=None) if found else None
 
 
-def _embeddings(faces: Sequence[FoundFace]) -> Tensor:
+def _embeddings(faces: Sequence[DetectedFace]) -> Tensor:
     return torch.tensor([face.face.embedding for face in faces])
 
 

@@ -157,9 +157,9 @@ class DreamBench:
         )
         start = time.perf_counter()
         for step in self.personalizer.generate(request):
-            if step.picture is not None:
+            if step.finished is not None:
                 seconds = time.perf_counter() - start
-                yield self._score(case, step.picture.seed, step.picture.image, seconds), step.picture.image
+                yield self._score(case, step.finished.seed, step.finished.image, seconds), step.finished.image
                 start = time.perf_counter()
 
     def _subject(self, known: DreamBenchSubject) -> Subject:

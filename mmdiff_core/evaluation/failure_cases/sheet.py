@@ -28,7 +28,7 @@ from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.judge import Judgement, judge_photos, run_referee
 from mmdiff_core.referee.network import FILE, Referee, load_referee
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import GenerateRequest, Recording, Subject
 
 _TITLE = 15
@@ -95,7 +95,9 @@ def _knows(referee: Referee, limit: FailureCase) -> bool:
     )
 
 
-def _made(limit: FailureCase, photos: Sequence[tuple[Image.Image, ...]], suite: ToyboxSuite) -> tuple[Picture, ...]:
+def _made(
+    limit: FailureCase, photos: Sequence[tuple[Image.Image, ...]], suite: ToyboxSuite
+) -> tuple[GeneratedImage, ...]:
     caption = limit.case.scene.caption
     regions = limit.regions or (None,) * limit.case.count
     subjects = tuple(
@@ -108,13 +110,13 @@ def _made(limit: FailureCase, photos: Sequence[tuple[Image.Image, ...]], suite: 
     return last.result
 
 
-def _judged(limit: FailureCase, picture: Picture, known: Sequence[Judgement], suite: ToyboxSuite) -> JudgedImage:
+def _judged(limit: FailureCase, picture: GeneratedImage, known: Sequence[Judgement], suite: ToyboxSuite) -> JudgedImage:
     assert picture.maps is not None
     maps = subject_heatmaps(picture.maps, suite.stream)
     return suite.shown(limit.case, MODEL, picture.seed, picture.image, maps, known)
 
 
-def _unjudged(limit: FailureCase, picture: Picture, suite: ToyboxSuite) -> JudgedImage:
+def _unjudged(limit: FailureCase, picture: GeneratedImage, suite: ToyboxSuite) -> JudgedImage:
     """Place and style alone."""
     assert picture.maps is not None
     config = suite.referee.config

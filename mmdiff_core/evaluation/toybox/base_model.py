@@ -22,24 +22,24 @@ from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.attention import split_heads
 from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, TextStates
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import GenerateRequest, Recording
 
 _RECORDING = Recording(("text",))
 
 
 @torch.no_grad()
-def base_pictures(personalizer: Personalizer, request: GenerateRequest) -> Iterator[Picture]:
+def base_pictures(personalizer: Personalizer, request: GenerateRequest) -> Iterator[GeneratedImage]:
     """One picture per seed of what the request asks for in words; its photos only say which words to watch.
 
     Raises: as ``Personalizer.validate``.
     """
-    backbone, plan = personalizer.backbone, personalizer.validate(request)
+    backbone, plan = personalizer.backbone, personalizer.plan(request)
     condition = _base_condition(backbone, plan)
     for seed in request.seeds:
         numbers = replace(plan.numbers, seed=seed, start_step=0)
         *_, last = sample(backbone, condition, condition, numbers, Recorder(_RECORDING), AttentionMaps(plan.names))
-        yield Picture(backbone.decode(last.latents)[0], seed, last.maps, plan.words, {"prompt": plan.prompt})
+        yield GeneratedImage(backbone.decode(last.latents)[0], seed, last.maps, plan.words, {"prompt": plan.prompt})
 
 
 def _base_condition(backbone: Backbone, plan: Plan) -> Condition:

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.toybox.run import fingerprint
 from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, SEEDS, ToyboxScores, ToyboxSuite, draw_toybox_cases
@@ -62,9 +62,9 @@ class WordGatedPersonalizer(Personalizer):
         super().__init__(personalizer.backbone, personalizer.adapter)
         self.binding = binding
 
-    def generate(self, request: GenerateRequest, photos: PhotoMemory | None = None) -> Iterator[Step]:
+    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
         """As ``Personalizer.generate``."""
-        return super().generate(replace(request, binding=self.binding), photos)
+        return super().generate(replace(request, word_gating=self.binding), photos)
 
 
 def measure_leakage(options: LeakageOptions) -> dict[str, Any]:

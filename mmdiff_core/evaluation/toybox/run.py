@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from mmdiff_core.atomic_files import named_disk_faults, write_text, written_aside
+from mmdiff_core.atomic_files import atomic_file, named_disk_errors, write_text
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
@@ -38,7 +38,7 @@ from mmdiff_core.evaluation.toybox.suite import (
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
-from mmdiff_core.types import Stream
+from mmdiff_core.types import MapKind
 
 WEIGHTS = (".safetensors", ".bin")  # the official checkpoint has the latter
 SHOWN = 8  # prompts on a contact sheet
@@ -55,7 +55,7 @@ class ToyboxOptions:
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
     device: str = "cpu"
-    stream: Stream = "image"  # the heatmaps that are measured
+    stream: MapKind = "image"  # the heatmaps that are measured
     bounds: bool = True  # real renders and the base model, too
 
 
@@ -111,7 +111,7 @@ def _carry_out(suite: ToyboxSuite, cases: Sequence[ToyboxCase], options: ToyboxO
             if case.number < SHOWN:
                 _save(case_strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
             rows = options.folder / "rows.jsonl"
-            with named_disk_faults(rows), rows.open("a") as file:
+            with named_disk_errors(rows), rows.open("a") as file:
                 file.write(json.dumps([asdict(shown.row) for shown in outcome.shown]) + "\n")
             bar.update(per_case)
 
@@ -161,7 +161,7 @@ def _write_sheets(folder: Path) -> None:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    with written_aside(path) as aside:
+    with atomic_file(path) as aside:
         picture.save(aside)
 
 

@@ -33,7 +33,7 @@ from mmdiff_core.referee.metrics import (
     swapped,
 )
 from mmdiff_core.referee.network import Referee
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.toyworld.bodies.toys import Toy, make_toy
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.render.styles import PHOTO
@@ -41,7 +41,7 @@ from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import UNSEEN_PAIRS, UNSEEN_STYLED, reference_scene, scene_of
 from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
-from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
+from mmdiff_core.types import GenerateRequest, MapKind, Recording, Subject
 
 FIRST_SEED = 900_000
 PROMPTS = {1: 200, 2: 200, 3: 100}  # by the number of subjects
@@ -174,7 +174,7 @@ class ToyboxSuite:
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        stream: Stream = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
+        stream: MapKind = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.personalizer, self.referee, self.seeds, self.seed, self.stream = personalizer, referee, seeds, seed, stream
         self.bounds = bounds
@@ -216,7 +216,7 @@ class ToyboxSuite:
         )
         *_, last = self.personalizer.generate(request)
         assert last.result is not None  # of the last step
-        made: list[tuple[str, Stream, Iterable[Picture]]] = [(MODEL, self.stream, last.result)]
+        made: list[tuple[str, MapKind, Iterable[GeneratedImage]]] = [(MODEL, self.stream, last.result)]
         if self.bounds:
             base = base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1]))
             made.append((LOWER, "text", base))
@@ -284,7 +284,7 @@ def _likeness(judgement: Judgement, known: Sequence[Judgement]) -> list[float]:
     return [round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)]
 
 
-def subject_heatmaps(maps: AttentionMaps, stream: Stream) -> tuple[np.ndarray, ...]:
+def subject_heatmaps(maps: AttentionMaps, stream: MapKind) -> tuple[np.ndarray, ...]:
     """Every subject's heatmap, averaged over steps and layers as the app shows it."""
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 

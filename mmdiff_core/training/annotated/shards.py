@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmdiff_core.atomic_files import written_aside
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
 from mmdiff_core.training.annotated.folder import AnnotatedFolder, AnnotatedImage
@@ -250,7 +250,7 @@ def pack(folder: AnnotatedFolder, out: Path, per_shard: int = 1000, seed: int = 
     written, packed = [], 0
     for first in range(0, len(order), per_shard):
         path = out / f"{first // per_shard:05d}.tar"
-        with written_aside(path) as aside, tarfile.open(aside, "w") as tar:
+        with atomic_file(path) as aside, tarfile.open(aside, "w") as tar:
             packed += sum(_add(tar, folder, index) for index in order[first : first + per_shard])
         written.append(path)
     if not packed:

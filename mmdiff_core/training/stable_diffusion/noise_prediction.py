@@ -32,7 +32,7 @@ from mmdiff_core.training.annotated.training_examples import ExampleMaker, Train
 from mmdiff_core.training.stable_diffusion.recipes import SdLossWeights
 from mmdiff_core.training.stable_diffusion.sample_sheet import draw_sheet
 from mmdiff_core.training.stage import StageSettings
-from mmdiff_core.types import Recording, Stream, Word
+from mmdiff_core.types import MapKind, Recording, Word
 from mmdiff_core.weights.adapter_file import save_adapter
 
 READERS = 8  # threads that open pictures
@@ -112,8 +112,8 @@ class NoisePredictionLoss(nn.Module):
         """Return the constraints, averaged over the rows; rows without a photo count as zero."""
         seen = batch.present.any(-1)  # (B, S)
         named = seen & (batch.tokens[0].words >= 0).to(seen.device)
-        weights: dict[Stream, float] = {"text": self.weights.text_constraint, "image": self.weights.image_constraint}
-        present: dict[Stream, Tensor] = {"text": named, "image": seen}
+        weights: dict[MapKind, float] = {"text": self.weights.text_constraint, "image": self.weights.image_constraint}
+        present: dict[MapKind, Tensor] = {"text": named, "image": seen}
         return constraint_losses(recorder.layers, weights, batch.masks, present, per_sample=True)
 
 

@@ -15,13 +15,13 @@ from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.image_grid import tile, to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.training.annotated.training_examples import TrainingExample
-from mmdiff_core.types import GenerateRequest, Stream, Subject
+from mmdiff_core.types import GenerateRequest, MapKind, Subject
 
 PICTURES = 6
 STEPS = 20
-SHOWN: tuple[Stream, ...] = ("text", "image")
+SHOWN: tuple[MapKind, ...] = ("text", "image")
 
 
 def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[TrainingExample]) -> Image.Image:
@@ -44,10 +44,10 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample
         height=real.height,
     )
     *_, last = Personalizer(backbone, adapter).generate(request)
-    assert last.picture is not None
+    assert last.finished is not None
     photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
-    maps = [_maps(last.picture, stream, len(subjects)) for stream in SHOWN]
-    return [beside(pictures, real.size) for pictures in (photos, [real], [last.picture.image], *maps)]
+    maps = [_maps(last.finished, stream, len(subjects)) for stream in SHOWN]
+    return [beside(pictures, real.size) for pictures in (photos, [real], [last.finished.image], *maps)]
 
 
 def _subjects(backbone: Backbone, example: TrainingExample) -> tuple[Subject, ...]:
@@ -66,7 +66,7 @@ def _subjects(backbone: Backbone, example: TrainingExample) -> tuple[Subject, ..
     return tuple(chosen)
 
 
-def _maps(picture: Picture, stream: Stream, subjects: int) -> list[Image.Image]:
+def _maps(picture: GeneratedImage, stream: MapKind, subjects: int) -> list[Image.Image]:
     if picture.maps is None:
         return []
     return [overlay(picture.image, picture.maps.at(s, stream), colour_of(s)) for s in range(subjects)]

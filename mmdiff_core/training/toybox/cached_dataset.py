@@ -30,7 +30,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from mmdiff_core.atomic_files import written_aside
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.nn.records import ImageFeatures
 from mmdiff_core.toyworld.scenes.scene import Caption

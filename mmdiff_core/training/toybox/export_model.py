@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mmdiff_core.atomic_files import folder_written_aside
+from mmdiff_core.atomic_files import atomic_folder
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import SettingsError
@@ -32,7 +32,7 @@ def export_model(model: Path, folder: Path) -> int:
     if model.resolve() != folder.resolve() and (model.resolve().is_relative_to(folder.resolve())):
         raise SettingsError(f'"{folder}" holds the model that is to be written, "{model}": choose another folder.')
     backbone, adapter = load_toybox(model)
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         shutil.copytree(model, aside, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
         _save_half(backbone, aside)
         save_adapter(adapter, aside / "adapter.safetensors", dtype=torch.float16)

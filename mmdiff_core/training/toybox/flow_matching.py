@@ -36,7 +36,7 @@ from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.cached_dataset import encode_latents
 from mmdiff_core.training.toybox.recipes import ConditionMix, LossWeights
 from mmdiff_core.training.toybox.samples import MAX_SUBJECTS, Samples, ToyDataset
-from mmdiff_core.types import GenerateRequest, Recording, Stream, Subject
+from mmdiff_core.types import GenerateRequest, MapKind, Recording, Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 
 SHEET_IMAGES = 8
@@ -66,7 +66,7 @@ class FlowMatchingLoss(nn.Module):
         super().__init__()
         self.unet, self.text_encoder, self.adapter = backbone.unet, backbone.text_encoders[0], adapter
         self.backbone, self.losses, self.photos, self.layers = backbone, losses, photos, layers
-        weights: dict[Stream, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
+        weights: dict[MapKind, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
         self.constraints = {stream: weight for stream, weight in weights.items() if weight and photos}
 
     def forward(self, batch: FlowMatchingBatch) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from mmdiff_core.atomic_files import folder_written_aside, save_part, write_text
+from mmdiff_core.atomic_files import atomic_folder, save_part, write_text
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
@@ -224,13 +224,13 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     if options.init_from is not None:
         if not (options.init_from / INDEX).exists():
             raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
-        with folder_written_aside(model) as aside:
+        with atomic_folder(model) as aside:
             shutil.copytree(options.init_from, aside, dirs_exist_ok=True)
             _adapt_model(aside, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)
     adapter = create_fresh_adapter(recipe, pipeline.unet)
-    with folder_written_aside(model) as aside:
+    with atomic_folder(model) as aside:
         save_adapter(adapter, aside / "adapter.safetensors")
         _blank_preview(aside, recipe.shapes.latent_channels)
         pipeline.save_pretrained(aside)

@@ -13,7 +13,7 @@ def _picture(model: StandIn, **more: object):
     photo = Image.new("RGB", (8, 8))
     subjects = (Subject("cat", (photo, photo)), Subject("robot", (photo,)))
     *_, last = model.generate(GenerateRequest("a cat and a robot", subjects, seeds=(5,), **more))
-    return last.picture
+    return last.finished
 
 
 def test_before_the_first_picture_one_subject_stands_for_all() -> None:

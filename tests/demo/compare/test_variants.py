@@ -12,7 +12,7 @@ from demo.compare.variants import LEAVE_OUT, Case, Label, blamed, in_words, omis
 from demo.form.form import Form, SubjectForm
 from demo.web.i18n import english
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import GenerateRequest, Parts, Subject
+from mmdiff_core.types import Components, GenerateRequest, Subject
 from tests.helpers.stand_in import StandIn
 
 PHOTO = Image.new("RGB", (8, 8))
@@ -32,10 +32,10 @@ def axes() -> dict[str, AnyAxis]:
 
 
 def test_binding_and_sampler_are_axes_as_well(axes: dict[str, AnyAxis], case: Case) -> None:
-    bound, samplers = axes["bound"].choices("0 .5", case), axes["sampler"].choices("own, UniPC", case)
-    assert [choice.change(case).request.binding for choice in bound] == [0, 0.5]
-    assert [choice.change(case).request.sampler for choice in samplers] == [None, "unipc"]
-    assert [choice.label for choice in samplers] == [Label("sampler_own"), Label("sampler", "unipc")]
+    bound, schedulers = axes["bound"].choices("0 .5", case), axes["sampler"].choices("own, UniPC", case)
+    assert [choice.change(case).request.word_gating for choice in bound] == [0, 0.5]
+    assert [choice.change(case).request.scheduler for choice in schedulers] == [None, "unipc"]
+    assert [choice.label for choice in schedulers] == [Label("sampler_own"), Label("sampler", "unipc")]
     assert axes["sampler"].choices(axes["sampler"].suggestion, case)
     with pytest.raises(SettingsError, match="“euler” is no sampler here"):
         axes["sampler"].choices("euler", case)
@@ -55,7 +55,7 @@ def test_each_thing_is_left_out_alone(case: Case) -> None:
     ]
     changed = [choice.change(case) for choice in choices]
     assert changed[0] == case
-    assert changed[2].request.parts == Parts(refiner=False)
+    assert changed[2].request.components == Components(refiner=False)
     assert [subject.name for subject in changed[5].request.subjects] == ["robot"]
     assert changed[5].form.slots == (2,)  # its colour stays
     assert changed[5].request.prompt == case.request.prompt
@@ -64,9 +64,9 @@ def test_each_thing_is_left_out_alone(case: Case) -> None:
 
 
 def test_what_changes_nothing_is_not_made_twice(case: Case) -> None:
-    off = replace(case, request=replace(case.request, parts=Parts(refiner=False)))
+    off = replace(case, request=replace(case.request, components=Components(refiner=False)))
     assert Label("without_refiner") not in [choice.label for choice in omissions(off, LEAVE_OUT)]
-    lacking = omissions(case, LEAVE_OUT, Parts(null_token=False))
+    lacking = omissions(case, LEAVE_OUT, Components(null_token=False))
     assert Label("without_null_token") not in [choice.label for choice in lacking]
     alone = omissions(case, ["each_subject"])[1].change(case)
     labels = [choice.label for choice in omissions(alone, LEAVE_OUT)]
@@ -82,7 +82,7 @@ def test_a_table_has_every_combination(case: Case, axes: dict[str, AnyAxis]) -> 
     ]  # fmt: skip
     requests = [variant.case.request for variant in table.variants]
     assert [request.seeds for request in requests] == [(3,), (3,), (4,), (4,), (5,), (5,)]
-    assert [subject.strength for subject in requests[2].subjects] == [0.5, 0.5]
+    assert [subject.scale for subject in requests[2].subjects] == [0.5, 0.5]
     assert table.variants[2].labels == (Label("strength", "0.5"), Label("seed", "4"))
 
 
@@ -96,7 +96,7 @@ def test_the_delay_keeps_its_part_of_the_steps(case: Case, axes: dict[str, AnyAx
 def test_one_subject_s_strength_beside_that_of_all(case: Case, axes: dict[str, AnyAxis]) -> None:
     rows, columns = axes["strength_3"].choices("1.5", case), axes["strength"].choices("0.5", case)
     for table in (table_of(case, columns, rows), table_of(case, rows, columns)):
-        assert [subject.strength for subject in table.variants[0].case.request.subjects] == [0.5, 1.5]
+        assert [subject.scale for subject in table.variants[0].case.request.subjects] == [0.5, 1.5]
     gone = table_of(case, axes["subjects"].choices("", case), axes["strength_1"].choices("2", case))
     assert [len(variant.case.request.subjects) for variant in gone.variants] == [2, 1, 1]
     with pytest.raises(SettingsError, match="no subject 2"):
@@ -143,4 +143,4 @@ def test_a_fault_names_its_variant() -> None:
 
 
 def test_what_the_weights_have(case: Case) -> None:
-    assert parts_of(StandIn()) == Parts()  # type: ignore[arg-type]
+    assert parts_of(StandIn()) == Components()  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from PIL import Image
 from demo.api.endpoints import _choices
 from demo.form.face_choices import Choices, choose_face, chosen_for, people, weigh
 from demo.form.form import Form, SubjectForm
-from mmdiff_core.encoders.face import FoundFace
+from mmdiff_core.encoders.face import DetectedFace
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.types import FaceChoice
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group
@@ -48,7 +48,7 @@ def test_a_photo_that_cannot_be_read_is_left_to_its_own_message(tmp_path: Path, 
 
 def test_what_is_not_installed_is_said() -> None:
     class Absent:
-        def find(self, photo: Image.Image) -> Sequence[FoundFace]:
+        def find(self, photo: Image.Image) -> Sequence[DetectedFace]:
             raise ModelError("run pip install")
 
     shown = people([group(RED)], {}, Absent())  # type: ignore[arg-type]

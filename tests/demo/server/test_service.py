@@ -34,7 +34,7 @@ def test_it_is_the_model_within_the_limits() -> None:
     assert service.sizes.largest == 256
     assert [step.step for step in service.generate(REQUEST)] == [1, 2, 3]
     with pytest.raises(SettingsError, match="too many here"):
-        _service(steps=2).validate(REQUEST)
+        _service(steps=2).plan(REQUEST)
     with pytest.raises(PromptError):
         service.generate(GenerateRequest("a dog", REQUEST.subjects))  # at once, not at the first step
 
@@ -42,9 +42,9 @@ def test_it_is_the_model_within_the_limits() -> None:
 def test_a_size_that_is_left_open_is_within_the_limits_too() -> None:
     service = _service(side=128)  # the model's own is 256
     *_, last = service.generate(REQUEST)
-    assert last.picture is not None
-    assert last.picture.image.size == (128, 128)
-    assert service.validate(REQUEST).size == (128, 128)
+    assert last.finished is not None
+    assert last.finished.image.size == (128, 128)
+    assert service.plan(REQUEST).size == (128, 128)
 
 
 def test_steps_that_are_left_open_are_within_the_limits_too() -> None:
@@ -109,7 +109,7 @@ def test_words_are_told_where_somebody_asked_for_them(caplog: pytest.LogCaptureF
 
 class Failing(StandIn):
     def generate(self, request: GenerateRequest, photos: object = None) -> Iterator[Step]:
-        yield from super()._steps(self.validate(request))
+        yield from super()._steps(self.plan(request))
         raise GenerationError("no memory for a secret cat")
 
 
@@ -128,7 +128,7 @@ def test_what_nobody_foresaw_has_a_number_on_both_sides(caplog: pytest.LogCaptur
     assert line["number"] in caught.value.message
     assert "/srv" not in caught.value.message
     assert line["error"] == "KeyError"
-    assert line["frames"][-1].startswith("tests/demo/test_service.py:")
+    assert line["frames"][-1].startswith("tests/demo/server/test_service.py:")
     assert "secret" not in json.dumps(line)
 
 

@@ -90,7 +90,7 @@ def test_a_lent_run_is_the_same_as_one_at_home(model: Personalizer, durations: l
     lent = list(generate_on_loan(model, device="cpu")(REQUEST))
     own = list(model.generate(REQUEST))
     assert durations == [26]
-    assert [(a.picture_index, a.step) for a in lent] == [(b.picture_index, b.step) for b in own]
+    assert [(a.image_index, a.step) for a in lent] == [(b.image_index, b.step) for b in own]
     for a, b in zip(lent, own, strict=True):
         assert a.maps is not None
         assert b.maps is not None

@@ -7,13 +7,13 @@ import pytest
 
 from demo.viewer.leakage_advice import Advice, Case, advise, pack_binding
 from demo.web.i18n import english
-from mmdiff_core.maps.leakage import measure
+from mmdiff_core.maps.leakage import leakage_of
 
 
 def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Case:
     subjects = [{"name": name, "strength": settings.pop(name, 1.0)} for name in ("cat", "robot")]
     record = {"subjects": subjects, "steps": 20, "start_step": 0} | settings
-    return Case(measure(np.array([one, two])), ("cat", "robot"), (0, 3), record)
+    return Case(leakage_of(np.array([one, two])), ("cat", "robot"), (0, 3), record)
 
 
 def _text(advice: Advice) -> str:

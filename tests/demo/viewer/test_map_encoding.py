@@ -18,8 +18,8 @@ def _maps() -> AttentionMaps:
     for step in (0, 1):
         for layer, shape in (("a", (2, 4, 6)), ("b", (2, 4, 6)), ("c", (2, 3, 2, 3))):
             kinds = ("text", "image") if step else ("text",)
-            streams = {kind: torch.rand(shape, generator=GENERATOR).half() for kind in kinds}
-            records.append(StepMaps(step, layer, shape[-2:], streams))
+            kinds = {kind: torch.rand(shape, generator=GENERATOR).half() for kind in kinds}
+            records.append(StepMaps(step, layer, shape[-2:], kinds))
     return AttentionMaps(("cat", "robot"), tuple(records))
 
 
@@ -71,7 +71,7 @@ def test_light_maps_keep_layers_and_heads_apart() -> None:
 def test_other_words_are_packed_beside_the_subjects() -> None:
     maps = _maps()
     records = tuple(
-        replace(record, streams={**record.streams, "words": torch.full((1, *record.size), 0.5).half()})
+        replace(record, kinds={**record.kinds, "words": torch.full((1, *record.size), 0.5).half()})
         for record in maps.records
     )
     packed = pack_maps(AttentionMaps(maps.subjects, records, ("beach",)))

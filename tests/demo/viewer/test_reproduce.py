@@ -19,7 +19,7 @@ from mmdiff_core.cli.main import build_parser
 from mmdiff_core.cli.model_flags import load_from_flags
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Step
-from mmdiff_core.types import GenerateRequest, Parts, Subject
+from mmdiff_core.types import Components, GenerateRequest, Subject
 from mmdiff_core.weights.model_source import ModelSource
 from tests.helpers import tiny
 from tests.helpers.stand_in import StandIn
@@ -45,9 +45,9 @@ def request_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GenerateReq
         1,
         192,
         128,
-        binding=0.5,
-        parts=Parts(refiner=False),
-        sampler="unipc",
+        word_gating=0.5,
+        components=Components(refiner=False),
+        scheduler="unipc",
     )
 
 
@@ -65,13 +65,13 @@ def _parsed(command: str) -> argparse.Namespace:
 
 def _settings(request: GenerateRequest) -> dict[str, Any]:
     *_, last = StandIn().generate(request)
-    return dict(last.picture.settings) | {"model": "toybox", "guidance": request.guidance}
+    return dict(last.finished.settings) | {"model": "toybox", "guidance": request.guidance}
 
 
 def _facts(request: GenerateRequest) -> dict[str, Any]:
     facts = {key: value for key, value in vars(request).items() if key not in ("subjects", "recording")}
     photos = [[photo.getpixel((0, 0)) for photo in subject.photos] for subject in request.subjects]
-    return facts | {"photos": photos, "subjects": [(subject.name, subject.strength) for subject in request.subjects]}
+    return facts | {"photos": photos, "subjects": [(subject.name, subject.scale) for subject in request.subjects]}
 
 
 def test_the_program_asks_for_the_same_picture(request_made: GenerateRequest, monkeypatch: pytest.MonkeyPatch) -> None:

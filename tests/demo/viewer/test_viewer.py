@@ -19,7 +19,7 @@ def _run(pictures: int = 1, **numbers: int) -> tuple[Shelf, Album, list[Step]]:
     model, shelf = StandIn(), Shelf()
     subjects = (Subject("cat", (PHOTO,)), Subject("robot", (PHOTO,)))
     request = GenerateRequest("a cat and a robot", subjects, seeds=tuple(range(5, 5 + pictures)), **numbers)
-    plan = model.validate(request)
+    plan = model.plan(request)
     form = Form("", (SubjectForm(0, "cat", ("/a/tom.png",)), SubjectForm(3, "robot", ("/b/rob.png", "/b/2.png"))))
     return shelf, Album(plan.prompt, plan.words, form, shelf), list(model.generate(request))
 

@@ -113,7 +113,7 @@ def test_half_precision_runs(sdxl: Path) -> None:
     assert {p.dtype for p in personalizer.adapter.parameters()} == {torch.bfloat16}
     request = GenerateRequest("a cat and a robot", tiny.cat_and_robot(), steps=2)
     *_, last = personalizer.generate(request)
-    assert np.asarray(last.picture.image).std() > 0
+    assert np.asarray(last.finished.image).std() > 0
     assert last.maps.at("cat", "image").max() > 0
 
 
@@ -126,7 +126,7 @@ def test_toybox_makes_pictures(toybox: Path) -> None:
     assert backbone.sizes.largest == 2 * backbone.sizes.default[0]
     request = GenerateRequest("a cat and a robot", tiny.cat_and_robot(), steps=3)
     *_, last = Personalizer(backbone, adapter).generate(request)
-    assert np.asarray(last.picture.image).std() > 0
+    assert np.asarray(last.finished.image).std() > 0
     assert last.maps.steps == (0, 1, 2)
 
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from mmdiff_core.backbones.placement import (
     Footprint,
-    Memory,
+    Offloading,
     Placement,
     choose_device,
     choose_dtype,
-    choose_memory,
+    choose_offloading,
     footprint,
     free_memory,
 )
@@ -35,27 +35,27 @@ NEEDS = Footprint(weights=700, largest=500, picture=300, tiled_picture=100)
     ("free", "mode"),
     [(1000, "none"), (999, "tiling"), (800, "tiling"), (799, "offload"), (600, "offload"), (599, "sequential")],
 )
-def test_auto_takes_the_fastest_that_fits(free: int, mode: Memory) -> None:
-    assert choose_memory("auto", CUDA, free, NEEDS) == mode
+def test_auto_takes_the_fastest_that_fits(free: int, mode: Offloading) -> None:
+    assert choose_offloading("auto", CUDA, free, NEEDS) == mode
 
 
 def test_what_is_asked_for_is_taken() -> None:
-    assert choose_memory("none", CUDA, 1, NEEDS) == "none"
-    assert choose_memory("sequential", CUDA, 10**9, NEEDS) == "sequential"
-    assert choose_memory("tiling", CPU, None, NEEDS) == "tiling"
-    assert choose_memory("auto", CUDA, None, NEEDS) == "none"
-    assert choose_memory("auto", CPU, 1, NEEDS) == "none"
+    assert choose_offloading("none", CUDA, 1, NEEDS) == "none"
+    assert choose_offloading("sequential", CUDA, 10**9, NEEDS) == "sequential"
+    assert choose_offloading("tiling", CPU, None, NEEDS) == "tiling"
+    assert choose_offloading("auto", CUDA, None, NEEDS) == "none"
+    assert choose_offloading("auto", CPU, 1, NEEDS) == "none"
 
 
 @pytest.mark.parametrize("mode", ["offload", "sequential"])
-def test_a_cpu_has_nowhere_to_offload_to(mode: Memory) -> None:
+def test_a_cpu_has_nowhere_to_offload_to(mode: Offloading) -> None:
     with pytest.raises(SettingsError, match=f'"{mode}" moves parts to and from a GPU'):
-        choose_memory(mode, CPU, None, NEEDS)
+        choose_offloading(mode, CPU, None, NEEDS)
 
 
 def test_unknown_words_are_refused() -> None:
     with pytest.raises(SettingsError, match='no memory mode "much"'):
-        choose_memory("much", CPU, None, NEEDS)  # type: ignore[arg-type]
+        choose_offloading("much", CPU, None, NEEDS)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match='no precision "float8"'):
         choose_dtype("float8", CPU)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match='device "abacus" cannot be used'):
@@ -133,7 +133,7 @@ def test_everything_goes_to_the_device_at_once(mode: Literal["none", "tiling"]) 
 
 @pytest.mark.parametrize("mode", ["offload", "sequential"])
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
-def test_a_mode_makes_the_same_picture(kind: str, mode: Memory, tmp_path: Path) -> None:
+def test_a_mode_makes_the_same_picture(kind: str, mode: Offloading, tmp_path: Path) -> None:
     """From the CPU to the CPU, but through the hooks: in the sequential mode no weight is there until it is used."""
     request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2, start_step=1, width=40, height=24)
     usual = tiny.personalizer(kind, tmp_path)

@@ -90,7 +90,7 @@ def test_sizes_are_carried(unet: UNet2DConditionModel, adapter: MMDiffAdapter, s
     assert [heard.layer for heard in ear.heard] == _in_order(unet, adapter)
     for heard in ear.heard:
         assert heard.size == sizes[heard.layer]
-        assert all(x.shape == (2, 2, *heard.size) for x in heard.streams.values())
+        assert all(x.shape == (2, 2, *heard.size) for x in heard.kinds.values())
 
 
 def _in_order(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> list[str]:
@@ -100,10 +100,10 @@ def _in_order(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> list[str]:
 
 
 def test_heads_apart(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
-    ear = Ear(Recording(streams=("image",), per_head=True))
+    ear = Ear(Recording(kinds=("image",), per_head=True))
     with torch.no_grad():
         run(unet, latents(2, 8, 12), condition_for(adapter, unet, adapter.embed(photo_features())), ear)
-    assert all(heard.streams["image"].shape == (2, 2, 2, *heard.size) for heard in ear.heard)
+    assert all(heard.kinds["image"].shape == (2, 2, 2, *heard.size) for heard in ear.heard)
 
 
 def test_recording_changes_nothing(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
@@ -142,15 +142,15 @@ def test_the_photo_matters_only_where_it_is_present(unet: UNet2DConditionModel, 
     assert not torch.allclose(with_photos[1], without[1], atol=1e-3)
 
 
-@pytest.mark.parametrize("streams", [(), ("text", "image")])
-def test_gradient_checkpointing(unet: UNet2DConditionModel, adapter: MMDiffAdapter, streams: tuple) -> None:
+@pytest.mark.parametrize("kinds", [(), ("text", "image")])
+def test_gradient_checkpointing(unet: UNet2DConditionModel, adapter: MMDiffAdapter, kinds: tuple) -> None:
     """The same gradients, through the noise and through the maps; the replay is heard but no longer listened to."""
 
     def gradients() -> dict[str, torch.Tensor]:
         adapter.zero_grad()
-        ear = Ear(Recording(streams=streams)) if streams else None
+        ear = Ear(Recording(kinds=kinds)) if kinds else None
         noise = run(unet, latents(), condition_for(adapter, unet, adapter.embed(photo_features())), ear)
-        maps = [x for heard in ear.heard for x in heard.streams.values()] if ear else []
+        maps = [x for heard in ear.heard for x in heard.kinds.values()] if ear else []
         (noise.square().mean() + sum(x.square().mean() for x in maps)).backward()
         return {name: x.grad.clone() for name, x in adapter.named_parameters() if x.grad is not None}
 

@@ -15,7 +15,7 @@ from mmdiff_core.benchmarks import full_size_models
 from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe_findings, dry_run
 from mmdiff_core.cli.main import main
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.types import STREAMS
+from mmdiff_core.types import MAP_KINDS
 
 _VAE = {
     "block_out_channels": (8, 8),
@@ -78,7 +78,7 @@ def test_two_steps_with_every_map(model: str) -> None:
     assert found.size == (16, 16)
     fine, coarse = 8 * 8, 4 * 4
     pixels = (1 + 2) * fine + (1 + 2 + 1) * coarse
-    assert found.maps == 2 * pixels * 2 * len(STREAMS) * 2  # steps, pixels, subjects, kinds, bytes of a half
+    assert found.maps == 2 * pixels * 2 * len(MAP_KINDS) * 2  # steps, pixels, subjects, kinds, bytes of a half
     assert found.maps_usual == 15 * found.maps
     assert found.weights["merged"] > 0
     assert found.peak > sum(found.weights.values())
@@ -111,11 +111,11 @@ def test_sdxl_keeps_less_than_100_megabytes() -> None:
     sizes, cross = layer_sizes(unet, 128, 128), [layer.path for layer in cross_attention_layers(unet)]
     assert len(cross) == 70
     one_step = tuple(
-        StepMaps(0, path, sizes[path], {stream: torch.zeros(2, *sizes[path]).half() for stream in STREAMS})
+        StepMaps(0, path, sizes[path], {stream: torch.zeros(2, *sizes[path]).half() for stream in MAP_KINDS})
         for path in cross
     )
     kept = 30 * AttentionMaps(("cat", "dog"), one_step).nbytes
-    assert kept == 30 * (10 * 64**2 + 60 * 32**2) * 2 * len(STREAMS) * 2
+    assert kept == 30 * (10 * 64**2 + 60 * 32**2) * 2 * len(MAP_KINDS) * 2
     assert kept < 100e6
 
 

@@ -56,7 +56,7 @@ def test_daams_way_is_the_stock_model_with_maps_of_every_token(model: BenchModel
 def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known: dict[str, Method]) -> None:
     known["ours_recorded"].prepare()
     maps = known["ours_recorded"].step()
-    assert maps.streams == ("text", "image", "influence")
+    assert maps.kinds == ("text", "image", "influence")
     assert set(maps.layers) == {layer.path for layer in model.adapter.config.cross_attention}
     assert maps.at(0, "image").shape == (4, 4)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmdiff_core.encoders.image import ImageEncoder
-from mmdiff_core.encoders.photo_cache import PhotoMemory
+from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.generation.conditioning import encode_photos
 from mmdiff_core.types import Subject
 from tests.helpers import tiny
@@ -35,7 +35,7 @@ class Counting(ImageEncoder):
 
 
 def test_the_same_bit_for_bit_and_encoded_once() -> None:
-    encoder, memory, subjects = Counting(), PhotoMemory(), tiny.cat_and_robot()
+    encoder, memory, subjects = Counting(), PhotoCache(), tiny.cat_and_robot()
     fresh = encode_photos(encoder, subjects)
     assert encoder.looked == 3
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_the_same_bit_for_bit_and_encoded_once() -> None:
 
 
 def test_the_content_counts_not_the_object() -> None:
-    encoder, memory = Counting(), PhotoMemory()
+    encoder, memory = Counting(), PhotoCache()
     memory.see(encoder, tiny.photo(1))
     memory.see(encoder, tiny.photo(1).copy())
     assert encoder.looked == 1
@@ -64,7 +64,7 @@ def test_the_content_counts_not_the_object() -> None:
 
 
 def test_pixels_are_told_apart_by_their_values() -> None:
-    encoder, memory = Counting(), PhotoMemory()
+    encoder, memory = Counting(), PhotoCache()
     pixels = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
     first = memory.see(encoder, pixels)
     assert memory.see(encoder, pixels.clone()) is first
@@ -72,7 +72,7 @@ def test_pixels_are_told_apart_by_their_values() -> None:
 
 
 def test_those_not_asked_for_the_longest_leave() -> None:
-    encoder, memory = Counting(), PhotoMemory(most=2)
+    encoder, memory = Counting(), PhotoCache(most=2)
     for number in (1, 2, 1, 3, 1):
         memory.see(encoder, tiny.photo(number))
     assert (len(memory), encoder.looked) == (2, 3)
@@ -81,7 +81,7 @@ def test_those_not_asked_for_the_longest_leave() -> None:
 
 
 def test_another_encoder_starts_anew() -> None:
-    first, other, memory = Counting(), Counting(), PhotoMemory()
+    first, other, memory = Counting(), Counting(), PhotoCache()
     seen = memory.see(first, tiny.photo(1))
     with torch.no_grad():
         other.model.visual_projection.weight.mul_(2)
@@ -91,7 +91,7 @@ def test_another_encoder_starts_anew() -> None:
 
 def test_every_session_gets_a_copy_of_its_own() -> None:
     """A page hands out deep copies of the value that it starts with."""
-    encoder, one = Counting(), PhotoMemory()
+    encoder, one = Counting(), PhotoCache()
     other = copy.deepcopy(one)
     one.see(encoder, tiny.photo(1))
     assert (len(one), len(other)) == (1, 0)

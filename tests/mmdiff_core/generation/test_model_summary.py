@@ -32,8 +32,8 @@ def test_they_are_those_of_the_tensors(personalizer: Personalizer) -> None:
 def test_layers_are_those_whose_maps_are_recorded(personalizer: Personalizer) -> None:
     request = GenerateRequest("a cat", (Subject("cat", (tiny.photo(0),)),), steps=1, width=40, height=32)
     *_, last = personalizer.generate(request)
-    anatomy = personalizer.anatomy(last.picture.image.size)
-    sizes = sorted(last.picture.maps.layers.values())
+    anatomy = personalizer.anatomy(last.finished.image.size)
+    sizes = sorted(last.finished.maps.layers.values())
     assert sizes == sorted(group.size for group in anatomy.groups for _ in range(group.layers))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.generation.regions import read_regions
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import Box, GenerateRequest, Subject
 from tests.helpers import tiny
 
@@ -34,17 +34,17 @@ def personalizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     return tiny.personalizer(request.param, tmp_path_factory.mktemp(request.param))
 
 
-def _picture(personalizer: Personalizer, request: GenerateRequest) -> Picture:
+def _picture(personalizer: Personalizer, request: GenerateRequest) -> GeneratedImage:
     *_, last = personalizer.generate(request)
-    assert last.picture is not None
-    return last.picture
+    assert last.finished is not None
+    return last.finished
 
 
 def _with_regions(cat: Box | Image.Image | None, robot: Box | Image.Image | None) -> GenerateRequest:
     return replace(REQUEST, subjects=(replace(CAT, region=cat), replace(ROBOT, region=robot)))
 
 
-def _pixels(picture: Picture) -> np.ndarray:
+def _pixels(picture: GeneratedImage) -> np.ndarray:
     return np.asarray(picture.image, dtype=int)
 
 
@@ -79,7 +79,7 @@ def test_everywhere_is_nowhere_in_particular(personalizer: Personalizer) -> None
 
 def test_binding_changes_the_picture_and_moves_the_maps(personalizer: Personalizer) -> None:
     free = _picture(personalizer, REQUEST)
-    bound = _picture(personalizer, replace(REQUEST, binding=1.0))
+    bound = _picture(personalizer, replace(REQUEST, word_gating=1.0))
     assert np.abs(_pixels(free) - _pixels(bound)).max() > 0
     assert bound.settings["binding"] == 1.0
     layer = next(iter(bound.maps.layers))
@@ -91,7 +91,7 @@ def test_binding_changes_the_picture_and_moves_the_maps(personalizer: Personaliz
 
 
 def test_binding_off_is_exactly_what_it_was(personalizer: Personalizer) -> None:
-    free, off = (_picture(personalizer, request) for request in (REQUEST, replace(REQUEST, binding=0.0)))
+    free, off = (_picture(personalizer, request) for request in (REQUEST, replace(REQUEST, word_gating=0.0)))
     assert np.array_equal(_pixels(free), _pixels(off))
 
 
@@ -99,7 +99,7 @@ def test_interleaved_requests_do_not_share_regions(personalizer: Personalizer) -
     boxed = _with_regions(Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1))
     alone = [_pixels(_picture(personalizer, request)) for request in (REQUEST, boxed)]
     pairs = list(zip(personalizer.generate(REQUEST), personalizer.generate(boxed), strict=True))
-    assert all(np.array_equal(_pixels(step.picture), x) for step, x in zip(pairs[-1], alone, strict=True))
+    assert all(np.array_equal(_pixels(step.finished), x) for step, x in zip(pairs[-1], alone, strict=True))
 
 
 # ---------------------------------------------------------------- reading
@@ -125,10 +125,10 @@ def test_boxes_are_read_exactly() -> None:
 )
 def test_bad_regions_are_refused(personalizer: Personalizer, region: Box | Image.Image, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        personalizer.validate(_with_regions(region, None))
+        personalizer.plan(_with_regions(region, None))
 
 
 @pytest.mark.parametrize("binding", [-0.1, 1.1, float("nan")])
 def test_bad_binding_is_refused(personalizer: Personalizer, binding: float) -> None:
     with pytest.raises(SettingsError, match="binding must be from 0 to 1"):
-        personalizer.validate(replace(REQUEST, binding=binding))
+        personalizer.plan(replace(REQUEST, word_gating=binding))

@@ -12,7 +12,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import FLOW_SAMPLERS, SAMPLERS, samplers_for, with_sampler
+from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS, SCHEDULERS, schedulers_for, with_solver
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.generation.conditioning import build_condition
@@ -22,7 +22,7 @@ from mmdiff_core.nn.records import Condition
 from tests.helpers import tiny
 
 SETTINGS = SampleSettings(seed=3, steps=4, guidance=5.0, start_step=0, width=32, height=32)
-SCHEDULERS = [
+STOCK_SCHEDULERS = [
     "DDIMScheduler",
     "DDPMScheduler",
     "PNDMScheduler",
@@ -55,7 +55,7 @@ def _scheduler(name: str) -> SchedulerMixin:
     return getattr(diffusers, name)(beta_schedule="scaled_linear")
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", STOCK_SCHEDULERS)
 def test_every_scheduler_gives_the_stock_pipelines_picture(name: str, folder: Path, backbone: Backbone) -> None:
     """Those that draw noise draw the seed's."""
     ours = replace(backbone, scheduler=_scheduler(name))
@@ -102,7 +102,7 @@ def test_guided_row_alone_is_not_guided(backbone: Backbone) -> None:
     condition = _condition(backbone, "a cat", negative=None)
     steps = [next(sample(backbone, condition, condition, replace(SETTINGS, guidance=g))).latents for g in (0.0, 1.0)]
     assert torch.equal(*steps)
-    assert len(condition.guided) == 1
+    assert len(condition.conditional) == 1
 
 
 def test_guidance_moves_away_from_the_unguided_half() -> None:
@@ -158,12 +158,12 @@ def test_recorder_is_sealed_between_steps(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flow"), [*((name, False) for name in SAMPLERS), *((name, True) for name in FLOW_SAMPLERS)]
+    ("name", "flow"), [*((name, False) for name in SCHEDULERS), *((name, True) for name in FLOW_SCHEDULERS)]
 )
 def test_every_sampler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
     """Of a network that knows them, so that its prediction is exact at every step."""
     options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
-    scheduler = with_sampler(DPMSolverMultistepScheduler(**options), name)
+    scheduler = with_solver(DPMSolverMultistepScheduler(**options), name)
     scheduler.set_timesteps(5)
     clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     latents, generator = noise * scheduler.init_noise_sigma, torch.Generator().manual_seed(1)
@@ -196,29 +196,29 @@ def test_euler_and_ddim_are_the_stock_schedulers(own: type[SchedulerMixin], kind
     }
     condition = _condition(backbone, "a cat")
     for name, scheduler in stock.items():
-        *_, named = sample(ours, condition, condition, replace(SETTINGS, sampler=name))
+        *_, named = sample(ours, condition, condition, replace(SETTINGS, scheduler=name))
         *_, expected = sample(replace(backbone, scheduler=scheduler), condition, condition, SETTINGS)
         assert torch.equal(named.latents, expected.latents)
 
 
 def test_a_flow_has_samplers_of_its_own() -> None:
     flow = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
-    assert set(samplers_for(EulerDiscreteScheduler())) - set(samplers_for(flow)) == {"euler"}
+    assert set(schedulers_for(EulerDiscreteScheduler())) - set(schedulers_for(flow)) == {"euler"}
     with pytest.raises(SettingsError, match='no sampler "euler": choose one of'):
-        with_sampler(flow, "euler")
+        with_solver(flow, "euler")
 
 
 def test_no_sampler_is_the_models_own_and_an_unknown_one_is_refused() -> None:
     own = EulerDiscreteScheduler()
-    assert with_sampler(own, None) is own
+    assert with_solver(own, None) is own
     with pytest.raises(SettingsError, match=r"choose one of dpm\+\+"):
-        with_sampler(own, "magic")
+        with_solver(own, "magic")
 
 
 def test_the_sampler_of_the_settings_is_the_one_that_runs(backbone: Backbone) -> None:
     condition = _condition(backbone, "a cat")
     ends = {}
     for name in (None, "ddim", "unipc"):
-        *_, last = sample(backbone, condition, condition, replace(SETTINGS, sampler=name))
+        *_, last = sample(backbone, condition, condition, replace(SETTINGS, scheduler=name))
         ends[name] = last.latents
     assert not torch.equal(ends["ddim"], ends["unipc"])

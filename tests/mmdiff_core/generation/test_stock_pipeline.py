@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmdiff_core.errors import CheckpointError, ModelError, PromptError
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.types import GenerateRequest, Parts, Subject
+from mmdiff_core.types import Components, GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
 
@@ -34,7 +34,7 @@ REQUEST = GenerateRequest(
     height=24,
 )
 OTHER_PHOTOS = replace(
-    REQUEST, subjects=(Subject("cat", (tiny.photo(70),)), Subject("robot", (tiny.photo(71),), strength=0.7))
+    REQUEST, subjects=(Subject("cat", (tiny.photo(70),)), Subject("robot", (tiny.photo(71),), scale=0.7))
 )
 PICTURE = tiny.photo(20, (40, 24))
 MASK = Image.new("L", (40, 24), 0)
@@ -176,9 +176,9 @@ def test_it_is_the_same_picture_as_in_our_own_loop(
     with personalizer.attach(pipe) as attached:
         condition = attached.condition(request)
         picture = _pixels(pipe, condition.pipeline_kwargs() | {"latents": personalizer.backbone.noise(5, 40, 24)})
-    assert np.abs(picture - np.asarray(last.picture.image, dtype=int)).max() <= 1
+    assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
     for stream in ("text", "image", "influence"):
-        assert np.allclose(condition.maps.at("robot", stream), last.picture.maps.at("robot", stream), atol=2e-3)
+        assert np.allclose(condition.maps.at("robot", stream), last.finished.maps.at("robot", stream), atol=2e-3)
 
 
 def test_a_pipeline_of_another_precision_is_refused(personalizers: dict[str, Personalizer]) -> None:
@@ -236,7 +236,7 @@ def test_the_built_in_model_in_a_stock_pipeline(tmp_path: Path) -> None:
     pipe.set_progress_bar_config(disable=True)
     with personalizer.attach(pipe) as attached:
         picture = _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
-    assert np.abs(picture - np.asarray(last.picture.image, dtype=int)).max() <= 1
+    assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
 
 
 def test_interleaved_calls_of_two_conditions(adapters: dict[str, Path]) -> None:
@@ -270,11 +270,11 @@ def _pipeline_of(pipe: DiffusionPipeline) -> DiffusionPipeline:
 
 
 def test_without_any_part_it_is_the_stock_picture(adapters: dict[str, Path]) -> None:
-    nothing = Parts(vision_text=False, refiner=False, image_branch=False, null_token=False)
+    nothing = Components(vision_text=False, refiner=False, image_branch=False, null_token=False)
     pipe = _pipeline("sd")
     stock = _pixels(pipe, _plain_call("sd"))
     attached = Personalizer.of_pipeline(pipe, adapters["sd"]).attach(pipe)
-    condition = attached.condition(replace(REQUEST, parts=nothing, steps=2, start_step=0))
+    condition = attached.condition(replace(REQUEST, components=nothing, steps=2, start_step=0))
     assert np.array_equal(_pixels(pipe, condition.pipeline_kwargs()), stock)
     assert condition.maps is None
 

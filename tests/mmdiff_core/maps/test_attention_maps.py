@@ -22,16 +22,16 @@ def _condition(with_subjects: bool = True, guidance: bool = True) -> Condition:
         text=TextStates(torch.zeros(rows, 77, 8)),
         subjects=subjects if with_subjects else None,
         words=torch.zeros(rows, 2, dtype=torch.long),
-        strengths=torch.ones(rows, 2),
-        guided=torch.tensor([False, True] if guidance else [True]),
+        scales=torch.ones(rows, 2),
+        conditional=torch.tensor([False, True] if guidance else [True]),
     )
 
 
 def _layer(name: str, size: tuple[int, int], value: float, heads: int = 0) -> LayerMaps:
-    """A constant map: subject 1 has twice the value of subject 0, the unguided row 99."""
-    guided = torch.tensor([value, 2 * value]).view(2, *(1,) * (3 if heads else 2))
-    guided = guided.expand(2, *((heads,) if heads else ()), *size)
-    maps = torch.stack([torch.full_like(guided, 99.0), guided])
+    """Return constant maps of the conditional row, in which subject 1 has twice the value of subject 0."""
+    conditional = torch.tensor([value, 2 * value]).view(2, *(1,) * (3 if heads else 2))
+    conditional = conditional.expand(2, *((heads,) if heads else ()), *size)
+    maps = conditional[None]
     return LayerMaps(name, size, {"text": maps, "image": maps / 2})
 
 
@@ -46,21 +46,21 @@ def maps() -> AttentionMaps:
 def test_what_was_recorded(maps: AttentionMaps) -> None:
     assert maps.steps == (0, 1)
     assert maps.layers == {"a": (2, 3), "b": (4, 6)}
-    assert maps.streams == ("text", "image")
+    assert maps.kinds == ("text", "image")
     assert maps.size == (4, 6)
-    assert all(values.dtype == torch.float16 for record in maps.records for values in record.streams.values())
+    assert all(values.dtype == torch.float16 for record in maps.records for values in record.kinds.values())
 
 
 @pytest.mark.parametrize(
     ("question", "size", "answer"),
     [
-        ({"stream": "text", "step": 0, "layer": "a"}, (2, 3), 0.1),
-        ({"stream": "text", "step": 1}, (4, 6), 0.3),
-        ({"stream": "text", "layer": "b"}, (4, 6), 0.35),
-        ({"stream": "text"}, (4, 6), 0.25),
-        ({"stream": "image"}, (4, 6), 0.15),  # the delayed step does not count
-        ({"stream": "image", "step": 0}, (4, 6), 0.0),
-        ({"stream": "influence"}, (4, 6), 0.0),  # not recorded
+        ({"kind": "text", "step": 0, "layer": "a"}, (2, 3), 0.1),
+        ({"kind": "text", "step": 1}, (4, 6), 0.3),
+        ({"kind": "text", "layer": "b"}, (4, 6), 0.35),
+        ({"kind": "text"}, (4, 6), 0.25),
+        ({"kind": "image"}, (4, 6), 0.15),  # the delayed step does not count
+        ({"kind": "image", "step": 0}, (4, 6), 0.0),
+        ({"kind": "influence"}, (4, 6), 0.0),  # not recorded
     ],
 )
 def test_average_over_what_is_left_open(
@@ -73,10 +73,8 @@ def test_average_over_what_is_left_open(
         assert np.allclose(found, factor * answer, atol=1e-3)
 
 
-def test_guided_row_alone() -> None:
-    layer = _layer("a", (2, 3), 0.5)
-    guided_only = replace(layer, streams={stream: values[1:] for stream, values in layer.streams.items()})
-    maps = AttentionMaps(("cat", "robot")).with_step(0, [guided_only], _condition(guidance=False))
+def test_without_guidance_the_maps_are_the_same() -> None:
+    maps = AttentionMaps(("cat", "robot")).with_step(0, [_layer("a", (2, 3), 0.5)], _condition(guidance=False))
     assert np.allclose(maps.at("cat", "text"), 0.5)
 
 
@@ -87,16 +85,16 @@ def test_a_step_is_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [_layer("a", (2, 3), 0.1), _layer("b", (4, 6), 0.3, heads=2)]
     maps = AttentionMaps(("cat", "robot")).with_step(0, layers, _condition())
     assert len(copies) == 1
-    assert maps.records[1].streams["image"].shape == (2, 2, 4, 6)
+    assert maps.records[1].kinds["image"].shape == (2, 2, 4, 6)
     assert np.allclose(maps.at("robot", "image", layer="b"), 0.3, atol=1e-3)
 
 
 def test_heads_apart_or_averaged() -> None:
-    values = torch.arange(2 * 2 * 3 * 2 * 3).view(2, 2, 3, 2, 3).float()
+    values = torch.arange(2 * 3 * 2 * 3).view(1, 2, 3, 2, 3).float()
     layer = LayerMaps("a", (2, 3), {"text": values})
     maps = AttentionMaps(("cat", "robot")).with_step(0, [layer], _condition())
-    assert np.array_equal(maps.at(1, "text", head=2), values[1, 1, 2].numpy())
-    assert np.array_equal(maps.at(1, "text"), values[1, 1].mean(0).numpy())
+    assert np.array_equal(maps.at(1, "text", head=2), values[0, 1, 2].numpy())
+    assert np.array_equal(maps.at(1, "text"), values[0, 1].mean(0).numpy())
 
 
 def test_a_small_layer_is_enlarged_smoothly() -> None:
@@ -143,7 +141,7 @@ def _maps(values: Tensor) -> LayerMaps:
 
 
 def test_recorder_is_open_for_one_forward() -> None:
-    recorder = Recorder(Recording(streams=("text",)))
+    recorder = Recorder(Recording(kinds=("text",)))
     one, other = _maps(torch.zeros(1, 1, 1, 1)), _maps(torch.ones(1, 1, 1, 1))
     recorder.add(other)
     assert recorder.layers == ()
@@ -161,15 +159,15 @@ def test_recorded_maps_keep_their_gradient() -> None:
     values = torch.ones(1, 1, 1, 1, requires_grad=True)
     recorder.begin_step()
     recorder.add(_maps(values))
-    recorder.seal()[0].streams["text"].sum().backward()
+    recorder.seal()[0].kinds["text"].sum().backward()
     assert values.grad is not None
 
 
 def test_other_words_are_read_and_written(tmp_path: Path) -> None:
-    words = torch.stack([torch.full((1, 2, 3), 99.0), torch.full((1, 2, 3), 0.5)])
-    layer = replace(_layer("a", (2, 3), 0.1), streams={**_layer("a", (2, 3), 0.1).streams, "words": words})
+    words = torch.full((1, 1, 2, 3), 0.5)
+    layer = replace(_layer("a", (2, 3), 0.1), kinds={**_layer("a", (2, 3), 0.1).kinds, "words": words})
     maps = AttentionMaps(("cat", "robot"), others=("beach",)).with_step(0, [layer], _condition(with_subjects=False))
-    assert maps.streams == ("text",)
+    assert maps.kinds == ("text",)
     assert maps.at("beach", "words").tolist() == [[0.5] * 3] * 2
     maps.to_npz(tmp_path / "maps.npz")
     with np.load(tmp_path / "maps.npz") as written:

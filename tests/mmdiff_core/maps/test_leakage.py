@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.maps.leakage import measure, measure_binding
+from mmdiff_core.maps.leakage import leakage_of, measure_leakage
 
 CAT = [[8, 2, 0, 0], [8, 2, 0, 0]]
 ROBOT = [[0, 0, 2, 8], [3, 3, 2, 2]]
 
 
 def test_shares_coverage_and_rest() -> None:
-    binding = measure(np.array([CAT, ROBOT]))
+    binding = leakage_of(np.array([CAT, ROBOT]))
     # Half of a map's range: the cat's region is its left column. The 99th percentile of the robot's eight values
     # lies 93 % of the way from 3 to 8, at 7.65, so that only the 8 is above half of it.
     assert binding.regions[0].tolist() == [[True, False, False, False]] * 2
@@ -27,14 +27,14 @@ def test_shares_coverage_and_rest() -> None:
 
 def test_a_leak_is_more_than_even_spread() -> None:
     leaking = [[0, 0, 0, 9], [7, 0, 0, 9]]
-    binding = measure(np.array([[[9, 0, 0, 0], [9, 0, 0, 0]], leaking]))
+    binding = leakage_of(np.array([[[9, 0, 0, 0], [9, 0, 0, 0]], leaking]))
     np.testing.assert_allclose(binding.shares[1], [7 / 25, 18 / 25])
     assert binding.coverage[0] == 0.25
     assert binding.leaks == ((1, 0),)
 
 
 def test_peaks_and_their_distance() -> None:
-    binding = measure(np.array([CAT, ROBOT]))
+    binding = leakage_of(np.array([CAT, ROBOT]))
     np.testing.assert_allclose(binding.peaks, [[0.25, 0.125], [0.25, 0.875]])
     np.testing.assert_allclose(binding.distances, [[0, 3 / 20**0.5], [3 / 20**0.5, 0]])
 
@@ -43,11 +43,11 @@ def test_overlap_of_scaled_maps() -> None:
     one, two = np.zeros((2, 10, 10))
     one[:5] = 4.0
     two[3:8] = 0.5  # two of the eight rows that either takes are shared, whatever the range
-    np.testing.assert_allclose(measure(np.stack([one, two])).overlap, [[1, 2 / 8], [2 / 8, 1]])
+    np.testing.assert_allclose(leakage_of(np.stack([one, two])).overlap, [[1, 2 / 8], [2 / 8, 1]])
 
 
 def test_equal_maps_belong_to_nobody() -> None:
-    binding = measure(np.array([CAT, CAT]))
+    binding = leakage_of(np.array([CAT, CAT]))
     assert not binding.regions.any()
     assert binding.overlap.tolist() == [[1, 1], [1, 1]]
     assert not binding.flat.any()
@@ -55,7 +55,7 @@ def test_equal_maps_belong_to_nobody() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
 def test_a_flat_map_points_nowhere(value: float) -> None:
-    binding = measure(np.array([CAT, np.full((2, 4), value)]))
+    binding = leakage_of(np.array([CAT, np.full((2, 4), value)]))
     assert binding.flat.tolist() == [False, True]
     assert binding.coverage[1] == 0
     assert binding.overlap[0, 1] == 0
@@ -65,9 +65,9 @@ def test_a_flat_map_points_nowhere(value: float) -> None:
 def test_recorded_maps_are_averaged_over_steps() -> None:
     first, second = torch.tensor([CAT, ROBOT]).half(), torch.tensor([ROBOT, CAT]).half()
     records = tuple(StepMaps(step, "mid", (2, 4), {"text": maps}) for step, maps in enumerate((first, second)))
-    binding = measure_binding(AttentionMaps(("cat", "robot"), records), "text")
+    binding = measure_leakage(AttentionMaps(("cat", "robot"), records), "text")
     mean = (np.array(CAT) + np.array(ROBOT)) / 2
-    np.testing.assert_allclose(binding.shares, measure(np.stack([mean, mean])).shares)
+    np.testing.assert_allclose(binding.shares, leakage_of(np.stack([mean, mean])).shares)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_recorded_maps_are_averaged_over_steps() -> None:
 )
 def test_what_cannot_be_measured_is_said(maps: np.ndarray, threshold: float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        measure(maps, threshold)
+        leakage_of(maps, threshold)

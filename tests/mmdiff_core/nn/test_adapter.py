@@ -16,7 +16,7 @@ from mmdiff_core.backbones.processors import install
 from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.layer import LayerLoras
-from mmdiff_core.types import Parts, Recording
+from mmdiff_core.types import Components, Recording
 from tests.helpers.parts import (
     CONTEXT,
     TOKENS,
@@ -136,7 +136,7 @@ def test_a_scale_multiplies_every_lora(unet: UNet2DConditionModel, adapter: MMDi
 def test_a_fresh_adapter_leaves_the_unet_as_it_is(unet: UNet2DConditionModel) -> None:
     fresh, noise = adapter_for(unet, trained=False), latents()
     with torch.no_grad():
-        condition = condition_for(fresh, unet, fresh.embed(photo_features()), strengths=(0.0, 0.0))
+        condition = condition_for(fresh, unet, fresh.embed(photo_features()), scales=(0.0, 0.0))
         assert torch.equal(run(unet, noise, condition), run(unet, noise, None))
 
 
@@ -146,13 +146,13 @@ def test_a_fresh_adapter_leaves_the_unet_as_it_is(unet: UNet2DConditionModel) ->
 def _loss(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> Tensor:
     """Touches noise, maps, words and the LoRAs of the text encoders."""
     subjects = adapter.embed(photo_features())
-    ear = Ear(Recording(streams=("text", "image")))
+    ear = Ear(Recording(kinds=("text", "image")))
     noise = run(unet, latents(), condition_for(adapter, unet, subjects), ear)
     words = [
         fusion(torch.randn(2, 2, x.shape[-1]), x)
         for fusion, x in zip(adapter.word_fusions, subjects.words, strict=True)
     ]
-    maps = [x for heard in ear.heard for x in heard.streams.values()]
+    maps = [x for heard in ear.heard for x in heard.kinds.values()]
     deltas = [delta for i in range(2) for delta in adapter.text_encoder_deltas(i).values()]
     return sum((x.square().mean() for x in (noise, *maps, *words, *deltas)), torch.zeros(()))
 
@@ -223,9 +223,9 @@ def test_text_encoder_deltas(adapter: MMDiffAdapter) -> None:
 
 
 def test_config_tells_the_parts(adapter: MMDiffAdapter) -> None:
-    assert adapter.config.parts == Parts()
-    assert replace(adapter.config, refiner_depth=0).parts == Parts(refiner=False)
-    assert replace(adapter.config, image_branch=False).parts == Parts(True, False, False, False)
+    assert adapter.config.components == Components()
+    assert replace(adapter.config, refiner_depth=0).components == Components(refiner=False)
+    assert replace(adapter.config, image_branch=False).components == Components(True, False, False, False)
 
 
 def test_config_survives_json(adapter: MMDiffAdapter) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.nn.attention import Watch, attend, multimodal_attention
+from mmdiff_core.nn.attention import MapRequest, attend, multimodal_attention
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
 from mmdiff_core.nn.records import KeyValue, SubjectEmbeddings
-from mmdiff_core.types import STREAMS, Recording
+from mmdiff_core.types import MAP_KINDS, Recording
 
 B, S, N, H, L, D, INNER, T = 3, 2, 4, 2, 15, 10, 16, 7
 K = S * N
@@ -43,9 +43,9 @@ def _text(weights: LayerWeights) -> KeyValue:
     return text_key_value(weights, torch.randn(B, T, D, generator=torch.Generator().manual_seed(3)))
 
 
-def _watch(subjects: SubjectEmbeddings, recording: Recording | None = None) -> Watch:
+def _watch(subjects: SubjectEmbeddings, recording: Recording | None = None) -> MapRequest:
     words = torch.tensor([[1, 4], [6, 0], [2, -1]])
-    return Watch(words, _owned(subjects), B, recording or Recording())
+    return MapRequest(words, _owned(subjects), B, recording or Recording())
 
 
 def _owned(subjects: SubjectEmbeddings) -> Tensor:
@@ -109,10 +109,10 @@ def test_padding_is_as_if_it_were_not_there(weights: LayerWeights) -> None:
 def test_recording_changes_nothing(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    watched = multimodal_attention(query, text, image, _watch(subjects))
+    recorded_keys = multimodal_attention(query, text, image, _watch(subjects))
     unwatched = multimodal_attention(query, text, image, None)
     assert unwatched.maps is None
-    assert torch.equal(watched.output, unwatched.output)
+    assert torch.equal(recorded_keys.output, unwatched.output)
 
 
 def test_maps_are_what_they_say(weights: LayerWeights) -> None:
@@ -140,7 +140,7 @@ def test_heads_averaged_or_apart(weights: LayerWeights) -> None:
         multimodal_attention(query, text, image, _watch(subjects, Recording(per_head=per_head))).maps
         for per_head in (True, False)
     )
-    for stream in STREAMS:
+    for stream in MAP_KINDS:
         assert apart[stream].shape == (B, S, H, L)
         assert averaged[stream].shape == (B, S, L)
     assert torch.allclose(apart["image"].mean(2), averaged["image"])
@@ -160,8 +160,8 @@ def _part_norm(query: Tensor, image: KeyValue, subject: int) -> Tensor:
 def test_only_what_was_asked_for(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    for stream in STREAMS:
-        watch = _watch(subjects, Recording(streams=(stream,)))
+    for stream in MAP_KINDS:
+        watch = _watch(subjects, Recording(kinds=(stream,)))
         assert list(multimodal_attention(query, text, image, watch).maps) == [stream]
 
 
@@ -190,19 +190,20 @@ def test_the_image_term_of_the_last_rows_alone(weights: LayerWeights) -> None:
             fewer = multimodal_attention(query, text, image, watch)
         assert torch.allclose(fewer.output, padded.output, atol=1e-6)
         assert torch.equal(fewer.output[0], attend(query, text)[0])
-        assert all(torch.allclose(fewer.maps[stream], padded.maps[stream], atol=1e-6) for stream in STREAMS)
+        assert all(torch.allclose(fewer.maps[stream], padded.maps[stream], atol=1e-6) for stream in MAP_KINDS)
     tracked = query.requires_grad_()
     multimodal_attention(tracked, text, image, watch).output.sum().backward()
     assert tracked.grad is not None
 
 
-def test_unguided_rows_are_blank(weights: LayerWeights) -> None:
+def test_only_the_last_rows_are_recorded(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    watch = replace(_watch(subjects), rows=2)
-    for maps in multimodal_attention(query, text, image, watch).maps.values():
-        assert not maps[0].any()
-        assert maps[1].any()
+    every = multimodal_attention(query, text, image, _watch(subjects)).maps
+    last = multimodal_attention(query, text, image, replace(_watch(subjects), rows=1)).maps
+    for kind, maps in last.items():
+        assert len(maps) == 1
+        assert torch.allclose(maps, every[kind][-1:], atol=1e-6)
 
 
 def test_without_an_image_term_only_the_text_has_a_map(weights: LayerWeights) -> None:

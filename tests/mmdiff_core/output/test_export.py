@@ -15,7 +15,7 @@ from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.output.animation import animated, growth_frames
 from mmdiff_core.output.export import archive, png_info, read_settings, telling_stream
 from mmdiff_core.output.figures import MOST_COLUMNS, overview_figure, steps_figure
-from mmdiff_core.results import Picture
+from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import Word
 
 SETTINGS = {
@@ -31,16 +31,16 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def picture() -> Picture:
+def picture() -> GeneratedImage:
     """Twelve steps; the first has no image map. The cat's maps grow from 0 at its left column."""
     records = []
     for step in range(12):
         maps = torch.zeros(2, 3, 4)
         maps[0, :, 0], maps[1, :, 3] = step / 12, 0.5
-        streams = {"text": maps.half()} | ({"image": maps.half()} if step else {})
-        records.append(StepMaps(step, "mid", (3, 4), streams))
+        kinds = {"text": maps.half()} | ({"image": maps.half()} if step else {})
+        records.append(StepMaps(step, "mid", (3, 4), kinds))
     words = (Word(0, "cat", 2, 5), Word(1, "dog", 9, 12))
-    return Picture(
+    return GeneratedImage(
         Image.new("RGB", (32, 24), "grey"), 3, AttentionMaps(("cat", "dog"), tuple(records)), words, SETTINGS
     )
 
@@ -48,7 +48,7 @@ def picture() -> Picture:
 PREVIEWS = [Image.new("RGB", (8, 6), (20 * step, 0, 0)) for step in range(12)]
 
 
-def test_the_zip_is_complete(picture: Picture) -> None:
+def test_the_zip_is_complete(picture: GeneratedImage) -> None:
     with zipfile.ZipFile(io.BytesIO(archive(picture, PREVIEWS, notes={"note.txt": "hello"}))) as packed:
         assert sorted(packed.namelist()) == [
             *("figure.pdf", "figure.png", "mm-diff-3.png", "mm-diff-3_1_cat.png", "mm-diff-3_2_dog.png"),
@@ -59,14 +59,14 @@ def test_the_zip_is_complete(picture: Picture) -> None:
         assert np.load(io.BytesIO(packed.read("mm-diff-3_maps.npz")))["text/mid"].shape == (12, 2, 3, 4)
 
 
-def test_overlays_show_a_map_that_tells_something(picture: Picture) -> None:
+def test_overlays_show_a_map_that_tells_something(picture: GeneratedImage) -> None:
     """Of one subject without a null token the image map is 1 everywhere; before the delay is over it is nothing."""
     assert picture.maps is not None
     assert telling_stream(picture.maps) == "image"
-    text = picture.maps.records[5].streams["text"]
+    text = picture.maps.records[5].kinds["text"]
 
-    def with_maps(**streams: torch.Tensor) -> AttentionMaps:
-        return AttentionMaps(("cat", "dog"), (StepMaps(0, "mid", (3, 4), {"text": text, **streams}),))  # type: ignore[dict-item]
+    def with_maps(**kinds: torch.Tensor) -> AttentionMaps:
+        return AttentionMaps(("cat", "dog"), (StepMaps(0, "mid", (3, 4), {"text": text, **kinds}),))  # type: ignore[dict-item]
 
     flat = torch.ones_like(text)
     assert telling_stream(with_maps(image=flat, influence=text)) == "influence"
@@ -74,13 +74,13 @@ def test_overlays_show_a_map_that_tells_something(picture: Picture) -> None:
     assert telling_stream(with_maps()) == "text"
 
 
-def test_without_maps_there_is_nothing_to_draw(picture: Picture) -> None:
-    bare = Picture(picture.image, 3, None, (), SETTINGS)
+def test_without_maps_there_is_nothing_to_draw(picture: GeneratedImage) -> None:
+    bare = GeneratedImage(picture.image, 3, None, (), SETTINGS)
     with zipfile.ZipFile(io.BytesIO(archive(bare))) as packed:
         assert sorted(packed.namelist()) == ["mm-diff-3.png", "settings.json"]
 
 
-def test_the_overview_has_a_panel_and_a_bar_per_subject(picture: Picture) -> None:
+def test_the_overview_has_a_panel_and_a_bar_per_subject(picture: GeneratedImage) -> None:
     figure = overview_figure(picture, "text")
     titles = [axes.get_title() for axes in figure.axes[:3]]
     assert titles == ["seed 3", "cat (word)", "dog (word)"]
@@ -88,7 +88,7 @@ def test_the_overview_has_a_panel_and_a_bar_per_subject(picture: Picture) -> Non
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), picture.maps.at("cat", "text"))
 
 
-def test_the_steps_run_from_first_to_last_on_one_scale(picture: Picture) -> None:
+def test_the_steps_run_from_first_to_last_on_one_scale(picture: GeneratedImage) -> None:
     figure = steps_figure(picture, PREVIEWS, "image")
     first, *_, last = (axes.get_title() for axes in figure.axes[:MOST_COLUMNS])
     assert (first, last) == ("step 1", "step 12")
@@ -98,7 +98,7 @@ def test_the_steps_run_from_first_to_last_on_one_scale(picture: Picture) -> None
         assert axes.images[0].get_clim() == pytest.approx((0, 11 / 12), abs=1e-3)
 
 
-def test_frames_show_the_maps_in_the_colours_asked_for(picture: Picture) -> None:
+def test_frames_show_the_maps_in_the_colours_asked_for(picture: GeneratedImage) -> None:
     frames = growth_frames(picture, PREVIEWS, "text", ["#00FF00", "#0000FF"], opacity=1.0)
     assert len(frames) == 13
     width, height = frames[5].size
@@ -109,7 +109,7 @@ def test_frames_show_the_maps_in_the_colours_asked_for(picture: Picture) -> None
 
 
 @pytest.mark.parametrize("kind", ["webp", "gif"])
-def test_an_animation_moves_and_rests_on_the_last_frame(picture: Picture, kind: str) -> None:
+def test_an_animation_moves_and_rests_on_the_last_frame(picture: GeneratedImage, kind: str) -> None:
     frames = growth_frames(picture, PREVIEWS[:3], "text")
     with Image.open(io.BytesIO(animated(frames, kind))) as moving:
         assert (moving.format, moving.n_frames) == (kind.upper(), 4)

@@ -327,8 +327,8 @@ def test_variants_generate_like_any_adapter(
         adapter = load_variant(options.folder / "variants" / name / ADAPTER)
         request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), seeds=(1,))
         *_, last = Personalizer(backbone, adapter).generate(request)
-        assert last.picture is not None
-        assert last.picture.image.size == (32, 32)
+        assert last.finished is not None
+        assert last.finished.image.size == (32, 32)
 
 
 # ---------------------------------------------------------------- figures

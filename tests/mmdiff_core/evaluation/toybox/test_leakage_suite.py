@@ -98,7 +98,7 @@ def test_the_binding_reaches_the_request(tmp_path: Path) -> None:
     request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2)
     *_, plain = inner.generate(request)
     *_, bound = WordGatedPersonalizer(inner, 1.0).generate(request)
-    *_, asked = Personalizer(inner.backbone, inner.adapter).generate(replace(request, binding=1.0))
+    *_, asked = Personalizer(inner.backbone, inner.adapter).generate(replace(request, word_gating=1.0))
     assert bound.picture.settings["binding"] == 1.0
     assert bound.picture.image.tobytes() == asked.picture.image.tobytes() != plain.picture.image.tobytes()
 

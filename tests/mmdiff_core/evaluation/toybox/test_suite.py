@@ -34,7 +34,7 @@ from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, unseen
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, save_vocabulary
-from mmdiff_core.types import GenerateRequest, Parts
+from mmdiff_core.types import Components, GenerateRequest
 from tests.helpers import tiny
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 
@@ -98,13 +98,13 @@ def test_base_model_without_photos_is_exactly_the_stock_network(model: Path) -> 
     prompt, subjects = "a cat next to a robot in the snow", tiny.cat_and_robot()
     request = GenerateRequest(prompt, subjects, seeds=(3, 4), steps=3)
     found = list(base_pictures(personalizer, request))
-    *_, last = personalizer.generate(replace(request, parts=Parts(vision_text=False, image_branch=False)))
+    *_, last = personalizer.generate(replace(request, components=Components(vision_text=False, image_branch=False)))
     assert last.result is not None
     for picture, expected in zip(found, last.result, strict=True):
         # The attention is computed by other kernels where it is recorded, so that a pixel may round the other way.
         assert np.abs(np.int16(picture.image) - np.int16(expected.image)).max() <= 1
         assert picture.maps is not None
-        assert picture.maps.streams == ("text",)
+        assert picture.maps.kinds == ("text",)
         assert picture.maps.steps == (0, 1, 2)
         assert float(np.ptp(picture.maps.at("robot", "text"))) > 0
 

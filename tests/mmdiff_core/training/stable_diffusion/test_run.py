@@ -108,7 +108,7 @@ def test_the_adapter_goes_with_its_base(unbroken: Path, places: dict[str, Path])
     personalizer = Personalizer.load(places["base"], unbroken / "adapter.safetensors")
     request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2)
     *_, last = personalizer.generate(request)
-    assert last.picture.image.size == (32, 32)
+    assert last.finished.image.size == (32, 32)
 
 
 def test_a_finished_run_is_not_run_again(unbroken: Path, places: dict[str, Path]) -> None:
@@ -247,7 +247,7 @@ def test_portraits(places: dict[str, Path], tmp_path: Path) -> None:
     subject = Subject("robot", (tiny.photo(2),), faces=(face,))
     personalizer = Personalizer.load(base, tmp_path / "out" / "adapter.safetensors")
     *_, last = personalizer.generate(GenerateRequest("a robot", (subject,), steps=1))
-    assert last.picture.maps.at("robot", "image").shape
+    assert last.finished.maps.at("robot", "image").shape
 
 
 def test_from_the_shell(places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
