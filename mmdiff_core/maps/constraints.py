@@ -39,17 +39,17 @@ def constraint_losses(
         ValueError: as :func:`attention_constraint`.
     """
     return {
-        f"{stream}_map": weight
+        f"{kind}_map": weight
         * attention_constraint(
-            maps, stream, masks, present[stream] if isinstance(present, Mapping) else present, per_sample
+            maps, kind, masks, present[kind] if isinstance(present, Mapping) else present, per_sample
         )
-        for stream, weight in weights.items()
+        for kind, weight in weights.items()
         if weight
     }
 
 
 def attention_constraint(
-    maps: Sequence[LayerMaps], stream: Stream, masks: Tensor, present: Tensor, per_sample: bool = False
+    maps: Sequence[LayerMaps], kind: MapKind, masks: Tensor, present: Tensor, per_sample: bool = False
 ) -> Tensor:
     """Return the mean over layers and subjects of ``mean(A outside M) - mean(A inside M)``.
 
@@ -67,12 +67,12 @@ def attention_constraint(
     Raises:
         ValueError: no layer was recorded, or a map carries no gradient, so that the loss would be void.
     """
-    maps = [layer for layer in maps if stream in layer.streams]
+    maps = [layer for layer in maps if kind in layer.kinds]
     if not maps:
         raise ValueError(f"no layer recorded a {kind} map: there is nothing to constrain")
     if not present.any():
         return masks.new_zeros(())
-    return torch.stack([_one_layer(layer, stream, masks, present, per_sample) for layer in maps]).mean()
+    return torch.stack([_one_layer(layer, kind, masks, present, per_sample) for layer in maps]).mean()
 
 
 def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[LayerMaps]:
@@ -83,8 +83,8 @@ def choose_layers(maps: Sequence[LayerMaps], which: LayerChoice) -> Sequence[Lay
     return [layer for layer in maps if (layer.size[0] * layer.size[1] == finest) == (which == "fine")]
 
 
-def _one_layer(layer: LayerMaps, stream: MapKind, masks: Tensor, present: Tensor, per_sample: bool) -> Tensor:
-    attention = layer.streams[stream].float()  # (B, S, h, w)
+def _one_layer(layer: LayerMaps, kind: MapKind, masks: Tensor, present: Tensor, per_sample: bool) -> Tensor:
+    attention = layer.kinds[kind].float()  # (B, S, h, w)
     if torch.is_grad_enabled() and not attention.requires_grad:
         raise ValueError(f"the {kind} map of {layer.layer} carries no gradient: the constraint would train nothing")
     inside = F.adaptive_avg_pool2d(masks.float(), layer.size)  # (B, S, h, w)

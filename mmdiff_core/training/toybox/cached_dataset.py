@@ -308,7 +308,7 @@ def read_shard(path: Path) -> Shard:
 
 
 def _write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    with written_aside(path) as temporary:
+    with atomic_file(path) as temporary:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
 
 
