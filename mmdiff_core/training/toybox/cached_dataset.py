@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.nn.records import ImageFeatures
 from mmdiff_core.toyworld.scenes.scene import Caption
