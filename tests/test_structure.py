@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 
 # From the bottom up. A module imports from its own folder and from those further down; of one line, none the other.
 LAYERS = [
-    ["mmdiff_core.errors"],
+    ["mmdiff_core.errors", "mmdiff_core.deprecation"],
     ["mmdiff_core.types", "mmdiff_core.atomic_files", "mmdiff_core.numeric_checks"],
     ["mmdiff_core.nn", "mmdiff_core.toyworld"],
     ["mmdiff_core.maps", "mmdiff_core.weights"],
