@@ -102,7 +102,7 @@ def by_hand(maps: list[LayerMaps], kind: str, masks: torch.Tensor, counts: torch
         differences = []
         for row, s in counts.nonzero().tolist():
             inside = torch.nn.functional.adaptive_avg_pool2d(masks[row, s][None, None], layer.size)[0, 0]
-            seen, outside = layer.streams[kind][row, s], 1 - inside
+            seen, outside = layer.kinds[kind][row, s], 1 - inside
             if inside.max() > 0:
                 differences.append((seen * outside).sum() / outside.sum() - (seen * inside).sum() / inside.sum())
         layers.append(torch.stack(differences).mean() if differences else torch.zeros(()))
