@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--minutes", type=float, help="instead of --steps: as many as the whole method makes in that time")
     add("--batch", type=int, default=32, help="batch size (default: 32)")
     add("--lr", type=float, default=6e-4, help="learning rate (default: 0.0006)")
-    add("--pool", type=int, default=4000, help="scenes to render, the same for all variants (default: 4000)")
+    add("--scenes", type=int, default=4000, help="scenes to render, the same for all variants (default: 4000)")
     add("--prompts", type=int, default=100, help="prompts with one subject, and as many with two (default: 100)")
     add("--seed", type=int, default=900_000, help="the first held-out identity of the prompts, 900000 or more")
     add("--referee", type=Path, metavar="FILE", help="another referee than the shipped one")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         minutes=args.minutes,
         batch=args.batch,
         rate=args.lr,
-        pool=args.pool,
+        pool=args.scenes,
         prompts=args.prompts,
         seed=args.seed,
         device=str(choose_device(args.device)),

@@ -11,7 +11,7 @@ from mmdiff_core.cli.train_sd import RECIPES as SD_RECIPES
 COMMANDS = {"limits": "failure-cases", "sheet": "contact-sheets"}
 SUITES = {"binding": "leakage"}
 FLAGS: dict[str, dict[str, str]] = {
-    "ablate": {"--rate": "--lr", "--start": "--model"},
+    "ablate": {"--rate": "--lr", "--start": "--model", "--pool": "--scenes"},
     "evaluate": {"--pictures": "--images"},
     "failure-cases": {"--pictures": "--images"},
     "presets": {"--ways": "--candidates"},
@@ -25,7 +25,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "--board": "--tensorboard",
         "--no-board": "--no-tensorboard",
     },
-    "train-referee": {"--start": "--init-from"},
+    "train-referee": {"--start": "--init-from", "--pool": "--scenes"},
 }
 
 

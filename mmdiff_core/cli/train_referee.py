@@ -14,6 +14,8 @@ from mmdiff_core.errors import SettingsError
 if TYPE_CHECKING:
     from mmdiff_core.referee.train import Phase
 
+SCENES, CHECK_SCENES = 30_000, 600
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command; importing torch waits until it runs."""
@@ -31,10 +33,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--minutes", type=float, help="save and stop each phase after that much time")
     add("--steps", type=int, help="steps of each phase, instead of its own")
     add("--batch", type=int, help="batch size of each phase, instead of its own")
-    add("--pool", type=int, default=30_000, help="scenes to render (default: 30000)")
+    add("--scenes", type=int, help=f"scenes to render (default: {SCENES}; {CHECK_SCENES} held-out ones for --check)")
     add("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
-    add("--check", action="store_true", help="train nothing; measure the run's referee, or that of --init-from")
-    add("--scenes", type=int, default=600, help="held-out scenes of --check, at 256 and at 96 pixels (default: 600)")
+    add(
+        "--check", action="store_true", help="train nothing; measure the run's referee, or that of --init-from, at 256 "
+        "and at 96 pixels",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -56,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     world = worlds[args.world]
     if args.check:
         file = args.init_from or args.out / "referee.safetensors"
-        sys.stdout.write(check_referee(RefereeCheckOptions(file, args.out, world, args.scenes, device)))
+        sys.stdout.write(check_referee(RefereeCheckOptions(file, args.out, world, args.scenes or CHECK_SCENES, device)))
         return 0
-    options = (args.out, world, args.init_from, args.minutes, device, _phases(args), args.pool)
+    options = (args.out, world, args.init_from, args.minutes, device, _phases(args), args.scenes or SCENES)
     train_referee(RefereeTrainingOptions(*options))
     return 0
 

@@ -139,7 +139,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     )
 
     small = ["--referee", str(referee), "--prompts", "1", "--device", "cpu"]
-    more = ["--model", str(model), "--steps", "1", "--batch", "4", "--pool", "12"]
+    more = ["--model", str(model), "--steps", "1", "--batch", "4", "--scenes", "12"]
     assert main([*training, *more, *small]) == 0
     assert main([*measuring, "--model", str(model), "--quick", *small]) == 0
     assert "| attributes swapped between the subjects |" in capsys.readouterr().out

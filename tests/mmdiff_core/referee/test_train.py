@@ -177,7 +177,7 @@ def test_check_is_right_about_a_referee_that_knows_nothing() -> None:
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train = ["train-referee", "--out", str(tmp_path), "--steps", "1", "--batch", "8", "--pool", "4"]
+    train = ["train-referee", "--out", str(tmp_path), "--steps", "1", "--batch", "8", "--scenes", "4"]
     assert main(train) == 0
     assert main(["train-referee", "--out", str(tmp_path), "--check", "--scenes", "6"]) == 0
     assert "| iou | ≥ 0.85 |" in capsys.readouterr().out

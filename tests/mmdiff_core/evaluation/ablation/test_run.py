@@ -277,7 +277,7 @@ def test_finished_variants_are_not_done_again(
 
     monkeypatch.setattr(run_module, "_stage", refuse)
     command = ["ablate", "--out", str(options.folder), "--model", str(options.start), "--referee", str(options.referee)]
-    command += ["--batch", "4", "--pool", "12", "--prompts", "1", "--variants"]  # the folder's steps count
+    command += ["--batch", "4", "--scenes", "12", "--prompts", "1", "--variants"]  # the folder's steps count
     assert main([*command, *NAMES]) == 0
     assert "| trained parameters |" in capsys.readouterr().out
     again = json.loads((options.folder / "ablation.json").read_text())

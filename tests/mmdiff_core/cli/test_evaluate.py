@@ -1,0 +1,89 @@
+"""From the flags of ``evaluate`` to what is measured; each suite knows its own flags alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mmdiff_core.backbones.toybox import FOLDER
+from mmdiff_core.cli.main import BAD_INPUT, main
+from mmdiff_core.evaluation.toybox import leakage_suite, suite
+from mmdiff_core.referee.network import FILE
+from tests.helpers import tiny
+
+TOYBOX = "mmdiff_core.evaluation.toybox.run.evaluate_toybox"
+LEAKAGE = "mmdiff_core.evaluation.toybox.leakage_suite.measure_leakage"
+
+
+@pytest.fixture(autouse=True)
+def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("report.toybox_markdown", "leakage_suite.leakage_markdown"):
+        monkeypatch.setattr(f"mmdiff_core.evaluation.toybox.{path}", lambda table: f"{table}\n")
+
+
+def test_the_toybox_suite(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = stand_in(TOYBOX, "a table")
+    assert main(["evaluate", "toybox", "--out", "report", "--device", "cpu"]) == 0
+    quick_flags = ["--quick", "--model", "m", "--referee", "r", "--seed", "900001"]
+    assert main(["evaluate", "toybox", "--out", "o", *quick_flags]) == 0
+    assert main(["evaluate", "toybox", "--out", "o", "--prompts", "5"]) == 0
+    whole, quick, five = (options for (options,) in calls)
+    assert (whole.folder, whole.model, whole.referee, whole.device) == (Path("report"), FOLDER, FILE, "cpu")
+    assert (whole.prompts, whole.seeds, whole.seed) == (suite.PROMPTS, suite.SEEDS, suite.FIRST_SEED)
+    assert (quick.model, quick.referee, quick.seed) == (Path("m"), Path("r"), 900_001)
+    assert (quick.prompts, quick.seeds) == (suite.QUICK_PROMPTS, suite.SEEDS[:1])
+    assert five.prompts == {1: 5, 2: 5, 3: 2}
+    assert capsys.readouterr().out == "a table\n" * 3
+
+
+def test_the_leakage_suite(stand_in) -> None:
+    calls = stand_in(LEAKAGE, "a table")
+    assert main(["evaluate", "leakage", "--out", "o"]) == 0
+    assert main(["evaluate", "leakage", "--out", "o", "--quick", "--adapter", "a"]) == 0
+    whole, quick = (options for (options,) in calls)
+    assert (whole.model, whole.adapter, whole.prompts) == (FOLDER, None, leakage_suite.PROMPTS)
+    assert (quick.adapter, quick.prompts, quick.seeds) == (Path("a"), suite.QUICK_PROMPTS[2], suite.SEEDS[:1])
+
+
+def test_the_dreambench_suite(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dog").mkdir()
+    tiny.photo(1).save(tmp_path / "dog" / "00.jpg")
+    monkeypatch.setattr("mmdiff_core.evaluation.dreambench.similarity.Evaluators.load", lambda *names: names[:2])
+    model = SimpleNamespace(backbone=SimpleNamespace(unet=torch.nn.Linear(1, 1)))
+    monkeypatch.setattr(model.backbone.unet, "dtype", torch.float32, raising=False)
+    loaded = stand_in("mmdiff_core.cli.evaluate.load_from_flags", model)
+    calls = stand_in("mmdiff_core.evaluation.dreambench.run.evaluate_dreambench")
+    command = ["evaluate", "dreambench", "--dataset", str(tmp_path), "--out", "o", "--device", "cpu", "--base", "b"]
+    assert main([*command, "--clip", "c", "--images", "2", "--pairs", "7", "--guidance", "3"]) == 0
+    assert main([*command, "--quick"]) == 0
+    assert [args.base for (args,) in loaded] == ["b", "b"]
+    (_, evaluators, options, about), (_, _, quick, _) = calls
+    assert evaluators == ("c", "facebook/dino-vits16")
+    assert (options.pictures, options.pairs, options.guidance, options.prompts) == (2, 7, 3.0, None)
+    assert (about["model"], about["dtype"], about["device"]) == ("b", "float32", "cpu")
+    assert (quick.pictures, quick.pairs, quick.prompts) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["toybox", "--out", "o", "--base", "b"], "unrecognized arguments: --base b"),
+        (["toybox", "--out", "o", "--adapter", "a"], "unrecognized arguments: --adapter a"),
+        (["leakage", "--out", "o", "--pairs", "2"], "unrecognized arguments: --pairs 2"),
+        (["dreambench", "--out", "o"], "required: --dataset"),
+        (["photos", "--out", "o"], "choose from"),
+    ],
+)
+def test_flags_of_other_suites_are_not_known(command: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *command])
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suite_name", ["toybox", "leakage"])
+def test_too_few_prompts(suite_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", suite_name, "--out", "o", "--prompts", "0"]) == BAD_INPUT
+    assert "--prompts must be at least 1, but is 0" in capsys.readouterr().err
