@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.i18n import I18nData
 from starlette.middleware import Middleware
 
+from demo.about import tab as about_tab
 from demo.about.tab import AboutTab
 from demo.api import endpoints
 from demo.api.mcp import mcp_server
@@ -18,7 +19,8 @@ from demo.server.limits import Limits
 from demo.server.request_guard import Guard
 from demo.server.service import Service
 from demo.server.sessions import Guests, Page, housekeeping
-from demo.studio.model_list import telling_of
+from demo.studio import tab as studio_tab
+from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
 from demo.vote.tab import VoteTab
 from demo.web.i18n import languages, text
@@ -84,7 +86,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
         "js": f"() => {{\n{scripts('web/page')}\n}}",
-        "i18n": languages(telling_of(page.service.model)),
+        "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service.model)),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,

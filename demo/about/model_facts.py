@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+import gradio as gr
+
+from demo.web.static_files import scripts
 from mmdiff_core.generation.model_summary import ModelSummary
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
@@ -18,6 +21,13 @@ class Facts(TypedDict):
     facts: dict[str, str]
     rows: dict[str, list[list[str]]]
     when: list[str]
+
+
+def model_facts(facts: Facts) -> gr.HTML:
+    """Make the component whose script fills facts into the page."""
+    return gr.HTML(
+        facts, html_template="", js_on_load=scripts("about/model_facts"), elem_id="facts", apply_default_css=False
+    )
 
 
 def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> Facts:

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from demo.about.model_facts import Facts, run_facts, together, weight_facts
+from demo.about.model_facts import Facts, model_facts, run_facts, together, weight_facts
 from demo.form.examples import known_to
 from demo.studio.result_panel import ResultPanel
 from demo.web.events import QUIET
 from demo.web.i18n import text
-from demo.web.static_files import scripts
+from demo.web.static_files import static
 from mmdiff_core.results import GeneratedImage
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
+
+TEMPLATES = {"about_page": static("about/tab.html")}  # of texts that are put together per language
 
 
 class AboutTab:
@@ -36,13 +38,7 @@ class AboutTab:
     def render(self) -> None:
         """Make the components inside the current layout."""
         gr.HTML(text("about_page"), elem_id="about-page", apply_default_css=False)
-        self.facts = gr.HTML(
-            self.told(None),
-            html_template="",
-            js_on_load=scripts("about/model_facts"),
-            elem_id="facts",
-            apply_default_css=False,
-        )
+        self.facts = model_facts(self.told(None))
 
     def listen(self, page: gr.Blocks) -> None:
         """Whoever comes here sees the shapes of their newest picture."""

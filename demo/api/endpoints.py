@@ -154,7 +154,7 @@ def register(personalizer: Personalizer) -> None:
             if not 0 <= seed <= MOST_SEED:
                 raise SettingsError(f"The seed must be from 0 to {MOST_SEED}.")
             photos = photograph(noun, int(seed), int(views)).photos
-        return [photo_file(photo, f"{noun}-{seed}-{i + 1}.png") for i, photo in enumerate(photos)]
+        return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 
     def models() -> dict[str, Any]:
         """The model that is loaded, what it knows and takes, and the models that this machine could load instead.

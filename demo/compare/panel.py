@@ -12,6 +12,7 @@ from demo.compare.axes import AnyAxis, axes_of
 from demo.compare.grid import Comparison, sheet
 from demo.compare.variants import ALL_PHOTOS, LEAVE_OUT, PART_NAMES, Case, Table, omissions, parts_of, table_of
 from demo.form import browser_draft
+from demo.form.browser_draft import COMPARE
 from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
@@ -102,9 +103,12 @@ class ComparePanel:
         self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
         self.across.input(self._suggest, self.across, self.columns, **QUIET)
         self.down.input(self._suggest, self.down, self.rows, **QUIET)
-        keeping = browser_draft.saving(_NAMES, self.model, browser_draft.COMPARE)
+        keeping = browser_draft.save_script(_NAMES, self.model, COMPARE)
         gr.on([field.change for field in self.fields], None, list(self.fields), None, js=keeping, **QUIET)
-        loading, opening = browser_draft.loading(browser_draft.COMPARE), browser_draft.opening(browser_draft.COMPARE)
+        loading, opening = (
+            browser_draft.load_script(browser_draft.COMPARE),
+            browser_draft.unlock_script(browser_draft.COMPARE),
+        )
         recalled = page.load(self._recall, self.draft, list(self.fields), js=loading, **QUIET)
         recalled.then(None, None, None, js=opening, **QUIET)
 

@@ -21,27 +21,27 @@ OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")
 _PARTS = tuple(vars(ALL_COMPONENTS))
 
 
-def saving(names: Sequence[str], model: str, key: str = STUDIO) -> str:
-    """JavaScript that keeps the inputs of an event under these names, and whose numbers they are."""
-    script = static("form/browser_draft_save.js").replace("NAMES", json.dumps(list(names)))
-    return script.replace("MODEL", json.dumps(model)).replace("KEY", json.dumps(key))
+def save_script(names: Sequence[str], model: str, key: str = STUDIO) -> str:
+    """JavaScript that keeps the inputs of an event under these names, with the model that their numbers are for."""
+    script = _with_key(static("form/browser_draft_save.js"), key)
+    return script.replace("NAMES", json.dumps(list(names))).replace("MODEL", json.dumps(model))
 
 
-def loading(key: str = STUDIO) -> str:
-    """JavaScript that fetches what was kept, as the one input of an event; it closes the fields until `opening`."""
-    return _of(key, "browser_draft_load.js")
+def load_script(key: str = STUDIO) -> str:
+    """JavaScript that fetches the draft, as the one input of an event, and locks the fields until it is in them."""
+    return _with_key(static("form/browser_draft_load.js"), key)
 
 
-def opening(key: str = STUDIO) -> str:
-    """JavaScript that gives the fields back to the person."""
-    return _of(key, "browser_draft_open.js")
+def unlock_script(key: str = STUDIO) -> str:
+    """JavaScript that unlocks the fields."""
+    return _with_key(static("form/browser_draft_unlock.js"), key)
 
 
-def _of(key: str, script: str) -> str:
-    return static(f"form/{script}").replace("KEY", json.dumps(key)).replace("AREA", json.dumps(_AREAS[key]))
+def _with_key(script: str, key: str) -> str:
+    return script.replace("KEY", json.dumps(key)).replace("AREA", json.dumps(_AREAS[key]))
 
 
-def record(kept: object, model: str) -> dict[str, Any]:
+def read_draft(kept: object, model: str) -> dict[str, Any]:
     """What the browser kept, in the layout of a picture's settings; {} where it kept nothing that can be read.
 
     Numbers that another model's defaults stood behind are left out.

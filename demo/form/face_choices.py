@@ -1,77 +1,37 @@
-"""Whose face is meant, for adapters that read faces: what the card shows of each photo, and what the clicks say."""
+"""Which face of a photo is meant, and how much the photo counts, for adapters that read faces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
-from demo.form.photos import Photos
-from demo.web.cached_files import data_url
-from mmdiff_core.encoders.face import MOST_WEIGHT, DetectedFace, FaceAnalyser
-from mmdiff_core.encoders.photo import load_photo
-from mmdiff_core.errors import ModelError, PhotoError
+from mmdiff_core.encoders.face import MOST_WEIGHT
 from mmdiff_core.types import FaceChoice
 
-SHOWN = 220  # pixels a side of a photo whose faces are clicked
-Choices = dict[str, FaceChoice]  # by the photo's path; a photo that is not in it has its largest face, of weight 1
+FaceChoices = dict[str, FaceChoice]  # by the photo's path; a photo without one has its largest face, of weight 1
 
 
-def people(photos: Photos, choices: Choices, analyser: FaceAnalyser) -> dict[str, Any]:
-    """Each photo with its faces, for the page: {"photos": [...], "trouble": a sentence or empty}.
-
-    A photo is {"src", "faces": [[left, top, right, bottom], ...] in fractions, "chosen": from 1, 0 without a face,
-    "weight"}.
-    """
-    try:
-        shown = [_shown(photo, _choice(choices, photo), analyser) for photo in photos]
-    except ModelError as error:
-        return {"photos": [], "trouble": str(error)}
-    return {"photos": [photo for photo in shown if photo is not None], "trouble": ""}
+def choice_of(choices: FaceChoices, photo: str | Image.Image) -> FaceChoice:
+    """Return the choice for a photo; photos that are no files have none of their own."""
+    return choices.get(photo, FaceChoice()) if isinstance(photo, str) else FaceChoice()
 
 
-def _shown(photo: str | Image.Image, choice: FaceChoice, analyser: FaceAnalyser) -> dict[str, Any] | None:
-    try:
-        image = load_photo(photo)
-    except PhotoError:
-        return None  # named where it was dropped
-    found = analyser.find(image)
-    image.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
-    return {
-        "src": data_url(image),
-        "faces": [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in found],
-        "chosen": _chosen(found, choice.face),
-        "weight": choice.weight,
-    }
+def choices_for(photos: Sequence[str], choices: FaceChoices) -> tuple[FaceChoice, ...]:
+    """Return the choices in the order of the photos."""
+    return tuple(choice_of(choices, photo) for photo in photos)
 
 
-def _chosen(found: Sequence[DetectedFace], wanted: int | None) -> int:
-    """The number of the face that is meant; the largest where the choice no longer fits."""
-    if wanted is not None and 1 <= wanted <= len(found):
-        return wanted
-    return 1 + max(range(len(found)), key=lambda index: found[index].area, default=-1)
-
-
-def chosen_for(photos: Sequence[str], choices: Choices) -> tuple[FaceChoice, ...]:
-    """The choices in the order of the photos."""
-    return tuple(_choice(choices, photo) for photo in photos)
-
-
-def choose_face(choices: Choices, photo: str, face: object) -> None:
-    """A click on a face; what is no number from 1 changes nothing.
+def choose_face(choices: FaceChoices, photo: str, face: object) -> None:
+    """Choose a face of a photo; anything but a number from 1 on changes nothing.
 
     The choices are changed in place: a session's clicks may be answered side by side.
     """
     if isinstance(face, int) and face >= 1:
-        choices[photo] = FaceChoice(face, _choice(choices, photo).weight)
+        choices[photo] = FaceChoice(face, choice_of(choices, photo).weight)
 
 
-def weigh(choices: Choices, photo: str, weight: object) -> None:
-    """Another weight of a photo, in place; what is no number in range changes nothing."""
+def set_weight(choices: FaceChoices, photo: str, weight: object) -> None:
+    """Set the weight of a photo, in place; anything but a number in range changes nothing."""
     if isinstance(weight, int | float) and 0 <= weight <= MOST_WEIGHT:
-        choices[photo] = FaceChoice(_choice(choices, photo).face, float(weight))
-
-
-def _choice(choices: Choices, photo: str | Image.Image) -> FaceChoice:
-    return choices.get(photo, FaceChoice()) if isinstance(photo, str) else FaceChoice()
+        choices[photo] = FaceChoice(choice_of(choices, photo).face, float(weight))

@@ -13,7 +13,9 @@ from demo.server.error_messages import spoken
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import SPEAKING, Update
 from demo.web.i18n import text
-from demo.web.static_files import scripts
+from demo.web.static_files import scripts, static
+
+TEMPLATES = {"cutout": static("studio/cutout_dialog.html")}  # of texts that are put together per language
 
 
 class CutoutPanel:

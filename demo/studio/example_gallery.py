@@ -11,15 +11,8 @@ from demo.studio.compose_panel import ComposePanel
 from demo.web.cached_files import data_url
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
+from demo.web.static_files import scripts
 
-_ON_LOAD = """
-element.addEventListener("click", (event) => {
-  const card = event.target.closest("[data-example]");
-  if (!card) return;
-  document.dispatchEvent(new CustomEvent("mmdiff-example"));
-  trigger("pick", { index: Number(card.dataset.example) });
-});
-"""
 _FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # heard by the guide
 
 
@@ -36,7 +29,7 @@ class ExamplePanel:
         gr.HTML(text("examples_head"), elem_classes="section", apply_default_css=False)
         self.row = gr.HTML(
             f'<div class="examples">{cards}</div>',
-            js_on_load=_ON_LOAD,
+            js_on_load=scripts("studio/example_gallery"),
             apply_default_css=False,
             elem_id="examples",
             elem_classes="section",

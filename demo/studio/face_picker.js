@@ -1,6 +1,6 @@
-// Whose face is meant: every photo of a card with its faces as buttons. Gradio gives `element`, `props`, `watch` and
-// `trigger`. props.value is {photos: [{src, faces: [[l, t, r, b]], chosen, weight}], trouble}; a click says
-// choose {photo, face}, a number weigh {photo, weight}; photos count from 0, faces from 1, from the left.
+// Every photo of a card with its faces as buttons. Gradio gives `element`, `props`, `watch` and `trigger`.
+// props.value is {photos: [{src, faces: [[left, top, right, bottom]], chosen, weight}], error}; a click triggers
+// choose {photo, face}, a weight weigh {photo, weight}; photos count from 0, faces from 1, from the left.
 
 function faceButton(photo, face, [left, top, right, bottom], chosen) {
   const label = t("face_of", { face, photo: photo + 1 });
@@ -31,19 +31,19 @@ function weightField(photo, weight) {
 
 function figureOf(shown, photo, count) {
   const buttons = shown.faces.map((box, index) => faceButton(photo, index + 1, box, shown.chosen));
-  const figure = make("figure", { class: "person" }, make("div", { class: "frame" }, make("img", { src: shown.src, alt: "" }), ...buttons));
+  const figure = make("figure", { class: "face-photo" }, make("div", { class: "photo-box" }, make("img", { src: shown.src, alt: "" }), ...buttons));
   if (!shown.faces.length) figure.append(make("p", { class: "fault wrong" }, t("no_face")));
   else if (count > 1) figure.append(weightField(photo, shown.weight));
   return figure;
 }
 
 function draw() {
-  const { photos, trouble } = props.value;
-  const ground = find(".people");
-  ground.replaceChildren();
-  if (trouble) ground.append(make("p", { class: "fault wrong" }, trouble));
-  if (photos.some(({ faces }) => faces.length > 1)) ground.append(make("p", { class: "hint" }, t("choose_face")));
-  ground.append(...photos.map((photo, index) => figureOf(photo, index, photos.length)));
+  const { photos, error } = props.value;
+  const picker = find(".face-picker");
+  picker.replaceChildren();
+  if (error) picker.append(make("p", { class: "fault wrong" }, error));
+  if (photos.some(({ faces }) => faces.length > 1)) picker.append(make("p", { class: "hint" }, t("choose_face")));
+  picker.append(...photos.map((photo, index) => figureOf(photo, index, photos.length)));
 }
 
 watch("value", draw);

@@ -70,11 +70,11 @@ class FormPanel:
             None,
             [self.compose.count, *self._kept.values()],
             None,
-            js=browser_draft.saving(["count", *self._kept], self.personalizer.backbone.display_name),
+            js=browser_draft.save_script(["count", *self._kept], self.personalizer.backbone.display_name),
             **QUIET,
         )
-        self.recalled = page.load(self._recall, self.draft, self.targets(), js=browser_draft.loading(), **QUIET)
-        self.recalled.then(None, None, None, js=browser_draft.opening(), **QUIET)
+        self.recalled = page.load(self._recall, self.draft, self.targets(), js=browser_draft.load_script(), **QUIET)
+        self.recalled.then(None, None, None, js=browser_draft.unlock_script(), **QUIET)
 
     @property
     def fields(self) -> set[Block]:
@@ -126,11 +126,11 @@ class FormPanel:
         return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
 
     def _recall(self, kept: object) -> Update:
-        return self.restore(browser_draft.record(kept, self.personalizer.backbone.display_name))
+        return self.restore(browser_draft.read_draft(kept, self.personalizer.backbone.display_name))
 
     @property
     def _kept(self) -> dict[str, Any]:
-        """What the browser keeps, by the names that :func:`demo.form.browser_draft.record` reads."""
+        """What the browser keeps, by the names that :func:`demo.form.browser_draft.read_draft` reads."""
         fields: dict[str, Any] = {"prompt": self.compose.prompt}
         for card in self.compose.cards:
             number = card.slot + 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.form.examples import known_to, known_words
-from demo.web.i18n import Labels, Telling
+from demo.web.i18n import MoreTexts, Texts
 from mmdiff_core.backbones.registry import (
     TOYBOX,
     UNKNOWN,
@@ -37,28 +37,28 @@ _KNOWS = (
 _TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder"}
 
 
-def telling_of(personalizer: Personalizer) -> Telling:
-    """What the page says of the loaded model and of the others."""
+def model_texts(personalizer: Personalizer) -> MoreTexts:
+    """Return what the page says of the loaded model and of the others."""
     name, known = personalizer.backbone.display_name, known_to(personalizer.backbone)
     models, loaded = _models(name)
 
-    def telling(labels: Labels) -> dict[str, str]:
+    def texts_of(labels: Texts) -> Texts:
         return {
             "knows_note": knows_note(known, labels),
             "model_line": f'<p class="hint">{escape(model_line(personalizer, labels))}</p>',
             "model_menu": model_menu(models, loaded, labels),
         }
 
-    return telling
+    return texts_of
 
 
-def knows_note(known: Vocabulary | None, labels: Labels) -> str:
+def knows_note(known: Vocabulary | None, labels: Texts) -> str:
     """HTML: what the loaded weights know; empty for a model of the wide world."""
     words = {key: escape(words) for key, words in known_words(known).items()}
     return _KNOWS.format_map({**labels, **words}) if words else ""
 
 
-def model_line(personalizer: Personalizer, labels: Labels) -> str:
+def model_line(personalizer: Personalizer, labels: Texts) -> str:
     """What is loaded, in one line."""
     sizes = personalizer.sizes
     line = labels["model_of_one_size" if sizes.smallest == sizes.largest else "model_of_sizes"]
@@ -73,7 +73,7 @@ def model_line(personalizer: Personalizer, labels: Labels) -> str:
     )
 
 
-def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Labels) -> str:
+def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Texts) -> str:
     """HTML: every model with the command that serves it, or the command that fetches what is missing.
 
     Args:
@@ -93,13 +93,13 @@ def _models(name: str) -> tuple[tuple[AvailableModel, ...], str]:
     return models, str(folder) if given else name
 
 
-def _item(model: AvailableModel, loaded: bool, labels: Labels) -> str:
+def _item(model: AvailableModel, loaded: bool, labels: Texts) -> str:
     mark = ' aria-current="true"' if loaded else ""
     what = escape(", ".join(filter(None, (_title(model, labels), _size(model, labels)))))
     return f"<li{mark}><strong>{escape(_shown(model))}</strong> <span>{what}</span>{_how(model)}</li>"
 
 
-def _title(model: AvailableModel, labels: Labels) -> str:
+def _title(model: AvailableModel, labels: Texts) -> str:
     if model.key in _TITLED:
         return labels[_TITLED[model.key]]
     if model.complete:
@@ -107,7 +107,7 @@ def _title(model: AvailableModel, labels: Labels) -> str:
     return labels["kind_unknown"] if model.title == UNKNOWN else model.title
 
 
-def _size(model: AvailableModel, labels: Labels) -> str:
+def _size(model: AvailableModel, labels: Texts) -> str:
     if model.size is not None:
         return f"{model.size / GIGABYTE:.2g} GB"
     return "" if model.download is None else labels["about_size"].format(size=amount(model.download))

@@ -10,7 +10,7 @@ from demo.server.error_messages import spoken
 from demo.server.limits import Limits, usual
 from demo.viewer.history import Shelf, kind_of, restorable, restored, stream_of
 from demo.viewer.viewer import viewer, waiting
-from demo.web.cached_files import ordered, parcel
+from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, SPEAKING, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import buttons
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from demo.studio.form_panel import FormPanel
 
 # The button that waits for a file may be pressed again.
-_FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-parcel'))"
+_FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-download'))"
 
 
 class ActionPanel:
@@ -48,7 +48,7 @@ class ResultPanel:
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
         self.shelf = gr.State(Shelf(self.limits))
         self.viewer = viewer()
-        self.parcel = parcel("parcel")
+        self.download = download_target("download")
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]
             file_types=["image"],  # others than PNG are told that they carry no settings
@@ -61,8 +61,8 @@ class ResultPanel:
         """What the viewer asks the server for, and what goes back into the fields."""
         self.form = form
         wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
-        packed = self.viewer.pack(self._pack, self.shelf, self.parcel, **wish)
-        animated = self.viewer.animate(self._animate, self.shelf, self.parcel, **wish)
+        packed = self.viewer.pack(self._pack, self.shelf, self.download, **wish)
+        animated = self.viewer.animate(self._animate, self.shelf, self.download, **wish)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
         self.viewer.advise(self._advise, None, form.targets(), **SPEAKING)
@@ -76,17 +76,17 @@ class ResultPanel:
         """Nothing runs; finished pictures stay."""
         return {self.viewer: gr.HTML(live=None)}
 
-    def _pack(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+    def _pack(self, shelf: Shelf, event: gr.EventData) -> Download:
         """One zip of the picture that the viewer names."""
         with spoken():
             kept = shelf.get(event.name)
-            return ordered(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+            return download(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
 
-    def _animate(self, shelf: Shelf, event: gr.EventData) -> dict[str, Any]:
+    def _animate(self, shelf: Shelf, event: gr.EventData) -> Download:
         """The steps of the picture that the viewer names."""
         with spoken():
             kept, kind = shelf.get(event.name), kind_of(event.kind)
-            return ordered(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+            return download(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
 
     def _advise(self, event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""

@@ -8,17 +8,17 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.form.face_choices import Choices, choose_face, chosen_for, people, weigh
+from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_weight
 from demo.form.form import SubjectForm
 from demo.form.photos import Given, Photos, label_of, prepared, sift
 from demo.form.sliders import dial
 from demo.form.validation import MOST_STRENGTH
 from demo.server.error_messages import spoken
 from demo.server.sessions import hold
+from demo.studio.face_picker import FacePickerRecord, face_picker, face_picker_record
 from demo.web.cached_files import photo_path
 from demo.web.events import QUIET, SPEAKING, Update
 from demo.web.i18n import text
-from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.types import FaceChoice
 
@@ -50,14 +50,8 @@ class SubjectCard:
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
-            self.people = gr.HTML(
-                people((), {}, self.faces) if self.faces else None,
-                html_template='<div class="people"></div>',
-                js_on_load=scripts("studio/face_picker"),
-                visible=self.faces is not None,
-                elem_id=f"people-{number}",
-                apply_default_css=False,
-            )
+            no_photos = face_picker_record((), {}, self.faces) if self.faces else None
+            self.face_picker = face_picker(no_photos, f"faces-{number}")
             self.name = gr.Textbox(
                 label=text("name"),
                 placeholder="cat" if self.slot % 2 == 0 else "robot",
@@ -74,9 +68,9 @@ class SubjectCard:
         self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         if self.faces is not None:
             both = [self.photos, self.choices]
-            self.photos.change(self._find, both, self.people, trigger_mode="always_last", **QUIET)
-            self.people.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # each photo's is its own
-            self.people.weigh(self._weigh, both, trigger_mode="multiple", **QUIET)
+            self.photos.change(self._find, both, self.face_picker, trigger_mode="always_last", **QUIET)
+            self.face_picker.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # each photo's is its own
+            self.face_picker.weigh(self._weigh, both, trigger_mode="multiple", **QUIET)
 
     @property
     def targets(self) -> tuple[Component, ...]:
@@ -93,7 +87,7 @@ class SubjectCard:
         photos = tuple(path for path, _ in values[self.photos] or ())
         hold(*photos)
         name = (values[self.name] or "").strip()
-        choices = chosen_for(photos, values[self.choices] or {}) if self.faces else ()
+        choices = choices_for(photos, values[self.choices] or {}) if self.faces else ()
         return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]), choices)
 
     def fill(
@@ -121,15 +115,15 @@ class SubjectCard:
         """Show or hide the card."""
         return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
 
-    def _find(self, photos: Given, choices: Choices) -> dict[str, Any]:
+    def _find(self, photos: Given, choices: FaceChoices) -> FacePickerRecord:
         assert self.faces is not None
-        return people([path for path, _ in photos or ()], choices or {}, self.faces)
+        return face_picker_record([path for path, _ in photos or ()], choices or {}, self.faces)
 
-    def _choose(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
+    def _choose(self, event: gr.EventData, photos: Given, choices: FaceChoices) -> None:
         choose_face(choices, _path(photos, event.photo), event.face)
 
-    def _weigh(self, event: gr.EventData, photos: Given, choices: Choices) -> None:
-        weigh(choices, _path(photos, event.photo), event.weight)
+    def _weigh(self, event: gr.EventData, photos: Given, choices: FaceChoices) -> None:
+        set_weight(choices, _path(photos, event.photo), event.weight)
 
     def _sift(self, photos: Given) -> tuple[Any, str, tuple[str, ...]]:
         """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""

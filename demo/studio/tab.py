@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.form.examples import ToyBox, examples_for, known_to
 from demo.server.limits import limits_of
+from demo.studio import cutout_dialog, guide
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutPanel
 from demo.studio.example_gallery import ExamplePanel
@@ -16,11 +17,11 @@ from demo.studio.generate import Generation
 from demo.studio.result_panel import ActionPanel, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.web.i18n import text
-from demo.web.static_files import scripts
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
+TEMPLATES = cutout_dialog.TEMPLATES | guide.TEMPLATES
 USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
 
 
@@ -56,13 +57,7 @@ class StudioTab:
             with gr.Column(elem_id="right", min_width=320):
                 gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
                 self.result.render()
-                gr.HTML(
-                    text("guide"),
-                    js_on_load=scripts("studio/guide"),
-                    elem_id="guide",
-                    apply_default_css=False,
-                    min_height=1,
-                )
+                guide.guide()
 
     def listen(self, page: gr.Blocks) -> None:
         """Tie the panels to each other."""

@@ -17,14 +17,14 @@ function order(button, event, wish) {
   const ready = () => {
     button.disabled = false;
     button.removeAttribute("aria-busy");
-    document.removeEventListener("mmdiff-parcel", ready);
+    document.removeEventListener("mmdiff-download", ready);
     clearTimeout(patience);
   };
   const patience = setTimeout(ready, PATIENCE);
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   find(".announce").textContent = t("file_made");
-  document.addEventListener("mmdiff-parcel", ready);
+  document.addEventListener("mmdiff-download", ready);
   trigger(event, { name: shot().name, stream: kindOf(shot()), ...wish });
 }
 

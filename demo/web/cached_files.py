@@ -6,17 +6,14 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Literal, TypedDict
 
-import gradio as gr
 from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from demo.server.sessions import hold
-from demo.web.static_files import scripts
 from mmdiff_core.atomic_files import atomic_file, named_disk_errors
 from mmdiff_core.output.export import png_info
 from mmdiff_core.results import GeneratedImage
@@ -27,14 +24,37 @@ MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zi
 }
 
 
-def picture_file(picture: GeneratedImage) -> dict[str, Any]:
+class FileMeta(TypedDict):
+    """Marks a record of a file for Gradio."""
+
+    _type: Literal["gradio.FileData"]
+
+
+class FileRecord(TypedDict):
+    """A file in Gradio's cache, which Gradio gives a ``url``, in whatever component it stands."""
+
+    path: str
+    orig_name: str
+    mime_type: str
+    meta: FileMeta
+
+
+class FilmStrip(TypedDict):
+    """Frames side by side in one image, a data URL; ``w`` and ``h`` are the size of a frame."""
+
+    image: str
+    w: int
+    h: int
+
+
+def picture_file(picture: GeneratedImage) -> FileRecord:
     """A finished picture as a PNG with its settings inside."""
-    return cached(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
+    return cached_file(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
 
 
-def photo_file(photo: Image.Image, name: str) -> dict[str, Any]:
+def photo_file(photo: Image.Image, name: str) -> FileRecord:
     """A photo as a PNG of that name."""
-    return cached(_png(photo), name)
+    return cached_file(_png(photo), name)
 
 
 def photo_path(photo: Image.Image) -> str:
@@ -46,21 +66,11 @@ def photo_path(photo: Image.Image) -> str:
     return cached_at(_png(photo), "photo.png")
 
 
-def cached(data: bytes, name: str) -> dict[str, Any]:
-    """A file in Gradio's cache; the record is what Gradio turns into a URL, in whatever component it stands."""
+def cached_file(data: bytes, name: str) -> FileRecord:
+    """Write a file into Gradio's cache."""
     media_type = MEDIA_TYPES[name.rsplit(".", 1)[-1]]
-    meta = {"_type": "gradio.FileData"}
+    meta: FileMeta = {"_type": "gradio.FileData"}
     return {"path": cached_at(data, name), "orig_name": name, "mime_type": media_type, "meta": meta}
-
-
-def ordered(data: bytes, name: str) -> dict[str, Any]:
-    """A file that was asked for, as download.js takes it; another word in ``asked`` makes the same file news again."""
-    return {"file": cached(data, name), "asked": uuid4().hex}
-
-
-def parcel(elem_id: str) -> gr.HTML:
-    """Where a file that was asked for comes; the browser saves it at once."""
-    return gr.HTML(None, html_template="", js_on_load=scripts("web/download"), elem_id=elem_id, apply_default_css=False)
 
 
 def cached_at(data: bytes, name: str) -> str:
@@ -74,8 +84,8 @@ def cached_at(data: bytes, name: str) -> str:
         if path.exists():
             path.touch()  # as young as a new one, for a program that holds nothing
         else:
-            with atomic_file(path) as aside:
-                aside.write_bytes(data)
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(data)
     return str(path)
 
 
@@ -86,8 +96,8 @@ def data_url(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def film_strip(frames: Sequence[Image.Image]) -> dict[str, Any] | None:
-    """Frames of one size side by side in one small picture, {"image", "w", "h"} with the size of a frame."""
+def film_strip(frames: Sequence[Image.Image]) -> FilmStrip | None:
+    """Frames of one size side by side in one small picture; None without frames."""
     if not frames:
         return None
     frame = frames[0].copy()

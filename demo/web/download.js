@@ -1,8 +1,7 @@
-// A file that the server made on demand: saved as soon as it comes. props.value is {file, asked}; `asked` is another
-// word for every order, since the same file may be ordered twice.
+// Saves a file that the server made on demand. props.value is {file, order}, where `order` differs with every order.
 watch("value", () => {
   const file = props.value?.file;
   if (!file?.url) return;
   saveAs(file.url, file.orig_name);
-  document.dispatchEvent(new CustomEvent("mmdiff-parcel"));
+  document.dispatchEvent(new CustomEvent("mmdiff-download"));
 });

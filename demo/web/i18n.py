@@ -1,9 +1,9 @@
-"""The labels of the page in several languages. The browser chooses by its own setting; English stands in."""
+"""The texts of the page in several languages. The browser chooses by its own setting; English is the fallback."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from html import escape
 
@@ -14,14 +14,14 @@ from demo.server.limits import SLOTS
 from demo.web.static_files import static
 from mmdiff_core.maps.heatmap import colour_of
 
-Labels = Mapping[str, str]
-Telling = Callable[[Labels], Mapping[str, str]]  # from a language's labels to further texts, by their keys
+Texts = Mapping[str, str]  # by their keys
+MoreTexts = Callable[[Texts], Texts]  # what is put together from the texts of a language
 
 # A browser set to Chinese asks for zh-CN, zh-TW, ... and falls back on zh.
 LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
 
-# Gradio translates a text as a whole, once: markup around labels is put together per language, here.
-_MARKUP = {
+# Gradio translates a text only as a whole: markup with texts in it is put together per language, here.
+_TEMPLATES = {
     "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
     "compare_head": "<h2>{compare}</h2><p>{compare_help}</p>",
     "vote_head": "<h2>{vote}</h2><p>{vote_help}</p>",
@@ -29,12 +29,6 @@ _MARKUP = {
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
-    "about_page": static("about/tab.html"),
-    "cutout": static("studio/cutout_dialog.html"),
-    "guide": (
-        '<div class="guide" role="status" hidden><p><b>{guide_title}</b> {guide_text}</p>'
-        '<button type="button" class="tool">{guide_done}</button></div>'
-    ),
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
     **{
         f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'
@@ -44,25 +38,34 @@ _MARKUP = {
 
 
 def text(key: str) -> I18nData:
-    """A label, in the language of whoever looks at it."""
+    """Return the text of a key, in the language of the person who looks at it."""
     return I18nData(key)
 
 
 @lru_cache(maxsize=1)
 def english() -> dict[str, str]:
-    """The labels for where no browser translates them: names of files, tables for other programs."""
-    labels: dict[str, str] = json.loads(static("web/texts/en.json"))
-    return labels
+    """Read the English texts, for where no browser translates: names of files, tables for other programs."""
+    return _texts("en")
 
 
-def languages(*tellings: Telling) -> gr.I18n:
-    """Every label in every language, for ``Blocks.launch``, with what ``tellings`` make of the labels."""
-    return gr.I18n(**{locale: _table(file, tellings) for locale, file in LANGUAGES.items()})
+def languages(templates: Texts | None = None, more: MoreTexts = lambda texts: {}) -> gr.I18n:
+    """Return every text in every language, for ``Blocks.launch``.
+
+    Args:
+        templates: markup, by keys, with gaps that are keys of texts.
+        more: makes further texts of a language's texts.
+    """
+    templates = {**_TEMPLATES, **(templates or {})}
+    return gr.I18n(**{locale: _table(language, templates, more) for locale, language in LANGUAGES.items()})
 
 
-def _table(language: str, tellings: Sequence[Telling]) -> dict[str, str]:
-    labels: dict[str, str] = json.loads(static(f"web/texts/{language}.json"))
-    for_scripts = escape(json.dumps(labels, ensure_ascii=False, separators=(",", ":")), quote=False)
-    markup = {key: template.format_map(labels) for key, template in _MARKUP.items()}
-    told = {key: told for telling in tellings for key, told in telling(labels).items()}
-    return labels | markup | told | {"texts": f"<span data-texts hidden>{for_scripts}</span>"}
+def _table(language: str, templates: Texts, more: MoreTexts) -> dict[str, str]:
+    texts = _texts(language)
+    markup = {key: template.format_map(texts) for key, template in templates.items()}
+    as_json = escape(json.dumps(texts, ensure_ascii=False, separators=(",", ":")), quote=False)
+    return {**texts, **markup, **more(texts), "texts": f"<span data-texts hidden>{as_json}</span>"}
+
+
+def _texts(language: str) -> dict[str, str]:
+    texts: dict[str, str] = json.loads(static(f"web/texts/{language}.json"))
+    return texts

@@ -9,7 +9,7 @@ from demo.web.static_files import DEMO
 _SHEETS = (  # in the order of the cascade
     *("web/page", "studio/compose_panel", "studio/face_picker", "web/fields", "studio/cutout_dialog"),
     *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "studio/guide"),
-    *("compare/grid", "compare/lens", "vote/ballot", "about/tab"),
+    *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )
 STYLE_SHEETS = tuple(DEMO / f"{name}.css" for name in _SHEETS)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.form.browser_draft import record, saving
+from demo.form.browser_draft import read_draft, save_script
 
 KEPT = {
     "model": "toybox",
@@ -21,7 +21,7 @@ KEPT = {
 
 
 def test_what_a_browser_kept_becomes_a_record_like_a_picture_s() -> None:
-    assert record(KEPT, "toybox") == {
+    assert read_draft(KEPT, "toybox") == {
         "prompt": "a cat",
         "count": 2,
         "steps": 9,
@@ -35,15 +35,15 @@ def test_what_a_browser_kept_becomes_a_record_like_a_picture_s() -> None:
 
 @pytest.mark.parametrize("kept", [None, [], "text", {}, {"count": 99}, {"count": "2"}])
 def test_what_cannot_be_read_fills_nothing_in(kept: object) -> None:
-    assert "subjects" not in record(kept, "toybox")
+    assert "subjects" not in read_draft(kept, "toybox")
 
 
 def test_the_script_names_every_field() -> None:
-    assert '["prompt", "photos-1"]' in saving(["prompt", "photos-1"], "toybox")
+    assert '["prompt", "photos-1"]' in save_script(["prompt", "photos-1"], "toybox")
 
 
 def test_another_model_s_numbers_are_left_out() -> None:
-    other = record(KEPT, "sd15")
+    other = read_draft(KEPT, "sd15")
     assert "steps" not in other
     assert other["prompt"] == "a cat"
-    assert "steps" not in record({key: value for key, value in KEPT.items() if key != "model"}, "toybox")
+    assert "steps" not in read_draft({key: value for key, value in KEPT.items() if key != "model"}, "toybox")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.studio.model_list import model_line, telling_of
+from demo.studio.model_list import model_line, model_texts
 from demo.web.i18n import english, languages
 from mmdiff_core.backbones.registry import AvailableModel
 from mmdiff_core.types import Size
@@ -24,7 +24,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _menu(loaded: str, language: str = "en") -> str:
     model = StandIn()
     model.backbone = replace(model.backbone, name=loaded)
-    return languages(telling_of(model)).translations[language]["model_menu"]  # type: ignore[arg-type]
+    return languages(more=model_texts(model)).translations[language]["model_menu"]  # type: ignore[arg-type]
 
 
 def test_the_loaded_model_is_told_in_a_line() -> None:

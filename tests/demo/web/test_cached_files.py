@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.web.cached_files import cached
+from demo.web.cached_files import cached_file
 
 
 @pytest.fixture(autouse=True)
@@ -17,17 +17,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_same_contents_are_the_same_file() -> None:
-    first, second = cached(b"one", "a.png")["path"], cached(b"one", "a.png")["path"]
+    first, second = cached_file(b"one", "a.png")["path"], cached_file(b"one", "a.png")["path"]
     assert first == second
     assert Path(first).read_bytes() == b"one"
-    assert cached(b"two", "a.png")["path"] != first
+    assert cached_file(b"two", "a.png")["path"] != first
 
 
 def test_a_file_that_is_being_read_is_not_written_again(folder: Path) -> None:
-    path = Path(cached(b"one", "a.png")["path"])
+    path = Path(cached_file(b"one", "a.png")["path"])
     os.utime(path, (0, 0))
     before = path.stat()
-    cached(b"one", "a.png")
+    cached_file(b"one", "a.png")
     assert path.stat().st_ino == before.st_ino
     assert path.stat().st_ctime_ns > before.st_ctime_ns
     assert path.stat().st_mtime > 0  # but it is young again: no sweep takes it for forgotten

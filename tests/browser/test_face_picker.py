@@ -29,22 +29,22 @@ def _drop(page: Page, folder: Path, **photos: object) -> None:
     for name, image in photos.items():
         image.save(folder / f"{name}.png")  # type: ignore[attr-defined]
     page.locator("#photos-1 input[type=file]").set_input_files([str(folder / f"{name}.png") for name in photos])
-    expect(page.locator("#people-1 .person")).to_have_count(len(photos))
+    expect(page.locator("#faces-1 .face-photo")).to_have_count(len(photos))
 
 
 def test_a_face_is_chosen_by_click_and_mixed_by_weight(open_page: Open, model: StandIn, tmp_path: Path) -> None:
     page = open_page()
     _drop(page, tmp_path, two=group(RED, GREEN, sizes=(6, 10)), one=group(BLUE))
-    faces = page.locator("#people-1 .person").first.locator(".face")
+    faces = page.locator("#faces-1 .face-photo").first.locator(".face")
     expect(faces).to_have_count(2)
     expect(faces.nth(1)).to_have_attribute("aria-pressed", "true")  # the largest
-    expect(page.locator("#people-1 .hint")).to_have_text("Click the face that is meant.")
+    expect(page.locator("#faces-1 .hint")).to_have_text("Click the face that is meant.")
     with page.expect_response("**/run/**"):
         faces.first.click()
     expect(faces.first).to_have_attribute("aria-pressed", "true")
     expect(faces.nth(1)).to_have_attribute("aria-pressed", "false")
     expect(faces.first).to_have_attribute("aria-label", "Face 1 of photo 1")
-    weight = page.locator("#people-1 .face-weight input").nth(1)
+    weight = page.locator("#faces-1 .face-weight input").nth(1)
     weight.fill("0.5")
     with page.expect_response("**/run/**"):
         weight.press("Tab")
@@ -59,7 +59,7 @@ def test_a_face_is_chosen_by_click_and_mixed_by_weight(open_page: Open, model: S
 def test_a_photo_without_a_face_is_said_beside_it(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     _drop(page, tmp_path, none=group())
-    expect(page.locator("#people-1 .fault")).to_contain_text("No face found: use a photo")
+    expect(page.locator("#faces-1 .fault")).to_contain_text("No face found: use a photo")
     page.locator("#name-1 input").fill("man")
     page.locator("#prompt textarea").fill("a man in the park")
     expect(page.locator("#chips .word[data-slot]")).to_have_text("man")  # what was typed is looked through

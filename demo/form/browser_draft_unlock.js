@@ -1,4 +1,4 @@
-// The fields are the person's again; see draft_load.js.
+// Unlocks the fields; see browser_draft_load.js.
 () => {
   const fields = document.querySelector(AREA);
   if (fields) fields.inert = false;
