@@ -12,7 +12,7 @@ from demo.form.face_choices import FaceChoices, choice_of
 from demo.form.photos import Photos
 from demo.web.cached_files import data_url
 from demo.web.static_files import scripts
-from mmdiff_core.encoders.face import FaceAnalyser, DetectedFace
+from mmdiff_core.encoders.face import DetectedFace, FaceAnalyser
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import ModelError, PhotoError
 
