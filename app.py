@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdiff_core.cli.aliases import MODEL_FLAGS, rename_flags
 from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
 from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
 
@@ -40,7 +42,7 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_model_flags(parser)
     add_limit_flags(parser)
-    return parser.parse_args(arguments)
+    return parser.parse_args(rename_flags(sys.argv[1:] if arguments is None else arguments, MODEL_FLAGS))
 
 
 def _port(text: str) -> int:
@@ -126,7 +128,7 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     if not lends_gpus():
         return Service(_named(load(flags), flags), limits, journal)
     precise = "float16" if flags.dtype == "auto" else flags.dtype
-    model = load(argparse.Namespace(**{**vars(flags), "device": "cpu", "memory": "none", "dtype": precise}))
+    model = load(argparse.Namespace(**{**vars(flags), "device": "cpu", "offload": "none", "dtype": precise}))
     model = _named(model, flags, "cuda")
     return Service(model, limits, journal, generate=generate_on_loan(model))
 

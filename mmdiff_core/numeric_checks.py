@@ -33,7 +33,7 @@ def memory_faults() -> Iterator[None]:
         give_back_memory()
         raise GenerationError(
             "There was not enough memory for this picture: ask for a smaller one, for fewer photos, or try again when "
-            f"less is going on. Whoever runs this can start it with --memory tiling. ({type(error).__name__})"
+            f"less is going on. Whoever runs this can start it with --offload tiling. ({type(error).__name__})"
         ) from None
 
 

@@ -66,15 +66,15 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
     for subject, names in zip(settings["subjects"], photos, strict=True):
         words.append(("--subject", f"{subject['name']}={','.join(names)}"))
         if subject["strength"] != 1 or often[subject["name"]] > 1:  # each in turn
-            words.append(("--strength", f"{subject['name']}={subject['strength']}"))
+            words.append(("--scale", f"{subject['name']}={subject['strength']}"))
         words += _face_flags(subject)
     if settings["negative_prompt"]:
         words.append(("--negative-prompt", settings["negative_prompt"]))
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ("seed", *NUMBERS)]
     if settings.get("binding"):
-        words.append(("--binding", settings["binding"]))
+        words.append(("--word-gating", settings["binding"]))
     if settings.get("sampler"):
-        words.append(("--sampler", settings["sampler"]))
+        words.append(("--scheduler", settings["sampler"]))
     words += _model_flags(origin)
     lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
     if origin.text_encoder_2_lora:
@@ -136,7 +136,7 @@ def _model_flags(origin: ModelSource) -> list[tuple[str, object]]:
         if value := getattr(origin, name):
             flags.append(("--" + name.replace("_", "-"), value))
     flags.append(("--device", origin.device))
-    return flags if origin.complete else [*flags, ("--dtype", origin.dtype), ("--memory", origin.memory)]
+    return flags if origin.complete else [*flags, ("--dtype", origin.dtype), ("--offload", origin.memory)]
 
 
 def _parts_off(settings: Mapping[str, Any]) -> list[str]:

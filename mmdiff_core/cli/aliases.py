@@ -10,10 +10,18 @@ from mmdiff_core.cli.train_sd import RECIPES as SD_RECIPES
 
 COMMANDS = {"limits": "failure-cases", "sheet": "contact-sheets"}
 SUITES = {"binding": "leakage"}
+MODEL_FLAGS = {"--memory": "--offload"}
 FLAGS: dict[str, dict[str, str]] = {
     "ablate": {"--rate": "--lr", "--start": "--model", "--pool": "--scenes"},
-    "evaluate": {"--pictures": "--images"},
+    "evaluate": {**MODEL_FLAGS, "--pictures": "--images", "--bindings": "--word-gating"},
     "failure-cases": {"--pictures": "--images"},
+    "generate": {
+        **MODEL_FLAGS,
+        "--strength": "--scale",
+        "--binding": "--word-gating",
+        "--sampler": "--scheduler",
+        "--pictures": "--images",
+    },
     "presets": {"--ways": "--candidates"},
     "showcase": {"--pictures": "--images"},
     "toy": {"--noun": "--class"},

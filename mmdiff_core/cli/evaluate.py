@@ -53,7 +53,10 @@ def _add_leakage(suites: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_common(parser)
     parser.add_argument("--prompts", type=int, help="prompts with two subjects")
-    parser.add_argument("--bindings", type=float, nargs="+", help="strengths to compare, 0 to 1 (default: 0 0.5 0.8 1)")
+    parser.add_argument(
+        "--word-gating", type=float, nargs="+", metavar="NUMBER", help="values to compare, from 0 (off) to 1 (default: "
+        "0 0.5 0.8 1)",
+    )  # fmt: skip
     add_built_in_flags(parser)
     parser.add_argument("--adapter", type=Path, metavar="FILE", help="another adapter for the model")
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
@@ -136,7 +139,7 @@ def run_leakage(args: argparse.Namespace) -> int:
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else leakage_suite.PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
-        bindings=tuple(args.bindings or leakage_suite.WORD_GATINGS),
+        bindings=tuple(args.word_gating or leakage_suite.WORD_GATINGS),
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.measure_leakage(options)))

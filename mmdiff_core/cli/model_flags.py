@@ -1,4 +1,4 @@
-"""The flags that choose a model, one meaning each, for every program that makes pictures."""
+"""The flags that choose a model, with one meaning in every program that generates images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdiff_core.errors import ModelError, SettingsError
+from mmdiff_core.weights.model_source import BUILT_IN
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-BUILT_IN = "toybox"
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
-MEMORY_MODES = ("auto", "none", "tiling", "offload", "sequential")
+OFFLOADING = ("auto", "none", "tiling", "offload", "sequential")
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,24 +26,24 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     which.add_argument(
         "--base", metavar="NAME", help="a stock Stable Diffusion 1.x or XL instead: its folder, or its name on the hub "
-        "if it is in the hub's cache; it shows subjects with an --adapter",
+        "if it is in the hub's cache; with an --adapter it shows subjects",
     )  # fmt: skip
     add = group.add_argument
     add("--adapter", type=Path, metavar="PATH", help="MM-Diff weights: a file, or the folder of the official release")
     add(
-        "--image-encoder", metavar="NAME", help="CLIP vision model that sees the photos, where the base brings none: a "
-        "folder or a name in the hub's cache; openai/clip-vit-large-patch14",
+        "--image-encoder", metavar="NAME", help="the CLIP vision model for the photos, if the base has none: a folder "
+        "or a name in the hub's cache (default: openai/clip-vit-large-patch14)",
     )  # fmt: skip
     add(
-        "--text-encoder-2-lora", action="store_true", help="apply the LoRA that the official release carries for the "
-        "second text encoder, but never applies",
+        "--text-encoder-2-lora", action="store_true", help="apply the LoRA of the second text encoder, which the "
+        "official release contains but never applies",
     )  # fmt: skip
-    add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU where there is one")
-    add("--dtype", choices=PRECISIONS, default="auto", help="auto is float16 on a GPU, float32 on the CPU")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto for a GPU if there is one (default: auto)")
+    add("--dtype", choices=PRECISIONS, default="auto", help="auto, the default: float16 on a GPU, float32 on a CPU")
     add(
-        "--memory", choices=MEMORY_MODES, default="auto", help="what to do where the GPU is small: decode in tiles, "
-        "keep only the part at work there (offload), or only the layer at work (sequential, very slow); auto looks at "
-        "what is free",
+        "--offload", choices=OFFLOADING, default="auto", help="for a small GPU: tiling decodes in tiles, offload keeps "
+        "only the active network on the GPU, sequential only the active layer (very slow); auto, the default, looks at "
+        "the free memory",
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def built_in_folder(model: str) -> Path:
 
 
 def load_from_flags(args: argparse.Namespace) -> Personalizer:
-    """The model that the flags ask for.
+    """Return the model that the flags ask for.
 
     Raises:
         ModelError, CheckpointError: it cannot be loaded; the message says what to do.
@@ -86,13 +86,13 @@ def load_from_flags(args: argparse.Namespace) -> Personalizer:
         args.image_encoder,
         device,
         choose_dtype(args.dtype, device),
-        args.memory,
+        args.offload,
         args.text_encoder_2_lora,
     )
 
 
 def _complete(model: str) -> str:
-    """``--model``, refused if it is not a complete model."""
+    """Return the value of ``--model``; refuse anything but a complete model."""
     from mmdiff_core.backbones.toybox import NEEDED, is_toybox
 
     if model == BUILT_IN or is_toybox(model):
@@ -100,7 +100,7 @@ def _complete(model: str) -> str:
     if (Path(model) / "model_index.json").is_file():
         missing = [name for name in NEEDED if not (Path(model) / name).is_file()]
         raise SettingsError(
-            f'"{model}" is no complete model ({", ".join(missing)} not found in it): if it is a stock Stable '
+            f'"{model}" is not a complete model ({", ".join(missing)} not found in it): if it is a stock Stable '
             "Diffusion, give it with --base, and MM-Diff's weights for it with --adapter."
         )
     raise ModelError(

@@ -123,4 +123,4 @@ def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch
     asked: list[argparse.Namespace] = []
     monkeypatch.setattr(app, "load", lambda flags: asked.append(flags) or StandIn())
     app.serve_model(app.parse_flags([]), usual())
-    assert (asked[0].device, asked[0].dtype, asked[0].memory) == ("cpu", "float16", "none")
+    assert (asked[0].device, asked[0].dtype, asked[0].offload) == ("cpu", "float16", "none")

@@ -30,6 +30,11 @@ from tests.helpers.command_line import all_parsers, flags_of
             "evaluate dreambench --dataset d --out o --images 1",
         ),
         ("toy --noun cat", "toy --class cat"),
+        (
+            "generate --prompt p --strength cat=1 --binding 0.5 --sampler sde --memory none --pictures 2",
+            "generate --prompt p --scale cat=1 --word-gating 0.5 --scheduler sde --offload none --images 2",
+        ),
+        ("evaluate --suite binding --bindings 0 1 --out o", "evaluate leakage --word-gating 0 1 --out o"),
         ("sheet --seed 1", "contact-sheets --seed 1"),
         ("showcase --pictures 1", "showcase --images 1"),
         ("presets --ways euler:4:2", "presets --candidates euler:4:2"),

@@ -40,13 +40,13 @@ def _generate(model: Path, photos: Path, out: Path, *more: str, prompt: str = PR
 
 def test_files_of_a_run(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "out"
-    assert _generate(model, photos, out, "--seed", "7", "9", "--strength", "cat=0.5", "--width", "40") == 0
+    assert _generate(model, photos, out, "--seed", "7", "9", "--scale", "cat=0.5", "--width", "40") == 0
     names = [f"{stem}{end}" for stem in ("1_seed7", "2_seed9") for end in (".png", "_1_cat.png", "_2_robot.png")]
     maps = ["1_seed7_maps.npz", "2_seed9_maps.npz"]
     assert {path.name for path in out.iterdir()} == {*names, *maps, "settings.json"}
     shown = capsys.readouterr()
     assert str(out / "1_seed7.png") in shown.out
-    assert "picture 2 of 2" in shown.err
+    assert "image 2 of 2" in shown.err
 
     for name in names:
         with Image.open(out / name) as image:
@@ -85,14 +85,14 @@ def test_same_flags_same_picture(model: Path, photos: Path, tmp_path: Path) -> N
 
 
 def test_number_of_pictures_and_no_maps(model: Path, photos: Path, tmp_path: Path) -> None:
-    assert _generate(model, photos, tmp_path, "--seed", "4", "--pictures", "2", "--no-maps") == 0
+    assert _generate(model, photos, tmp_path, "--seed", "4", "--images", "2", "--no-maps") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"1_seed4.png", "2_seed5.png", "settings.json"}
 
 
 def test_regions_and_binding(model: Path, photos: Path, tmp_path: Path) -> None:
     Image.new("L", (20, 20), 255).save(tmp_path / "mask.png")
     regions = ["--region", "cat=0,0,0.5,1", "--region", f"robot={tmp_path / 'mask.png'}"]
-    assert _generate(model, photos, tmp_path / "out", *regions, "--binding", "0.5") == 0
+    assert _generate(model, photos, tmp_path / "out", *regions, "--word-gating", "0.5") == 0
     settings = read_settings(tmp_path / "out" / "1_seed0.png")
     assert [subject["region"] for subject in settings["subjects"]] == [[0, 0, 0.5, 1], "mask"]
     assert settings["binding"] == 0.5
@@ -116,18 +116,18 @@ def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
         (["--subject", "dog={photos}/broken.png"], '"broken.png" is not a picture'),
         (["--subject", "dog={photos}/none.png"], '"none.png" is not there'),
         (["--subject", "dog={photos}/a.png"], '"dog" is not in the prompt'),
-        (["--strength", "dog=1"], "names no subject: there is cat, robot"),
-        (["--strength", "cat=much"], '"much" is not a number'),
+        (["--scale", "dog=1"], "names no subject: there is cat, robot"),
+        (["--scale", "cat=much"], '"much" is not a number'),
         (["--region", "dog=0,0,1,1"], "names no subject: there is cat, robot"),
         (["--region", "cat=0,0,2,1"], 'box of "cat" must lie in the picture'),
         (["--region", "cat=none.png"], '"none.png" is not there'),
-        (["--binding", "2"], "binding must be from 0 to 1, but is 2"),
-        (["--strength", "cat=7"], 'strength of "cat" must be from 0 to 3, but is 7'),
+        (["--word-gating", "2"], "binding must be from 0 to 1, but is 2"),
+        (["--scale", "cat=7"], 'scale of "cat" must be from 0 to 3, but is 7'),
         (["--steps", "0"], "number of steps must be from 1"),
         (["--width", "33"], "multiple of 2"),
-        (["--pictures", "0"], "--pictures must be at least 1"),
+        (["--images", "0"], "--images must be at least 1"),
         (["--base", "no/such-model"], "python -m mmdiff_core models --download no/such-model"),
-        (["--memory", "offload"], "the device is the CPU"),
+        (["--offload", "offload"], "the device is the CPU"),
         (["--text-encoder-2-lora"], "no LoRA for a second text encoder"),
         (["--adapter", "none.safetensors"], "none.safetensors"),
         (["--out", "{photos}/a.png"], "cannot be made"),

@@ -69,7 +69,7 @@ def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_
     adapter = tmp_path / "adapter.safetensors"
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
-    start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--bindings", "1"]
+    start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--word-gating", "1"]
     assert main([*start, "--adapter", str(adapter)]) == 0
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert kept["adapter"] == fingerprint(adapter)
@@ -118,9 +118,9 @@ def test_figures_of_hand_made_rows() -> None:
 def test_the_command(options: LeakageOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
-    assert main([*start, "--bindings", "0.8"]) == 0
+    assert main([*start, "--word-gating", "0.8"]) == 0
     assert "| measure, by the referee | binding 0.8 |" in capsys.readouterr().out
-    assert main([*start, "--bindings", "2"]) == BAD_INPUT
+    assert main([*start, "--word-gating", "2"]) == BAD_INPUT
     assert "from 0 (off) to 1" in capsys.readouterr().err
     assert main([*start, "--seed", "7"]) == BAD_INPUT
     assert str(FIRST_SEED) in capsys.readouterr().err
