@@ -29,7 +29,7 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_words_are_those_of_the_core() -> None:
     """They are written twice, so that --help starts without torch."""
-    assert placement.Offloading.__args__ == model_flags.MEMORY_MODES
+    assert placement.Offloading.__args__ == model_flags.OFFLOADING
     assert placement.Precision.__args__ == model_flags.PRECISIONS
 
 
