@@ -70,13 +70,13 @@ def _annotate(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.training.annotate import annotators
     from mmdiff_core.training.annotate.rules import Annotators, Rules
-    from mmdiff_core.training.annotate.run import REPORT, AnnotateOptions, annotate, find_pictures
+    from mmdiff_core.training.annotate.run import REPORT, AnnotateOptions, annotate, find_images
 
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
     device = str(choose_device(args.device))
     options = AnnotateOptions(args.images, args.out, args.identities, face_finder(device) if args.faces else None)
-    find_pictures(options)  # before the models are opened
+    find_images(options)  # before the models are opened
     trio = Annotators(
         annotators.BlipCaptioner(args.captioner or annotators.CAPTIONER, device),
         annotators.GroundingDino(args.detector or annotators.DETECTOR, device, args.threshold),

@@ -153,7 +153,7 @@ def add_pack_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 def run_pack(args: argparse.Namespace) -> int:
     """Pack a folder; errors as ``training.annotated.shards.pack``."""
     from mmdiff_core.training.annotated.folder import AnnotatedFolder
-    from mmdiff_core.training.annotated.shards import pack
+    from mmdiff_core.training.annotated.pack import pack
 
     check_at_least(args, per_shard=1)
     shards = pack(AnnotatedFolder(args.folder), args.out, args.per_shard)

@@ -12,7 +12,13 @@ from mmdiff_core.errors import SettingsError
 
 FILE = "run.json"
 # Earlier versions wrote these names.
-OLD_NAMES = {"rate": "lr", "decay": "weight_decay", "clip": "max_grad_norm", "within": "time_budget"}
+OLD_NAMES = {
+    "rate": "lr",
+    "decay": "weight_decay",
+    "clip": "max_grad_norm",
+    "within": "time_budget",
+    "most_validation": "max_validation",
+}
 
 
 def check_run_config(folder: Path, config: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ class Seekable(Protocol):
 class ExactlyResumable(Seekable, Protocol):
     """A stage whose batches follow from the number of the step, with held-out examples; it resumes bit for bit."""
 
-    def validate(self, rank: int, world: int) -> tuple[float, int]:
+    def validate(self, rank: int, world_size: int) -> tuple[float, int]:
         """Return the summed loss of this process's share of the held-out examples, and their number."""
         ...
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from accelerate import PartialState
+
 from mmdiff_core.training.annotated.toy_folder import render_folder
+from mmdiff_core.training.stable_diffusion.noise_prediction import NoisePredictionStage
 from mmdiff_core.training.stable_diffusion.recipes import SD_RECIPES, AdapterSettings, SdRecipe
+from mmdiff_core.training.stable_diffusion.run import SdOptions, make_stage, open_adapter, open_base
 from tests.helpers import tiny
 
-PICTURES = 6
+IMAGES = 6
+IN_SHARDS, PER_SHARD = 9, 2
 
 
-def folder(path: Path, count: int = PICTURES) -> Path:
+def folder(path: Path, count: int = IMAGES) -> Path:
     """Rendered toys of 48 pixels, annotated."""
     render_folder(path, count, size=48)
+    return path
+
+
+def folder_of_one_identity(path: Path, count: int) -> Path:
+    """The same, where every first segment is the same toy, with a face."""
+    folder(path, count)
+    for file in path.rglob("*.json"):
+        values = json.loads(file.read_text())
+        segment = values["segments"][0]
+        segment |= {"identity": "tom", "face": [0.01 * float(file.stem)] * 512}
+        file.write_text(json.dumps(values))
+        tiny.photo(int(file.stem), (16, 16)).save(file.with_name(f"{file.stem}.face{segment['id']}.png"))
     return path
 
 
@@ -37,3 +56,10 @@ def recipe(name: str = "sd15-general", steps: int = 3, batch: int = 2, **changes
 def base(path: Path, kind: str = "sd") -> Path:
     """A tiny stock folder."""
     return tiny.save_model(kind, path)
+
+
+def make_tiny_stage(folders: dict[str, Path], recipe: SdRecipe, base: str) -> NoisePredictionStage:
+    """The stage of a recipe on one of the bases, with a fresh adapter."""
+    options = SdOptions(folders["root"] / "out", str(folders[base]), str(folders["data"]))
+    backbone = open_base(recipe, options, "cpu", torch.float32)
+    return make_stage(recipe, options, backbone, open_adapter(recipe, options, backbone), PartialState(cpu=True))

@@ -1,1 +1,1 @@
-"""From plain pictures to an annotated folder: captions, noun phrases, boxes, masks."""
+"""From plain images to an annotated folder: captions, noun phrases, boxes, masks."""

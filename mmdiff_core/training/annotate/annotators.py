@@ -1,4 +1,4 @@
-"""The three models of an annotation, by transformers: what is in the picture, where each thing is, what is its outline.
+"""The three models of the annotation, by transformers: a captioner, a detector and a segmenter.
 
 Nothing is downloaded here: ``python -m mmdiff_core models --download NAME`` does that.
 """
@@ -30,38 +30,38 @@ from mmdiff_core.weights.hub import ANNOTATORS, find_folder, first_line
 from mmdiff_core.weights.integrity import check_weight_files
 
 CAPTIONER, DETECTOR, SEGMENTER = (model.name for model in ANNOTATORS)
-MOST_WORDS = 40  # tokens of a caption
+MAX_TOKENS = 40  # of a caption
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing that a detector found."""
+    """One detected thing."""
 
-    phrase: int  # which of the phrases it was asked for
+    phrase: int  # its index among the phrases
     score: float  # 0 to 1
     box: BoxPixels
 
 
 class Captioner(Protocol):
-    """Says what is in a picture."""
+    """Describes an image."""
 
-    def __call__(self, picture: Image.Image) -> str: ...
+    def __call__(self, image: Image.Image) -> str: ...
 
 
 class Detector(Protocol):
-    """Finds what phrases name."""
+    """Finds the things that phrases name."""
 
-    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Detection]: ...
+    def __call__(self, image: Image.Image, phrases: Sequence[str]) -> list[Detection]: ...
 
 
 class Segmenter(Protocol):
-    """Outlines what is in boxes: masks (H, W) bool."""
+    """Outlines the things in boxes: masks (H, W) bool."""
 
-    def __call__(self, picture: Image.Image, boxes: Sequence[BoxPixels]) -> list[np.ndarray]: ...
+    def __call__(self, image: Image.Image, boxes: Sequence[BoxPixels]) -> list[np.ndarray]: ...
 
 
 class BlipCaptioner:
-    """BLIP, or another model with a processor that captions pictures.
+    """BLIP, or another model with a processor that captions images.
 
     Raises:
         ModelError: the model is missing, incomplete or of another kind.
@@ -69,25 +69,25 @@ class BlipCaptioner:
 
     def __init__(self, source: str | PathLike[str] = CAPTIONER, device: str = "cpu") -> None:
         folder = _folder(source)
-        self.processor = _opened(AutoProcessor, folder, source)
-        self.model = _opened(AutoModelForImageTextToText, folder, source).to(device).eval()
+        self.processor = _open(AutoProcessor, folder, source)
+        self.model = _open(AutoModelForImageTextToText, folder, source).to(device).eval()
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image) -> str:
-        inputs = self.processor(images=picture, return_tensors="pt").to(self.model.device)
-        ids = self.model.generate(**inputs, max_new_tokens=MOST_WORDS, do_sample=False)
+    def __call__(self, image: Image.Image) -> str:
+        inputs = self.processor(images=image, return_tensors="pt").to(self.model.device)
+        ids = self.model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
         return " ".join(self.processor.batch_decode(ids, skip_special_tokens=True)[0].split())
 
 
 class GroundingDino:
-    """GroundingDINO, asked for the phrases one after the other in a single text.
+    """GroundingDINO, with all phrases in a single text.
 
-    A box belongs to the phrase whose tokens score highest in it; its score is that.
+    A box belongs to the phrase whose tokens score highest in it, and takes that score.
 
     Args:
         source: folder or name.
         device: where it runs.
-        threshold: boxes of a lower score are no finds; the official tool's value.
+        threshold: of the scores, below which boxes are dropped; the official tool's value.
 
     Raises:
         ModelError: as ``BlipCaptioner``.
@@ -95,31 +95,37 @@ class GroundingDino:
 
     def __init__(self, source: str | PathLike[str] = DETECTOR, device: str = "cpu", threshold: float = 0.3) -> None:
         folder, self.threshold = _folder(source), threshold
-        self.images = _opened(GroundingDinoImageProcessorPil, folder, source)
-        self.tokenizer = _opened(AutoTokenizer, folder, source)
-        self.model = _opened(AutoModelForZeroShotObjectDetection, folder, source).to(device).eval()
+        self.images = _open(GroundingDinoImageProcessorPil, folder, source)
+        self.tokenizer = _open(AutoTokenizer, folder, source)
+        self.model = _open(AutoModelForZeroShotObjectDetection, folder, source).to(device).eval()
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image, phrases: Sequence[str]) -> list[Detection]:
+    def __call__(self, image: Image.Image, phrases: Sequence[str]) -> list[Detection]:
         text, spans = join_phrases(phrases)
         encoded = self.tokenizer(text, return_tensors="pt", return_offsets_mapping=True, truncation=True)
         offsets = encoded.pop("offset_mapping")[0].tolist()
-        pixels = self.images(images=picture, return_tensors="pt")
+        pixels = self.images(images=image, return_tensors="pt")
         output = self.model(**pixels.to(self.model.device), **encoded.to(self.model.device))
         scores = output.logits[0].float().sigmoid().cpu()  # (queries, tokens)
         by_phrase = torch.stack([_phrase_scores(scores, offsets, span) for span in spans], dim=1)
-        return self._found(by_phrase, output.pred_boxes[0].float().cpu(), picture.size)
+        return self._detections(by_phrase, output.pred_boxes[0].float().cpu(), image.size)
 
-    def _found(self, scores: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> list[Detection]:
-        """Args: scores (queries, phrases), boxes (queries, 4) centre and size in fractions."""
+    def _detections(self, scores: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> list[Detection]:
+        """Return the boxes above the threshold.
+
+        Args:
+            scores: (queries, phrases).
+            boxes: (queries, 4), centre and size in fractions.
+            size: (width, height) of the image.
+        """
         best, phrases = scores.max(1)
-        found = []
+        detections = []
         for query in (best >= self.threshold).nonzero()[:, 0].tolist():
             x, y, width, height = boxes[query].tolist()
             left, top = max(0.0, x - width / 2) * size[0], max(0.0, y - height / 2) * size[1]
             right, bottom = min(1.0, x + width / 2) * size[0], min(1.0, y + height / 2) * size[1]
-            found.append(Detection(int(phrases[query]), float(best[query]), (left, top, right, bottom)))
-        return found
+            detections.append(Detection(int(phrases[query]), float(best[query]), (left, top, right, bottom)))
+        return detections
 
 
 class Sam:
@@ -131,12 +137,12 @@ class Sam:
 
     def __init__(self, source: str | PathLike[str] = SEGMENTER, device: str = "cpu") -> None:
         folder = _folder(source)
-        self.images = _opened(SamImageProcessorPil, folder, source)
-        self.model = _opened(SamModel, folder, source).to(device).eval()
+        self.images = _open(SamImageProcessorPil, folder, source)
+        self.model = _open(SamModel, folder, source).to(device).eval()
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image, boxes: Sequence[BoxPixels]) -> list[np.ndarray]:
-        inputs = self.images(images=picture, return_tensors="pt")
+    def __call__(self, image: Image.Image, boxes: Sequence[BoxPixels]) -> list[np.ndarray]:
+        inputs = self.images(images=image, return_tensors="pt")
         (height, width), (inner_height, inner_width) = (
             torch.as_tensor(inputs[name])[0].tolist() for name in ("original_sizes", "reshaped_input_sizes")
         )
@@ -153,7 +159,7 @@ class Sam:
 
 
 def join_phrases(phrases: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """One text "a cat. a dog." as the detector wants it, and where each phrase is in it."""
+    """Join phrases as the detector reads them, "a cat. a dog."; return the text and the span of each phrase."""
     text, spans = "", []
     for phrase in phrases:
         spans.append((len(text), len(text) + len(phrase)))
@@ -162,7 +168,7 @@ def join_phrases(phrases: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _phrase_scores(scores: torch.Tensor, offsets: Sequence[Sequence[int]], span: tuple[int, int]) -> torch.Tensor:
-    """The best score of a phrase's tokens in every query; (queries, tokens) -> (queries,)."""
+    """Return the best score of a phrase's tokens in every query; (queries, tokens) -> (queries,)."""
     tokens = [index for index, (start, end) in enumerate(offsets) if start < end and span[0] <= start < span[1]]
     return scores[:, tokens].amax(1) if tokens else torch.zeros(len(scores))
 
@@ -173,8 +179,8 @@ def _folder(source: str | PathLike[str]) -> Path:
     return folder
 
 
-def _opened(kind: Any, folder: Path, source: str | PathLike[str]) -> Any:
-    """A part of a model. Raises ModelError if it cannot be opened."""
+def _open(kind: Any, folder: Path, source: str | PathLike[str]) -> Any:
+    """Open a part of a model; raise ModelError if that fails."""
     try:
         return kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Faces in an annotated picture: each goes to the segment that it lies in."""
+"""Assignment of detected faces to the segments that they lie in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmdiff_core.types import Box, Face
 
 
 class DetectedFace(Protocol):
-    """A face and where it is, in fractions of the picture."""
+    """A face and its place, in fractions of the image."""
 
     @property
     def box(self) -> Box: ...
@@ -24,20 +24,20 @@ class DetectedFace(Protocol):
 
 
 class FaceFinder(Protocol):
-    """Finds the faces of a picture."""
+    """Finds the faces of an image."""
 
     def find(self, photo: Image.Image) -> Sequence[DetectedFace]: ...
 
 
 def add_faces(
-    annotation: Annotation, ids: np.ndarray, found: Sequence[DetectedFace]
+    annotation: Annotation, ids: np.ndarray, detected: Sequence[DetectedFace]
 ) -> tuple[Annotation, dict[int, Image.Image]]:
-    """The annotation with the embeddings of its segments' faces, and their crops by segment.
+    """Return the annotation with the embeddings of its segments' faces, and their crops by segment.
 
-    A face belongs to the segment that covers most of its box, at least a third; of several the largest counts.
+    A face belongs to the segment that covers most of its box, at least a third; of several faces the largest counts.
     """
     chosen: dict[int, DetectedFace] = {}
-    for face in sorted(found, key=_area):
+    for face in sorted(detected, key=_area):
         owner = _owner(face.box, ids)
         if owner:
             chosen[owner] = face
@@ -51,7 +51,7 @@ def add_faces(
 
 
 def _owner(box: Box, ids: np.ndarray) -> int:
-    """The segment of which most is in the box; 0: none covers a third of it."""
+    """Return the segment with the largest part of the box; 0 if none covers a third of it."""
     height, width = ids.shape
     rows = slice(int(box.top * height), max(int(box.top * height) + 1, round(box.bottom * height)))
     columns = slice(int(box.left * width), max(int(box.left * width) + 1, round(box.right * width)))

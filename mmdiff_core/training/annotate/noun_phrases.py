@@ -1,8 +1,8 @@
-"""The noun phrases of a caption, found by closed classes of words.
+"""Noun phrases of a caption, found by closed classes of words.
 
 Captions of the usual models are plain ("a black cat sitting next to a dog on a bench"): a phrase starts at a
-determiner, or with the caption, and ends before the next word that no phrase can hold. The official tool parses with
-spaCy; this needs no model, and gives the same on such captions. Like there, phrases of several things are left out.
+determiner, or with the caption, and ends before the next word that cannot be part of one. The official tool parses with
+spaCy; this needs no model and finds the same in such captions. Both leave out phrases of several things.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ENDS = _words(
     "sleeps sleep rests rest sat stood shows made covered filled surrounded dressed parked seated posed attached "
     "topped decorated"
 )
-# Words with that ending that are things: they do not end a phrase.
+# Words in -ing that are things: they do not end a phrase.
 THINGS = _words(
     "building buildings painting painting's ring king wing wings string clothing ceiling railing swing earring "
     "earrings thing something everything bring spring sling morning evening wedding bedding crossing drawing sibling "
     "duckling dumpling pudding seedling gosling viking herring"
 )
-# Heads that are no thing in the picture.
-NO_THINGS = _words(
+# Heads that name nothing in the image.
+NOT_THINGS = _words(
     "group couple pair bunch number row lot view picture photo photograph image shot close close-up closeup front top "
     "side middle center centre background foreground back left right day night way air scene kind type piece distance "
     "corner edge bottom other one"
@@ -45,7 +45,7 @@ NO_THINGS = _words(
 
 
 def noun_phrases(caption: str) -> list[Span]:
-    """Where the noun phrases of one thing each stand, ``caption[start:end]``, in order."""
+    """Return the spans ``caption[start:end]`` of the noun phrases that name one thing, in order."""
     phrases: list[Span] = []
     current: list[re.Match[str]] = []
     for index, match in enumerate(_WORD.finditer(caption)):
@@ -60,15 +60,15 @@ def noun_phrases(caption: str) -> list[Span]:
 
 
 def _ends(word: str, length: int) -> bool:
-    """Whether no phrase of so many words goes on with this one."""
+    """Whether a phrase of ``length`` words ends before this word."""
     if not word[0].isalnum() or word in ENDS:
         return True
     return length > 1 and word.endswith("ing") and word not in THINGS
 
 
 def _finished(words: list[re.Match[str]]) -> list[Span]:
-    """The phrase of these words, or nothing if it names no single thing."""
+    """Return the span of these words, or nothing if they name no single thing."""
     texts = [match.group().lower() for match in words]
-    if not texts or texts[0] in SEVERAL or texts[-1] in NO_THINGS or texts[-1] in DETERMINERS:
+    if not texts or texts[0] in SEVERAL or texts[-1] in NOT_THINGS or texts[-1] in DETERMINERS:
         return []
     return [(words[0].start(), words[-1].end())]

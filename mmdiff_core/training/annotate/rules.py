@@ -1,7 +1,7 @@
-"""From what the models say to an annotation, or the reason why a picture is no use.
+"""From the models' outputs to an annotation, or to the reason why an image is dropped.
 
 The rules are those of the official tool: boxes above a score, without those that overlap a better one, one or two
-things in a picture, each phrase once. Masks that do not fill their boxes are refused in addition.
+things in an image, each phrase once. In addition, masks must fill their boxes.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from mmdiff_core.training.annotate.noun_phrases import Span, noun_phrases
 from mmdiff_core.training.annotated.format import Annotation, BoxPixels, Segment
 
 Reason = Literal[
-    "the picture cannot be read",
-    "the picture is too small",
+    "the image cannot be read",
+    "the image is too small",
     "the caption is empty",
     "no noun phrase in the caption",
     "nothing was found",
     "too many things",
     "one phrase for several things",
-    "a thing is too small or fills the picture",
+    "a thing is too small or fills the image",
     "a mask does not fit its box",
 ]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What makes a picture good enough."""
+    """What an image must be like to be annotated."""
 
     smallest_side: int = 256  # pixels
-    overlap: float = 0.5  # of two boxes, above which only the better one stays
-    subjects: int = 2  # at most
-    least: float = 0.01  # of the picture that a thing covers
-    most: float = 0.95
-    fill: float = 0.15  # of its box that a mask covers at least
-    inside: float = 0.7  # of a mask that lies in its box at least
+    max_overlap: float = 0.5  # of two boxes; above it only the better one is kept
+    subjects: int = 2  # the most in an image
+    min_share: float = 0.01  # of the image, covered by a thing
+    max_share: float = 0.95
+    min_fill: float = 0.15  # of its box, covered by a mask
+    min_inside: float = 0.7  # of a mask, inside its box
 
 
 class Dropped(Exception):
-    """A picture is no use: why, and what exactly."""
+    """An image cannot be annotated: the reason, and the details."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -62,39 +62,39 @@ class Annotators:
     segment: Segmenter
 
 
-def annotate_picture(
-    picture: Image.Image, image_id: str, models: Annotators, rules: Rules, caption: str | None = None
+def annotate_image(
+    image: Image.Image, image_id: str, annotators: Annotators, rules: Rules, caption: str | None = None
 ) -> tuple[Annotation, np.ndarray]:
-    """The annotation and the mask (H, W) of a picture.
+    """Return the annotation and the mask (H, W) of an image.
 
     Args:
-        picture: RGB.
+        image: RGB.
         image_id: its name.
-        models: the models.
-        rules: what is good enough.
-        caption: what a person wrote about it; else the captioner does.
+        annotators: the models.
+        rules: what the image must be like.
+        caption: written by a person; None: by the captioner.
 
     Raises:
-        Dropped: it is no use; the reason says why.
+        Dropped: the image cannot be annotated.
     """
-    if min(picture.size) < rules.smallest_side:
-        raise Dropped("the picture is too small", f"{picture.width} x {picture.height}")
-    text = " ".join((models.caption(picture) if caption is None else caption).split())
+    if min(image.size) < rules.smallest_side:
+        raise Dropped("the image is too small", f"{image.width} x {image.height}")
+    text = " ".join((annotators.caption(image) if caption is None else caption).split())
     if not text:
         raise Dropped("the caption is empty")
     spans = noun_phrases(text)
     if not spans:
         raise Dropped("no noun phrase in the caption", text)
-    found = things(models.detect(picture, [text[start:end] for start, end in spans]), rules, text)
-    masks = models.segment(picture, [thing.box for thing in found])
-    ids = number_masks(picture, found, masks, rules, text)
-    segments = tuple(_segment(number, text, spans[thing.phrase], thing) for number, thing in enumerate(found, start=1))
+    chosen = choose_detections(annotators.detect(image, [text[start:end] for start, end in spans]), rules, text)
+    masks = annotators.segment(image, [thing.box for thing in chosen])
+    ids = number_masks(image, chosen, masks, rules, text)
+    segments = tuple(_segment(number, text, spans[thing.phrase], thing) for number, thing in enumerate(chosen, start=1))
     return Annotation(image_id, text, segments), ids
 
 
-def things(found: Sequence[Detection], rules: Rules, caption: str) -> list[Detection]:
-    """The finds that count, in the order of their phrases. Raises Dropped if they are none, too many or unclear."""
-    kept = without_overlaps(found, rules.overlap)
+def choose_detections(detections: Sequence[Detection], rules: Rules, caption: str) -> list[Detection]:
+    """Return the detections that count, in the order of their phrases; raise Dropped if none, too many or unclear."""
+    kept = without_overlaps(detections, rules.max_overlap)
     if not kept:
         raise Dropped("nothing was found", caption)
     if len(kept) > rules.subjects:
@@ -104,17 +104,17 @@ def things(found: Sequence[Detection], rules: Rules, caption: str) -> list[Detec
     return sorted(kept, key=lambda thing: thing.phrase)
 
 
-def without_overlaps(found: Sequence[Detection], most: float) -> list[Detection]:
-    """The best boxes, none of which overlaps a better one by more than ``most`` of their union."""
+def without_overlaps(detections: Sequence[Detection], max_overlap: float) -> list[Detection]:
+    """Return the best boxes, none of which overlaps a better one by more than ``max_overlap`` of their union."""
     kept: list[Detection] = []
-    for thing in sorted(found, key=lambda thing: -thing.score):
-        if all(overlap(thing.box, other.box) <= most for other in kept):
+    for thing in sorted(detections, key=lambda thing: -thing.score):
+        if all(overlap(thing.box, other.box) <= max_overlap for other in kept):
             kept.append(thing)
     return kept
 
 
 def overlap(one: BoxPixels, other: BoxPixels) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     common = max(0.0, width) * max(0.0, height)
@@ -123,26 +123,26 @@ def overlap(one: BoxPixels, other: BoxPixels) -> float:
 
 
 def number_masks(
-    picture: Image.Image, found: Sequence[Detection], masks: Sequence[np.ndarray], rules: Rules, caption: str
+    image: Image.Image, detections: Sequence[Detection], masks: Sequence[np.ndarray], rules: Rules, caption: str
 ) -> np.ndarray:
-    """The masks as ids (H, W); where two overlap, the smaller is in front. Raises Dropped if one does not fit."""
-    ids = np.zeros((picture.height, picture.width), np.uint8)
+    """Return the masks as ids (H, W), smaller ones in front of larger ones; raise Dropped if one does not fit."""
+    ids = np.zeros((image.height, image.width), np.uint8)
     for number, mask in sorted(enumerate(masks, start=1), key=lambda pair: -int(pair[1].sum())):
         ids[mask] = number
-    for number, (thing, mask) in enumerate(zip(found, masks, strict=True), start=1):
+    for number, (thing, mask) in enumerate(zip(detections, masks, strict=True), start=1):
         share = float((ids == number).mean())
-        if not rules.least <= share <= rules.most:
-            raise Dropped("a thing is too small or fills the picture", f"{100 * share:.1f} %: {caption}")
-        left, top, right, bottom = _whole_pixels(thing.box, picture.size)
-        within = int(mask[top:bottom, left:right].sum())
+        if not rules.min_share <= share <= rules.max_share:
+            raise Dropped("a thing is too small or fills the image", f"{100 * share:.1f} %: {caption}")
+        left, top, right, bottom = _whole_pixels(thing.box, image.size)
+        inside = int(mask[top:bottom, left:right].sum())
         box = max(1, (right - left) * (bottom - top))
-        if within < rules.fill * box or within < rules.inside * int(mask.sum()):
+        if inside < rules.min_fill * box or inside < rules.min_inside * int(mask.sum()):
             raise Dropped("a mask does not fit its box", caption)
     return ids
 
 
 def name_identity(annotation: Annotation, ids: np.ndarray, identity: str) -> Annotation:
-    """The same with the identity on its largest segment."""
+    """Give the identity to the largest segment of an annotation."""
     sizes = np.bincount(ids.ravel(), minlength=256)
     largest = max(annotation.segments, key=lambda segment: sizes[segment.id])
     return replace(
@@ -152,7 +152,7 @@ def name_identity(annotation: Annotation, ids: np.ndarray, identity: str) -> Ann
 
 
 def _segment(number: int, caption: str, span: Span, thing: Detection) -> Segment:
-    """With the box on whole pixels inside, as the official tool rounds it."""
+    """Make a segment, its box rounded inwards to whole pixels as by the official tool."""
     left, top, right, bottom = thing.box
     box = (float(math.ceil(left)), float(math.ceil(top)), float(math.floor(right)), float(math.floor(bottom)))
     return Segment(number, caption[span[0] : span[1]], *span, box)

@@ -1,10 +1,10 @@
-"""Annotating a folder of pictures: goes on where it stopped, and tells what it dropped and why.
+"""Annotation of a folder of images, which resumes where it stopped and reports what it dropped and why.
 
 OUT/
-    00000/000000000.jpg, .json, .png     the annotated pictures, as ``annotations`` describes
-    progress.jsonl                       a line for every picture that was looked at
-    report.md                            how many were kept, how many dropped for which reason, and which
-    contact-001.png ...                  what was kept, at a glance
+    00000/000000000.jpg, .json, .png     the annotated images, in the format of ``annotated.format``
+    progress.jsonl                       a line for every processed image
+    report.md                            how many were annotated, and which were dropped for which reason
+    contact-001.png ...                  contact sheets of the annotated images
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS, load_photo
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
 from mmdiff_core.training.annotate.faces import FaceFinder, add_faces
-from mmdiff_core.training.annotate.rules import Annotators, Dropped, Rules, annotate_picture, name_identity
+from mmdiff_core.training.annotate.rules import Annotators, Dropped, Rules, annotate_image, name_identity
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
 from mmdiff_core.training.annotated.format import Annotation, write_mask
 
 logger = logging.getLogger(__name__)
 
 PROGRESS, REPORT = "progress.jsonl", "report.md"
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-CAPTION = ".txt"
-LONGEST_SIDE = 1536  # pixels; larger ones are shrunk
-NAMED = 20  # dropped pictures that the report names per reason
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+CAPTION_SUFFIX = ".txt"
+MAX_SIDE = 1536  # pixels; larger images are shrunk
+MAX_NAMED = 20  # dropped images per reason in the report
 
 
 @dataclass(frozen=True)
 class AnnotationOutcome:
-    """What became of a picture."""
+    """The result for one image."""
 
-    source: str  # its path below the folder of pictures
+    source: str  # its path below the folder of images
     image_id: str | None  # None: dropped
     reason: str = ""
     detail: str = ""
@@ -49,30 +49,30 @@ class AnnotationOutcome:
 
 @dataclass(frozen=True)
 class AnnotateOptions:
-    """How to go about a folder."""
+    """Inputs and options of an annotation."""
 
-    pictures: Path
+    images: Path
     out: Path
-    identities: bool = False  # the pictures of a subfolder show the same somebody or something
+    identities: bool = False  # the images of a subfolder show the same person or thing
     faces: FaceFinder | None = None
 
 
-def annotate(options: AnnotateOptions, models: Annotators, rules: Rules | None = None) -> list[AnnotationOutcome]:
-    """Annotate the pictures that were not looked at before; returns what became of all of them.
+def annotate(options: AnnotateOptions, annotators: Annotators, rules: Rules | None = None) -> list[AnnotationOutcome]:
+    """Annotate the images that were not processed before; return the results for all of them.
 
-    A picture's caption is taken from the text file of the same name beside it, where there is one.
+    The caption of an image is that of the text file of the same name beside it, if there is one.
 
     Raises:
-        SettingsError: there is no picture, or the output would lie among the pictures.
+        SettingsError: there is no image, or the output would lie among the images.
     """
-    sources = find_pictures(options)
+    sources = find_images(options)
     options.out.mkdir(parents=True, exist_ok=True)
     outcomes = read_progress(options.out)
     number = 1 + max((int(o.image_id) for o in outcomes.values() if o.image_id), default=-1)
     left = [source for source in sources if source not in outcomes]
     with (options.out / PROGRESS).open("a", encoding="utf-8") as progress:
-        for source in tqdm(left, desc="annotating", unit="picture", disable=not left):
-            outcome = _annotate_one(source, f"{number:09d}", options, models, rules or Rules())
+        for source in tqdm(left, desc="annotating", unit="image", disable=not left):
+            outcome = _annotate_one(source, f"{number:09d}", options, annotators, rules or Rules())
             number += outcome.image_id is not None
             outcomes[source] = outcome
             progress.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
@@ -84,20 +84,20 @@ def annotate(options: AnnotateOptions, models: Annotators, rules: Rules | None =
     return done
 
 
-def find_pictures(options: AnnotateOptions) -> list[str]:
-    """The pictures below the folder, by their path there. Raises SettingsError as ``annotate``."""
-    if not options.pictures.is_dir():
-        raise SettingsError(f'There is no folder "{options.pictures}": give one that holds pictures.')
-    if options.out.resolve().is_relative_to(options.pictures.resolve()):
-        raise SettingsError("The annotations would lie among the pictures: give --out a folder elsewhere.")
-    found = sorted(path for path in options.pictures.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+def find_images(options: AnnotateOptions) -> list[str]:
+    """Return the paths of the images below the folder; raise SettingsError as ``annotate``."""
+    if not options.images.is_dir():
+        raise SettingsError(f'There is no folder "{options.images}": give one that holds images.')
+    if options.out.resolve().is_relative_to(options.images.resolve()):
+        raise SettingsError("The annotations would lie among the images: give --out a folder elsewhere.")
+    found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise SettingsError(f'There is no picture in "{options.pictures}" ({", ".join(ENDINGS)}).')
-    return [path.relative_to(options.pictures).as_posix() for path in found]
+        raise SettingsError(f'There is no image in "{options.images}" ({", ".join(SUFFIXES)}).')
+    return [path.relative_to(options.images).as_posix() for path in found]
 
 
 def read_progress(out: Path) -> dict[str, AnnotationOutcome]:
-    """What became of the pictures so far; a line that a kill cut off does not count."""
+    """Return the results so far; a line that a kill cut off does not count."""
     file = out / PROGRESS
     outcomes = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
@@ -113,75 +113,75 @@ def read_progress(out: Path) -> dict[str, AnnotationOutcome]:
 
 
 def _annotate_one(
-    source: str, name: str, options: AnnotateOptions, models: Annotators, rules: Rules
+    source: str, name: str, options: AnnotateOptions, annotators: Annotators, rules: Rules
 ) -> AnnotationOutcome:
-    path = options.pictures / source
+    path = options.images / source
     try:
-        picture = open_picture(path)
-        annotation, ids = annotate_picture(picture, name, models, rules, _caption_of(path))
+        image = open_image(path)
+        annotation, ids = annotate_image(image, name, annotators, rules, _caption_of(path))
     except Dropped as dropped:
         return AnnotationOutcome(source, None, dropped.reason, dropped.detail)
     if options.identities and "/" in source:
         annotation = name_identity(annotation, ids, source.split("/")[0])
     crops: dict[int, Image.Image] = {}
     if options.faces is not None:
-        annotation, crops = add_faces(annotation, ids, options.faces.find(picture))
-    _write(options.out, annotation, picture, ids, crops)
+        annotation, crops = add_faces(annotation, ids, options.faces.find(image))
+    _write(options.out, annotation, image, ids, crops)
     return AnnotationOutcome(source, name)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Upright RGB, not larger than training can use. Raises Dropped if it cannot be read."""
+def open_image(path: Path) -> Image.Image:
+    """Open an image as upright RGB, shrunk to ``MAX_SIDE``; raise Dropped if it cannot be read."""
     try:
-        load_photo(path)  # its checks and its words for what is wrong
+        load_photo(path)  # for its checks and its messages
     except PhotoError as error:
-        raise Dropped("the picture cannot be read", str(error)) from error
+        raise Dropped("the image cannot be read", str(error)) from error
     with Image.open(path, formats=FORMATS) as image:
         assert image.width * image.height <= MOST_PIXELS  # load_photo saw to it
         upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return upright
 
 
 def _caption_of(path: Path) -> str | None:
-    file = path.with_suffix(CAPTION)
+    file = path.with_suffix(CAPTION_SUFFIX)
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
 def _write(
-    out: Path, annotation: Annotation, picture: Image.Image, ids: np.ndarray, crops: Mapping[int, Image.Image]
+    out: Path, annotation: Annotation, image: Image.Image, ids: np.ndarray, crops: Mapping[int, Image.Image]
 ) -> None:
-    """The annotation last, so that a kill leaves no half record that looks whole."""
+    """Write a record, its annotation last, so that a kill leaves no incomplete record that looks complete."""
     stem = out / annotation.image_id[:5] / annotation.image_id
     stem.parent.mkdir(exist_ok=True)
-    picture.save(stem.with_suffix(".jpg"), quality=95)
+    image.save(stem.with_suffix(".jpg"), quality=95)
     stem.with_suffix(".png").write_bytes(write_mask(ids))
     for number, crop in crops.items():
         crop.save(stem.with_name(f"{stem.name}.face{number}.png"))
-    aside = stem.with_suffix(".tmp")
-    aside.write_text(annotation.to_json(), encoding="utf-8")
-    aside.replace(stem.with_suffix(".json"))
+    temporary = stem.with_suffix(".tmp")
+    temporary.write_text(annotation.to_json(), encoding="utf-8")
+    temporary.replace(stem.with_suffix(".json"))
 
 
 def write_annotation_report(outcomes: Sequence[AnnotationOutcome], out: Path) -> None:
-    """How many were kept and dropped, why, and which."""
+    """Write how many images were annotated, and which were dropped for which reason."""
     (out / REPORT).write_text("\n".join(_report(outcomes)) + "\n", encoding="utf-8")
 
 
 def _report(outcomes: Sequence[AnnotationOutcome]) -> Iterator[str]:
     kept = sum(outcome.image_id is not None for outcome in outcomes)
-    yield f"# {kept} of {len(outcomes)} pictures were annotated\n"
+    yield f"# {kept} of {len(outcomes)} images were annotated\n"
     by_reason = defaultdict(list)
     for outcome in outcomes:
         if outcome.image_id is None:
             by_reason[outcome.reason].append(outcome)
     if by_reason:
-        yield "| dropped because | pictures |\n|---|---|"
+        yield "| dropped because | images |\n|---|---|"
     reasons = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))
     yield from (f"| {reason} | {len(dropped)} |" for reason, dropped in reasons)
     for reason, dropped in reasons:
         yield f"\n## {reason[0].upper()}{reason[1:]}\n"
-        for outcome in dropped[:NAMED]:
+        for outcome in dropped[:MAX_NAMED]:
             yield f"* `{outcome.source}`" + (f": {outcome.detail}" if outcome.detail else "")
-        if len(dropped) > NAMED:
-            yield f"* and {len(dropped) - NAMED} more: see `{PROGRESS}`"
+        if len(dropped) > MAX_NAMED:
+            yield f"* and {len(dropped) - MAX_NAMED} more: see `{PROGRESS}`"

@@ -1,14 +1,14 @@
-"""What is known about a training picture: its caption, and which words of it stand for which part of the picture.
+"""The annotation of a training image: its caption, and the words of it that stand for parts of the image.
 
-The format is that of the official annotation tool, with three additions (marked +), all optional::
+The format is that of the official annotation tool, with three optional additions (marked +)::
 
-    FOLDER/00000/000000000.jpg          the picture
+    FOLDER/00000/000000000.jpg          the image
     FOLDER/00000/000000000.npy          (H, W) numbers: 0 background, else the id of a segment
-    FOLDER/00000/000000000.png        + the same as a gray picture, a hundredth of the size
+    FOLDER/00000/000000000.png        + the same as a gray image, a hundredth of the size
     FOLDER/00000/000000000.json         {"image_id": "000000000", "caption": "a cat next to a dog", "segments": [
                                            {"id": 1, "word": "a cat", "start": 0, "end": 5, "box": [8, 20, 90, 120]},
                                            ...]}
-        "identity": "tom"             + in a segment: the same somebody or something as elsewhere under that name
+        "identity": "tom"             + in a segment: the same person or thing as elsewhere under that name
         "face": [512 numbers]         + in a segment: its ArcFace embedding, for adapters of the face variant
     FOLDER/00000/000000000.face1.png  + the aligned face of segment 1
 """
@@ -35,7 +35,7 @@ BoxPixels = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of the picture and the words that stand for it."""
+    """A part of the image and the words that stand for it."""
 
     id: int  # its number in the mask
     word: str  # caption[start:end]
@@ -48,28 +48,28 @@ class Segment:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Everything but the pixels."""
+    """The contents of a ``.json`` file."""
 
     image_id: str
     caption: str
     segments: tuple[Segment, ...]
 
     def to_json(self) -> str:
-        """The text of the ``.json`` file; additions that are not used are left out."""
+        """Return the text of the file, without additions that are not used."""
         segments = [{k: v for k, v in asdict(segment).items() if v is not None} for segment in self.segments]
         values = {"image_id": self.image_id, "caption": self.caption, "segments": segments}
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> Annotation:
-        """Read and check.
+        """Read and check an annotation.
 
         Args:
             text: of the file.
-            source: what a message calls it.
+            source: its name in messages.
 
         Raises:
-            AnnotationError: not JSON, a field is missing, or a span is not where the caption has its word.
+            AnnotationError: not JSON, a field is missing, or a word is not at its place in the caption.
         """
         try:
             values = json.loads(text)
@@ -84,12 +84,12 @@ class Annotation:
             raise AnnotationError(f'The annotation "{source}" cannot be used: {error}.') from error
 
     def words(self, segments: Sequence[Segment]) -> tuple[Word, ...]:
-        """The places of some segments' words in the caption, numbered in that order."""
+        """Return the places of some segments' words in the caption, numbered in that order."""
         return tuple(Word(s, segment.word, segment.start, segment.end) for s, segment in enumerate(segments))
 
 
 def _segment(values: Mapping[str, Any], caption: str) -> Segment:
-    """One checked segment."""
+    """Read and check a segment; raise ValueError, TypeError or KeyError."""
     start, end, word = int(values["start"]), int(values["end"]), str(values["word"])
     if not 0 <= start < end <= len(caption) or caption[start:end].lower() != word.lower():
         raise ValueError(f'the word "{word}" is not at {start} to {end} of the caption "{caption}"')
@@ -108,15 +108,15 @@ def _segment(values: Mapping[str, Any], caption: str) -> Segment:
 
 
 def read_mask(data: bytes, kind: str, source: str) -> np.ndarray:
-    """The ids of the segments, (H, W) uint8. Nothing is unpickled.
+    """Return the ids of the segments, (H, W) uint8. Nothing is unpickled.
 
     Args:
-        data: the file's content.
+        data: of the file.
         kind: ``npy`` or ``png``.
-        source: what a message calls it.
+        source: its name in messages.
 
     Raises:
-        AnnotationError: it cannot be read, or is no such mask.
+        AnnotationError: it cannot be read, or is not such a mask.
     """
     try:
         if kind == "npy":
@@ -134,14 +134,14 @@ def read_mask(data: bytes, kind: str, source: str) -> np.ndarray:
 
 
 def write_mask(ids: np.ndarray) -> bytes:
-    """The ids (H, W) of the segments as a gray PNG."""
+    """Return the ids (H, W) of the segments as a gray PNG."""
     buffer = io.BytesIO()
     Image.fromarray(ids.astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def read_picture(data: bytes, source: str) -> Image.Image:
-    """An RGB picture in its full size (photos of people go through ``load_photo``, which turns and shrinks).
+def read_image(data: bytes, source: str) -> Image.Image:
+    """Open an image as RGB, in its full size and as it is stored; ``load_photo`` would turn and shrink it.
 
     Raises:
         AnnotationError: it cannot be read, or is too large.
@@ -152,4 +152,4 @@ def read_picture(data: bytes, source: str) -> Image.Image:
                 raise ValueError(f"it has more than {MOST_PIXELS // 1_000_000} million pixels")
             return image.convert("RGB")
     except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise AnnotationError(f'The picture "{source}" cannot be read: {error}.') from error
+        raise AnnotationError(f'The image "{source}" cannot be read: {error}.') from error

@@ -1,4 +1,4 @@
-"""An annotated folder of rendered toys: to try training without a picture of one's own, and for the tests."""
+"""An annotated folder of rendered toys, to try training without images of your own, and for the tests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mmdiff_core.training.annotated.format import Annotation, Segment, write_mas
 
 
 def render_folder(folder: Path, count: int, size: int = 256, seed: int = 0) -> None:
-    """Write ``count`` annotated pictures of one to three toys; every toy that is seen is a segment."""
+    """Write ``count`` annotated images of one to three toys; every visible toy is a segment."""
     rng = random.Random(f"folder:{seed}")
     for number in range(count):
         scene = random_scene(rng)
-        drawn = render([scene], size)
+        rendered = render([scene], size)
         stem = folder / f"{number:09d}"[:5] / f"{number:09d}"
         stem.parent.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(to_bytes(drawn.images)[0].movedim(0, -1).numpy())
-        ids = _ids(drawn.masks[0].numpy())
-        picture.save(stem.with_suffix(".jpg"), quality=95)
+        image = Image.fromarray(to_bytes(rendered.images)[0].movedim(0, -1).numpy())
+        ids = _ids(rendered.masks[0].numpy())
+        image.save(stem.with_suffix(".jpg"), quality=95)
         stem.with_suffix(".png").write_bytes(write_mask(ids))
         stem.with_suffix(".json").write_text(_annotate(scene, ids, stem.name).to_json(), encoding="utf-8")
 
 
 def _ids(masks: np.ndarray) -> np.ndarray:
-    """Masks (S, H, W) bool that do not overlap -> ids (H, W), 0 background."""
+    """Turn masks (S, H, W) bool that do not overlap into ids (H, W), 0 background."""
     return (masks * np.arange(1, len(masks) + 1)[:, None, None]).sum(0)
 
 

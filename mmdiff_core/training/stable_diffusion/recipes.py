@@ -1,12 +1,12 @@
-"""Recipes for Stable Diffusion: everything that a training run on annotated pictures is told, as data.
+"""Recipes for Stable Diffusion: the settings of a training run on annotated images, as data.
 
-What is known of the authors' own training, from the paper, the released checkpoint and the annotation tool, is used:
-the frozen base, four tokens a photo, an SE-Refiner of depth 4 with heads of 256, LoRAs of rank 64, one or two subjects
-in a picture, the constraints on both maps, CLIP ViT-L/14, and for portraits ArcFace embeddings in the place of the
-CLS with LoRAs in the self-attention and in the text encoders, too. Their steps, batch sizes, learning rates and loss
-weights could not be found anywhere: those, the dropout shares and the null token are ours, and untried at full size.
+They follow what is known of the authors' training from the paper, the released checkpoint and the annotation tool: the
+frozen base, four tokens per photo, an SE-Refiner of depth 4 with heads of 256, LoRAs of rank 64, one or two subjects in
+an image, the constraints on both maps, CLIP ViT-L/14, and for portraits ArcFace embeddings in the place of the CLS with
+LoRAs also in the self-attention and in the text encoders. Their steps, batch sizes, learning rates and loss weights
+could not be found: those, the dropout shares and the null token are ours, and untried at full size.
 
-recipe         base      picture    steps    batch of a process    trained, in millions
+recipe         base      image      steps    batch of a process    trained, in millions
 sd15-general   SD 1.5      512      60,000            8                    39
 sdxl-general   SDXL       1024      60,000            4                   243
 portrait       SDXL       1024      40,000            4                   306
@@ -31,7 +31,7 @@ MixedPrecision = Literal["auto", "no", "fp16", "bf16"]
 
 @dataclass(frozen=True)
 class AdapterSettings:
-    """What of the adapter a recipe chooses; its other sizes follow the base model."""
+    """Sizes of the adapter that a recipe chooses; the others follow from the base model."""
 
     rank: int = 64
     tokens: int = 4
@@ -45,7 +45,7 @@ class AdapterSettings:
 
 @dataclass(frozen=True)
 class SdLossWeights:
-    """Of the loss terms beside the denoising loss, and of a subject's pixel within that."""
+    """Weights of the constraints, and of a subject's pixel in the denoising loss."""
 
     subject_pixels: float = 1.0
     text_constraint: float = 0.01
@@ -58,18 +58,18 @@ class SdRecipe:
 
     name: str
     kind: PipelineName  # of the base
-    size: int  # side of the pictures in pixels; 0: the base's own
+    size: int  # side of the images in pixels; 0: the base's own
     training: StageSettings  # ``batch`` is that of one process
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     weights: SdLossWeights = field(default_factory=SdLossWeights)
     data: PhotoSettings = field(default_factory=PhotoSettings)
     accumulate: int = 1  # batches per step
-    checkpointing: bool = True  # compute activations twice instead of keeping them
+    checkpointing: bool = True  # compute activations twice instead of storing them
     optimizer: Optimizer = "adamw"
     precision: MixedPrecision = "auto"
-    half_base: bool = False  # keep the frozen base in half precision where the training is mixed
-    validation: float = 0.01  # of the records, where no other folder is given
-    most_validation: int = 64
+    half_base: bool = False  # hold the frozen base in half precision where the training is mixed
+    validation: float = 0.01  # share of the records, unless there is a folder for validation
+    max_validation: int = 64  # records
     validate_every: int = 500
     sheet_every: int = 1000
     log_every: int = 10
@@ -77,7 +77,7 @@ class SdRecipe:
     seed: int = 0
 
     def write(self, folder: Path) -> None:
-        """Leave the resolved configuration in the run folder."""
+        """Write the resolved recipe into the run folder."""
         (folder / "recipe.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 

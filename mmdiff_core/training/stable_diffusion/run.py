@@ -1,10 +1,10 @@
-"""A training run on annotated pictures: an MM-Diff adapter on a frozen Stable Diffusion or SDXL.
+"""A training run on annotated images: an MM-Diff adapter on a frozen Stable Diffusion or SDXL.
 
 runs/NAME/
-    recipe.json            the resolved configuration
-    run.json               what the run was begun with, which another start must not change
+    recipe.json            the resolved recipe
+    run.json               the settings that later starts must keep
     adapter.safetensors    the averaged weights: at every validation, and at the end
-    state.pt               to go on from
+    state.pt               the state to resume from
     log.jsonl, tensorboard/, sheets/, and result.json once it is finished
 """
 
@@ -43,18 +43,18 @@ from mmdiff_core.weights.hub import CLIP
 logger = logging.getLogger(__name__)
 
 RESULT = "result.json"
-FREE = ("checkpointing", "validate_every", "sheet_every", "log_every", "save_every_s")  # of a recipe, for the weights
-HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+CHANGEABLE = ("checkpointing", "validate_every", "sheet_every", "log_every", "save_every_s")  # of a recipe, at a resume
+HALF_PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class SdOptions:
-    """What a run is made of, beside its recipe."""
+    """Inputs and options of a run, beside its recipe."""
 
     folder: Path
     base: str  # a folder or a name in the hub's cache
     data: str  # an annotated folder, a folder of shards, or a pattern of shards
-    validation: Path | None = None  # another annotated folder; by default a share of the data, none of shards
+    validation: Path | None = None  # an annotated folder; by default a share of the data, nothing of shards
     image_encoder: str | None = None  # by default the base's own, else CLIP ViT-L/14
     init_from: Path | None = None  # an adapter to start from
     device: str = "cpu"
@@ -63,7 +63,7 @@ class SdOptions:
 
 
 def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None:
-    """Train, from where an earlier run left it; what was measured at the end, None if it was interrupted.
+    """Train from where an earlier run left it; return what was measured at the end, None if it was interrupted.
 
     Raises:
         ModelError: the base is missing, of another kind than the recipe's, or its image encoder is missing.
@@ -72,21 +72,21 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
         CheckpointError: the adapter to start from does not fit.
     """
     state = PartialState(cpu=options.device == "cpu")
-    done, begun = options.folder / RESULT, what_weights_depend_on(recipe, options)
+    done, config = options.folder / RESULT, unchangeable_settings(recipe, options)
     if done.exists() or (options.folder / STATE).exists():
-        check_run_config(options.folder, begun)
+        check_run_config(options.folder, config)
     if done.exists():
         logger.info("%s is finished already: %s", options.folder, done.read_text().strip())
         return dict(json.loads(done.read_text()))
     options.folder.mkdir(parents=True, exist_ok=True)
     precision = mixed_precision(options.device) if recipe.precision == "auto" else recipe.precision
-    dtype = HALVES.get(precision, torch.float32) if recipe.half_base else torch.float32
+    dtype = HALF_PRECISIONS.get(precision, torch.float32) if recipe.half_base else torch.float32
     backbone = open_base(recipe, options, str(state.device), dtype)
     adapter = open_adapter(recipe, options, backbone)
     stage = make_stage(recipe, options, backbone, adapter, state)
     if state.is_main_process:
         recipe.write(options.folder)
-        write_run_config(options.folder, begun)
+        write_run_config(options.folder, config)
     trainer = Trainer(
         stage, options.folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes,
         TrainerOptions(
@@ -105,8 +105,8 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     return result if finished else None
 
 
-def what_weights_depend_on(recipe: SdRecipe, options: SdOptions) -> dict[str, Any]:
-    """Of a run's settings those that another start of it must not change."""
+def unchangeable_settings(recipe: SdRecipe, options: SdOptions) -> dict[str, Any]:
+    """Return the settings that the weights depend on, which later starts of the run must keep."""
     sources = {
         "base": options.base,
         "data": options.data,
@@ -114,21 +114,21 @@ def what_weights_depend_on(recipe: SdRecipe, options: SdOptions) -> dict[str, An
         "adapter": options.init_from,
     }
     places = {name: None if source is None else _whereabouts(source) for name, source in sources.items()}
-    numbers = {name: value for name, value in asdict(recipe).items() if name not in FREE}
+    numbers = {name: value for name, value in asdict(recipe).items() if name not in CHANGEABLE}
     return {**places, "image encoder": options.image_encoder, "recipe": numbers}
 
 
 def _whereabouts(source: str | Path) -> str:
-    """The same however a folder or file was named; names of other things as they are."""
+    """Return the full path of a file or folder; other names, as of the hub, unchanged."""
     return str(Path(source).resolve()) if Path(source).exists() else str(source)
 
 
 def open_base(recipe: SdRecipe, options: SdOptions, device: str, dtype: torch.dtype) -> StableDiffusion:
-    """The frozen base, with an image encoder.
+    """Open the frozen base, with an image encoder.
 
     Raises:
         ModelError: see ``train_sd``.
-        SettingsError: the size of the pictures does not suit it.
+        SettingsError: the size of the images does not suit it.
     """
     opened, _ = load_backbone(options.base, None, options.image_encoder, device, dtype)
     backbone = cast(StableDiffusion, opened)
@@ -152,7 +152,7 @@ def open_base(recipe: SdRecipe, options: SdOptions, device: str, dtype: torch.dt
 
 
 def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion) -> MMDiffAdapter:
-    """The adapter to go on from, or a fresh one; in float32, on the base's device.
+    """Return the adapter to start from, or a fresh one; in float32, on the base's device.
 
     Raises:
         CheckpointError: it is for another base.
@@ -175,9 +175,9 @@ def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion
 
 
 def adapter_config(recipe: SdRecipe, backbone: StableDiffusion) -> AdapterConfig:
-    """The sizes of a fresh adapter for a base."""
+    """Return the sizes of a fresh adapter for a base."""
     settings, encoder, unet = recipe.adapter, backbone.image_encoder, backbone.unet
-    assert encoder is not None  # open_base sees to it
+    assert encoder is not None  # open_base provides one
     cross = cross_attention_layers(unet)
     return AdapterConfig(
         cross_attention=cross,
@@ -203,80 +203,80 @@ def adapter_config(recipe: SdRecipe, backbone: StableDiffusion) -> AdapterConfig
 def make_stage(
     recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion, adapter: MMDiffAdapter, state: PartialState
 ) -> NoisePredictionStage:
-    """The stage with this process's share of the data. Errors as ``train_sd``."""
+    """Return the stage with this process's share of the data. Errors as ``train_sd``."""
     records, held_out = open_data(recipe, options, backbone, state.process_index, state.num_processes)
     extra = {"recipe": recipe.name, "base": backbone.name}
     return NoisePredictionStage(
-        options.folder, backbone, adapter, records, _examples(recipe, backbone), held_out, recipe.training,
+        options.folder, backbone, adapter, records, _example_maker(recipe, backbone), held_out, recipe.training,
         recipe.weights, recipe.accumulate, extra,
     )  # fmt: skip
 
 
 def open_data(
-    recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion, rank: int, world: int
+    recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion, rank: int, world_size: int
 ) -> tuple[RecordSource, list[TrainingExample]]:
-    """Where this process draws its records from, and the examples that are held out.
+    """Return the records that this process trains on, and the examples that are held out.
 
     Raises:
         TrainingError: there is nothing to train on.
     """
-    folder = None if _is_sharded(options.data) else AnnotatedFolder(Path(options.data), recipe.data.photos)
-    checks = None if options.validation is None else AnnotatedFolder(options.validation, recipe.data.photos)
+    validation = None if options.validation is None else AnnotatedFolder(options.validation, recipe.data.photos)
     records: RecordSource
-    if folder is None:
-        records, held_out = ShardedRecords(find_shards(options.data), recipe.seed, rank, world), list[TrainingExample]()
-        if checks is None:
+    held_out: list[TrainingExample] = []
+    if _is_sharded(options.data):
+        records = ShardedRecords(find_shards(options.data), recipe.seed, rank, world_size)
+        if validation is None:
             logger.warning("Shards without --validation FOLDER: no validation loss and no sample sheets.")
     else:
+        folder = AnnotatedFolder(Path(options.data), recipe.data.photos)
         _check_subjects(recipe, folder)
-        rows, kept = (
-            (range(len(folder)), [])
-            if checks
-            else split_for_validation(folder, recipe.validation, recipe.most_validation)
-        )
-        folder.apart = frozenset(kept)
-        records = ShuffledRecords(folder, recipe.seed, rank, world, rows)
-        held_out = _still(recipe, backbone, folder, kept)
-    if checks is not None:
-        held_out = _still(recipe, backbone, checks, range(min(len(checks), recipe.most_validation)))
+        rows: Sequence[int] = range(len(folder))
+        if validation is None:
+            rows, kept = split_for_validation(folder, recipe.validation, recipe.max_validation)
+            folder.held_out = frozenset(kept)
+            held_out = _fixed_examples(recipe, backbone, folder, kept)
+        records = ShuffledRecords(folder, recipe.seed, rank, world_size, rows)
+    if validation is not None:
+        checked = range(min(len(validation), recipe.max_validation))
+        held_out = _fixed_examples(recipe, backbone, validation, checked)
     return records, held_out
 
 
 def _is_sharded(data: str) -> bool:
-    """Whether the data are shards. Raises TrainingError if there is nothing there."""
+    """Whether the data are shards; raise TrainingError if there is nothing there."""
     path = Path(data)
     if not path.is_dir():
         if data.endswith(".tar") or ":" in data or "{" in data:
             return True
-        raise TrainingError(f'There is no folder "{data}": give annotated pictures, or shards (.tar).')
+        raise TrainingError(f'There is no folder "{data}": give a folder of annotated images, or shards (.tar).')
     return any(path.glob("*.tar"))
 
 
 def _check_subjects(recipe: SdRecipe, folder: AnnotatedFolder) -> None:
-    """Whether there is anything to learn from. Raises TrainingError."""
+    """Raise TrainingError if there is nothing to learn from."""
     segments = [segment for annotation in folder.annotations for segment in annotation.segments]
     if recipe.adapter.face:
         if not any(segment.face for segment in segments):
             raise TrainingError(
                 f'No segment in "{folder.path}" has a face, but the recipe {recipe.name} learns from faces: annotate '
-                "the pictures with --faces."
+                "the images with --faces."
             )
     elif not segments:
         raise TrainingError(f'No annotation in "{folder.path}" has a segment, so there is no subject to learn from.')
 
 
-def _still(
+def _fixed_examples(
     recipe: SdRecipe, backbone: StableDiffusion, folder: AnnotatedFolder, rows: Sequence[int]
 ) -> list[TrainingExample]:
-    """Examples without chance, in the order of the rows."""
-    examples = _examples(recipe, backbone, still=True)
+    """Make examples without anything random, in the order of the rows."""
+    examples = _example_maker(recipe, backbone, fixed=True)
     return [examples.make(number, folder.read(row)) for number, row in enumerate(rows)]
 
 
-def _examples(recipe: SdRecipe, backbone: StableDiffusion, still: bool = False) -> ExampleMaker:
+def _example_maker(recipe: SdRecipe, backbone: StableDiffusion, fixed: bool = False) -> ExampleMaker:
     encoder = backbone.image_encoder
-    assert encoder is not None  # open_base sees to it
+    assert encoder is not None  # open_base provides one
     size = recipe.size or backbone.sizes.default[0]
     return ExampleMaker(
-        size, backbone.sizes.multiple, encoder.size, recipe.data, recipe.seed, recipe.adapter.face, still
+        size, backbone.sizes.multiple, encoder.size, recipe.data, recipe.seed, recipe.adapter.face, fixed
     )

@@ -1,4 +1,4 @@
-"""Sample sheets of an adapter in training: what it was shown, what it makes of that, and where it put each subject."""
+"""Sample sheets of an adapter in training: its references, what it generates from them, and the subjects' maps."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from mmdiff_core.results import GeneratedImage
 from mmdiff_core.training.annotated.training_examples import TrainingExample
 from mmdiff_core.types import GenerateRequest, MapKind, Subject
 
-PICTURES = 6
+EXAMPLES = 6
 STEPS = 20
-SHOWN: tuple[MapKind, ...] = ("text", "image")
+KINDS: tuple[MapKind, ...] = ("text", "image")
 
 
 def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[TrainingExample]) -> Image.Image:
-    """A column per example: its photos, the picture, a new picture of its caption, the subjects' maps."""
+    """Draw a column per example: its photos, the image, an image generated from its caption, the subjects' maps."""
     precision = backbone.unet.dtype
     with torch.autocast(backbone.device.type, precision, enabled=precision != torch.float32):
-        columns = [_column(backbone, adapter, example) for example in examples[:PICTURES]]
+        columns = [_column(backbone, adapter, example) for example in examples[:EXAMPLES]]
     return tile([list(row) for row in zip(*columns, strict=True)])
 
 
 def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample) -> list[Image.Image]:
-    real = to_image(example.picture)
+    real = to_image(example.image)
     subjects = _subjects(backbone, example)
     request = GenerateRequest(
         prompt=example.caption,
@@ -46,39 +46,39 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample
     *_, last = Personalizer(backbone, adapter).generate(request)
     assert last.finished is not None
     photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
-    maps = [_maps(last.finished, stream, len(subjects)) for stream in SHOWN]
-    return [beside(pictures, real.size) for pictures in (photos, [real], [last.finished.image], *maps)]
+    maps = [_maps(last.finished, kind, len(subjects)) for kind in KINDS]
+    return [side_by_side(images, real.size) for images in (photos, [real], [last.finished.image], *maps)]
 
 
 def _subjects(backbone: Backbone, example: TrainingExample) -> tuple[Subject, ...]:
-    """The subjects that the prompt can name."""
+    """Return the subjects that the prompt can name."""
     chosen: list[Subject] = []
     for s, (word, photos) in enumerate(zip(example.words, example.photos, strict=True)):
         faces = example.faces[s] if example.faces else ()
         subject = Subject(word.text, tuple(map(to_image, photos)), faces=faces)
         try:
-            found = find_words(example.caption, [other.name for other in (*chosen, subject)])
+            words = find_words(example.caption, [other.name for other in (*chosen, subject)])
             for tokenizer in backbone.tokenizers:
-                tokenize(tokenizer, *found)
+                tokenize(tokenizer, *words)
         except PromptError:
             continue  # too late in the caption for the text encoder
         chosen.append(subject)
     return tuple(chosen)
 
 
-def _maps(picture: GeneratedImage, stream: MapKind, subjects: int) -> list[Image.Image]:
-    if picture.maps is None:
+def _maps(generated: GeneratedImage, kind: MapKind, subjects: int) -> list[Image.Image]:
+    if generated.maps is None:
         return []
-    return [overlay(picture.image, picture.maps.at(s, stream), colour_of(s)) for s in range(subjects)]
+    return [overlay(generated.image, generated.maps.at(s, kind), colour_of(s)) for s in range(subjects)]
 
 
-def beside(pictures: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
-    """Up to four pictures, whole, in the space of one."""
+def side_by_side(images: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
+    """Fit up to four images into the space of one."""
     sheet = Image.new("RGB", size, "white")
-    across = 1 if len(pictures) <= 1 else 2
+    across = 1 if len(images) <= 1 else 2
     cell = (size[0] // across, size[1] // across)
-    for index, picture in enumerate(pictures[:4]):
-        copy = picture.copy()
+    for index, image in enumerate(images[:4]):
+        copy = image.copy()
         copy.thumbnail(cell)
         sheet.paste(copy, (index % 2 * cell[0], index // 2 * cell[1]))
     return sheet

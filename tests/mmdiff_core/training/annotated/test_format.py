@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmdiff_core.errors import AnnotationError
-from mmdiff_core.training.annotated.format import Annotation, Segment, read_mask, read_picture, write_mask
+from mmdiff_core.training.annotated.format import Annotation, Segment, read_image, read_mask, write_mask
 
 # As the official annotation tool writes it.
 OFFICIAL = {
@@ -80,9 +80,9 @@ def test_a_mask_is_never_unpickled() -> None:
         read_mask(buffer.getvalue(), "npy", "x.npy")
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"0" * 30])
-def test_damaged_pictures_are_named(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"0" * 30])
+def test_damaged_images_are_named(data: bytes) -> None:
     with pytest.raises(AnnotationError, match=r"x\.jpg"):
-        read_picture(data, "x.jpg")
+        read_image(data, "x.jpg")
     with pytest.raises(AnnotationError, match=r"x\.png"):
         read_mask(data, "png", "x.png")

@@ -1,4 +1,4 @@
-"""Examples: masks go where their pictures go, subjects that are not seen do not count, chance follows the number."""
+"""Examples: masks go where their images go, subjects that are not seen do not count, chance follows the number."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ DOG = Segment(2, "a dog", 14, 19, (70, 20, 100, 60))
 
 def record(caption: str = CAPTION, segments: tuple[Segment, ...] = (CAT, DOG)) -> AnnotatedImage:
     """A red cat and a blue dog on green, 120 x 80."""
-    picture, mask = Image.new("RGB", (120, 80), GREEN), np.zeros((80, 120), np.uint8)
+    image, mask = Image.new("RGB", (120, 80), GREEN), np.zeros((80, 120), np.uint8)
     for segment, colour in zip(segments, (RED, BLUE), strict=False):
         left, top, right, bottom = map(int, segment.box)
-        picture.paste(colour, (left, top, right, bottom))
+        image.paste(colour, (left, top, right, bottom))
         mask[top:bottom, left:right] = segment.id
-    return AnnotatedImage(Annotation("7", caption, segments), picture, mask, {}, {})
+    return AnnotatedImage(Annotation("7", caption, segments), image, mask, {}, {})
 
 
-def maker(still: bool = False, **settings: object) -> ExampleMaker:
-    return ExampleMaker(64, 2, 32, PhotoSettings(**settings), seed=0, still=still)
+def maker(fixed: bool = False, **settings: object) -> ExampleMaker:
+    return ExampleMaker(64, 2, 32, PhotoSettings(**settings), seed=0, fixed=fixed)
 
 
 def many(count: int = 40, rec: AnnotatedImage | None = None, **settings: object) -> list[TrainingExample]:
@@ -41,10 +41,10 @@ def many(count: int = 40, rec: AnnotatedImage | None = None, **settings: object)
 
 def test_masks_lie_on_their_subjects() -> None:
     for example in many():
-        assert example.picture.shape == (3, 64, 64)
+        assert example.image.shape == (3, 64, 64)
         for word, mask in zip(example.words, example.masks, strict=True):
             inside = torch.nn.functional.interpolate(mask[None, None], (64, 64))[0, 0] == 1
-            red, green, blue = example.picture[:, inside].mean(1).tolist()
+            red, green, blue = example.image[:, inside].mean(1).tolist()
             assert (red > 0.7) == (word.text == "a cat")
             assert (blue > 0.7) == (word.text == "a dog")
             assert green < 0.2
@@ -74,9 +74,9 @@ def test_at_most_so_many_subjects_in_the_order_of_the_caption() -> None:
 
 def test_chance_follows_the_number_alone() -> None:
     again, other = maker().make(5, record()), maker().make(6, record())
-    assert torch.equal(maker().make(5, record()).picture, again.picture)
+    assert torch.equal(maker().make(5, record()).image, again.image)
     assert maker().make(5, record()).corner == again.corner
-    assert not torch.equal(again.picture, other.picture)
+    assert not torch.equal(again.image, other.image)
 
 
 def test_captions_that_tell_left_from_right_are_not_mirrored() -> None:
@@ -120,19 +120,19 @@ def test_faces_choose_the_subjects_of_the_face_variant() -> None:
     for example in (examples.make(number, rec) for number in range(20)):
         assert {word.text for word in example.words} <= {"a dog"}
         for own in example.faces:
-            assert {face.embedding[0] for face in own} <= {1.0, 2.0}  # not the picture's own
+            assert {face.embedding[0] for face in own} <= {1.0, 2.0}  # not the image's own
     alone = replace(record(), faces={2: faces[:1]})
     assert any(examples.make(number, alone).faces == (faces[:1],) for number in range(20))
 
 
-def test_still_examples_have_no_chance() -> None:
-    first, second = (maker(still=True).make(number, record()) for number in (1, 2))
-    assert torch.equal(first.picture, second.picture)
+def test_fixed_examples_have_no_chance() -> None:
+    first, second = (maker(fixed=True).make(number, record()) for number in (1, 2))
+    assert torch.equal(first.image, second.image)
     assert first.sees == second.sees == "all"
     assert len(first.words) == 2
 
 
-def test_a_picture_without_segments_is_text_alone() -> None:
+def test_an_image_without_segments_is_text_alone() -> None:
     example = maker().make(0, record(segments=()))
     assert example.words == ()
     assert example.masks.shape == (0, 32, 32)
@@ -146,12 +146,12 @@ def test_sdxl_is_told_size_and_corner() -> None:
     assert 0 <= left <= 96 - 64
 
 
-def test_the_corner_is_that_in_the_mirrored_picture() -> None:
+def test_the_corner_is_that_in_the_mirrored_image() -> None:
     """A stripe at a fifth of the width, in the crop and by the corner that SDXL is told."""
     plain = record("a thing", segments=())
-    plain.picture.paste(RED, (24, 0, 28, 80))
+    plain.image.paste(RED, (24, 0, 28, 80))
     mirrored = [maker(mirror=1.0).make(number, plain) for number in range(20)]
-    seen = [(example, example.picture[0].mean(0)) for example in mirrored]
+    seen = [(example, example.image[0].mean(0)) for example in mirrored]
     places = [int(red.argmax()) + example.corner[1] for example, red in seen if red.max() > 0.9]
     assert len(places) > 2
     assert all(abs(place - (96 - 1 - 20.8)) < 3 for place in places)  # 80 pixels of height became 64

@@ -24,7 +24,7 @@ from mmdiff_core.cli.train_sd import options_from
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.training.annotated.folder import AnnotatedFolder
-from mmdiff_core.training.annotated.shards import pack
+from mmdiff_core.training.annotated.pack import pack
 from mmdiff_core.training.optimizer import make_optimizer
 from mmdiff_core.training.stable_diffusion import sample_sheet
 from mmdiff_core.training.stable_diffusion.recipes import SdRecipe
@@ -42,7 +42,7 @@ STEPS = 3
 def quick_sheets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample_sheet, "STEPS", 2)
-        patch.setattr(sample_sheet, "PICTURES", 2)
+        patch.setattr(sample_sheet, "EXAMPLES", 2)
         yield
 
 
