@@ -15,6 +15,9 @@ from tests.helpers.documents import blocks, commands, of_program, section
 from tests.helpers.paths import DOCS, README
 from tests.helpers.stand_in import served_page
 
+# The programs use no old names.
+pytestmark = pytest.mark.filterwarnings("error:.*will be removed in the next version:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,5 +66,5 @@ def test_over_http() -> None:
         said: dict[str, list[dict[str, object]]] = {}
         program = _program(DOCS / "api.md", "## HTTP").replace("http://127.0.0.1:7860", url.rstrip("/"))
         exec(compile(program, "api.md", "exec"), said)
-    (picture,) = said["pictures"]
-    assert Image.open(str(picture["image"])).size == (96, 96)
+    (image,) = said["images"]
+    assert Image.open(str(image["image"])).size == (96, 96)

@@ -42,6 +42,9 @@ PAGES = [DOCS / f"{name}.md" for name in ("stable_diffusion", "faces", "stock_pi
 COMMANDS = [words for page in PAGES for words in commands(read(page))]
 PROGRAMS = {page.stem: blocks(read(page), "python") for page in PAGES}
 
+# The programs use no old names.
+pytestmark = pytest.mark.filterwarnings("error:.*will be removed in the next version:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
