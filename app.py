@@ -19,7 +19,7 @@ from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, Setting
 if TYPE_CHECKING:
     from demo.server.limits import Limits
     from demo.server.service import Service
-    from demo.server.temp_folder import TemporaryFolder
+    from demo.server.temp_folder import TempFolder
     from mmdiff_core.pipeline import Personalizer
 
 logger = logging.getLogger("mmdiff")
@@ -119,12 +119,12 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     Raises:
         MMDiffError: it cannot be loaded; the message says what to do.
     """
-    from demo.server.event_log import Journal
+    from demo.server.event_log import EventLog
     from demo.server.limits import lends_gpus
     from demo.server.service import Service
     from demo.server.zero_gpu import generate_on_loan
 
-    journal = Journal(flags.log_words)
+    journal = EventLog(flags.log_words)
     if not lends_gpus():
         return Service(_named(load(flags), flags), limits, journal)
     precise = "float16" if flags.dtype == "auto" else flags.dtype
@@ -148,10 +148,10 @@ def is_open(flags: argparse.Namespace) -> bool:
     return flags.hosted or flags.share or is_hosted()
 
 
-def prepare() -> TemporaryFolder | None:
+def prepare() -> TempFolder | None:
     """What must be so before Gradio and CUDA are there; returns the folder of temporary files, if it is ours."""
     from demo.server.limits import lends_gpus
-    from demo.server.temp_folder import TemporaryFolder
+    from demo.server.temp_folder import TempFolder
 
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # a table of all events at each event
@@ -160,7 +160,7 @@ def prepare() -> TemporaryFolder | None:
         import spaces  # noqa: F401  (before CUDA)
     if os.environ.get("GRADIO_TEMP_DIR"):
         return None
-    folder = TemporaryFolder()
+    folder = TempFolder()
     os.environ["GRADIO_TEMP_DIR"] = str(folder.files)
     return folder
 
@@ -187,9 +187,9 @@ def main(arguments: list[str] | None = None) -> None:
     except MMDiffError as error:
         raise SystemExit(f"{error}") from error
     if flags.share_nothing:
-        from demo.replica_check import check
+        from demo.replica_check import check_replicas
 
-        raise SystemExit(check(service))
+        raise SystemExit(check_replicas(service))
     serve(service, flags, temporary)
 
 
@@ -198,7 +198,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def serve(service: Service, flags: argparse.Namespace, temporary: TemporaryFolder | None) -> None:
+def serve(service: Service, flags: argparse.Namespace, temporary: TempFolder | None) -> None:
     """Serve the page until Ctrl-C or TERM."""
     from demo.page import build_ui, launch_options
     from demo.vote.store import votes_file

@@ -16,9 +16,9 @@ from demo.api.mcp import mcp_server
 from demo.compare.tab import CompareTab
 from demo.server.health import health_route
 from demo.server.limits import Limits
-from demo.server.request_guard import Guard
+from demo.server.request_guard import RequestGuard
 from demo.server.service import Service
-from demo.server.sessions import Guests, Page, housekeeping
+from demo.server.sessions import Page, Sessions, swept_regularly
 from demo.studio import tab as studio_tab
 from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
@@ -51,7 +51,7 @@ def build_ui(
 
     Args:
         model: as it is, or as a service with limits of its own.
-        temporary: the folder of temporary files where it is this page's alone; see :class:`Guests`.
+        temporary: the folder of temporary files where it is this page's alone; see :class:`Sessions`.
         votes: the file in which people's votes are kept; None: nobody is asked.
         hosted: anybody may come in; nobody may delete what others have answered.
     """
@@ -74,14 +74,14 @@ def build_ui(
             tab.listen(page)
         endpoints.register(personalizer)
     page.service = service
-    page.guests = Guests(60 * service.limits.keep_minutes, temporary)
+    page.sessions = Sessions(60 * service.limits.keep_minutes, temporary)
     page.queue(max_size=service.limits.queue, default_concurrency_limit=8)
     return page
 
 
 def launch_options(page: Page) -> dict[str, Any]:
     """What ``Blocks.launch`` needs for a page wherever it is served."""
-    limits, guests = page.service.limits, page.guests
+    limits, sessions = page.service.limits, page.sessions
     return {
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
@@ -99,7 +99,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "state_session_capacity": limits.sessions,
         "app_kwargs": {
             "routes": [health_route(page.service)],
-            "middleware": [Middleware(Guard, limits=limits, guests=guests)],
-            "lifespan": housekeeping(guests),
+            "middleware": [Middleware(RequestGuard, limits=limits, sessions=sessions)],
+            "lifespan": swept_regularly(sessions),
         },
     }

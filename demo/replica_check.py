@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from demo.form.examples import known_to, photograph
+from demo.form.examples import render_toy, vocabulary_of
 from demo.page import build_ui, launch_options
 from demo.server.sessions import Page, sweep_once
 from mmdiff_core.backbones.base import Backbone
@@ -37,28 +37,28 @@ logger = logging.getLogger("mmdiff")
 
 OURS = ("demo", "mmdiff_core")
 STEPS = 2
-Plain = (bool, int, float, str, bytes, type(None), tuple, frozenset)
+PLAIN_TYPES = (bool, int, float, str, bytes, type(None), tuple, frozenset)
 
 Remembering = type(lru_cache(lambda: None))  # of functions that keep their answers
 
 
 @dataclass(frozen=True)
-class Found:
+class Finding:
     """One thing that was looked at."""
 
     good: bool
     says: str
 
 
-def check(service: Service) -> int:
+def check_replicas(service: Service) -> int:
     """Tell what was found; returns 0 where all is well, else 1, as a program's exit code."""
-    found = list(look(service))
+    found = list(findings(service))
     for each in found:
         logger.log(logging.INFO if each.good else logging.ERROR, "%s %s", "ok " if each.good else "NOT", each.says)
     return 0 if all(each.good for each in found) else 1
 
 
-def look(service: Service) -> Iterator[Found]:
+def findings(service: Service) -> Iterator[Finding]:
     """Serve two visitors and compare what is left of them with what was there before."""
     with tempfile.TemporaryDirectory() as name, _served(build_ui(service), Path(name)) as (page, app, url):
         photo = _photo(service, Path(name))
@@ -71,19 +71,19 @@ def look(service: Service) -> Iterator[Found]:
             visitors = [_Visitor(url, service, photo) for _ in range(2)]
             mixed = list(both.map(lambda pair: pair[0].picture(pair[1]), zip(visitors, (1, 2), strict=True)))
         after = _state(service)
-        yield Found(mixed == [first, second], "a request gives the same picture alone and among others")
+        yield Finding(mixed == [first, second], "a request gives the same picture alone and among others")
         for what in before:
-            yield Found(before[what] == after[what], f"{what}: as before the visitors")
+            yield Finding(before[what] == after[what], f"{what}: as before the visitors")
         yield from _nobody_left(page, app)
 
 
-def _nobody_left(page: Page, app: App) -> Iterator[Found]:
+def _nobody_left(page: Page, app: App) -> Iterator[Finding]:
     _leave(page, app)
-    sessions, files = len(app.state_holder.session_data), len(page.guests)
-    yield Found(sessions == files == 0, f"sessions: {sessions} are left of those who have gone")
-    yield Found(len(page._queue) == 0, f"the queue: {len(page._queue)} requests are left in it")
-    held = page.guests.held()
-    yield Found(not held, f"temporary files: {len(held)} are left of those who have gone")
+    sessions, files = len(app.state_holder.session_data), len(page.sessions)
+    yield Finding(sessions == files == 0, f"sessions: {sessions} are left of those who have gone")
+    yield Finding(len(page._queue) == 0, f"the queue: {len(page._queue)} requests are left in it")
+    claimed = page.sessions.claimed()
+    yield Finding(not claimed, f"temporary files: {len(claimed)} are left of those who have gone")
 
 
 class _Visitor:
@@ -113,18 +113,18 @@ def _served(page: Page, folder: Path) -> Iterator[tuple[Page, App, str]]:
 
 def _leave(page: Page, app: App) -> None:
     """As if all had gone long ago."""
-    page.guests.forget_all()
-    sweep_once(page.guests, app)
+    page.sessions.expire_all()
+    sweep_once(page.sessions, app)
 
 
 def _noun(service: Service) -> str:
-    known = known_to(service.backbone) or WHOLE_WORLD
+    known = vocabulary_of(service.backbone) or WHOLE_WORLD
     return known.classes[0]
 
 
 def _photo(service: Service, folder: Path) -> Path:
     path = folder / "photo.png"
-    photograph(_noun(service), HELD_OUT).photos[0].save(path)
+    render_toy(_noun(service), HELD_OUT).photos[0].save(path)
     return path
 
 
@@ -170,14 +170,14 @@ def _globals() -> str:
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return sorted((name, repr(value)) for name, value in list(values.items()) if isinstance(value, Plain))
+    return sorted((name, repr(value)) for name, value in list(values.items()) if isinstance(value, PLAIN_TYPES))
 
 
 def _containers(values: Mapping[str, Any]) -> list[tuple[str, int]]:
     """How much is in each, in the memories of functions as well (``lru_cache``)."""
-    held = [(name, value) for name, value in list(values.items()) if not name.startswith("__")]
-    sizes = [(name, len(value)) for name, value in held if isinstance(value, (dict, list, set))]
-    remembering = ((name, value) for name, value in held if isinstance(value, Remembering) and _is_ours(value))
+    claimed = [(name, value) for name, value in list(values.items()) if not name.startswith("__")]
+    sizes = [(name, len(value)) for name, value in claimed if isinstance(value, (dict, list, set))]
+    remembering = ((name, value) for name, value in claimed if isinstance(value, Remembering) and _is_ours(value))
     return sorted([*sizes, *((name, value.cache_info().currsize) for name, value in remembering)])
 
 

@@ -15,7 +15,7 @@ from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.types import MAP_KINDS, Size
 
 
-class Facts(TypedDict):
+class PageFacts(TypedDict):
     """What the page's script fills in: texts by name, rows of tables, and which parts are to be seen."""
 
     facts: dict[str, str]
@@ -23,14 +23,14 @@ class Facts(TypedDict):
     when: list[str]
 
 
-def model_facts(facts: Facts) -> gr.HTML:
+def model_facts(facts: PageFacts) -> gr.HTML:
     """Make the component whose script fills facts into the page."""
     return gr.HTML(
         facts, html_template="", js_on_load=scripts("about/model_facts"), elem_id="facts", apply_default_css=False
     )
 
 
-def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> Facts:
+def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> PageFacts:
     """The diagram.
 
     Args:
@@ -64,7 +64,7 @@ def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int,
     return {"facts": facts, "rows": {"layers": rows}, "when": ["idle" if picture is None else "run"]}
 
 
-def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabulary | None) -> Facts:
+def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabulary | None) -> PageFacts:
     """What is loaded, and what of the rendered world its weights were trained on (None: on the wide world)."""
     counted = {part: count for part, count in anatomy.parameters.items() if count}
     fixed = sizes.smallest == sizes.largest
@@ -82,7 +82,7 @@ def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabular
     return {"facts": facts, "rows": {}, "when": when}
 
 
-def together(*parts: Facts) -> Facts:
+def merged_facts(*parts: PageFacts) -> PageFacts:
     """All of them in one."""
     return {
         "facts": {key: text for part in parts for key, text in part["facts"].items()},

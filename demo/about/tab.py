@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from demo.about.model_facts import Facts, model_facts, run_facts, together, weight_facts
-from demo.form.examples import known_to
+from demo.about.model_facts import PageFacts, merged_facts, model_facts, run_facts, weight_facts
+from demo.form.examples import vocabulary_of
 from demo.studio.result_panel import ResultPanel
 from demo.web.events import QUIET
 from demo.web.i18n import text
@@ -42,11 +42,11 @@ class AboutTab:
 
     def listen(self, page: gr.Blocks) -> None:
         """Whoever comes here sees the shapes of their newest picture."""
-        self.facts.look(lambda shelf: self.told(shelf.newest), self.result.shelf, self.facts, **QUIET)
+        self.facts.look(lambda history: self.told(history.newest), self.result.history, self.facts, **QUIET)
 
-    def told(self, picture: GeneratedImage | None) -> Facts:
+    def told(self, picture: GeneratedImage | None) -> PageFacts:
         """Everything that the page's script fills in."""
         model = self.personalizer
         anatomy = model.anatomy(None if picture is None else picture.image.size)
-        weights = weight_facts(model.backbone.display_name, anatomy, model.sizes, known_to(model.backbone))
-        return together(run_facts(anatomy, picture, model.defaults.start_step, model.defaults.steps), weights)
+        weights = weight_facts(model.backbone.display_name, anatomy, model.sizes, vocabulary_of(model.backbone))
+        return merged_facts(run_facts(anatomy, picture, model.defaults.start_step, model.defaults.steps), weights)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import gradio as gr
 
-from demo.form.examples import known_to, photograph
-from demo.form.form import MOST_SEED, Form, Settings, SubjectForm
+from demo.form.examples import render_toy, vocabulary_of
+from demo.form.form import MAX_SEED, Form, Settings, SubjectForm
 from demo.form.uploads import uploaded
 from demo.form.value_types import check_types, is_number, is_text
-from demo.server.error_messages import spoken
+from demo.server.error_messages import user_facing_errors
 from demo.server.limits import limits_of
-from demo.server.service import GPU
-from demo.server.sessions import hold
+from demo.server.service import MODEL_QUEUE
+from demo.server.sessions import claim
 from demo.viewer.map_encoding import pack_step
 from demo.web.cached_files import photo_file, picture_file
 from mmdiff_core.backbones.registry import AvailableModel, available_models
@@ -27,7 +27,7 @@ from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-MOST_VIEWS = 8
+MAX_VIEWS = 8
 PARTS = tuple(asdict(ALL_COMPONENTS))
 
 
@@ -147,13 +147,13 @@ def register(personalizer: Personalizer) -> None:
         Returns:
             The photos, files that generate and attention take.
         """
-        with spoken():
+        with user_facing_errors():
             check_types({"noun": noun, "seed": seed, "views": views})
-            if not 1 <= views <= MOST_VIEWS:
-                raise SettingsError(f"The number of views must be from 1 to {MOST_VIEWS}.")
-            if not 0 <= seed <= MOST_SEED:
-                raise SettingsError(f"The seed must be from 0 to {MOST_SEED}.")
-            photos = photograph(noun, int(seed), int(views)).photos
+            if not 1 <= views <= MAX_VIEWS:
+                raise SettingsError(f"The number of views must be from 1 to {MAX_VIEWS}.")
+            if not 0 <= seed <= MAX_SEED:
+                raise SettingsError(f"The seed must be from 0 to {MAX_SEED}.")
+            photos = render_toy(noun, int(seed), int(views)).photos
         return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 
     def models() -> dict[str, Any]:
@@ -166,15 +166,15 @@ def register(personalizer: Personalizer) -> None:
         """
         return {"loaded": _loaded(personalizer), "available": [_listed(model) for model in available_models()]}
 
-    gr.api(generate, concurrency_limit=1, concurrency_id=GPU)
-    gr.api(attention, concurrency_limit=1, concurrency_id=GPU)
+    gr.api(generate, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
+    gr.api(attention, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
     gr.api(toy)
     gr.api(models)
 
 
 def _settings(**given: Any) -> Settings:
     """The parameters of an endpoint as a program wrote them, whose types nobody has checked."""
-    with spoken():
+    with user_facing_errors():
         check_types(given)
         chosen = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
         negative, parts = given["negative_prompt"].strip(), _parts(given["without"])
@@ -194,9 +194,9 @@ def _pictures(
     """The finished pictures, before the first step and after each: a client that leaves stops the work at the next."""
     done: tuple[GeneratedImage, ...] = ()
     yield done
-    with spoken():
+    with user_facing_errors():
         form = Form(prompt.strip(), _read(subjects), settings)
-        hold(*(photo for subject in form.subjects for photo in subject.photos))
+        claim(*(photo for subject in form.subjects for photo in subject.photos))
         with closing(personalizer.generate(form.request(limits_of(personalizer)))) as steps:  # type: ignore[type-var]
             for step in steps:
                 done = (*done, step.finished) if step.finished else done
@@ -251,7 +251,7 @@ def _with_maps(picture: GeneratedImage) -> dict[str, Any]:
 
 
 def _loaded(personalizer: Personalizer) -> dict[str, Any]:
-    known = known_to(personalizer.backbone)
+    known = vocabulary_of(personalizer.backbone)
     return {
         "name": personalizer.backbone.display_name,
         "sizes": asdict(personalizer.sizes),

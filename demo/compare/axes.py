@@ -9,46 +9,54 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from demo.compare.variants import EACH_SUBJECT, PART_NAMES, Case, Choice, Label, omissions, parts_of
-from demo.form.form import MOST_SEED, OWN
-from demo.form.validation import MOST_GUIDANCE, MOST_STEPS, MOST_STRENGTH
-from demo.server.limits import SLOTS, limits_of
+from demo.compare.variants import (
+    EACH_SUBJECT,
+    PART_NAMES,
+    FormRequest,
+    RequestChange,
+    VariantLabel,
+    model_components,
+    omissions,
+)
+from demo.form.form import MAX_SEED, OWN_SAMPLER
+from demo.form.validation import MAX_GUIDANCE, MAX_STEPS, MAX_STRENGTH
+from demo.server.limits import MAX_SUBJECTS, limits_of
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import Components
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
-MOST_VALUES = 12
-FIRST = 0  # what other settings go by, or take back in part
+MAX_VALUES = 12
+FIRST_ORDER = 0  # what other settings go by, or take back in part
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
-class Axis:
+class NumberAxis:
     """A setting. ``key`` is its label among the page's texts; ``suggestion`` stands in the field at first."""
 
     key: str
     suggestion: str
     least: float
     most: float
-    change: Callable[[float, Case], Case]
+    change: Callable[[float, FormRequest], FormRequest]
     whole: bool = False
     multiple: int = 1
     order: int = 1  # of several changes
 
-    def choices(self, typed: str, case: Case) -> tuple[Choice, ...]:
+    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
         """One choice per value that was typed.
 
         Raises:
             SettingsError: there is no value, too many, or one that is no good.
         """
         values = list(dict.fromkeys(self._values(typed)))
-        if not 1 <= len(values) <= MOST_VALUES:
-            raise SettingsError(f"Give 1 to {MOST_VALUES} values, with blanks or commas between them.")
-        return tuple(
-            Choice(Label(self.key, f"{value:.10g}"), partial(self.change, value), self.order) for value in values
-        )
+        if not 1 <= len(values) <= MAX_VALUES:
+            raise SettingsError(f"Give 1 to {MAX_VALUES} values, with blanks or commas between them.")
+        labels = [VariantLabel(self.key, f"{value:.10g}") for value in values]
+        changes = [partial(self.change, value) for value in values]
+        return tuple(RequestChange(*pair, self.order) for pair in zip(labels, changes, strict=True))
 
     def _values(self, typed: str) -> Iterator[float]:
         for word in re.split(r"[\s,;]+", typed.strip().rstrip(",;")):
@@ -57,7 +65,7 @@ class Axis:
                 yield self._value(word)
             else:
                 first, last = (int(self._value(end)) for end in span.groups())
-                yield from range(first, min(last, first + MOST_VALUES) + 1)
+                yield from range(first, min(last, first + MAX_VALUES) + 1)
 
     def _value(self, word: str) -> float:
         try:
@@ -73,7 +81,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Omission:
+class OmissionAxis:
     """An axis whose values are known: the case as it is, then with each of some things left out."""
 
     key: str
@@ -82,14 +90,14 @@ class Omission:
 
     suggestion = ""
 
-    def choices(self, typed: str, case: Case) -> tuple[Choice, ...]:
+    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
         """``typed`` is not read."""
         return omissions(case, self.wanted, self.having)
 
 
 @dataclass(frozen=True)
 class SamplerAxis:
-    """Samplers by their names, of ``known`` ones; ``OWN`` is the model's own."""
+    """Samplers by their names, of ``known`` ones; ``OWN_SAMPLER`` is the model's own."""
 
     known: Sequence[str]
     key: str = "sampler"
@@ -97,9 +105,9 @@ class SamplerAxis:
     @property
     def suggestion(self) -> str:
         """All of them."""
-        return f"{OWN} {' '.join(self.known)}"
+        return f"{OWN_SAMPLER} {' '.join(self.known)}"
 
-    def choices(self, typed: str, case: Case) -> tuple[Choice, ...]:
+    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
         """One choice per name that was typed.
 
         Raises:
@@ -108,51 +116,51 @@ class SamplerAxis:
         names = dict.fromkeys(re.split(r"[\s,;]+", typed.strip().rstrip(",;").lower()))
         return tuple(map(self._choice, names))
 
-    def _choice(self, name: str) -> Choice:
-        if name == OWN:
-            return Choice(Label("sampler_own"), partial(_with, "sampler", None))
+    def _choice(self, name: str) -> RequestChange:
+        if name == OWN_SAMPLER:
+            return RequestChange(VariantLabel("sampler_own"), partial(_with, "sampler", None))
         if name not in self.known:
-            raise SettingsError(f"“{name}” is no sampler here: give some of {OWN}, {', '.join(self.known)}.")
-        return Choice(Label(self.key, name), partial(_with, "sampler", name))
+            raise SettingsError(f"“{name}” is no sampler here: give some of {OWN_SAMPLER}, {', '.join(self.known)}.")
+        return RequestChange(VariantLabel(self.key, name), partial(_with, "sampler", name))
 
 
-AnyAxis = Axis | Omission | SamplerAxis
+Axis = NumberAxis | OmissionAxis | SamplerAxis
 
 
-def axes_of(personalizer: Personalizer) -> dict[str, AnyAxis]:
+def comparison_axes(personalizer: Personalizer) -> dict[str, Axis]:
     """Everything that a loaded model lets a person change, by key."""
     usual, sizes = personalizer.defaults, personalizer.sizes
-    most_steps = min(MOST_STEPS, limits_of(personalizer).steps)
+    most_steps = min(MAX_STEPS, limits_of(personalizer).steps)
     steps, delay, guidance = usual.steps, usual.start_step, usual.guidance
-    having = parts_of(personalizer)
-    axes: list[AnyAxis] = [
-        Axis("seed", "0-2", 0, MOST_SEED, _with_seed, whole=True),
-        Axis("strength", "0.5 1 1.5", 0, MOST_STRENGTH, partial(_with_strength, None), order=FIRST),
+    having = model_components(personalizer)
+    axes: list[Axis] = [
+        NumberAxis("seed", "0-2", 0, MAX_SEED, _with_seed, whole=True),
+        NumberAxis("strength", "0.5 1 1.5", 0, MAX_STRENGTH, partial(_with_strength, None), order=FIRST_ORDER),
         *(
-            Axis(f"strength_{slot + 1}", "0.5 1 1.5", 0, MOST_STRENGTH, partial(_with_strength, slot))
-            for slot in range(SLOTS)
+            NumberAxis(f"strength_{slot + 1}", "0.5 1 1.5", 0, MAX_STRENGTH, partial(_with_strength, slot))
+            for slot in range(MAX_SUBJECTS)
         ),
-        Axis("delay", _around(delay, 0, steps // 2), 0, MOST_STEPS // 2, partial(_with, "start_step"), whole=True),
-        Axis("bound", "0 0.5 1", 0, 1, partial(_with, "binding")),
-        Axis("guidance", f"1 {guidance:g} {2 * guidance:g}", 1, MOST_GUIDANCE, partial(_with, "guidance")),
-        Axis(
+        NumberAxis("delay", _around(delay, 0, steps // 2), 0, MAX_STEPS // 2, partial(_with, "start_step"), whole=True),
+        NumberAxis("bound", "0 0.5 1", 0, 1, partial(_with, "binding")),
+        NumberAxis("guidance", f"1 {guidance:g} {2 * guidance:g}", 1, MAX_GUIDANCE, partial(_with, "guidance")),
+        NumberAxis(
             "steps",
             _around(steps, max(1, steps // 2), min(2 * steps, most_steps)),
             1,
             most_steps,
             _with_steps,
             True,
-            order=FIRST,
+            order=FIRST_ORDER,
         ),
         SamplerAxis(personalizer.backbone.schedulers),
-        Omission("parts", PART_NAMES, having),
-        Omission("subjects", (EACH_SUBJECT,), having),
+        OmissionAxis("parts", PART_NAMES, having),
+        OmissionAxis("subjects", (EACH_SUBJECT,), having),
     ]
     if sizes.smallest < sizes.largest:
         suggestion = f"{sizes.default[0]} {min(sizes.largest, 2 * sizes.default[0])}"
         for side in ("width", "height"):
             axes.append(
-                Axis(side, suggestion, sizes.smallest, sizes.largest, partial(_with, side), True, sizes.multiple)
+                NumberAxis(side, suggestion, sizes.smallest, sizes.largest, partial(_with, side), True, sizes.multiple)
             )
     return {axis.key: axis for axis in axes}
 
@@ -165,16 +173,16 @@ def _around(value: int, least: int, most: int) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def _with(name: str, value: float | str | None, case: Case) -> Case:
+def _with(name: str, value: float | str | None, case: FormRequest) -> FormRequest:
     change: dict[str, Any] = {name: value}
     return replace(case, request=replace(case.request, **change))
 
 
-def _with_seed(value: float, case: Case) -> Case:
+def _with_seed(value: float, case: FormRequest) -> FormRequest:
     return replace(case, request=replace(case.request, seeds=(int(value),)))
 
 
-def _with_steps(value: float, case: Case) -> Case:
+def _with_steps(value: float, case: FormRequest) -> FormRequest:
     """The delay keeps its part of the steps."""
     before, delay = case.request.steps, case.request.start_step
     if before and delay is not None:
@@ -182,7 +190,7 @@ def _with_steps(value: float, case: Case) -> Case:
     return replace(case, request=replace(case.request, steps=int(value), start_step=delay))
 
 
-def _with_strength(slot: int | None, value: float, case: Case) -> Case:
+def _with_strength(slot: int | None, value: float, case: FormRequest) -> FormRequest:
     """Of one card, or of all."""
     slots = case.form.slots
     if slot is not None and slot not in slots:

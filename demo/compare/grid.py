@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import gradio as gr
 
-from demo.compare.variants import Label, Table, Variant
+from demo.compare.variants import RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form
-from demo.server.limits import Limits, usual
-from demo.viewer.history import Shelf
+from demo.server.limits import Limits, local_limits
+from demo.viewer.history import History
 from demo.viewer.map_encoding import StepPack, pack_map, pack_step
-from demo.viewer.viewer import Album, duration
+from demo.viewer.viewer import RunPresenter, duration_text
 from demo.web.cached_files import data_url
 from demo.web.static_files import scripts, static
 from mmdiff_core.encoders.photo_cache import PhotoCache
@@ -31,8 +31,8 @@ SCRIPTS = (
 )
 
 
-def sheet() -> gr.HTML:
-    """An empty sheet. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`Sheet`."""
+def comparison_grid() -> gr.HTML:
+    """An empty sheet. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`ComparisonGrid`."""
     return gr.HTML(
         value={"run": None, "columns": [], "rows": [], "cells": []},
         live=None,
@@ -44,34 +44,34 @@ def sheet() -> gr.HTML:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparisonCell:
     """A finished picture of a comparison: the variant, and all that the viewer shows of it."""
 
-    variant: Variant
+    variant: RequestVariant
     seed: int
-    shot: dict[str, Any]
+    frame: dict[str, Any]
 
 
 @dataclass
 class Comparison:
     """The last comparison of one session: what is finished of it, by name."""
 
-    limits: Limits = field(default_factory=usual)
+    limits: Limits = field(default_factory=local_limits)
     run: str = ""
-    table: Table | None = None
+    table: VariantTable | None = None
     form: Form | None = None
-    cells: dict[str, Cell] = field(default_factory=dict)
-    shelf: Shelf = field(init=False)
+    cells: dict[str, ComparisonCell] = field(default_factory=dict)
+    history: History = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shelf = self._empty_shelf()
+        self.history = self._empty_history()
 
-    def begin(self, table: Table, form: Form) -> None:
+    def begin(self, table: VariantTable, form: Form) -> None:
         """Forget the one before."""
         self.run, self.table, self.form = uuid4().hex, table, form
-        self.cells, self.shelf = {}, self._empty_shelf(self.shelf.photos)
+        self.cells, self.history = {}, self._empty_history(self.history.photos)
 
-    def get(self, name: object) -> Cell:
+    def get(self, name: object) -> ComparisonCell:
         """A finished picture.
 
         Raises:
@@ -81,11 +81,11 @@ class Comparison:
             raise PhotoError("This picture is of an earlier comparison: compare again to look into it.")
         return self.cells[name]
 
-    def _empty_shelf(self, photos: PhotoCache | None = None) -> Shelf:
-        return Shelf(self.limits, self.limits.comparison_pictures, photos)
+    def _empty_history(self, photos: PhotoCache | None = None) -> History:
+        return History(self.limits, self.limits.comparison_pictures, photos)
 
 
-class Sheet:
+class ComparisonGrid:
     """Turns the steps of a comparison's pictures into what the browser shows.
 
     Args:
@@ -119,33 +119,33 @@ class Sheet:
             "cells": list(self.cells),
         }
 
-    def album(self, prompt: str, words: Sequence[Word], form: Form) -> Album:
+    def presenter(self, prompt: str, words: Sequence[Word], form: Form) -> RunPresenter:
         """For the steps of one variant."""
-        return Album(prompt, words, form, self.comparison.shelf, self.origin)
+        return RunPresenter(prompt, words, form, self.comparison.history, self.origin)
 
-    def add(self, place: int, variant: Variant, album: Album, step: Step) -> gr.HTML:
+    def add(self, place: int, variant: RequestVariant, presenter: RunPresenter, step: Step) -> gr.HTML:
         """Take a step in; returns the update for the browser."""
-        album.previews.append(step.preview)
+        presenter.previews.append(step.preview)
         if step.finished is None:
-            return gr.HTML(live=self._live(place, album, step))
-        shot = album.finish(step.finished)
-        shot["labels"] = _plain(variant.labels)
-        self.comparison.cells[shot["name"]] = Cell(variant, step.finished.seed, shot)
+            return gr.HTML(live=self._live(place, presenter, step))
+        frame = presenter.finish(step.finished)
+        frame["labels"] = _plain(variant.labels)
+        self.comparison.cells[frame["name"]] = ComparisonCell(variant, step.finished.seed, frame)
         maps = averaged(step.finished.maps) if step.finished.maps else {}
         self.cells.append(
-            {"place": place, "name": shot["name"], "image": shot["image"], "labels": _plain(variant.labels)}
-            | {"subjects": album.subjects, "maps": maps}
+            {"place": place, "name": frame["name"], "image": frame["image"], "labels": _plain(variant.labels)}
+            | {"subjects": presenter.subjects, "maps": maps}
         )
         last = place == len(self.steps) - 1
         return gr.HTML(value=self.shown(), live=None if last else {"progress": self._progress(place + 1, 0)})
 
-    def _live(self, place: int, album: Album, step: Step) -> dict[str, Any]:
+    def _live(self, place: int, presenter: RunPresenter, step: Step) -> dict[str, Any]:
         recorded = step.maps.steps if step.maps else ()
         maps = pack_step(step.maps, recorded[-1]) if step.maps and recorded else {}
         return {
             "place": place,
             "image": data_url(step.preview),
-            "subjects": album.subjects,
+            "subjects": presenter.subjects,
             "maps": maps,
             "progress": self._progress(place, step.step),
         }
@@ -159,7 +159,7 @@ class Sheet:
             "pictures": len(self.steps),
             "step": step,
             "steps": self.steps[place],
-            "left": duration(left),
+            "left": duration_text(left),
             "done": done / total,
         }
 
@@ -169,6 +169,6 @@ def averaged(maps: AttentionMaps) -> StepPack:
     return {stream: [pack_map(maps.at(i, stream)) for i in range(len(maps.subjects))] for stream in maps.kinds}
 
 
-def _plain(labels: Sequence[Label]) -> list[list[str]]:
+def _plain(labels: Sequence[VariantLabel]) -> list[list[str]]:
     """As the browser reads them."""
     return [list(label) for label in labels]

@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.compare.axes import AnyAxis, axes_of
-from demo.compare.grid import Comparison, sheet
-from demo.compare.variants import ALL_PHOTOS, LEAVE_OUT, PART_NAMES, Case, Table, omissions, parts_of, table_of
+from demo.compare.axes import Axis, comparison_axes
+from demo.compare.grid import Comparison, comparison_grid
+from demo.compare.variants import (
+    ALL_PHOTOS,
+    LEAVE_OUT,
+    PART_NAMES,
+    FormRequest,
+    VariantTable,
+    model_components,
+    omissions,
+    variant_table,
+)
 from demo.form import browser_draft
 from demo.form.browser_draft import COMPARE
 from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
-from demo.web.run_buttons import buttons
+from demo.web.run_buttons import busy_update
 from demo.web.static_files import scripts
 from mmdiff_core.errors import SettingsError
 
@@ -38,8 +47,8 @@ class ComparePanel:
 
     def __init__(self, personalizer: Personalizer) -> None:
         self.model = personalizer.backbone.display_name
-        self.axes = axes_of(personalizer)
-        self.having = parts_of(personalizer)
+        self.axes = comparison_axes(personalizer)
+        self.having = model_components(personalizer)
         self.limits = limits_of(personalizer)
         self.left_out = [key for key in LEAVE_OUT if getattr(self.having, key, True)]
 
@@ -57,7 +66,7 @@ class ComparePanel:
             self._render_actions()
         self.draft = gr.JSON(visible=False)
         self.comparison = gr.State(Comparison(self.limits))
-        self.sheet = sheet()
+        self.grid = comparison_grid()
 
     def _render_omissions(self) -> None:
         options = [(text(f"part_{key}" if key in PART_NAMES else key), key) for key in self.left_out]
@@ -134,7 +143,7 @@ class ComparePanel:
         """Every component that holds what the person gave."""
         return (self.mode, self.omit, self.across, self.columns, self.down, self.rows)
 
-    def table(self, values: Values, case: Case) -> Table:
+    def table(self, values: Values, case: FormRequest) -> VariantTable:
         """The variants that are asked for.
 
         Raises:
@@ -142,29 +151,30 @@ class ComparePanel:
         """
         return self._omissions(values, case) if values[self.mode] == OMIT else self._grid(values, case)
 
-    def _omissions(self, values: Values, case: Case) -> Table:
+    def _omissions(self, values: Values, case: FormRequest) -> VariantTable:
         choices = omissions(case, values[self.omit] or (), self.having)
         if len(choices) == 1:
             raise SettingsError("Choose what to leave out: something that is on in the Studio.")
-        return table_of(case, choices, against_first=True, most=self.limits.comparison_pictures)
+        return variant_table(case, choices, against_first=True, most=self.limits.comparison_pictures)
 
-    def _grid(self, values: Values, case: Case) -> Table:
+    def _grid(self, values: Values, case: FormRequest) -> VariantTable:
         across, down = self._axis(values[self.across]), self._axis(values[self.down])
         if across is None or across is down:
             raise SettingsError("Choose two different settings, one across and one down.")
         columns, most = across.choices(values[self.columns] or "", case), self.limits.comparison_pictures
         if down is None:
-            return table_of(case, columns, across=across.key, most=most)
-        return table_of(case, columns, down.choices(values[self.rows] or "", case), across.key, down.key, most=most)
+            return variant_table(case, columns, across=across.key, most=most)
+        rows = down.choices(values[self.rows] or "", case)
+        return variant_table(case, columns, rows, across.key, down.key, most=most)
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
-        return buttons(self.compare, self.stop, busy)
+        return busy_update(self.compare, self.stop, busy)
 
     def _choose(self, mode: str) -> tuple[Any, Any]:
         return gr.update(visible=mode == OMIT), gr.update(visible=mode == GRID)
 
-    def _axis(self, value: str) -> AnyAxis | None:
+    def _axis(self, value: str) -> Axis | None:
         """None where there is to be none."""
         return next((axis for key, axis in self.axes.items() if AXIS(key) == value), None)
 

@@ -12,22 +12,22 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from demo.compare.grid import Comparison, Sheet
+from demo.compare.grid import Comparison, ComparisonGrid
 from demo.compare.panel import ComparePanel
-from demo.compare.variants import Case, Table, Variant, blamed
+from demo.compare.variants import FormRequest, RequestVariant, VariantTable, error_about
 from demo.form.form import Form
-from demo.form.prompt_words import marked
+from demo.form.prompt_words import marked_html
 from demo.form.validation import first_blocking
-from demo.server.error_messages import spoken
+from demo.server.error_messages import user_facing_errors
 from demo.server.limits import limits_of
-from demo.server.service import GPU, Deadline
+from demo.server.service import MODEL_QUEUE, Deadline
 from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ResultPanel
-from demo.viewer.history import Shelf
-from demo.viewer.map_budget import recording_of
-from demo.web.events import QUIET, SPEAKING, Update
+from demo.viewer.history import History
+from demo.viewer.map_budget import recording_for_plan
+from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import english
-from demo.web.run_buttons import at_rest, stopped_by
+from demo.web.run_buttons import stop_on_click, when_over
 from mmdiff_core.errors import MMDiffError, SettingsError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Values = Mapping[Component, Any]
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
 
 
-class Comparing:
+class ComparisonRunner:
     """Reads the Studio's fields and the Compare tab's, and makes the pictures one by one."""
 
     def __init__(self, personalizer: Personalizer, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
@@ -50,20 +50,20 @@ class Comparing:
     def listen(self) -> None:
         """Check, then make the pictures, then rest; Stop may come between."""
         panel = self.panel
-        resting = [panel.compare, panel.stop, panel.sheet]
-        checked = panel.compare.click(self.check, self.fields, [*resting, panel.plan, panel.base], **SPEAKING)
+        resting = [panel.compare, panel.stop, panel.grid]
+        checked = panel.compare.click(self.check, self.fields, [*resting, panel.plan, panel.base], **WITH_MESSAGES)
         run = checked.success(
             self.run,
             self.fields | {panel.comparison},
-            panel.sheet,
+            panel.grid,
             concurrency_limit=1,
-            concurrency_id=GPU,
+            concurrency_id=MODEL_QUEUE,
             show_progress="minimal",
             show_progress_on=panel.queue,
             api_visibility="private",
         )
-        self.rested = at_rest(run, self.rest, resting)  # for who waits for the last picture of a comparison
-        stopped_by(panel.stop, run)
+        self.rested = when_over(run, self.rest, resting)  # for who waits for the last picture of a comparison
+        stop_on_click(panel.stop, run)
         gr.on(
             [field.change for field in panel.fields],
             self.review,
@@ -74,7 +74,8 @@ class Comparing:
         )
         # The tab may be open before the browser's draft is in the Studio's fields, which tell of no change behind it.
         self.form.recalled.then(self.review, self.fields, [panel.plan, panel.base], **QUIET)
-        shown = panel.sheet.inspect(self.inspect, [panel.comparison, self.result.shelf], self.result.viewer, **SPEAKING)
+        sessions_own = [panel.comparison, self.result.history]
+        shown = panel.grid.inspect(self.inspect, sessions_own, self.result.viewer, **WITH_MESSAGES)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 
     def opened(self, tab: gr.Tab) -> None:
@@ -86,7 +87,7 @@ class Comparing:
         """Inputs of an event that reads everything."""
         return {*self.form.fields, *self.panel.fields}
 
-    def table(self, values: Values) -> Table:
+    def table(self, values: Values) -> VariantTable:
         """What is asked for.
 
         Raises:
@@ -97,9 +98,9 @@ class Comparing:
         if blocking is not None:
             raise SettingsError(blocking.text)
         request = form.request(limits_of(self.personalizer))
-        return self.panel.table(values, Case(form, replace(request, seeds=request.seeds[:1])))
+        return self.panel.table(values, FormRequest(form, replace(request, seeds=request.seeds[:1])))
 
-    def plans(self, table: Table) -> list[Plan]:
+    def plans(self, table: VariantTable) -> list[Plan]:
         """Every picture's request, found good.
 
         Raises:
@@ -116,7 +117,7 @@ class Comparing:
             told = {"count": len(table.variants), "fault": "", "asked": "", "base": base}
         except MMDiffError as error:
             told = {"count": 0, "fault": str(error), "asked": "", "base": []}
-        return {self.panel.plan: told, self.panel.base: marked(form)}
+        return {self.panel.plan: told, self.panel.base: marked_html(form)}
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say what is wrong; nothing runs and nothing is changed then."""
@@ -128,7 +129,7 @@ class Comparing:
             yield {self.panel.plan: fault}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
-        yield told | self.panel.busy(True) | {self.panel.sheet: gr.HTML(live={"progress": None})}
+        yield told | self.panel.busy(True) | {self.panel.grid: gr.HTML(live={"progress": None})}
 
     def run(self, values: Values) -> Iterator[gr.HTML]:
         """One update a step. Stop closes this generator at a step, and with it the core's.
@@ -136,43 +137,43 @@ class Comparing:
         The first update comes before any work: Gradio cancels only what has answered once.
         """
         yield gr.HTML(live={"progress": None})
-        with spoken():
+        with user_facing_errors():
             table = self.table(values)
             plans = self.plans(table)
             comparison: Comparison = values[self.panel.comparison]
             comparison.begin(table, self.form.read(values))
-            sheet = Sheet(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
-            yield gr.HTML(value=sheet.shown())
+            grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
+            yield gr.HTML(value=grid.shown())
             seconds = limits_of(self.personalizer).run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
-                album = sheet.album(plan.prompt, plan.words, variant.case.form)
-                recording = recording_of(self.personalizer, plan, len(plans))
+                presenter = grid.presenter(plan.prompt, plan.words, variant.case.form)
+                recording = recording_for_plan(self.personalizer, plan, len(plans))
                 request = replace(variant.case.request, recording=recording)
-                with closing(self.personalizer.generate(request, photos=comparison.shelf.photos)) as steps:  # type: ignore[type-var]
+                with closing(self.personalizer.generate(request, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
                     for step in steps:
-                        yield sheet.add(place, variant, album, step)
-                        if not sheet.finished:
+                        yield grid.add(place, variant, presenter, step)
+                        if not grid.finished:
                             deadline.check()
 
     def rest(self) -> Update:
         """Back to Compare; what is finished stays."""
-        return self.panel.busy(False) | {self.panel.sheet: gr.HTML(live=None)}
+        return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None)}
 
-    def inspect(self, comparison: Comparison, shelf: Shelf, event: gr.EventData) -> gr.HTML:
+    def inspect(self, comparison: Comparison, history: History, event: gr.EventData) -> gr.HTML:
         """A picture of the sheet goes before the Studio's viewer, and on its shelf for what is made on demand."""
-        with spoken():
-            shot = comparison.get(event.name).shot
-        kept = comparison.shelf.find(shot["name"])
+        with user_facing_errors():
+            frame = comparison.get(event.name).frame
+        kept = comparison.history.find(frame["name"])
         if kept is not None:
-            shelf.add(shot["name"], kept)
-        return gr.HTML(value={"run": uuid4().hex, "pictures": [shot], "opened": True})
+            history.add(frame["name"], kept)
+        return gr.HTML(value={"run": uuid4().hex, "pictures": [frame], "opened": True})
 
-    def _plan(self, variant: Variant) -> Plan:
+    def _plan(self, variant: RequestVariant) -> Plan:
         try:
             return self.personalizer.plan(variant.case.request)
         except MMDiffError as error:
-            raise blamed(error, variant.labels, english()) from error
+            raise error_about(error, variant.labels, english()) from error
 
 
 def _numbers(form: Form) -> list[list[str]]:

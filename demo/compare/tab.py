@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.compare.panel import ComparePanel
-from demo.compare.run import Comparing
+from demo.compare.run import ComparisonRunner
 from demo.studio.tab import StudioTab
 from demo.web.i18n import text
 
@@ -23,7 +23,7 @@ class CompareTab:
 
     def __init__(self, personalizer: Personalizer, studio: StudioTab) -> None:
         self.panel = ComparePanel(personalizer)
-        self.comparing = Comparing(personalizer, studio.form, self.panel, studio.result)
+        self.runner = ComparisonRunner(personalizer, studio.form, self.panel, studio.result)
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -32,5 +32,5 @@ class CompareTab:
     def listen(self, page: gr.Blocks) -> None:
         """Tie the tab to the Studio."""
         self.panel.listen(page)
-        self.comparing.listen()
-        self.comparing.opened(self.place)
+        self.runner.listen()
+        self.runner.opened(self.place)

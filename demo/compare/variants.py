@@ -27,7 +27,7 @@ _WITHOUT = {
 }
 
 
-class Label(NamedTuple):
+class VariantLabel(NamedTuple):
     """What a variant is called: a key of the page's texts, and a name or a number that goes into it."""
 
     key: str
@@ -35,7 +35,7 @@ class Label(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class FormRequest:
     """A request, and the form with the cards of its subjects."""
 
     form: Form
@@ -43,26 +43,26 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RequestChange:
     """One way to change a case. Of two that are combined that of the lower order comes first."""
 
-    label: Label
-    change: Callable[[Case], Case]
+    label: VariantLabel
+    change: Callable[[FormRequest], FormRequest]
     order: int = 1
 
 
 @dataclass(frozen=True)
-class Variant:
+class RequestVariant:
     """A case at its place in the table, counted from 0, and what was changed about it."""
 
     column: int
     row: int
-    labels: tuple[Label, ...]
-    case: Case
+    labels: tuple[VariantLabel, ...]
+    case: FormRequest
 
 
 @dataclass(frozen=True)
-class Table:
+class VariantTable:
     """Every combination of the choices across and down. An axis without a name has one choice and no heading.
 
     ``against_first``: the first picture is what the others are held against.
@@ -70,23 +70,25 @@ class Table:
 
     across: str | None
     down: str | None
-    columns: tuple[Label, ...]
-    rows: tuple[Label, ...]
-    variants: tuple[Variant, ...]
+    columns: tuple[VariantLabel, ...]
+    rows: tuple[VariantLabel, ...]
+    variants: tuple[RequestVariant, ...]
     against_first: bool = False
 
 
-_ALONE = (Choice(Label(""), lambda case: case),)
-_BASE = Choice(Label(AS_COMPOSED), lambda case: case)
+_ALONE = (RequestChange(VariantLabel(""), lambda case: case),)
+_BASE = RequestChange(VariantLabel(AS_COMPOSED), lambda case: case)
 
 
-def parts_of(personalizer: Personalizer) -> Components:
+def model_components(personalizer: Personalizer) -> Components:
     """The parts of the method that the loaded weights have."""
     adapter = getattr(personalizer, "adapter", None)
     return ALL_COMPONENTS if adapter is None else adapter.config.components
 
 
-def omissions(case: Case, wanted: Sequence[str], having: Components = ALL_COMPONENTS) -> tuple[Choice, ...]:
+def omissions(
+    case: FormRequest, wanted: Sequence[str], having: Components = ALL_COMPONENTS
+) -> tuple[RequestChange, ...]:
     """The case as it is, then with each of the wanted things left out.
 
     What changes nothing is not among them: a part that is off already or that the weights do not have, photos where
@@ -102,10 +104,15 @@ def omissions(case: Case, wanted: Sequence[str], having: Components = ALL_COMPON
     return tuple(found)
 
 
-def table_of(
-    case: Case, columns: Sequence[Choice], rows: Sequence[Choice] = _ALONE, across: str | None = None,
-    down: str | None = None, against_first: bool = False, most: int | None = None,
-) -> Table:  # fmt: skip
+def variant_table(
+    case: FormRequest,
+    columns: Sequence[RequestChange],
+    rows: Sequence[RequestChange] = _ALONE,
+    across: str | None = None,
+    down: str | None = None,
+    against_first: bool = False,
+    most: int | None = None,
+) -> VariantTable:
     """Every combination, row by row; ``most`` is how many pictures may be asked for.
 
     Raises:
@@ -115,31 +122,35 @@ def table_of(
     if most is not None and count > most:
         raise SettingsError(f"{len(columns)} × {len(rows)} are {count} pictures: ask for {most} at most here.")
     variants = tuple(
-        Variant(c, r, tuple(choice.label for choice in (column, row) if choice.label.key), _changed(case, column, row))
+        RequestVariant(c, r, _labels(column, row), _changed(case, column, row))
         for (r, row), (c, column) in product(enumerate(rows), enumerate(columns))
     )
     names, heads = ([choice.label for choice in choices] for choices in (columns, rows))
-    return Table(across, down, tuple(names), tuple(heads), variants, against_first)
+    return VariantTable(across, down, tuple(names), tuple(heads), variants, against_first)
 
 
-def in_words(labels: Sequence[Label], texts: Mapping[str, str]) -> str:
+def labels_text(labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> str:
     """The labels as a person reads them."""
     return " · ".join(_in_words(label, texts) for label in labels)
 
 
-def blamed(error: MMDiffError, labels: Sequence[Label], texts: Mapping[str, str]) -> MMDiffError:
+def error_about(error: MMDiffError, labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> MMDiffError:
     """The error with the variant that it is about."""
-    return type(error)(f"{in_words(labels, texts)}: {error}")
+    return type(error)(f"{labels_text(labels, texts)}: {error}")
 
 
-def _in_words(label: Label, texts: Mapping[str, str]) -> str:
+def _in_words(label: VariantLabel, texts: Mapping[str, str]) -> str:
     text = texts[label.key]
     if "{name}" in text:
         return text.replace("{name}", label.value)
     return f"{text} {label.value}".strip()
 
 
-def _changed(case: Case, *choices: Choice) -> Case:
+def _labels(*changes: RequestChange) -> tuple[VariantLabel, ...]:
+    return tuple(change.label for change in changes if change.label.key)
+
+
+def _changed(case: FormRequest, *choices: RequestChange) -> FormRequest:
     for choice in sorted(choices, key=lambda choice: choice.order):
         case = choice.change(case)
     return case
@@ -150,31 +161,31 @@ def _changed(case: Case, *choices: Choice) -> Case:
 LAST = 2  # leaving out comes after all other changes
 
 
-def _omissions(case: Case, wanted: Sequence[str], having: Components) -> Iterator[Choice]:
+def _omissions(case: FormRequest, wanted: Sequence[str], having: Components) -> Iterator[RequestChange]:
     for part in PART_NAMES:
         if part in wanted and getattr(having, part):
-            yield Choice(Label(_WITHOUT[part]), partial(_without_part, part), LAST)
+            yield RequestChange(VariantLabel(_WITHOUT[part]), partial(_without_part, part), LAST)
     if EACH_SUBJECT in wanted:
         for number, subject in enumerate(case.form.subjects):
-            yield Choice(Label("without_subject", subject.name), partial(_without_subject, number), LAST)
+            yield RequestChange(VariantLabel("without_subject", subject.name), partial(_without_subject, number), LAST)
     if ALL_PHOTOS in wanted:
-        yield Choice(Label("without_photos"), _without_photos, LAST)
+        yield RequestChange(VariantLabel("without_photos"), _without_photos, LAST)
 
 
-def _without_part(part: str, case: Case) -> Case:
+def _without_part(part: str, case: FormRequest) -> FormRequest:
     components = replace(case.request.components, **{part: False})
     return replace(case, request=replace(case.request, components=components))
 
 
-def _without_subject(number: int, case: Case) -> Case:
+def _without_subject(number: int, case: FormRequest) -> FormRequest:
     """Its word stays in the prompt."""
     form, request = case.form, case.request
     kept = [i for i in range(len(request.subjects)) if i != number]
-    return Case(
+    return FormRequest(
         replace(form, subjects=tuple(form.subjects[i] for i in kept)),
         replace(request, subjects=tuple(request.subjects[i] for i in kept)),
     )
 
 
-def _without_photos(case: Case) -> Case:
-    return Case(replace(case.form, subjects=()), replace(case.request, subjects=()))
+def _without_photos(case: FormRequest) -> FormRequest:
+    return FormRequest(replace(case.form, subjects=()), replace(case.request, subjects=()))

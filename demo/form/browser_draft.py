@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demo.server.limits import SLOTS
+from demo.server.limits import MAX_SUBJECTS
 from demo.web.static_files import static
 from mmdiff_core.types import ALL_COMPONENTS
 
@@ -53,7 +53,7 @@ def read_draft(kept: object, model: str) -> dict[str, Any]:
     if isinstance(found.get("parts"), list):
         found["parts"] = {name: name in found["parts"] for name in _PARTS}
     count = kept.get("count")
-    if isinstance(count, int) and 1 <= count <= SLOTS:
+    if isinstance(count, int) and 1 <= count <= MAX_SUBJECTS:
         found["subjects"] = [_subject(kept, number) for number in range(1, count + 1)]
     return found
 

@@ -25,7 +25,7 @@ class ToyPhotos:
 
 
 @dataclass(frozen=True)
-class Filling:
+class ExampleContent:
     """What an example puts into the page."""
 
     prompt: str
@@ -33,7 +33,7 @@ class Filling:
 
 
 @dataclass(frozen=True)
-class Example:
+class StudioExample:
     """A prompt, the toys, (noun, identity seed), that it names, and the place and style that it asks for."""
 
     prompt: str
@@ -41,9 +41,9 @@ class Example:
     place: str
     style: str = "photo"
 
-    def filling(self) -> Filling:
+    def filling(self) -> ExampleContent:
         """Render the photos."""
-        return Filling(self.prompt, tuple(_photographed(noun, seed) for noun, seed in self.toys))
+        return ExampleContent(self.prompt, tuple(_render_example_toy(noun, seed) for noun, seed in self.toys))
 
     def thumbnails(self, size: int = 96) -> tuple[Image.Image, ...]:
         """One small picture per toy."""
@@ -56,21 +56,23 @@ class Example:
 
 
 EXAMPLES = (
-    Example("a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3)), "beach"),
-    Example("a dog in the snow", (("dog", HELD_OUT + 8),), "snow"),
-    Example("a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9)), "forest"),
-    Example("a watercolour of an owl in the kitchen", (("owl", HELD_OUT + 4),), "kitchen", "watercolour"),
-    Example("a fish and an octopus under water", (("fish", HELD_OUT + 6), ("octopus", HELD_OUT + 1)), "under water"),
-    Example("pixel art of a train at sunset", (("train", HELD_OUT + 7),), "sunset", "pixel art"),
+    StudioExample("a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3)), "beach"),
+    StudioExample("a dog in the snow", (("dog", HELD_OUT + 8),), "snow"),
+    StudioExample("a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9)), "forest"),
+    StudioExample("a watercolour of an owl in the kitchen", (("owl", HELD_OUT + 4),), "kitchen", "watercolour"),
+    StudioExample(
+        "a fish and an octopus under water", (("fish", HELD_OUT + 6), ("octopus", HELD_OUT + 1)), "under water"
+    ),
+    StudioExample("pixel art of a train at sunset", (("train", HELD_OUT + 7),), "sunset", "pixel art"),
 )
 
 
-def known_to(backbone: object) -> Vocabulary | None:
+def vocabulary_of(backbone: object) -> Vocabulary | None:
     """What of the rendered world a model was trained on; None for a model of the wide world."""
     return getattr(backbone, "vocabulary", None)
 
 
-def examples_for(known: Vocabulary | None) -> tuple[Example, ...]:
+def examples_for(known: Vocabulary | None) -> tuple[StudioExample, ...]:
     """The examples that a model can follow; all of them for a model of the wide world."""
     return tuple(example for example in EXAMPLES if known is None or example.fits(known))
 
@@ -83,18 +85,18 @@ def known_words(known: Vocabulary | None) -> dict[str, str]:
     return {"toys": ", ".join(known.classes), "places": ", ".join(places), "styles": ", ".join(known.styles)}
 
 
-def photograph(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
+def render_toy(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
     """Photos of one toy, each from another side and in another place."""
     return ToyPhotos(noun, tuple(toy_photos(noun, seed, views=views, size=PHOTO_SIZE)))
 
 
 @lru_cache(maxsize=len({toy for example in EXAMPLES for toy in example.toys}))
-def _photographed(noun: str, seed: int) -> ToyPhotos:
+def _render_example_toy(noun: str, seed: int) -> ToyPhotos:
     """A toy of an example, rendered once; others are never kept, so that no visitor fills the memory."""
-    return photograph(noun, seed)
+    return render_toy(noun, seed)
 
 
-class ToyBox:
+class RandomToys:
     """The die: toys of identities that no model was trained on, of the kinds that the loaded one knows."""
 
     def __init__(self, rng: random.Random | None = None, known: Vocabulary | None = None) -> None:
@@ -102,11 +104,11 @@ class ToyBox:
         self.limited = known is not None  # or the model knows the wide world
         self.known = known or WHOLE_WORLD
 
-    def roll(self, wanted: str = "") -> ToyPhotos:
+    def draw(self, wanted: str = "") -> ToyPhotos:
         """A new toy under the name that is wanted where there is such a kind, "kitten" for one, else of any kind."""
         kinds = [noun for noun in self.known.classes if wanted.strip().lower() in CLASS_WORDS[noun]]
         noun = kinds[0] if kinds else self.random.choice(self.known.classes)
-        toy = photograph(noun, HELD_OUT + self.random.randrange(100_000))
+        toy = render_toy(noun, HELD_OUT + self.random.randrange(100_000))
         return replace(toy, name=wanted.strip()) if kinds else toy
 
     def prompt_for(self, noun: str) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from demo.server.limits import SLOTS, Limits
+from demo.server.limits import MAX_SUBJECTS, Limits
 from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
 from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice, GenerateRequest, Subject
 
-MOST_PICTURES = 4
-OWN = "own"  # the model's own sampler, None in a request
-MOST_SEED = 2**32 - 1
+MAX_PICTURES = 4
+OWN_SAMPLER = "own"  # the model's own sampler, None in a request
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SubjectForm:
     name: str
     photos: tuple[str, ...]  # paths of uploaded files
     strength: float | None = 1.0
-    aside: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
+    rejected: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
     faces: tuple[FaceChoice, ...] = ()  # one per photo, where the adapter reads faces
 
     @property
@@ -58,7 +58,7 @@ class Form:
     prompt: str
     subjects: tuple[SubjectForm, ...]
     settings: Settings = field(default_factory=Settings)
-    aside: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
+    rejected: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -83,13 +83,13 @@ class Form:
         if limits is not None:
             self._check(limits)
         numbers = self.settings
-        seed = _within("seed", numbers.seed, 0, MOST_SEED)
-        count = _within("number of pictures", numbers.pictures, 1, MOST_PICTURES)
+        seed = _within("seed", numbers.seed, 0, MAX_SEED)
+        count = _within("number of pictures", numbers.pictures, 1, MAX_PICTURES)
         return GenerateRequest(
             prompt=self.prompt,
             subjects=tuple(map(_subject, self.subjects)),
             negative_prompt=numbers.negative_prompt,
-            seeds=tuple((seed + i) % (MOST_SEED + 1) for i in range(count)),
+            seeds=tuple((seed + i) % (MAX_SEED + 1) for i in range(count)),
             steps=_whole("number of steps", numbers.steps),
             guidance=numbers.guidance,
             start_step=_whole("delay", numbers.start_step),
@@ -101,8 +101,9 @@ class Form:
         )
 
     def _check(self, limits: Limits) -> None:
-        if len(self.subjects) > SLOTS:
-            raise PhotoError(f"There are {len(self.subjects)} subjects, and at most {SLOTS} are taken: remove some.")
+        if len(self.subjects) > MAX_SUBJECTS:
+            count = len(self.subjects)
+            raise PhotoError(f"There are {count} subjects, and at most {MAX_SUBJECTS} are taken: remove some.")
         limits.check_words("prompt", self.prompt)
         for subject in self.subjects:
             limits.check_words("name of a subject", subject.name)

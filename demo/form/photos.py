@@ -8,53 +8,53 @@ from pathlib import Path
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
-from demo.server.sessions import hold
+from demo.server.sessions import claim
 from demo.web.cached_files import data_url, photo_path
 from mmdiff_core.encoders.photo import load_photo, square
 from mmdiff_core.errors import PhotoError
 
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 
-Given = Sequence[tuple[str, str | None]] | None  # as a Gallery hands them over: path, caption
+GalleryValue = Sequence[tuple[str, str | None]] | None  # as a Gallery hands them over: path, caption
 Photos = Sequence[str | Image.Image]  # as files, or just rendered
 
 
-def sift(photos: Given) -> tuple[list[str], tuple[str, ...]]:
+def check_photos(photos: GalleryValue) -> tuple[list[str], tuple[str, ...]]:
     """The photos that can be read, and a sentence about each of the others.
 
     Those in formats that browsers do not show become PNGs.
     """
     kept: list[str] = []
-    aside: list[str] = []
-    hold(*(path for path, _ in photos or ()))
+    rejected: list[str] = []
+    claim(*(path for path, _ in photos or ()))
     for path, _ in photos or ():
         try:
             image = load_photo(path, name=Path(path).name)
         except PhotoError as error:
-            aside.append(f"Left out: {error}")
+            rejected.append(f"Left out: {error}")
         else:
             kept.append(path if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else photo_path(image))
-    return kept, tuple(aside)
+    return kept, tuple(rejected)
 
 
-def still_here(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def still_cached(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Of photos that a browser remembers those that the server still has, and a sentence about the others.
 
     The browser names the files, so only uploaded ones count: nothing else of the server may be shown.
     """
     folder = get_upload_folder()
     kept = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path)]
-    hold(*kept)
+    claim(*kept)
     lost = len(paths) - len(kept)
     what = "1 photo is" if lost == 1 else f"{lost} photos are"
     return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()
 
 
-def prepared(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
+def prepared_html(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
     """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
 
     Each is a button that opens the cut-out dialog with its photo (cutout.js). Its name is that of the element
-    :func:`label_of` and its number, for Gradio translates no text inside of others.
+    :func:`seen_label_id` and its number, for Gradio translates no text inside of others.
     """
     figures = []
     for number, photo in enumerate(photos, 1):
@@ -65,12 +65,12 @@ def prepared(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
         own = f"seen-photo-{slot + 1}-{number}"
         picture = f'<img id="{own}" src="{data_url(image)}" alt="{number}" title="{side} × {side} · ✂">'
-        named = f'aria-labelledby="{label_of(slot)} {own}"'
+        named = f'aria-labelledby="{seen_label_id(slot)} {own}"'
         figures.append(f'<button type="button" data-cut="{slot},{number - 1}" {named}>{picture}</button>')
     return "".join(figures)
 
 
-def label_of(slot: int) -> str:
+def seen_label_id(slot: int) -> str:
     """The id of what stands before a card's prepared photos."""
     return f"seen-label-{slot + 1}"
 

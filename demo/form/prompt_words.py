@@ -18,7 +18,7 @@ from mmdiff_core.types import Word
 _WORD = re.compile(r"(\w+(?:['’-]\w+)*)")
 
 
-class Piece(TypedDict):
+class PromptPiece(TypedDict):
     """A part of the prompt; ``subject`` is None between the subjects' words, ``word`` counts the other words."""
 
     text: str
@@ -26,9 +26,9 @@ class Piece(TypedDict):
     word: NotRequired[int]
 
 
-def pieces(prompt: str, words: Sequence[Word]) -> list[Piece]:
+def prompt_pieces(prompt: str, words: Sequence[Word]) -> list[PromptPiece]:
     """Cut a prompt without triggers at the words of its subjects."""
-    cut: list[Piece] = []
+    cut: list[PromptPiece] = []
     end = 0
     for word in sorted(words, key=lambda word: word.start):
         cut += [{"text": prompt[end : word.start], "subject": None}, {"text": word.text, "subject": word.subject}]
@@ -37,7 +37,7 @@ def pieces(prompt: str, words: Sequence[Word]) -> list[Piece]:
     return [piece for piece in cut if piece["text"]]
 
 
-def with_words(cut: Sequence[Piece]) -> list[Piece]:
+def numbered_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
     """The same, with every other word as a piece of its own that has its number."""
     single = _single_words(cut)
     numbers = count()
@@ -52,7 +52,7 @@ def found_subjects(form: Form) -> frozenset[int]:
     return frozenset(word.subject for word in _words(form)[1])
 
 
-def chips(form: Form) -> str:
+def chips_html(form: Form) -> str:
     """HTML: every word of the prompt as a button, and a dashed one for each name that the prompt lacks.
 
     A chip carries what the browser needs for its menu: ``data-word``, ``data-slot`` where a subject owns it, and
@@ -61,24 +61,24 @@ def chips(form: Form) -> str:
     if not form.prompt:
         return ""
     clean, found = _words(form)
-    cut = _single_words(pieces(clean, found))
-    marked = "".join(_chip(cut, i, form) if _is_word(piece) else escape(piece["text"]) for i, piece in enumerate(cut))
+    cut = _single_words(prompt_pieces(clean, found))
+    drawn = "".join(_chip(cut, i, form) if _is_word(piece) else escape(piece["text"]) for i, piece in enumerate(cut))
     present = {word.subject for word in found}
     lacking = [subject for i, subject in enumerate(form.subjects) if subject.name and i not in present]
     dashed = "".join(_unplaced(subject.slot, subject.name) for subject in lacking)
-    return f'<p class="sentence chips" role="toolbar">{marked}{dashed}</p>'
+    return f'<p class="sentence chips" role="toolbar">{drawn}{dashed}</p>'
 
 
-def marked(form: Form) -> str:
+def marked_html(form: Form) -> str:
     """HTML: the prompt with its subjects' words in their colours; empty where there is no prompt."""
     if not form.prompt:
         return ""
-    return f'<p class="sentence">{"".join(_marked(piece, form) for piece in pieces_of(form))}</p>'
+    return f'<p class="sentence">{"".join(_marked(piece, form) for piece in form_pieces(form))}</p>'
 
 
-def pieces_of(form: Form) -> list[Piece]:
+def form_pieces(form: Form) -> list[PromptPiece]:
     """The prompt cut at the words of its subjects."""
-    return pieces(*_words(form))
+    return prompt_pieces(*_words(form))
 
 
 def add_word(prompt: str, name: str) -> str:
@@ -124,27 +124,27 @@ def _apart(words: Sequence[Word]) -> tuple[Word, ...]:
 # ---------------------------------------------------------------- drawing
 
 
-def _single_words(cut: Sequence[Piece]) -> list[Piece]:
+def _single_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
     """The same with every word between the subjects' as a piece of its own."""
-    single: list[Piece] = []
+    single: list[PromptPiece] = []
     for piece in cut:
         parts = [piece["text"]] if piece["subject"] is not None else _WORD.split(piece["text"])
         single += [{"text": part, "subject": piece["subject"]} for part in parts if part]
     return single
 
 
-def _is_word(piece: Piece) -> bool:
+def _is_word(piece: PromptPiece) -> bool:
     return piece["subject"] is not None or _WORD.fullmatch(piece["text"]) is not None
 
 
-def _marked(piece: Piece, form: Form) -> str:
+def _marked(piece: PromptPiece, form: Form) -> str:
     text, subject = escape(piece["text"]), piece["subject"]
     if subject is None:
         return text
     return f'<mark style="--subject:{colour_of(form.slots[subject])}">{text}</mark>'
 
 
-def _chip(cut: Sequence[Piece], place: int, form: Form) -> str:
+def _chip(cut: Sequence[PromptPiece], place: int, form: Form) -> str:
     text, subject = cut[place]["text"], cut[place]["subject"]
     head = f'<button type="button" class="word" data-word="{escape(text)}" aria-haspopup="menu"'
     if subject is None:
@@ -154,7 +154,7 @@ def _chip(cut: Sequence[Piece], place: int, form: Form) -> str:
     return f'{head} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
 
 
-def _joins(cut: Sequence[Piece], place: int, form: Form) -> Iterator[tuple[int, str]]:
+def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple[int, str]]:
     """The subjects right beside a word, with the name that they would have together with it."""
     for step in (-1, 1):
         beside = place + 2 * step

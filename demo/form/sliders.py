@@ -11,11 +11,13 @@ from gradio.i18n import I18nData
 from demo.form.value_types import is_number
 
 
-def dial(label: I18nData, value: float, least: float, most: float, step: float, elem_id: str, **more: Any) -> gr.Slider:
+def slider(
+    label: I18nData, value: float, least: float, most: float, step: float, elem_id: str, **more: Any
+) -> gr.Slider:
     """A slider with a number beside it."""
     return gr.Slider(least, most, value=value, step=step, label=label, elem_id=elem_id, **more)
 
 
-def within(field: Component, value: object) -> bool:
+def fits_slider(field: Component, value: object) -> bool:
     """Whether a slider can take a value."""
     return isinstance(field, gr.Slider) and is_number(value) and field.minimum <= value <= field.maximum

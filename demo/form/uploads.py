@@ -15,8 +15,8 @@ from demo.web.cached_files import cached_at
 from mmdiff_core.errors import PhotoError
 
 HOW = 'upload it, with handle_file(path) in Python, or give a "data:image/png;base64,..." URL'
-OURS = "/gradio_api/file="  # in the URL of a file that this server made or took in
-MOST_BYTES = 40 * 2**20
+FILE_PATH = "/gradio_api/file="  # in the URL of a file that this server made or took in
+MAX_BYTES = 40 * 2**20
 
 
 def uploaded(photo: Any, name: str) -> str:
@@ -34,7 +34,7 @@ def uploaded(photo: Any, name: str) -> str:
         return photo["path"]
     if isinstance(photo, str) and photo.startswith("data:"):
         return from_data_url(photo, name)
-    if isinstance(photo, str) and OURS in photo:
+    if isinstance(photo, str) and FILE_PATH in photo:
         return _from_here(photo, name)
     raise PhotoError(f'A photo of "{name}" is not an uploaded file: {HOW}.')
 
@@ -50,13 +50,13 @@ def from_data_url(url: object, name: str) -> str:
         data = base64.b64decode(text, validate=True) if head.startswith("data:") and head.endswith(";base64") else b""
     except (binascii.Error, ValueError):
         data = b""
-    if not 0 < len(data) <= MOST_BYTES:
+    if not 0 < len(data) <= MAX_BYTES:
         raise PhotoError(f'A photo of "{name}" cannot be read from its data URL: {HOW}.')
     return cached_at(data, "photo.png")  # the decoder goes by content, not by name
 
 
 def _from_here(url: str, name: str) -> str:
-    path = unquote(urlsplit(url).path.partition(OURS)[2])
+    path = unquote(urlsplit(url).path.partition(FILE_PATH)[2])
     if not path or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
         raise PhotoError(f'A photo of "{name}" is no longer on the server: {HOW}.')
     return path

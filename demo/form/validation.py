@@ -7,26 +7,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.form.form import MOST_PICTURES, MOST_SEED, Form, Settings, SubjectForm
+from demo.form.form import MAX_PICTURES, MAX_SEED, Form, Settings, SubjectForm
 from demo.form.prompt_words import found_subjects
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
 from mmdiff_core.types import Size
 
-MOST_STEPS = 100
-MOST_GUIDANCE = 15
-MOST_STRENGTH = 2
+MAX_STEPS = 100
+MAX_GUIDANCE = 15
+MAX_STRENGTH = 2
 ANYWHERE = ""  # the place of a fault that belongs to no field
 
-Level = Literal["note", "lacking", "wrong"]
+Severity = Literal["note", "lacking", "wrong"]
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """``place`` is the field's id on the page. A note is only to be known; the others keep Generate from starting."""
 
     place: str
     text: str
-    level: Level = "wrong"
+    level: Severity = "wrong"
 
     @property
     def blocks(self) -> bool:
@@ -34,59 +34,60 @@ class Fault:
         return self.level != "note"
 
 
-def live_faults(form: Form, sizes: Size) -> tuple[Fault, ...]:
+def errors_while_typing(form: Form, sizes: Size) -> tuple[FieldError, ...]:
     """What can be said while somebody is still typing: nothing about what they have not come to yet."""
     found = found_subjects(form)
-    aside = [Fault(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.aside]
+    rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
     subjects = [fault for i, subject in enumerate(form.subjects) for fault in _of_subject(subject, form, i in found)]
-    return (*aside, *subjects, *_of_numbers(form.settings, sizes))
+    return (*rejected, *subjects, *_of_numbers(form.settings, sizes))
 
 
-def final_faults(form: Form, sizes: Size) -> tuple[Fault, ...]:
+def errors_on_submit(form: Form, sizes: Size) -> tuple[FieldError, ...]:
     """The same once Generate was asked for: what is missing altogether counts as well."""
     missing = []
     if not form.subjects:
-        missing.append(Fault("photos-1", "There is no subject yet: drop a photo of one, or take a new toy.", "lacking"))
+        text = "There is no subject yet: drop a photo of one, or take a new toy."
+        missing.append(FieldError("photos-1", text, "lacking"))
     if not form.prompt:
         text = "The prompt is empty: describe the picture and name each subject in it."
-        missing.append(Fault("prompt", text, "lacking"))
-    return (*missing, *live_faults(form, sizes))
+        missing.append(FieldError("prompt", text, "lacking"))
+    return (*missing, *errors_while_typing(form, sizes))
 
 
-def fault_of(error: MMDiffError, form: Form) -> Fault:
+def field_error_of(error: MMDiffError, form: Form) -> FieldError:
     """Where an error belongs that only the model could find."""
     text = str(error)
     if isinstance(error, PromptError):
-        return Fault("prompt", text)
+        return FieldError("prompt", text)
     if isinstance(error, PhotoError):
         named = [
             subject.slot for subject in form.subjects if f'"{subject.name}"' in text or f"({subject.name})" in text
         ]
-        return Fault(f"photos-{named[0] + 1 if named else 1}", text)
-    return Fault("settings" if isinstance(error, SettingsError) else ANYWHERE, text)
+        return FieldError(f"photos-{named[0] + 1 if named else 1}", text)
+    return FieldError("settings" if isinstance(error, SettingsError) else ANYWHERE, text)
 
 
-def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[Fault]:
+def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[FieldError]:
     number, name = subject.slot + 1, subject.name
     if not subject.photos:
-        yield Fault(f"photos-{number}", f"“{name}” has no photo yet: drop one, or take a new toy.", "lacking")
+        yield FieldError(f"photos-{number}", f"“{name}” has no photo yet: drop one, or take a new toy.", "lacking")
     if not name:
-        yield Fault(f"name-{number}", "Give this subject a name: the word that stands for it.", "lacking")
+        yield FieldError(f"name-{number}", "Give this subject a name: the word that stands for it.", "lacking")
     elif form.prompt and not found:
-        yield Fault(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")
-    yield from _number(f"strength-{number}", "strength", subject.strength, 0, MOST_STRENGTH, whole=False)
+        yield FieldError(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")
+    yield from _number(f"strength-{number}", "strength", subject.strength, 0, MAX_STRENGTH, whole=False)
 
 
-def _of_numbers(numbers: Settings, sizes: Size) -> Iterator[Fault]:
-    yield from _number("steps", "number of steps", numbers.steps, 1, MOST_STEPS)
-    yield from _number("guidance", "guidance", numbers.guidance, 1, MOST_GUIDANCE, whole=False)
-    steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= MOST_STEPS else MOST_STEPS
+def _of_numbers(numbers: Settings, sizes: Size) -> Iterator[FieldError]:
+    yield from _number("steps", "number of steps", numbers.steps, 1, MAX_STEPS)
+    yield from _number("guidance", "guidance", numbers.guidance, 1, MAX_GUIDANCE, whole=False)
+    steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= MAX_STEPS else MAX_STEPS
     yield from _number("start-step", "delay", numbers.start_step, 0, steps, bound="the number of steps")
     yield from _number("bound", "binding", numbers.binding, 0, 1, whole=False)
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
-    yield from _number("pictures", "number of pictures", numbers.pictures, 1, MOST_PICTURES)
-    yield from _number("seed", "seed", numbers.seed, 0, MOST_SEED)
+    yield from _number("pictures", "number of pictures", numbers.pictures, 1, MAX_PICTURES)
+    yield from _number("seed", "seed", numbers.seed, 0, MAX_SEED)
 
 
 def _number(
@@ -98,19 +99,19 @@ def _number(
     multiple: int = 1,
     whole: bool = True,
     bound: str = "",
-) -> Iterator[Fault]:
+) -> Iterator[FieldError]:
     """At most one fault; ``bound`` says what ``most`` comes from."""
     kind = "a whole number " if whole else ""
     limits = f"from {least:g} to {most:.0f}" + (f", {bound}" if bound else "")
     if value is None or not math.isfinite(value):
-        yield Fault(place, f"The {what} is empty: give {kind or 'a number '}{limits}.")
+        yield FieldError(place, f"The {what} is empty: give {kind or 'a number '}{limits}.")
     elif not least <= value <= most:
-        yield Fault(place, f"The {what} must be {kind}{limits}; it is {value:g}.")
+        yield FieldError(place, f"The {what} must be {kind}{limits}; it is {value:g}.")
     elif whole and value % multiple:
         kind = f"a multiple of {multiple}" if multiple > 1 else "a whole number"
-        yield Fault(place, f"The {what} must be {kind}; it is {value:g}.")
+        yield FieldError(place, f"The {what} must be {kind}; it is {value:g}.")
 
 
-def first_blocking(faults: Sequence[Fault]) -> Fault | None:
+def first_blocking(faults: Sequence[FieldError]) -> FieldError | None:
     """What to mend first."""
     return next((fault for fault in faults if fault.blocks), None)

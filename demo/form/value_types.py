@@ -10,20 +10,20 @@ from typing import TypeGuard
 
 from mmdiff_core.errors import SettingsError
 
-MOST_SHOWN = 40  # characters of a value in a message
+MAX_SHOWN = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """``wanted`` is how a message calls it."""
 
     wanted: str
     fits: Callable[[object], bool]
 
     @property
-    def or_null(self) -> Kind:
+    def or_null(self) -> ValueType:
         """The same, for parameters that may be left open."""
-        return Kind(f"{self.wanted}, or null", lambda value: value is None or self.fits(value))
+        return ValueType(f"{self.wanted}, or null", lambda value: value is None or self.fits(value))
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -49,12 +49,12 @@ def _is_whole(value: object) -> bool:
     return is_number(value) and float(value).is_integer()
 
 
-TEXT = Kind("text", is_text)
-NUMBER = Kind("a number", is_number)
-WHOLE = Kind("a whole number", _is_whole)
-NAMES = Kind("a list of names", lambda value: isinstance(value, list) and all(map(is_text, value)))
+TEXT = ValueType("text", is_text)
+NUMBER = ValueType("a number", is_number)
+WHOLE = ValueType("a whole number", _is_whole)
+NAMES = ValueType("a list of names", lambda value: isinstance(value, list) and all(map(is_text, value)))
 
-PARAMETERS: Mapping[str, Kind] = {
+PARAMETERS: Mapping[str, ValueType] = {
     "prompt": TEXT,
     "negative_prompt": TEXT,
     "seed": WHOLE,
@@ -85,5 +85,5 @@ def check_types(given: Mapping[str, object]) -> None:
         kind = PARAMETERS[name]
         if not kind.fits(value):
             shown = json.dumps(value)
-            shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+            shown = shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
             raise SettingsError(f'"{name}" must be {kind.wanted}, but is {shown}.')

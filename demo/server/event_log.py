@@ -25,7 +25,7 @@ Format = Literal["text", "json"]
 _OUR_OWN = Path(__file__).parents[2]
 
 
-class Journal:
+class EventLog:
     """Tells events with their numbers.
 
     Args:
@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, words: bool = False) -> None:
         self.words = words
 
-    def tell(self, event: str, **numbers: Any) -> None:
+    def log(self, event: str, **numbers: Any) -> None:
         """An event of the session that is being served, if any."""
         logger.info(event, extra={"facts": {"event": event, "session": session_mark(), **numbers}})
 
@@ -46,12 +46,12 @@ class Journal:
             numbers |= {"message": str(error)}
         logger.warning(event, extra={"facts": {"event": event, "session": session_mark(), **numbers}})
 
-    def crashed(self, number: str, error: BaseException) -> None:
+    def unhandled(self, number: str, error: BaseException) -> None:
         """An error that nobody foresaw, with the line of every frame; ``number`` is what the visitor was told."""
         facts = {"event": "crashed", "session": session_mark(), "number": number, "error": type(error).__name__}
         logger.error("crashed", extra={"facts": {**facts, "frames": _frames(error)}})
 
-    def asked(self, request: GenerateRequest) -> dict[str, Any]:
+    def request_facts(self, request: GenerateRequest) -> dict[str, Any]:
         """What may be told of a request."""
         numbers: dict[str, Any] = {
             "pictures": len(request.seeds),

@@ -22,34 +22,34 @@ def health_route(service: Service) -> Route:
     """200 while all is well, 503 where work has not gone on for so long that only a new start helps."""
 
     def health(request: Request) -> JSONResponse:
-        state = describe(service) | {"waiting": waiting(request.app)}
+        state = service_state(service) | {"waiting": queue_length(request.app)}
         return JSONResponse(state, 200 if state["status"] == "ok" else 503, headers={"Cache-Control": "no-store"})
 
     return Route(PATH, health, methods=["GET", "HEAD"])
 
 
-def describe(service: Service) -> dict[str, Any]:
+def service_state(service: Service) -> dict[str, Any]:
     """The state of the service, numbers only."""
-    watch, silent = service.watch, service.watch.silent_s()
+    monitor, silent = service.monitor, service.monitor.silent_s()
     stuck = silent > max(STUCK_S, service.limits.run_seconds)
     return {
         "status": "stuck" if stuck else "ok",
         "model": service.backbone.display_name,
-        "up_s": round(time.monotonic() - watch.began),
-        "running": watch.running,
+        "up_s": round(time.monotonic() - monitor.began),
+        "running": monitor.running,
         "silent_s": round(silent),
-        "finished": watch.finished,
-        "failed": watch.failed,
-        "disk_free_mb": free_mb(),
+        "finished": monitor.finished,
+        "failed": monitor.failed,
+        "disk_free_mb": free_disk_mb(),
     }
 
 
-def waiting(app: Any) -> int:
+def queue_length(app: Any) -> int:
     """How many visitors wait for the model."""
     return len(app.get_blocks()._queue)
 
 
-def free_mb() -> int | None:
+def free_disk_mb() -> int | None:
     """Room for temporary files; None where that cannot be told."""
     try:
         return shutil.disk_usage(get_upload_folder()).free >> 20

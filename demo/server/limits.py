@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mmdiff_core.types import GenerateRequest, Size
 
 PREFIX = "MMDIFF_"
-SLOTS = 4  # subjects of a request
+MAX_SUBJECTS = 4  # subjects of a request
 
 
-def _limit(usual: int, hosted: int, says: str) -> int:
-    return field(default=usual, metadata={"hosted": hosted, "help": says})
+def _limit(local_limits: int, hosted_limits: int, says: str) -> int:
+    return field(default=local_limits, metadata={"hosted": hosted_limits, "help": says})
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ def _at_most(what: str, value: float, most: int) -> None:
         raise SettingsError(f"{value:,} {what} are too many here: ask for {most:,} at most.")
 
 
-def usual() -> Limits:
+def local_limits() -> Limits:
     """For people on their own machine."""
     return Limits()
 
 
-def hosted() -> Limits:
+def hosted_limits() -> Limits:
     """For anybody who comes in."""
     return Limits(**{each.name: each.metadata["hosted"] for each in fields(Limits)})
 
@@ -102,7 +102,7 @@ def hosted() -> Limits:
 def limits_of(model: object) -> Limits:
     """Those that a model is served within; the usual ones for a bare model."""
     found = getattr(model, "limits", None)
-    return found if isinstance(found, Limits) else usual()
+    return found if isinstance(found, Limits) else local_limits()
 
 
 def is_hosted(environment: Mapping[str, str] = os.environ) -> bool:
@@ -129,7 +129,7 @@ def limits_from(flags: argparse.Namespace, on_a_host: bool, environment: Mapping
     Raises:
         SettingsError: one is not a whole number from 1 on.
     """
-    limits = hosted() if on_a_host else usual()
+    limits = hosted_limits() if on_a_host else local_limits()
     asked = {each.name: _asked(each.name, flags, environment) for each in fields(Limits)}
     return replace(limits, **{name: number for name, number in asked.items() if number is not None})
 

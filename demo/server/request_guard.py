@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from starlette.responses import JSONResponse
 
 from demo.server.limits import Limits
-from demo.server.sessions import Guests, is_temporary
+from demo.server.sessions import Sessions, is_temporary
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,7 +26,7 @@ WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 DEEPEST = 60  # levels of a request's JSON
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that ends here, with an HTTP status and a sentence."""
 
     def __init__(self, status: int, says: str) -> None:
@@ -34,7 +34,7 @@ class Refused(Exception):
         self.status, self.says = status, says
 
 
-class Guard:
+class RequestGuard:
     """An ASGI middleware.
 
     Args:
@@ -43,8 +43,8 @@ class Guard:
         guests: told of the lines that sessions hold open.
     """
 
-    def __init__(self, app: ASGI, limits: Limits, guests: Guests) -> None:
-        self.app, self.limits, self.guests = app, limits, guests
+    def __init__(self, app: ASGI, limits: Limits, sessions: Sessions) -> None:
+        self.app, self.limits, self.sessions = app, limits, sessions
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
@@ -60,7 +60,7 @@ class Guard:
 
         try:
             await self._serve(scope, receive, noted)
-        except Refused as refused:
+        except RefusedRequest as refused:
             if not began:
                 headers = {"Connection": "close"}  # the rest of the body is not waited for
                 answer = JSONResponse({"detail": refused.says}, refused.status, headers=headers)
@@ -71,11 +71,11 @@ class Guard:
         _check_address(path)
         if path.startswith(HEARTBEAT):
             session = path.removeprefix(HEARTBEAT)
-            self.guests.arrive(session)
+            self.sessions.connect(session)
             try:
                 await self.app(scope, receive, send)
             finally:
-                self.guests.leave(session)
+                self.sessions.disconnect(session)
             return
         if scope["method"] in WITHOUT_BODY:  # streams ask for news of the client in passing, which takes no wrapping
             await self.app(scope, receive, send)
@@ -101,10 +101,10 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0.01))
             except TimeoutError:
-                raise Refused(408, "The request came too slowly and was given up: send it again.") from None
+                raise RefusedRequest(408, "The request came too slowly and was given up: send it again.") from None
             came += len(message.get("body", b""))
             if came > most:
-                raise Refused(413, _too_large(most))
+                raise RefusedRequest(413, _too_large(most))
             whole = not message.get("more_body", False)
             return message
 
@@ -114,7 +114,7 @@ class Guard:
 def _check_length(scope: MutableMapping[str, Any], most: int) -> None:
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > most:
-        raise Refused(413, _too_large(most))
+        raise RefusedRequest(413, _too_large(most))
 
 
 def _too_large(most: int) -> str:
@@ -125,7 +125,7 @@ def _check_address(path: str) -> None:
     """Gradio would fetch an address of the web and hand it on; this page has no use for that."""
     for start in FETCH:
         if path.startswith(start) and _is_address(unquote(path.removeprefix(start))):
-            raise Refused(403, "Only files of this page are served.")
+            raise RefusedRequest(403, "Only files of this page are served.")
 
 
 async def _read_and_checked(receive: Receive) -> Receive:
@@ -134,7 +134,7 @@ async def _read_and_checked(receive: Receive) -> Receive:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise Refused(400, "The request broke off.")
+            raise RefusedRequest(400, "The request broke off.")
         body += message.get("body", b"")
         more = message.get("more_body", False)
     _check_body(body)
@@ -155,9 +155,9 @@ def _check_body(body: bytes) -> None:
     try:
         files = list(_files(content))
     except RecursionError:
-        raise Refused(400, "The request is nested too deeply.") from None
+        raise RefusedRequest(400, "The request is nested too deeply.") from None
     if any(_is_address(path) or (marked and not is_temporary(path)) for path, marked in files):
-        raise Refused(400, "A photo is no upload, or no longer on this server: upload it again.")
+        raise RefusedRequest(400, "A photo is no upload, or no longer on this server: upload it again.")
 
 
 def _files(content: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:

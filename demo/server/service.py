@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from demo.server.event_log import Journal
+from demo.server.event_log import EventLog
 from demo.server.limits import Limits
 from demo.server.zero_gpu import Generate, generate_here
 from mmdiff_core.encoders.photo_cache import PhotoCache
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mmdiff_core.generation.request_plan import Plan
     from mmdiff_core.pipeline import Personalizer
 
-GPU = "generation"  # everything that uses the model shares this queue: one at a time
+MODEL_QUEUE = "generation"  # everything that uses the model shares this queue: one at a time
 
 
 @dataclass
-class Watch:
+class RunMonitor:
     """When work began and last went on; what ``/healthz`` looks at. Times are those of ``time.monotonic``."""
 
     began: float = field(default_factory=time.monotonic)
@@ -100,14 +100,14 @@ class Service:
         self,
         model: Personalizer,
         limits: Limits,
-        journal: Journal | None = None,
-        watch: Watch | None = None,
+        event_log: EventLog | None = None,
+        monitor: RunMonitor | None = None,
         generate: Generate | None = None,
     ) -> None:
         self.model = model
         self.limits = limits
-        self.journal = journal or Journal()
-        self.watch = watch or Watch()
+        self.event_log = event_log or EventLog()
+        self.monitor = monitor or RunMonitor()
         self._generate = generate or generate_here(model)
 
     def __getattr__(self, name: str) -> Any:
@@ -143,7 +143,7 @@ class Service:
         try:
             self.plan(request)
         except MMDiffError as error:
-            self.journal.failed("refused", error)
+            self.event_log.failed("refused", error)
             raise
         return self._steps(self._decided(request), photos)
 
@@ -159,20 +159,21 @@ class Service:
         deadline, done = Deadline(self.limits.run_seconds), 0
         began = deadline.began
         try:
-            with self.watch.run(), closing(self._generate(request, photos)) as steps:  # type: ignore[type-var]
+            with self.monitor.run(), closing(self._generate(request, photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
-                    self.watch.step()
+                    self.monitor.step()
                     done += 1
                     yield step
                     if step.result is None:
                         deadline.check()
         except GeneratorExit:
-            self.journal.tell("cancelled", done_steps=done, seconds=_since(began), **self.journal.asked(request))
+            facts = self.event_log.request_facts(request)
+            self.event_log.log("cancelled", done_steps=done, seconds=_since(began), **facts)
             raise
         except MMDiffError as error:
-            self.journal.failed("failed", error, done_steps=done, seconds=_since(began))
+            self.event_log.failed("failed", error, done_steps=done, seconds=_since(began))
             raise
-        self.journal.tell("generated", done_steps=done, seconds=_since(began), **self.journal.asked(request))
+        self.event_log.log("generated", done_steps=done, seconds=_since(began), **self.event_log.request_facts(request))
 
 
 def _since(began: float) -> float:

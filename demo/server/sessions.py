@@ -25,7 +25,7 @@ SWEEP_S = 20.0
 JUST_CAME_S = 60.0  # a file so new may be somebody else's upload of the same, who has not named it yet
 
 
-class Guests:
+class Sessions:
     """Sessions and their files.
 
     A session is here while its tab holds a line open (Gradio's heartbeat), and for a while after it was last heard of,
@@ -45,24 +45,24 @@ class Guests:
         self._spared: set[Path] = set()  # to be removed, but just written again
         self._lock = threading.Lock()
 
-    def arrive(self, session: str) -> None:
+    def connect(self, session: str) -> None:
         """A line is open."""
         with self._lock:
             self._lines[session] = self._lines.get(session, 0) + 1
             self._heard[session] = self.clock()
 
-    def leave(self, session: str) -> None:
+    def disconnect(self, session: str) -> None:
         """A line is closed."""
         with self._lock:
             left = self._lines.pop(session, 1) - 1
             self._lines |= {session: left} if left > 0 else {}
             self._heard[session] = self.clock()
 
-    def is_here(self, session: str) -> bool:
+    def is_connected(self, session: str) -> bool:
         """Whether a line is open."""
         return session in self._lines
 
-    def hold(self, session: str, paths: Iterable[str | Path]) -> None:
+    def claim(self, session: str, paths: Iterable[str | Path]) -> None:
         """These files are a session's, too; those outside of the folder of temporary files do not count."""
         own = [Path(path) for path in paths if is_temporary(path)]
         with self._lock:
@@ -88,19 +88,19 @@ class Guests:
             freed = {path for session in gone for path in self._files.pop(session, ())}
             for session in gone:
                 del self._heard[session]
-            unheld = (freed | self._forgotten(now) | self._spared) - self.held()
+            unheld = (freed | self._forgotten(now) | self._spared) - self.claimed()
             self._spared = {path for path in unheld if now - _written(path) < min(JUST_CAME_S, self.keep_s)}
             for path in unheld - self._spared:
                 _remove(path)
         return gone
 
-    def forget_all(self) -> None:
+    def expire_all(self) -> None:
         """As if everybody had gone long ago."""
         with self._lock:
             self._lines.clear()
             self._heard = dict.fromkeys(self._heard, 0.0)
 
-    def held(self) -> set[Path]:
+    def claimed(self) -> set[Path]:
         """Files of anybody."""
         return {path for files in self._files.values() for path in files}
 
@@ -126,23 +126,23 @@ class Page(gr.Blocks):
     """The page, with what it is built around and who is on it."""
 
     service: Service
-    guests: Guests
+    sessions: Sessions
 
 
-def hold(*paths: str | Path) -> None:
+def claim(*paths: str | Path) -> None:
     """These files belong to the session that is being served."""
     page, request = LocalContext.blocks.get(None), LocalContext.request.get(None)
     session = getattr(request, "session_hash", None)
     if isinstance(page, Page) and isinstance(session, str):
-        page.guests.hold(session, paths)
+        page.sessions.claim(session, paths)
 
 
-def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], Any]:
+def swept_regularly(sessions: Sessions, every_s: float = SWEEP_S) -> Callable[[App], Any]:
     """The lifespan of an app in which departed sessions are forgotten, by Gradio as well, and their files removed."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: App) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sweep_again_and_again(guests, app, every_s))
+        task = asyncio.create_task(_sweep_again_and_again(sessions, app, every_s))
         try:
             yield
         finally:
@@ -153,21 +153,21 @@ def housekeeping(guests: Guests, every_s: float = SWEEP_S) -> Callable[[App], An
     return lifespan
 
 
-async def _sweep_again_and_again(guests: Guests, app: App, every_s: float) -> None:
+async def _sweep_again_and_again(sessions: Sessions, app: App, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        gone = await asyncio.to_thread(guests.sweep, *_known(app))  # thousands of files must not hold up the pages
+        gone = await asyncio.to_thread(sessions.sweep, *_known(app))  # thousands of files must not hold up the pages
         _forget(app, gone)
         if gone:
             await asyncio.to_thread(_return_memory)
 
 
-def sweep_once(guests: Guests, app: App) -> set[str]:
+def sweep_once(sessions: Sessions, app: App) -> set[str]:
     """Forget those who have gone, who are returned.
 
     Gradio keeps an entry of every session for ever, of some hundred kilobytes; here it goes with the session.
     """
-    gone = guests.sweep(*_known(app))
+    gone = sessions.sweep(*_known(app))
     _forget(app, gone)
     return gone
 

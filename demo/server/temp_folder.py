@@ -18,7 +18,7 @@ _LOCK = "in-use"
 _YOUNG_S = 60.0  # its process may be about to lock it
 
 
-class TemporaryFolder:
+class TempFolder:
     """A folder of this process, ``files``, until :meth:`remove`; those that killed processes left behind go now."""
 
     def __init__(self) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.form.examples import Filling, ToyBox
+from demo.form.examples import ExampleContent, RandomToys
 from demo.form.form import Form, Settings, SubjectForm
-from demo.form.photos import still_here
-from demo.form.prompt_words import add_word, chips, count_word
-from demo.form.sliders import within
-from demo.server.limits import SLOTS
+from demo.form.photos import still_cached
+from demo.form.prompt_words import add_word, chips_html, count_word
+from demo.form.sliders import fits_slider
+from demo.server.limits import MAX_SUBJECTS
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
@@ -35,9 +35,9 @@ class ComposePanel:
         faces: finds faces, where the adapter reads them.
     """
 
-    def __init__(self, toys: ToyBox, side: int = 224, faces: FaceAnalyser | None = None) -> None:
+    def __init__(self, toys: RandomToys, side: int = 224, faces: FaceAnalyser | None = None) -> None:
         self.toys = toys
-        self.cards = [SubjectCard(slot, side, faces) for slot in range(SLOTS)]
+        self.cards = [SubjectCard(slot, side, faces) for slot in range(MAX_SUBJECTS)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -70,7 +70,7 @@ class ComposePanel:
             self.chips = gr.HTML(
                 "",
                 cards=SHOWN_AT_FIRST,
-                colours=[colour_of(slot) for slot in range(SLOTS)],
+                colours=[colour_of(slot) for slot in range(MAX_SUBJECTS)],
                 js_on_load=scripts("studio/compose_panel"),
                 elem_id="chips",
                 apply_default_css=False,
@@ -83,8 +83,8 @@ class ComposePanel:
         for card in self.cards:
             card.listen()
             card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self.targets(), **QUIET)
-            card.die.click(
-                partial(self._roll, card),
+            card.random_toy.click(
+                partial(self._draw_toy, card),
                 {card.name, card.strength, self.prompt},
                 [*card.targets, self.prompt],
                 queue=False,
@@ -103,10 +103,10 @@ class ComposePanel:
         """The fields as they stand, without blank and hidden cards."""
         subjects = [card.read(values) for card in self.cards[: values[self.count]]]
         kept = tuple(subject for subject in subjects if not subject.blank)
-        aside = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.aside)
-        return Form((values[self.prompt] or "").strip(), kept, settings or Settings(), aside)
+        rejected = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.rejected)
+        return Form((values[self.prompt] or "").strip(), kept, settings or Settings(), rejected)
 
-    def fill(self, filling: Filling) -> Update:
+    def fill(self, filling: ExampleContent) -> Update:
         """Replace everything by an example."""
         forms = [(subject.name, subject.photos) for subject in filling.subjects]
         update = self._shown(max(len(forms), SHOWN_AT_FIRST)) | {self.prompt: filling.prompt}
@@ -121,12 +121,12 @@ class ComposePanel:
         """
         update: Update = {self.prompt: record["prompt"]} if isinstance(record.get("prompt"), str) else {}
         subjects = record.get("subjects")
-        if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:SLOTS]):
-            update |= self._shown(len(subjects[:SLOTS])) if subjects else {}
+        if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:MAX_SUBJECTS]):
+            update |= self._shown(len(subjects[:MAX_SUBJECTS])) if subjects else {}
             for card, subject in zip(self.cards, subjects, strict=False):  # a card beyond them is only hidden
                 update |= _restored(card, subject)
         for slot, strength in (record.get("strengths") or {}).items():
-            if within(self.cards[slot].strength, strength):
+            if fits_slider(self.cards[slot].strength, strength):
                 update[self.cards[slot].strength] = strength
         return update
 
@@ -135,7 +135,7 @@ class ComposePanel:
         subjects = record.get("subjects") or []
         held = zip(self.cards, subjects, strict=False)
         weak = [subject for card, subject in held if _unfit(card, subject)]
-        surplus = [f"the subject “{subject['name']}”" for subject in subjects[SLOTS:]]
+        surplus = [f"the subject “{subject['name']}”" for subject in subjects[MAX_SUBJECTS:]]
         return [f"strength {subject.get('strength')} of “{subject['name']}”" for subject in weak] + surplus
 
     def targets(self) -> list[Component]:
@@ -149,12 +149,12 @@ class ComposePanel:
 
     def drawn_chips(self, form: Form, count: int) -> gr.HTML:
         """The prompt's words, and how many cards there are to hand them to."""
-        return gr.HTML(chips(form), cards=count)
+        return gr.HTML(chips_html(form), cards=count)
 
     # ------------------------------------------------------------ events
 
     def _add(self, count: int) -> Update:
-        return self._shown(min(count + 1, SLOTS))
+        return self._shown(min(count + 1, MAX_SUBJECTS))
 
     def _remove(self, slot: int, values: Values) -> Update:
         """Drop a card; the later ones move up. The last card that is left is only emptied."""
@@ -163,12 +163,12 @@ class ComposePanel:
         update = self._shown(max(len(left), 1))
         for card in self.cards:
             form = left[card.slot] if card.slot < len(left) else SubjectForm(card.slot, "", ())
-            update |= card.fill(form.name, form.photos, form.strength, form.aside, form.faces)
+            update |= card.fill(form.name, form.photos, form.strength, form.rejected, form.faces)
         return update
 
-    def _roll(self, card: SubjectCard, values: Values) -> Update:
+    def _draw_toy(self, card: SubjectCard, values: Values) -> Update:
         """A toy never seen in training. Writes a prompt only where there is none."""
-        toy = self.toys.roll(values[card.name] or "")
+        toy = self.toys.draw(values[card.name] or "")
         prompt = values[self.prompt] or self.toys.prompt_for(toy.name)
         filled = card.fill(toy.name, toy.photos, values[card.strength])
         return filled | {self.prompt: prompt}
@@ -176,7 +176,7 @@ class ComposePanel:
     def _assign(self, event: gr.EventData, values: Values) -> Update:
         """Hand a word to a subject (``slot``), to a new one, or (no slot) to nobody. A word is not shared."""
         word, slot, count = str(event.word), event.slot, values[self.count]
-        update: Update = self._shown(min(count + 1, SLOTS)) if slot == count else {}
+        update: Update = self._shown(min(count + 1, MAX_SUBJECTS)) if slot == count else {}
         names = {card.slot: (values[card.name] or "").strip() for card in self.cards[:count]}
         owners = [i for i, name in names.items() if name.lower() == word.lower() and i != slot]
         spare = count_word(values[self.prompt] or "", word) - (slot is not None)
@@ -189,7 +189,7 @@ class ComposePanel:
         return add_word(prompt or "", str(event.name))
 
     def _shown(self, count: int) -> Update:
-        update: Update = {self.count: count, self.add: gr.update(visible=count < SLOTS)}
+        update: Update = {self.count: count, self.add: gr.update(visible=count < MAX_SUBJECTS)}
         for card in self.cards:
             update |= card.show(card.slot < count)
         return update
@@ -201,13 +201,13 @@ class ComposePanel:
 def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
     """A card as a record tells; see :meth:`ComposePanel.restore`."""
     name, strength, photos = str(subject.get("name", "")), subject.get("strength"), subject.get("photos")
-    strength = strength if within(card.strength, strength) else 1.0
+    strength = strength if fits_slider(card.strength, strength) else 1.0
     if not isinstance(photos, list):
         return {card.name: name, card.strength: strength}
-    kept, aside = still_here([path for path in photos if isinstance(path, str)])
-    return card.fill(name, kept, strength, aside)
+    kept, rejected = still_cached([path for path in photos if isinstance(path, str)])
+    return card.fill(name, kept, strength, rejected)
 
 
 def _unfit(card: SubjectCard, subject: Mapping[str, Any]) -> bool:
     """Whether the card cannot hold the subject's strength."""
-    return subject.get("strength") is not None and not within(card.strength, subject["strength"])
+    return subject.get("strength") is not None and not fits_slider(card.strength, subject["strength"])

@@ -9,16 +9,16 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.form.uploads import from_data_url
-from demo.server.error_messages import spoken
+from demo.server.error_messages import user_facing_errors
 from demo.studio.subject_card import SubjectCard
-from demo.web.events import SPEAKING, Update
+from demo.web.events import WITH_MESSAGES, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts, static
 
 TEMPLATES = {"cutout": static("studio/cutout_dialog.html")}  # of texts that are put together per language
 
 
-class CutoutPanel:
+class CutoutDialog:
     """One dialog for all cards. It is opened by a card's "draw" button and by the photos in "what the model sees"."""
 
     def __init__(self, cards: list[SubjectCard]) -> None:
@@ -37,12 +37,12 @@ class CutoutPanel:
     def listen(self) -> None:
         """What was cut out takes the place of its photo; a drawing comes after the photos."""
         photos = [card.photos for card in self.cards]
-        self.dialog.cut(self._cut, {*photos}, [*photos, *(card.seen for card in self.cards)], **SPEAKING)
+        self.dialog.cut(self._cut, {*photos}, [*photos, *(card.seen for card in self.cards)], **WITH_MESSAGES)
 
     def _cut(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
         card = self.cards[int(event.slot)]
         photos = [path for path, _ in values[card.photos] or ()]
-        with spoken():
+        with user_facing_errors():
             made = from_data_url(event.image, f"subject {card.slot + 1}")
         if event.number is None:
             photos.append(made)

@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from demo.form.examples import EXAMPLES, Example
+from demo.form.examples import EXAMPLES, StudioExample
 from demo.studio.compose_panel import ComposePanel
 from demo.web.cached_files import data_url
 from demo.web.events import QUIET, Update
@@ -16,10 +16,10 @@ from demo.web.static_files import scripts
 _FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # heard by the guide
 
 
-class ExamplePanel:
+class ExampleGallery:
     """A row of cards with a thumbnail of every toy."""
 
-    def __init__(self, compose: ComposePanel, examples: tuple[Example, ...] = EXAMPLES) -> None:
+    def __init__(self, compose: ComposePanel, examples: tuple[StudioExample, ...] = EXAMPLES) -> None:
         self.compose = compose
         self.examples = examples
 
@@ -50,7 +50,7 @@ class ExamplePanel:
         return self.compose.fill(self.examples[int(event.index)].filling())
 
 
-def _card(number: int, example: Example) -> str:
+def _card(number: int, example: StudioExample) -> str:
     pictures = "".join(f'<img src="{data_url(thumbnail)}" alt="">' for thumbnail in example.thumbnails())
     return (
         f'<button type="button" class="example" data-example="{number}">'

@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from demo.form import browser_draft
 from demo.form.form import Form
-from demo.form.validation import Fault, fault_of, final_faults, first_blocking, live_faults
+from demo.form.validation import FieldError, errors_on_submit, errors_while_typing, field_error_of, first_blocking
 from demo.server.limits import limits_of
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
@@ -56,7 +56,7 @@ class FormPanel:
         self.compose.listen()
         self.settings.listen()
         changes = [field.change for field in self._kept.values()]
-        changes += [event for card in self.compose.cards for event in (card.aside.change, card.seen.change)]
+        changes += [event for card in self.compose.cards for event in (card.rejected.change, card.seen.change)]
         gr.on(
             [*changes, self.compose.count.change],
             self._review,
@@ -103,25 +103,25 @@ class FormPanel:
         """Outputs of an event that returns :meth:`restore`."""
         return [*self.compose.targets(), *self.settings.fields]
 
-    def judge(self, form: Form) -> tuple[Fault, ...]:
+    def judge(self, form: Form) -> tuple[FieldError, ...]:
         """Everything that is amiss now that Generate was asked for; the model's own word comes last."""
-        faults = final_faults(form, self.personalizer.sizes)
+        faults = errors_on_submit(form, self.personalizer.sizes)
         if first_blocking(faults) is not None:
             return faults
         try:
             self.personalizer.plan(form.request(limits_of(self.personalizer)))
         except MMDiffError as error:
-            return (*faults, fault_of(error, form))
+            return (*faults, field_error_of(error, form))
         return faults
 
-    def told(self, form: Form, faults: Sequence[Fault], asked: str = "") -> dict[str, Any]:
+    def told(self, form: Form, faults: Sequence[FieldError], asked: str = "") -> dict[str, Any]:
         """The faults of a form for the page; a new word in ``asked`` leads the person to the first."""
         of = hashlib.sha256(repr(form).encode()).hexdigest()[:12]
         return {"faults": [asdict(fault) for fault in faults], "asked": asked, "of": of}
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
-        faults = live_faults(form, self.personalizer.sizes)
+        faults = errors_while_typing(form, self.personalizer.sizes)
         drawn = self.compose.drawn_chips(form, values[self.compose.count])
         return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
 

@@ -12,16 +12,16 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.form.validation import first_blocking
-from demo.server.error_messages import spoken
+from demo.server.error_messages import user_facing_errors
 from demo.server.limits import limits_of
-from demo.server.service import GPU
+from demo.server.service import MODEL_QUEUE
 from demo.studio.form_panel import FormPanel
-from demo.studio.result_panel import ActionPanel, ResultPanel
+from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import random_seed
-from demo.viewer.map_budget import recording_of
-from demo.viewer.viewer import Album, waiting
-from demo.web.events import SPEAKING, Update
-from demo.web.run_buttons import at_rest, stopped_by
+from demo.viewer.map_budget import recording_for_plan
+from demo.viewer.viewer import RunPresenter, waiting_update
+from demo.web.events import WITH_MESSAGES, Update
+from demo.web.run_buttons import stop_on_click, when_over
 
 if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 Values = Mapping[Component, Any]
 
 
-class Generation:
+class GenerationRunner:
     """What Generate and Stop do."""
 
-    def __init__(self, personalizer: Personalizer, form: FormPanel, actions: ActionPanel, result: ResultPanel) -> None:
+    def __init__(
+        self, personalizer: Personalizer, form: FormPanel, actions: ActionButtons, result: ResultPanel
+    ) -> None:
         self.personalizer = personalizer
         self.form = form
         self.actions = actions
@@ -46,20 +48,20 @@ class Generation:
             self.check,
             self.form.fields,
             [*resting, self.form.faults, settings.seed, settings.last_seed, settings.reuse],
-            **SPEAKING,
+            **WITH_MESSAGES,
         )
         run = checked.success(
             self.run,
-            self.form.fields | {self.result.shelf},
+            self.form.fields | {self.result.history},
             self.result.viewer,
             concurrency_limit=1,
-            concurrency_id=GPU,
+            concurrency_id=MODEL_QUEUE,
             show_progress="minimal",
             show_progress_on=self.result.queue,
             api_visibility="private",
         )
-        at_rest(run, self.rest, resting)
-        stopped_by(self.actions.stop, run)
+        when_over(run, self.rest, resting)
+        stop_on_click(self.actions.stop, run)
 
     def check(self, values: Values) -> Iterator[Update]:
         """Say beside the fields what is wrong with them; nothing runs and nothing is changed then."""
@@ -80,17 +82,17 @@ class Generation:
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
-        yield waiting("looking_at_photos")
+        yield waiting_update("looking_at_photos")
         form = self.form.read(values)
-        with spoken():
+        with user_facing_errors():
             request = form.request(limits_of(self.personalizer))
             plan = self.personalizer.plan(request)
-            request = replace(request, recording=recording_of(self.personalizer, plan))
-            shelf = values[self.result.shelf]
-            album = Album(plan.prompt, plan.words, form, shelf, self.personalizer.origin)
-            with closing(self.personalizer.generate(request, photos=shelf.photos)) as steps:  # type: ignore[type-var]
+            request = replace(request, recording=recording_for_plan(self.personalizer, plan))
+            history = values[self.result.history]
+            presenter = RunPresenter(plan.prompt, plan.words, form, history, self.personalizer.origin)
+            with closing(self.personalizer.generate(request, photos=history.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
-                    yield album.add(step)
+                    yield presenter.add(step)
 
     def rest(self) -> Update:
         """Back to Generate; what is finished stays."""

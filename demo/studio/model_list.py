@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.form.examples import known_to, known_words
+from demo.form.examples import known_words, vocabulary_of
 from demo.web.i18n import MoreTexts, Texts
 from mmdiff_core.backbones.registry import (
     TOYBOX,
@@ -39,7 +39,7 @@ _TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder
 
 def model_texts(personalizer: Personalizer) -> MoreTexts:
     """Return what the page says of the loaded model and of the others."""
-    name, known = personalizer.backbone.display_name, known_to(personalizer.backbone)
+    name, known = personalizer.backbone.display_name, vocabulary_of(personalizer.backbone)
     models, loaded = _models(name)
 
     def texts_of(labels: Texts) -> Texts:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo.server.error_messages import spoken
-from demo.server.limits import Limits, usual
-from demo.viewer.history import Shelf, kind_of, restorable, restored, stream_of
-from demo.viewer.viewer import viewer, waiting
+from demo.server.error_messages import user_facing_errors
+from demo.server.limits import Limits, local_limits
+from demo.viewer.history import History, animation_format, map_kind, restorable, restore_message
+from demo.viewer.viewer import viewer, waiting_update
 from demo.web.download import Download, download, download_target
-from demo.web.events import QUIET, SPEAKING, Update
+from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
-from demo.web.run_buttons import buttons
+from demo.web.run_buttons import busy_update
 from mmdiff_core.output.export import read_settings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-download'))"
 
 
-class ActionPanel:
+class ActionButtons:
     """Generate and Stop: one is seen at a time."""
 
     def render(self) -> None:
@@ -34,19 +34,19 @@ class ActionPanel:
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
-        return buttons(self.generate, self.stop, busy)
+        return busy_update(self.generate, self.stop, busy)
 
 
 class ResultPanel:
     """The viewer, this session's pictures, what is made of them, and Gradio's line about the place in the queue."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or usual()
+        self.limits = limits or local_limits()
 
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
-        self.shelf = gr.State(Shelf(self.limits))
+        self.history = gr.State(History(self.limits))
         self.viewer = viewer()
         self.download = download_target("download")
         self.open = gr.UploadButton(
@@ -61,32 +61,32 @@ class ResultPanel:
         """What the viewer asks the server for, and what goes back into the fields."""
         self.form = form
         wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
-        packed = self.viewer.pack(self._pack, self.shelf, self.download, **wish)
-        animated = self.viewer.animate(self._animate, self.shelf, self.download, **wish)
+        packed = self.viewer.pack(self._pack, self.history, self.download, **wish)
+        animated = self.viewer.animate(self._animate, self.history, self.download, **wish)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
-        self.viewer.advise(self._advise, None, form.targets(), **SPEAKING)
-        self.open.upload(self._restore, self.open, form.targets(), **SPEAKING)
+        self.viewer.advise(self._advise, None, form.targets(), **WITH_MESSAGES)
+        self.open.upload(self._restore, self.open, form.targets(), **WITH_MESSAGES)
 
     def starting(self) -> Update:
         """Between the click and the first step."""
-        return {self.viewer: waiting("sheet_waiting")}
+        return {self.viewer: waiting_update("sheet_waiting")}
 
     def idle(self) -> Update:
         """Nothing runs; finished pictures stay."""
         return {self.viewer: gr.HTML(live=None)}
 
-    def _pack(self, shelf: Shelf, event: gr.EventData) -> Download:
+    def _pack(self, history: History, event: gr.EventData) -> Download:
         """One zip of the picture that the viewer names."""
-        with spoken():
-            kept = shelf.get(event.name)
-            return download(kept.zipped(stream_of(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+        with user_facing_errors():
+            kept = history.get(event.name)
+            return download(kept.zipped(map_kind(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
 
-    def _animate(self, shelf: Shelf, event: gr.EventData) -> Download:
+    def _animate(self, history: History, event: gr.EventData) -> Download:
         """The steps of the picture that the viewer names."""
-        with spoken():
-            kept, kind = shelf.get(event.name), kind_of(event.kind)
-            return download(kept.animation(stream_of(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+        with user_facing_errors():
+            kept, kind = history.get(event.name), animation_format(event.kind)
+            return download(kept.animation(map_kind(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
 
     def _advise(self, event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""
@@ -100,9 +100,9 @@ class ResultPanel:
 
     def _restore(self, file: str) -> Update:
         """Prompt, names, strengths and settings of a saved picture."""
-        with spoken():
+        with user_facing_errors():
             settings = read_settings(file)
         record = restorable(settings)
-        told = restored(settings, self.form.refused(record), self.form.personalizer.backbone.display_name)
+        told = restore_message(settings, self.form.refused(record), self.form.personalizer.backbone.display_name)
         gr.Info(told, duration=12)
         return self.form.restore(record)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.form.form import MOST_PICTURES, MOST_SEED, OWN, Settings
-from demo.form.sliders import dial, within
-from demo.form.validation import MOST_GUIDANCE, MOST_STEPS
+from demo.form.form import MAX_PICTURES, MAX_SEED, OWN_SAMPLER, Settings
+from demo.form.sliders import fits_slider, slider
+from demo.form.validation import MAX_GUIDANCE, MAX_STEPS
 from demo.form.value_types import is_number
 from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
@@ -61,13 +61,13 @@ class SettingsPanel:
             gr.HTML(text("group_seeds"), apply_default_css=False)
             with gr.Row(elem_classes="seed-row"):
                 self.seed = gr.Number(label=text("seed"), value=0, step=1, min_width=120, elem_id="seed")
-                self.dice = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="dice")
+                self.random_seed_button = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="dice")
                 self.reuse = gr.Button(
                     text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
                 )
             self.fresh = gr.Checkbox(label=text("fresh_seed"), value=True, elem_id="fresh-seed")
-            most = min(MOST_PICTURES, self.limits.pictures)
-            self.pictures = dial(text("pictures"), 1, 1, most, 1, "pictures", info=text("pictures_info"))
+            most = min(MAX_PICTURES, self.limits.pictures)
+            self.pictures = slider(text("pictures"), 1, 1, most, 1, "pictures", info=text("pictures_info"))
 
     def _render_quality(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -78,14 +78,14 @@ class SettingsPanel:
                 }
             with gr.Row():
                 usual = self.defaults
-                most = min(MOST_STEPS, self.limits.steps)
-                self.steps = dial(text("steps"), usual.steps, 1, most, 1, "steps", info=text("steps_info"))
-                self.guidance = dial(
-                    text("guidance"), usual.guidance, 1, MOST_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
+                most = min(MAX_STEPS, self.limits.steps)
+                self.steps = slider(text("steps"), usual.steps, 1, most, 1, "steps", info=text("steps_info"))
+                self.guidance = slider(
+                    text("guidance"), usual.guidance, 1, MAX_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
             self.sampler = gr.Radio(
-                [(text("sampler_own"), OWN), *((SAMPLER_TITLES[name], name) for name in self.schedulers)],
-                value=OWN,
+                [(text("sampler_own"), OWN_SAMPLER), *((SAMPLER_TITLES[name], name) for name in self.schedulers)],
+                value=OWN_SAMPLER,
                 label=text("sampler"),
                 info=text("sampler_info"),
                 elem_id="sampler",
@@ -101,10 +101,10 @@ class SettingsPanel:
     def _render_binding(self) -> None:
         with gr.Column(elem_classes="group"):
             gr.HTML(text("group_binding"), apply_default_css=False)
-            self.start_step = dial(
-                text("delay"), self.defaults.start_step, 0, MOST_STEPS // 2, 1, "start-step", info=text("delay_info")
+            self.start_step = slider(
+                text("delay"), self.defaults.start_step, 0, MAX_STEPS // 2, 1, "start-step", info=text("delay_info")
             )
-            self.bound = dial(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
+            self.bound = slider(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
             self.parts = gr.CheckboxGroup(
                 [(text(f"part_{name}"), name) for name in PARTS],
                 value=list(PARTS),
@@ -120,12 +120,12 @@ class SettingsPanel:
         with gr.Column(visible=sizes.smallest < sizes.largest, elem_classes="group"):
             gr.HTML(text("group_size"), apply_default_css=False)
             with gr.Row():
-                self.width = dial(text("width"), width, *limits, "width")
-                self.height = dial(text("height"), height, *limits, "height")
+                self.width = slider(text("width"), width, *limits, "width")
+                self.height = slider(text("height"), height, *limits, "height")
 
     def listen(self) -> None:
         """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
-        self.dice.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
+        self.random_seed_button.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
         for key, button in self.presets.items():
@@ -150,7 +150,7 @@ class SettingsPanel:
             height=values[self.height],
             negative_prompt=(values[self.negative_prompt] or "").strip(),
             parts=Components(**{name: name in chosen for name in PARTS}),
-            sampler=None if values[self.sampler] == OWN else values[self.sampler],
+            sampler=None if values[self.sampler] == OWN_SAMPLER else values[self.sampler],
             binding=values[self.bound],
         )
 
@@ -158,15 +158,15 @@ class SettingsPanel:
         """Put the settings of a record into the fields; what is absent or out of range leaves its field alone."""
         update: Update = {}
         for name, field in self._numbers().items():
-            if within(field, record.get(name)):
+            if fits_slider(field, record.get(name)):
                 update[field] = record[name]
         seed = record.get("seed")
-        if is_number(seed) and 0 <= seed <= MOST_SEED:
+        if is_number(seed) and 0 <= seed <= MAX_SEED:
             update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]
-        if "sampler" in record and record["sampler"] in (None, OWN, *self.schedulers):
-            update[self.sampler] = record["sampler"] or OWN
+        if "sampler" in record and record["sampler"] in (None, OWN_SAMPLER, *self.schedulers):
+            update[self.sampler] = record["sampler"] or OWN_SAMPLER
         parts = record.get("parts")
         if isinstance(parts, dict):
             update[self.parts] = [name for name in PARTS if parts.get(name, True)]
@@ -197,8 +197,8 @@ class SettingsPanel:
     def _preset(self, key: str) -> tuple[int, int, str]:
         """Steps and delay in the model's own proportion, and the sampler that suits them; or its own preset for few."""
         if key == "few_steps" and self.fast is not None:
-            return self.fast.steps, self.fast.start_step, OWN
+            return self.fast.steps, self.fast.start_step, OWN_SAMPLER
         share = PRESETS[key]
-        sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN
+        sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN_SAMPLER
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
         return steps, min(round(self.defaults.start_step * share), steps), sampler

@@ -10,14 +10,14 @@ from gradio.components import Component
 
 from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_weight
 from demo.form.form import SubjectForm
-from demo.form.photos import Given, Photos, label_of, prepared, sift
-from demo.form.sliders import dial
-from demo.form.validation import MOST_STRENGTH
-from demo.server.error_messages import spoken
-from demo.server.sessions import hold
+from demo.form.photos import GalleryValue, Photos, check_photos, prepared_html, seen_label_id
+from demo.form.sliders import slider
+from demo.form.validation import MAX_STRENGTH
+from demo.server.error_messages import user_facing_errors
+from demo.server.sessions import claim
 from demo.studio.face_picker import FacePickerRecord, face_picker, face_picker_record
 from demo.web.cached_files import photo_path
-from demo.web.events import QUIET, SPEAKING, Update
+from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.types import FaceChoice
@@ -40,13 +40,13 @@ class SubjectCard:
     def render(self, visible: bool) -> None:
         """Make the components inside the current layout."""
         number = self.slot + 1
-        self.aside = gr.State(())
+        self.rejected = gr.State(())
         self.choices = gr.State({})
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
                 _quiet_button("draw", f"draw-{number}", "quiet")  # its script is the cut-out dialog's
-                self.die = _quiet_button("new_toy", f"die-{number}", "quiet die")
+                self.random_toy = _quiet_button("new_toy", f"die-{number}", "quiet die")
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
@@ -58,12 +58,12 @@ class SubjectCard:
                 max_lines=1,
                 elem_id=f"name-{number}",
             )
-            self.strength = dial(text("strength"), 1.0, 0, MOST_STRENGTH, 0.05, f"strength-{number}")
+            self.strength = slider(text("strength"), 1.0, 0, MAX_STRENGTH, 0.05, f"strength-{number}")
 
     def listen(self) -> None:
         """Photos are sifted when they come, and shown prepared."""
-        sifted = [self.photos, self.seen, self.aside]
-        self.photos.upload(self._sift, self.photos, sifted, trigger_mode="always_last", **SPEAKING)
+        sifted = [self.photos, self.seen, self.rejected]
+        self.photos.upload(self._sift, self.photos, sifted, trigger_mode="always_last", **WITH_MESSAGES)
         self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         if self.faces is not None:
@@ -80,29 +80,29 @@ class SubjectCard:
     @property
     def fields(self) -> tuple[Component, ...]:
         """The components that hold what the person gave."""
-        return (self.name, self.photos, self.strength, self.aside, *([self.choices] if self.faces else []))
+        return (self.name, self.photos, self.strength, self.rejected, *([self.choices] if self.faces else []))
 
     def read(self, values: Mapping[Component, Any]) -> SubjectForm:
         """The card as it stands; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
-        hold(*photos)
+        claim(*photos)
         name = (values[self.name] or "").strip()
         choices = choices_for(photos, values[self.choices] or {}) if self.faces else ()
-        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.aside]), choices)
+        return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.rejected]), choices)
 
     def fill(
         self,
         name: str,
         photos: Photos | None,
         strength: float | None = 1.0,
-        aside: Sequence[str] = (),
+        rejected: Sequence[str] = (),
         choices: Sequence[FaceChoice] = (),
     ) -> Update:
         """Put a subject into the card."""
         given = _files(photos) if photos else None
         seen = self._prepared(photos or ())
         update: Update = {self.name: name, self.photos: given, self.seen: seen, self.strength: strength}
-        update |= {self.aside: tuple(aside)}
+        update |= {self.rejected: tuple(rejected)}
         if self.faces is not None:
             update |= {self.choices: {p: c for p, c in zip(photos or (), choices, strict=False) if isinstance(p, str)}}
         return update
@@ -115,38 +115,38 @@ class SubjectCard:
         """Show or hide the card."""
         return {self.column: gr.update(visible=visible)}  # type: ignore[dict-item]
 
-    def _find(self, photos: Given, choices: FaceChoices) -> FacePickerRecord:
+    def _find(self, photos: GalleryValue, choices: FaceChoices) -> FacePickerRecord:
         assert self.faces is not None
         return face_picker_record([path for path, _ in photos or ()], choices or {}, self.faces)
 
-    def _choose(self, event: gr.EventData, photos: Given, choices: FaceChoices) -> None:
+    def _choose(self, event: gr.EventData, photos: GalleryValue, choices: FaceChoices) -> None:
         choose_face(choices, _path(photos, event.photo), event.face)
 
-    def _weigh(self, event: gr.EventData, photos: Given, choices: FaceChoices) -> None:
+    def _weigh(self, event: gr.EventData, photos: GalleryValue, choices: FaceChoices) -> None:
         set_weight(choices, _path(photos, event.photo), event.weight)
 
-    def _sift(self, photos: Given) -> tuple[Any, str, tuple[str, ...]]:
+    def _sift(self, photos: GalleryValue) -> tuple[Any, str, tuple[str, ...]]:
         """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""
-        with spoken():
-            kept, aside = sift(photos)
+        with user_facing_errors():
+            kept, rejected = check_photos(photos)
         as_given = kept == [path for path, _ in photos or ()]
-        return gr.skip() if as_given else kept, self._prepared(kept), aside
+        return gr.skip() if as_given else kept, self._prepared(kept), rejected
 
-    def _kept(self, photos: Given) -> str:
+    def _kept(self, photos: GalleryValue) -> str:
         return self._prepared([path for path, _ in photos or ()])
 
     def _prepared(self, photos: Photos) -> str:
-        shown = prepared(photos, self.side, self.slot)
-        label = f'<span id="{label_of(self.slot)}">{text("seen")}</span>'
+        shown = prepared_html(photos, self.side, self.slot)
+        label = f'<span id="{seen_label_id(self.slot)}">{text("seen")}</span>'
         return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
 
 
 def _files(photos: Photos) -> list[str]:
-    with spoken():
+    with user_facing_errors():
         return [photo if isinstance(photo, str) else photo_path(photo) for photo in photos]
 
 
-def _path(photos: Given, number: object) -> str:
+def _path(photos: GalleryValue, number: object) -> str:
     """The photo that a click is about; empty where it is no longer there."""
     given = photos or ()
     return given[number][0] if isinstance(number, int) and 0 <= number < len(given) else ""

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from demo.form.examples import ToyBox, examples_for, known_to
+from demo.form.examples import RandomToys, examples_for, vocabulary_of
 from demo.server.limits import limits_of
 from demo.studio import cutout_dialog, guide
 from demo.studio.compose_panel import ComposePanel
-from demo.studio.cutout_dialog import CutoutPanel
-from demo.studio.example_gallery import ExamplePanel
+from demo.studio.cutout_dialog import CutoutDialog
+from demo.studio.example_gallery import ExampleGallery
 from demo.studio.form_panel import FormPanel
-from demo.studio.generate import Generation
-from demo.studio.result_panel import ActionPanel, ResultPanel
+from demo.studio.generate import GenerationRunner
+from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.web.i18n import text
 
@@ -32,17 +32,17 @@ class StudioTab:
     place: gr.Tab
 
     def __init__(self, personalizer: Personalizer) -> None:
-        known = known_to(personalizer.backbone)
+        known = vocabulary_of(personalizer.backbone)
         encoder = getattr(personalizer.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
         faces = getattr(personalizer, "faces", None)
-        compose = ComposePanel(ToyBox(known=known), side, faces)
-        self.cutout = CutoutPanel(compose.cards)
+        compose = ComposePanel(RandomToys(known=known), side, faces)
+        self.cutout = CutoutDialog(compose.cards)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
-        self.examples = ExamplePanel(compose, examples_for(known))
-        self.actions = ActionPanel()
+        self.examples = ExampleGallery(compose, examples_for(known))
+        self.actions = ActionButtons()
         self.result = ResultPanel(limits_of(personalizer))
-        self.generation = Generation(personalizer, self.form, self.actions, self.result)
+        self.generation = GenerationRunner(personalizer, self.form, self.actions, self.result)
 
     def render(self) -> None:
         """Make the components inside the current layout."""

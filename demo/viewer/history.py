@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from demo.server.limits import Limits, usual
+from demo.server.limits import Limits, local_limits
 from demo.viewer.reproduce import python_source, shell_command
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
@@ -20,15 +20,15 @@ from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MAP_KINDS, MapKind
 from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource, shown_name
 
-KINDS: tuple[Kind, ...] = ("webp", "gif")
-RESTORED = (
+FORMATS: tuple[Kind, ...] = ("webp", "gif")
+RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
     "sampler", "binding",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Kept:
+class HistoryEntry:
     """A finished picture, its previews, one per step, its subjects' cards and photos, and the model that made it.
 
     ``photos`` are file names in a zip, ``files`` the files themselves.
@@ -75,7 +75,7 @@ class Kept:
         return animated(growth_frames(self.picture, self.previews, map_kind, self.colours), kind)
 
 
-class Shelf:
+class History:
     """The newest pictures of one session, by the names that the viewer knows them by, and the photos it has seen.
 
     Args:
@@ -85,12 +85,12 @@ class Shelf:
     """
 
     def __init__(self, limits: Limits | None = None, most: int | None = None, photos: PhotoCache | None = None) -> None:
-        limits = limits or usual()
+        limits = limits or local_limits()
         self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, HistoryEntry] = {}
         self.photos = PhotoCache() if photos is None else photos
 
-    def add(self, name: str, kept: Kept) -> None:
+    def add(self, name: str, kept: HistoryEntry) -> None:
         """Put a picture on the shelf; the oldest leave when there are too many or their maps weigh too much."""
         self._kept[name] = kept
         while len(self._kept) > 1 and (
@@ -98,7 +98,7 @@ class Shelf:
         ):
             del self._kept[next(iter(self._kept))]
 
-    def find(self, name: str) -> Kept | None:
+    def find(self, name: str) -> HistoryEntry | None:
         """A picture, None where it has left the shelf."""
         return self._kept.get(name)
 
@@ -107,7 +107,7 @@ class Shelf:
         """The picture that came last; None where there is none."""
         return next((kept.picture for kept in reversed(self._kept.values())), None)
 
-    def get(self, name: object) -> Kept:
+    def get(self, name: object) -> HistoryEntry:
         """A picture.
 
         Raises:
@@ -118,7 +118,7 @@ class Shelf:
         return self._kept[name]
 
 
-def stream_of(wish: object) -> MapKind:
+def map_kind(wish: object) -> MapKind:
     """The kind of map that a page asked for."""
     for kind in MAP_KINDS:
         if kind == wish:
@@ -126,12 +126,12 @@ def stream_of(wish: object) -> MapKind:
     raise SettingsError(f"The kind of heatmap must be one of {', '.join(MAP_KINDS)}.")
 
 
-def kind_of(wish: object) -> Kind:
+def animation_format(wish: object) -> Kind:
     """The kind of animated file that a page asked for."""
-    for kind in KINDS:
+    for kind in FORMATS:
         if kind == wish:
             return kind
-    raise SettingsError(f"The kind of file must be one of {', '.join(KINDS)}.")
+    raise SettingsError(f"The kind of file must be one of {', '.join(FORMATS)}.")
 
 
 def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Photos are numbers there; a path that somebody wrote in is left out.
     """
-    record = {name: settings[name] for name in RESTORED if name in settings}
+    record = {name: settings[name] for name in RESTORED_SETTINGS if name in settings}
     subjects = settings.get("subjects")
     if isinstance(subjects, Sequence) and all(isinstance(subject, Mapping) for subject in subjects):
         record["subjects"] = [
@@ -148,7 +148,7 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
-def restored(settings: Mapping[str, Any], refused: Sequence[str], model: str) -> str:
+def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: str) -> str:
     """What to say of settings that went back into the fields.
 
     Args:

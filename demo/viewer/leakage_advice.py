@@ -28,7 +28,7 @@ class Advice(TypedDict):
     change: dict[str, Any] | None
 
 
-class PackedBinding(TypedDict):
+class LeakageRecord(TypedDict):
     """A binding as the viewer shows it; lists count the picture's subjects."""
 
     shares: list[list[float]]
@@ -40,7 +40,7 @@ class PackedBinding(TypedDict):
 
 
 @dataclass(frozen=True)
-class Case:
+class LeakageCase:
     """A picture to give advice on.
 
     Attributes:
@@ -66,7 +66,7 @@ class Case:
         return int(self.settings["start_step"])
 
 
-def pack_binding(case: Case) -> PackedBinding:
+def leakage_record(case: LeakageCase) -> LeakageRecord:
     """Numbers and advice."""
     binding = case.binding
     return {
@@ -79,7 +79,7 @@ def pack_binding(case: Case) -> PackedBinding:
     }
 
 
-def advise(case: Case) -> Advice:
+def advise(case: LeakageCase) -> Advice:
     """The gravest finding: an empty map, a subject without a place, a leak, two at one spot; else that all is well."""
     binding, names = case.binding, case.names
     if binding.flat.any():
@@ -96,7 +96,7 @@ def advise(case: Case) -> Advice:
     return _lost(case, lost[0]) if lost else _well(case)
 
 
-def _leak(case: Case, i: int, j: int) -> Advice:
+def _leak(case: LeakageCase, i: int, j: int) -> Advice:
     """Photos that join later find the subjects' places settled by the words; then a weaker image term."""
     share = _percent(case.binding.shares[i, j])
     found: Phrase = ("advice_leak", {"one": case.names[i], "two": case.names[j], "share": share})
@@ -108,7 +108,7 @@ def _leak(case: Case, i: int, j: int) -> Advice:
     return _strength(case, i, weaker, found) if weaker >= WEAKEST else _say(found, ("try_places", {}))
 
 
-def _lost(case: Case, i: int) -> Advice:
+def _lost(case: LeakageCase, i: int) -> Advice:
     """Photos that join sooner shape more; then a stronger image term."""
     found: Phrase = ("advice_lost", {"name": case.names[i]})
     if case.delay > 0:
@@ -118,12 +118,12 @@ def _lost(case: Case, i: int) -> Advice:
     return _strength(case, i, stronger, found) if stronger <= STRONGEST else _say(found, ("try_seed", {}))
 
 
-def _strength(case: Case, i: int, strength: float, found: Phrase) -> Advice:
+def _strength(case: LeakageCase, i: int, strength: float, found: Phrase) -> Advice:
     wish: Phrase = ("try_strength", {"n": f"{strength:g}", "name": case.names[i]})
     return _say(found, wish, change={"strengths": {str(case.slots[i]): strength}})
 
 
-def _well(case: Case) -> Advice:
+def _well(case: LeakageCase) -> Advice:
     shares = [_percent(case.binding.shares[i, i]) for i in range(len(case.names))]
     own = [("advice_own", {"name": name, "share": share}) for name, share in zip(case.names, shares, strict=True)]
     return _say(("advice_well", {}), *own)

@@ -15,7 +15,7 @@ import torch
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import MapKind
 
-MOST_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
+MAX_BYTES_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
 
 
 class PackedMap(TypedDict):
@@ -70,7 +70,7 @@ def pack_step(maps: AttentionMaps, step: int) -> StepPack:
     return {kind: [pack_map(maps.at(i, kind, step)) for i in subjects] for kind in maps.kinds if kind in recorded}
 
 
-def pack_maps(maps: AttentionMaps, newest: bool = False, most: int = MOST_APART) -> PackedMaps:
+def pack_maps(maps: AttentionMaps, newest: bool = False, most: int = MAX_BYTES_APART) -> PackedMaps:
     """Every step's maps, or the newest step's alone, which then counts as the only one.
 
     Args:

@@ -11,9 +11,9 @@ import gradio as gr
 from PIL import Image
 
 from demo.form.form import Form
-from demo.form.prompt_words import Piece, pieces, with_words
-from demo.viewer.history import Kept, Shelf
-from demo.viewer.leakage_advice import Case, PackedBinding, Phrase, pack_binding
+from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
+from demo.viewer.history import History, HistoryEntry
+from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, Phrase, leakage_record
 from demo.viewer.map_encoding import PackedMaps, pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
@@ -34,7 +34,7 @@ NO_MAPS: PackedMaps = {"steps": 0, "streams": {}}
 
 
 def viewer() -> gr.HTML:
-    """An empty viewer. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`Album`."""
+    """An empty viewer. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`RunPresenter`."""
     return gr.HTML(
         value={"run": None, "pictures": []},
         live=None,
@@ -45,7 +45,7 @@ def viewer() -> gr.HTML:
     )
 
 
-class Album:
+class RunPresenter:
     """Turns the steps of one run into what the viewer shows, and puts finished pictures on the session's shelf.
 
     Args:
@@ -57,17 +57,17 @@ class Album:
     """
 
     def __init__(
-        self, prompt: str, words: Sequence[Word], form: Form, shelf: Shelf, origin: ModelSource | None = None
+        self, prompt: str, words: Sequence[Word], form: Form, history: History, origin: ModelSource | None = None
     ) -> None:
         self.run = uuid4().hex
-        self.sentence: list[Piece] = with_words(pieces(prompt, words))
+        self.sentence: list[PromptPiece] = numbered_words(prompt_pieces(prompt, words))
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names(self.files)
         self.subjects = [
             {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
         ]
-        self.shelf = shelf
+        self.history = history
         self.origin = origin or ModelSource()
         self.pictures: list[dict[str, Any]] = []
         self.previews: list[Image.Image] = []
@@ -82,13 +82,13 @@ class Album:
         live = None if step.result is not None else self._live(step)
         return gr.HTML(value={"run": self.run, "pictures": list(self.pictures)}, live=live)
 
-    def _shot(self, image: Any, caption: Phrase, maps: PackedMaps) -> dict[str, Any]:
+    def _frame(self, image: Any, caption: Phrase, maps: PackedMaps) -> dict[str, Any]:
         return {"image": image, "caption": caption, "sentence": self.sentence, "subjects": self.subjects, "maps": maps}
 
     def _live(self, step: Step) -> dict[str, Any]:
         maps = pack_maps(step.maps, newest=True) if step.maps else NO_MAPS
-        shot = self._shot(data_url(step.preview), ("preview_at", {"n": step.step}), maps)
-        return shot | {"run": self.run, "progress": self._progress(step)}
+        frame = self._frame(data_url(step.preview), ("preview_at", {"n": step.step}), maps)
+        return frame | {"run": self.run, "progress": self._progress(step)}
 
     def _progress(self, step: Step) -> dict[str, Any]:
         done = step.image_index * step.steps + step.step
@@ -99,27 +99,27 @@ class Album:
             "pictures": step.image_count,
             "step": step.step,
             "steps": step.steps,
-            "left": duration(left),
+            "left": duration_text(left),
             "done": done / total,
         }
 
     def finish(self, picture: GeneratedImage) -> dict[str, Any]:
         """Put a finished picture, with the previews since the last one, on the shelf; returns its record."""
-        shot = self._finished(picture)
-        self.pictures.append(shot)
+        frame = self._finished(picture)
+        self.pictures.append(frame)
         self.previews = []
-        return shot
+        return frame
 
     def _finished(self, picture: GeneratedImage) -> dict[str, Any]:
-        kept = Kept(picture, tuple(self.previews), self.slots, self.photos, self.files, self.origin)
+        kept = HistoryEntry(picture, tuple(self.previews), self.slots, self.photos, self.files, self.origin)
         name = f"{self.run}-{len(self.pictures)}"
-        self.shelf.add(name, kept)
+        self.history.add(name, kept)
         file = picture_file(picture)
         prompt = "".join(piece["text"] for piece in self.sentence)
         width, height = picture.image.size
         facts = {"seed": picture.seed, "steps": picture.settings["steps"], "width": width, "height": height}
         caption: Phrase = ("picture_of", {"prompt": prompt, "seed": picture.seed})
-        return self._shot(file, caption, pack_maps(picture.maps) if picture.maps else NO_MAPS) | {
+        return self._frame(file, caption, pack_maps(picture.maps) if picture.maps else NO_MAPS) | {
             "name": name,
             "file": file["orig_name"],
             "facts": ("picture_facts", facts),
@@ -130,22 +130,22 @@ class Album:
         }
 
 
-def waiting(key: str) -> gr.HTML:
+def waiting_update(key: str) -> gr.HTML:
     """The viewer before the first step, and the key of what it says."""
     return gr.HTML(live={"progress": {"waiting": key, "done": 0}})
 
 
-def _bindings(kept: Kept) -> dict[MapKind, PackedBinding]:
+def _bindings(kept: HistoryEntry) -> dict[MapKind, LeakageRecord]:
     """Per kind of map, over all steps."""
     picture = kept.picture
     maps, names = picture.maps, [word.text for word in picture.words]
     if maps is None or not maps.records:
         return {}
-    cases = {kind: Case(measure_leakage(maps, kind), names, kept.slots, picture.settings) for kind in maps.kinds}
-    return {kind: pack_binding(case) for kind, case in cases.items()}
+    cases = {kind: LeakageCase(measure_leakage(maps, kind), names, kept.slots, picture.settings) for kind in maps.kinds}
+    return {kind: leakage_record(case) for kind, case in cases.items()}
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """For a person who waits."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"

@@ -10,9 +10,9 @@ from PIL import Image
 
 from demo.compare.grid import Comparison
 from demo.form.form import SubjectForm
-from demo.form.prompt_words import Piece, pieces_of
-from demo.vote.pairs import Ballot, Pair
-from demo.vote.store import Tally, Vote, labels_of, tally
+from demo.form.prompt_words import PromptPiece, form_pieces
+from demo.vote.pairs import BallotState, BlindPair
+from demo.vote.store import Tally, Vote, tally, variant_labels
 from demo.web.cached_files import FileRecord, data_url, photo_file
 from demo.web.static_files import scripts, static
 from mmdiff_core.encoders.photo import load_photo
@@ -61,7 +61,7 @@ class BallotRecord(TypedDict):
 
     pair: str | None
     pictures: list[FileRecord]
-    sentence: list[Piece]
+    sentence: list[PromptPiece]
     subjects: list[SubjectRecord]
     compared: bool
     left: int
@@ -82,7 +82,7 @@ def ballot() -> gr.HTML:
 
 
 def ballot_record(
-    state: Ballot, pair: Pair | None, comparison: Comparison, votes: Sequence[Vote], deletable: bool
+    state: BallotState, pair: BlindPair | None, comparison: Comparison, votes: Sequence[Vote], deletable: bool
 ) -> BallotRecord:
     """Describe the pair that is asked about, and what the answers so far add up to."""
     record: BallotRecord = {
@@ -99,21 +99,21 @@ def ballot_record(
     if pair is not None and comparison.form is not None:
         record["pair"] = pair_name(state)
         record["pictures"] = _pictures(pair, comparison)
-        record["sentence"] = pieces_of(comparison.form)
+        record["sentence"] = form_pieces(comparison.form)
         record["subjects"] = _subjects(comparison.form.subjects)
     return record
 
 
-def pair_name(state: Ballot) -> str:
+def pair_name(state: BallotState) -> str:
     """Name the pair that stands on the page, without saying anything about it."""
     return f"{state.run}-{len(state.done)}"
 
 
-def _pictures(pair: Pair, comparison: Comparison) -> list[FileRecord]:
+def _pictures(pair: BlindPair, comparison: Comparison) -> list[FileRecord]:
     """Left and right, as files without settings inside."""
     pictures = []
     for side, name in (("left", pair.left), ("right", pair.right)):
-        with Image.open(comparison.get(name).shot["image"]["path"]) as image:
+        with Image.open(comparison.get(name).frame["image"]["path"]) as image:
             pictures.append(photo_file(image.convert("RGB"), f"{side}.png"))
     return pictures
 
@@ -143,8 +143,8 @@ def _tally_record(entry: Tally) -> TallyRecord:
     return {
         "model": shown_name(entry.model),
         "question": entry.question,
-        "first": [list(label) for label in labels_of(entry.first)],
-        "second": [list(label) for label in labels_of(entry.second)],
+        "first": [list(label) for label in variant_labels(entry.first)],
+        "second": [list(label) for label in variant_labels(entry.second)],
         "wins": entry.wins,
         "losses": entry.losses,
         "ties": entry.ties,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from demo.compare.grid import Cell, Comparison
-from demo.vote.store import CHOICES, QUESTIONS, Choice, Vote, contestant, now
+from demo.compare.grid import Comparison
+from demo.vote.store import CHOICES, QUESTIONS, Preference, Vote, now, variant_key
 from mmdiff_core.errors import SettingsError
 
 LEFT, RIGHT, NEITHER = "left", "right", "neither"
 
 
 @dataclass(frozen=True)
-class Pair:
+class BlindPair:
     """Two names of finished pictures, as they stand on the page."""
 
     left: str
@@ -23,21 +22,21 @@ class Pair:
 
 
 @dataclass
-class Ballot:
+class BallotState:
     """What one session has voted on in its last comparison, and the pair that stands on the page."""
 
     run: str = ""
     done: set[frozenset[str]] = field(default_factory=set)
-    pair: Pair | None = None
+    pair: BlindPair | None = None
 
-    def draw(self, comparison: Comparison, chance: random.Random) -> Pair | None:
+    def draw(self, comparison: Comparison, chance: random.Random) -> BlindPair | None:
         """The pair to vote on: that of before as long as nobody answered, else a new one; None when all are done."""
         if comparison.run != self.run:
             self.run, self.done, self.pair = comparison.run, set(), None
         left = self.left(comparison)
         if self.pair is None and left:
             names = chance.sample(chance.choice(left), 2)
-            self.pair = Pair(*names)
+            self.pair = BlindPair(*names)
         return self.pair
 
     def left(self, comparison: Comparison) -> list[tuple[str, str]]:
@@ -61,12 +60,12 @@ def pairs_of(comparison: Comparison) -> list[tuple[str, str]]:
         (one, other)
         for (one, a), (other, b) in combinations(comparison.cells.items(), 2)
         if a.seed == b.seed
-        and contestant(a.variant.labels) != contestant(b.variant.labels)
+        and variant_key(a.variant.labels) != variant_key(b.variant.labels)
         and (not against or 0 in (a.variant.column, b.variant.column))
     ]
 
 
-def votes_on(pair: Pair, comparison: Comparison, answers: object, model: str) -> list[Vote]:
+def votes_on(pair: BlindPair, comparison: Comparison, answers: object, model: str) -> list[Vote]:
     """The answers to a pair, {question: "left", "right" or "neither"}; questions may be left out.
 
     Raises:
@@ -74,11 +73,11 @@ def votes_on(pair: Pair, comparison: Comparison, answers: object, model: str) ->
     """
     if not isinstance(answers, dict) or not answers:
         raise SettingsError("Answer at least one question, or take another pair.")
-    sides: Sequence[tuple[str, Cell]] = [(LEFT, comparison.get(pair.left)), (RIGHT, comparison.get(pair.right))]
-    ranked = sorted(sides, key=lambda side: contestant(side[1].variant.labels))
-    meaning: dict[str, Choice] = {side: CHOICES[i] for i, (side, _) in enumerate(ranked)} | {NEITHER: "neither"}
+    sides = [(LEFT, comparison.get(pair.left)), (RIGHT, comparison.get(pair.right))]
+    ranked = sorted(sides, key=lambda side: variant_key(side[1].variant.labels))
+    meaning: dict[str, Preference] = {side: CHOICES[i] for i, (side, _) in enumerate(ranked)} | {NEITHER: "neither"}
     if not set(answers) <= set(QUESTIONS) or not set(map(str, answers.values())) <= set(meaning):
         raise SettingsError("The page and the server do not agree about the questions: load the page again.")
-    first, second = (contestant(cell.variant.labels) for _, cell in ranked)
+    first, second = (variant_key(cell.variant.labels) for _, cell in ranked)
     at = now()
     return [Vote(at, model, question, first, second, meaning[answers[question]], meaning[LEFT]) for question in answers]

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from demo.compare.variants import Label
+from demo.compare.variants import VariantLabel
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.referee.metrics import Estimate, proportion
 
-Choice = Literal["first", "second", "neither"]
-CHOICES: tuple[Choice, ...] = ("first", "second", "neither")
+Preference = Literal["first", "second", "neither"]
+CHOICES: tuple[Preference, ...] = ("first", "second", "neither")
 QUESTIONS = ("subject", "text", "better")  # more like the subject, nearer to the text, better
 OFF = "off"
 VARIABLE = "MMDIFF_VOTES"
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS votes (
 
 @dataclass(frozen=True)
 class Vote:
-    """One answer. ``first`` and ``second`` are variants as :func:`contestant` writes them, in alphabetical order.
+    """One answer. ``first`` and ``second`` are variants as :func:`variant_key` writes them, in alphabetical order.
 
     ``left_side`` is the one of them that stood on the left.
     """
@@ -47,8 +47,8 @@ class Vote:
     question: str
     first: str
     second: str
-    choice: Choice
-    left_side: Choice
+    choice: Preference
+    left_side: Preference
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,18 @@ def _home(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local/share")
 
 
-def contestant(labels: Sequence[Label]) -> str:
+def variant_key(labels: Sequence[VariantLabel]) -> str:
     """A variant for the record: ``strength=0.5;delay=2``. The seed is no part of it, nor is a subject's name."""
-    named = (Label("without_one_subject") if label.key == "without_subject" else label for label in labels)
+    named = (VariantLabel("without_one_subject") if label.key == "without_subject" else label for label in labels)
     return ";".join(f"{key}={value}" if value else key for key, value in named if key != "seed")
 
 
-def labels_of(contestant: str) -> list[Label]:
-    """:func:`contestant` read back."""
-    return [Label(*part.split("=", 1)) for part in contestant.split(";") if part]
+def variant_labels(variant_key: str) -> list[VariantLabel]:
+    """:func:`variant_key` read back."""
+    return [VariantLabel(*part.split("=", 1)) for part in variant_key.split(";") if part]
 
 
-class VoteBox:
+class VoteStore:
     """Votes in an SQLite file, which comes to be with the first one. Every use opens and closes it."""
 
     def __init__(self, path: Path) -> None:

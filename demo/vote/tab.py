@@ -10,12 +10,12 @@ import gradio as gr
 
 from demo.compare.grid import Comparison
 from demo.compare.tab import CompareTab
-from demo.server.error_messages import spoken
+from demo.server.error_messages import user_facing_errors
 from demo.vote.ballot import BallotRecord, ballot, ballot_record, pair_name
-from demo.vote.pairs import Ballot, votes_on
-from demo.vote.store import VoteBox, as_csv
+from demo.vote.pairs import BallotState, votes_on
+from demo.vote.store import VoteStore, as_csv
 from demo.web.download import Download, download, download_target
-from demo.web.events import SPEAKING
+from demo.web.events import WITH_MESSAGES
 from demo.web.i18n import text
 
 if TYPE_CHECKING:
@@ -37,56 +37,56 @@ class VoteTab:
 
     def __init__(self, personalizer: Personalizer, compare: CompareTab, file: Path, deletable: bool = True) -> None:
         self.model = personalizer.backbone.display_name
-        self.comparison, self.comparing = compare.panel, compare.comparing
-        self.box = VoteBox(file)
+        self.comparison, self.runner = compare.panel, compare.runner
+        self.box = VoteStore(file)
         self.deletable = deletable
         self.random = random.SystemRandom()
 
     def render(self) -> None:
         """Make the components inside the current layout."""
         gr.HTML(text("vote_head"), elem_classes="section", apply_default_css=False)
-        self.state = gr.State(Ballot())
+        self.state = gr.State(BallotState())
         self.ballot = ballot()
         self.download = download_target("vote-download")
 
     def listen(self, page: gr.Blocks) -> None:
         """Every event shows the next pair, but for the file."""
         known = [self.state, self.comparison.comparison]
-        self.place.select(self._show, known, self.ballot, **SPEAKING)
-        for rested in self.comparing.rested:  # the tab may have been opened while the pictures were being made
-            rested.then(self._show, known, self.ballot, **SPEAKING)
-        self.ballot.vote(self._vote, known, self.ballot, **SPEAKING)
-        self.ballot.skip(self._skip, known, self.ballot, **SPEAKING)
+        self.place.select(self._show, known, self.ballot, **WITH_MESSAGES)
+        for rested in self.runner.rested:  # the tab may have been opened while the pictures were being made
+            rested.then(self._show, known, self.ballot, **WITH_MESSAGES)
+        self.ballot.vote(self._vote, known, self.ballot, **WITH_MESSAGES)
+        self.ballot.skip(self._skip, known, self.ballot, **WITH_MESSAGES)
         if self.deletable:
-            self.ballot.reset(self._reset, known, self.ballot, **SPEAKING)
-        self.ballot.export(self._export, None, self.download, **SPEAKING)
+            self.ballot.reset(self._reset, known, self.ballot, **WITH_MESSAGES)
+        self.ballot.export(self._export, None, self.download, **WITH_MESSAGES)
 
-    def _show(self, state: Ballot, comparison: Comparison) -> BallotRecord:
-        with spoken():
+    def _show(self, state: BallotState, comparison: Comparison) -> BallotRecord:
+        with user_facing_errors():
             return self._record(state, comparison)
 
-    def _vote(self, state: Ballot, comparison: Comparison, event: gr.EventData) -> BallotRecord:
+    def _vote(self, state: BallotState, comparison: Comparison, event: gr.EventData) -> BallotRecord:
         """Answers to a pair that is no longer there, of an earlier comparison for one, are not kept."""
-        with spoken():
+        with user_facing_errors():
             pair = state.draw(comparison, self.random)
             if pair is not None and event.pair == pair_name(state):
                 self.box.put(votes_on(pair, comparison, event.answers, self.model))
                 state.close()
             return self._record(state, comparison)
 
-    def _skip(self, state: Ballot, comparison: Comparison) -> BallotRecord:
+    def _skip(self, state: BallotState, comparison: Comparison) -> BallotRecord:
         state.close()
         return self._show(state, comparison)
 
-    def _reset(self, state: Ballot, comparison: Comparison) -> BallotRecord:
-        with spoken():
+    def _reset(self, state: BallotState, comparison: Comparison) -> BallotRecord:
+        with user_facing_errors():
             self.box.clear()
             return self._record(state, comparison)
 
     def _export(self) -> Download:
-        with spoken():
+        with user_facing_errors():
             return download(as_csv(self.box.all()).encode(), "mm-diff-votes.csv")
 
-    def _record(self, state: Ballot, comparison: Comparison) -> BallotRecord:
+    def _record(self, state: BallotState, comparison: Comparison) -> BallotRecord:
         pair = state.draw(comparison, self.random)
         return ballot_record(state, pair, comparison, self.box.all(), self.deletable)

@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from demo.server.sessions import hold
+from demo.server.sessions import claim
 from mmdiff_core.atomic_files import atomic_file, named_disk_errors
 from mmdiff_core.output.export import png_info
 from mmdiff_core.results import GeneratedImage
@@ -79,7 +79,7 @@ def cached_at(data: bytes, name: str) -> str:
     What is there already is left as it is: a browser may be reading it at this moment.
     """
     path = Path(get_upload_folder()).resolve() / hash_bytes(data) / name
-    hold(path)  # before it is found there: from here on nobody sweeps it away
+    claim(path)  # before it is found there: from here on nobody sweeps it away
     with named_disk_errors(name):
         if path.exists():
             path.touch()  # as young as a new one, for a program that holds nothing

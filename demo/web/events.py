@@ -9,4 +9,4 @@ Update = dict[Any, Any]
 # For events that only touch the page: answered at once, without a spinner, and no business of other programs.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # The same for events that may have something to say: Gradio shows messages of queued events only.
-SPEAKING: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+WITH_MESSAGES: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}

@@ -10,7 +10,7 @@ from html import escape
 import gradio as gr
 from gradio.i18n import I18nData
 
-from demo.server.limits import SLOTS
+from demo.server.limits import MAX_SUBJECTS
 from demo.web.static_files import static
 from mmdiff_core.maps.heatmap import colour_of
 
@@ -32,7 +32,7 @@ _TEMPLATES = {
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
     **{
         f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'
-        for slot in range(SLOTS)
+        for slot in range(MAX_SUBJECTS)
     },
 }
 

@@ -12,16 +12,16 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 
 
-def buttons(start: gr.Button, stop: gr.Button, busy: bool) -> Update:
+def busy_update(start: gr.Button, stop: gr.Button, busy: bool) -> Update:
     """One of the two is seen: ``stop`` while something runs."""
     return {start: gr.update(visible=not busy), stop: gr.update(value=text("stop"), visible=busy)}
 
 
-def stopped_by(stop: gr.Button, run: Dependency) -> None:
+def stop_on_click(stop: gr.Button, run: Dependency) -> None:
     """``stop`` ends a run at its next step, and says so until then: Gradio would ignore a run that was begun before."""
     stop.click(lambda: gr.update(value=text("stopping")), None, stop, cancels=[run], **QUIET)
 
 
-def at_rest(run: Dependency, rest: Callable[[], Update], outputs: list[Component]) -> tuple[Dependency, Dependency]:
+def when_over(run: Dependency, rest: Callable[[], Update], outputs: list[Component]) -> tuple[Dependency, Dependency]:
     """``rest`` whenever a run is over: when it came to its end or was stopped, and when it failed."""
     return run.then(rest, None, outputs, **QUIET), run.failure(rest, None, outputs, **QUIET)

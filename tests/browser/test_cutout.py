@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
-from demo.server.limits import hosted
+from demo.server.limits import hosted_limits
 from demo.server.service import Service
 from tests.browser.page import PHONE, Open, fill_example, generate
 from tests.helpers.stand_in import StandIn, served
@@ -19,7 +19,7 @@ from tests.helpers.stand_in import StandIn, served
 @pytest.fixture(scope="module")
 def url(model: StandIn) -> Iterator[str]:
     """With the stricter limits, which what is cut out has to pass."""
-    with served(Service(model, hosted())) as url:  # type: ignore[arg-type]
+    with served(Service(model, hosted_limits())) as url:  # type: ignore[arg-type]
         yield url
 
 

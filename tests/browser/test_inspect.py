@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from demo.viewer.history import Kept
+from demo.viewer.history import HistoryEntry
 from demo.web.static_files import static
 from mmdiff_core.output.export import png_info
 from mmdiff_core.types import GenerateRequest, Subject
@@ -252,8 +252,8 @@ def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
 def test_two_people_do_not_get_each_other_s_pictures(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that asks for a name of another session is refused."""
     names: list[str] = []
-    zipped = Kept.zipped
-    monkeypatch.setattr(Kept, "zipped", lambda kept, stream: names.append(stream) or zipped(kept, stream))
+    zipped = HistoryEntry.zipped
+    monkeypatch.setattr(HistoryEntry, "zipped", lambda kept, stream: names.append(stream) or zipped(kept, stream))
     one, two = open_page(), open_page()
     for page in (one, two):
         fill_example(page)

@@ -10,18 +10,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from demo.page import build_ui
-from demo.vote.store import VoteBox
+from demo.vote.store import VoteStore
 from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, open_tab
 from tests.helpers.stand_in import StandIn, served, served_page
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> VoteBox:
-    return VoteBox(tmp_path_factory.mktemp("votes") / "votes.sqlite3")
+def box(tmp_path_factory: pytest.TempPathFactory) -> VoteStore:
+    return VoteStore(tmp_path_factory.mktemp("votes") / "votes.sqlite3")
 
 
 @pytest.fixture(scope="module")
-def url(model: StandIn, box: VoteBox) -> Iterator[str]:
+def url(model: StandIn, box: VoteStore) -> Iterator[str]:
     with served(model, box.path) as url:
         yield url
 
@@ -40,7 +40,7 @@ def _answer(page: Page, question: int, side: str) -> None:
     page.locator("#ballot .questions .control").nth(question).locator("label", has_text=side).click()
 
 
-def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteBox, tmp_path: Path) -> None:
+def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path: Path) -> None:
     box.clear()
     page = open_page()
     open_tab(page, "Vote")
@@ -91,7 +91,7 @@ def test_pairs_come_to_a_tab_that_waits_for_them(open_page: Open, model: StandIn
     expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 3")
 
 
-def test_deleting_asks_first(open_page: Open, box: VoteBox) -> None:
+def test_deleting_asks_first(open_page: Open, box: VoteStore) -> None:
     page = open_page()
     _ready(page)
     _answer(page, 1, "Right")
@@ -109,7 +109,7 @@ def test_deleting_asks_first(open_page: Open, box: VoteBox) -> None:
     assert box.all() == []
 
 
-def test_visitors_of_a_hosted_page_cannot_delete(open_page: Open, model: StandIn, box: VoteBox) -> None:
+def test_visitors_of_a_hosted_page_cannot_delete(open_page: Open, model: StandIn, box: VoteStore) -> None:
     with served_page(build_ui(model, votes=box.path, hosted=True)) as url:  # type: ignore[arg-type]
         page = open_page(at=url)
         _ready(page)

@@ -8,15 +8,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demo.form.examples import EXAMPLES, ToyBox
+from demo.form.examples import EXAMPLES, RandomToys
 from demo.page import build_ui, launch_options
-from demo.server.limits import SLOTS
+from demo.server.limits import MAX_SUBJECTS
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.form_panel import FormPanel
-from demo.studio.generate import Generation
-from demo.studio.result_panel import ActionPanel, ResultPanel
+from demo.studio.generate import GenerationRunner
+from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
-from demo.viewer.history import Shelf, restorable, restored
+from demo.viewer.history import History, restorable, restore_message
 from mmdiff_core.errors import PromptError
 from tests.helpers.stand_in import Defaults, StandIn
 
@@ -24,25 +24,25 @@ Values = dict[Any, Any]
 
 
 @pytest.fixture
-def generation() -> Generation:
+def generation() -> GenerationRunner:
     model = StandIn()
-    form = FormPanel(model, ComposePanel(ToyBox()), SettingsPanel(model))
-    actions, result = ActionPanel(), ResultPanel()
+    form = FormPanel(model, ComposePanel(RandomToys()), SettingsPanel(model))
+    actions, result = ActionButtons(), ResultPanel()
     with gr.Blocks():
         for panel in (form, actions, result):
             panel.render()
         form.render_faults()
-    return Generation(model, form, actions, result)
+    return GenerationRunner(model, form, actions, result)
 
 
 @pytest.fixture
-def values(generation: Generation, photo: str) -> Values:
+def values(generation: GenerationRunner, photo: str) -> Values:
     """Two subjects in the first two cards."""
     compose = generation.form.compose
     values: Values = {field: field.value for field in generation.form.fields}
     values |= {compose.count: 3, compose.prompt: " a cat and a robot ", generation.form.settings.seed: 4}
     values[generation.form.settings.fresh] = False
-    values[generation.result.shelf] = Shelf()
+    values[generation.result.history] = History()
     for card, name in zip(compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}
     for card in compose.cards[2:]:
@@ -50,13 +50,13 @@ def values(generation: Generation, photo: str) -> Values:
     return values
 
 
-def test_blank_cards_do_not_count(generation: Generation, values: Values) -> None:
+def test_blank_cards_do_not_count(generation: GenerationRunner, values: Values) -> None:
     form = generation.form.read(values)
     assert form.prompt == "a cat and a robot"
     assert [(subject.slot, subject.name) for subject in form.subjects] == [(0, "cat"), (1, "robot")]
 
 
-def test_what_a_saved_picture_asks_too_much_of_is_named(generation: Generation) -> None:
+def test_what_a_saved_picture_asks_too_much_of_is_named(generation: GenerationRunner) -> None:
     form = generation.form
     record = restorable(
         {"prompt": "a cat", "steps": 150, "guidance": 30, "seed": 5, "sampler": "euler", "width": 64}
@@ -70,7 +70,7 @@ def test_what_a_saved_picture_asks_too_much_of_is_named(generation: Generation) 
     assert form.refused({"prompt": "a cat", "steps": 9, "sampler": None, "subjects": []}) == []
 
 
-def test_cards_beyond_those_of_a_saved_picture_keep_their_photos(generation: Generation) -> None:
+def test_cards_beyond_those_of_a_saved_picture_keep_their_photos(generation: GenerationRunner) -> None:
     compose = generation.form.compose
     one = compose.restore({"subjects": [{"name": "fox", "strength": 1, "photos": 2}]})
     assert one[compose.cards[0].name] == "fox"
@@ -81,23 +81,23 @@ def test_cards_beyond_those_of_a_saved_picture_keep_their_photos(generation: Gen
 
 def test_what_is_said_of_a_saved_picture() -> None:
     settings = {"model": "/models/sd", "subjects": [{"name": "cat", "region": [0, 0, 1, 1]}]}
-    assert restored(settings, ["steps 150"], "toybox") == (
+    assert restore_message(settings, ["steps 150"], "toybox") == (
         "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: steps "
         "150, regions. The picture is of another model, “sd”; here “toybox” is loaded. Photos are not inside a "
         "picture: the cards keep those they have; drop the others again."
     )
-    assert restored({"model": "toybox", "subjects": []}, [], "toybox") == (
+    assert restore_message({"model": "toybox", "subjects": []}, [], "toybox") == (
         "Prompt, names, strengths and settings are as they were. It was made without subjects: the cards stay as they "
         "are."
     )
 
 
-def test_hidden_cards_do_not_count(generation: Generation, values: Values) -> None:
+def test_hidden_cards_do_not_count(generation: GenerationRunner, values: Values) -> None:
     form = generation.form.read(values | {generation.form.compose.count: 1})
     assert [subject.name for subject in form.subjects] == ["cat"]
 
 
-def test_removing_a_card_moves_the_others_up(generation: Generation, values: Values, photo: str) -> None:
+def test_removing_a_card_moves_the_others_up(generation: GenerationRunner, values: Values, photo: str) -> None:
     compose = generation.form.compose
     update = compose._remove(0, values | {compose.cards[1].strength: 0.5})
     first, second = compose.cards[:2]
@@ -107,13 +107,13 @@ def test_removing_a_card_moves_the_others_up(generation: Generation, values: Val
     assert compose.prompt not in update  # what was typed stays
 
 
-def test_no_more_cards_than_there_are(generation: Generation) -> None:
-    update = generation.form.compose._add(SLOTS)
-    assert update[generation.form.compose.count] == SLOTS
+def test_no_more_cards_than_there_are(generation: GenerationRunner) -> None:
+    update = generation.form.compose._add(MAX_SUBJECTS)
+    assert update[generation.form.compose.count] == MAX_SUBJECTS
     assert update[generation.form.compose.add]["visible"] is False
 
 
-def test_an_example_fills_the_page(generation: Generation) -> None:
+def test_an_example_fills_the_page(generation: GenerationRunner) -> None:
     compose = generation.form.compose
     update = compose.fill(EXAMPLES[0].filling())
     assert update[compose.prompt] == EXAMPLES[0].prompt
@@ -122,7 +122,7 @@ def test_an_example_fills_the_page(generation: Generation) -> None:
 
 
 def test_an_example_that_two_people_pick_is_written_once(
-    generation: Generation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generation: GenerationRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     compose = generation.form.compose
@@ -137,14 +137,14 @@ def test_an_example_that_two_people_pick_is_written_once(
     assert pick() == first  # the first person's browser may be reading it
 
 
-def test_the_die_writes_a_prompt_only_where_there_is_none(generation: Generation) -> None:
+def test_the_die_writes_a_prompt_only_where_there_is_none(generation: GenerationRunner) -> None:
     compose, card = generation.form.compose, generation.form.compose.cards[0]
-    update = compose._roll(card, {card.name: "cat", card.strength: 0.5, compose.prompt: "my own cat"})
+    update = compose._draw_toy(card, {card.name: "cat", card.strength: 0.5, compose.prompt: "my own cat"})
     assert (update[compose.prompt], update[card.strength]) == ("my own cat", 0.5)
-    assert "cat" in compose._roll(card, {card.name: "cat", card.strength: 1, compose.prompt: ""})[compose.prompt]
+    assert "cat" in compose._draw_toy(card, {card.name: "cat", card.strength: 1, compose.prompt: ""})[compose.prompt]
 
 
-def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Generation, values: Values) -> None:
+def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: GenerationRunner, values: Values) -> None:
     checking = generation.check(values | {generation.form.compose.prompt: "a cat"})
     told = next(checking)[generation.form.faults]
     assert told["asked"]
@@ -158,7 +158,7 @@ def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Gener
 
 
 def test_what_is_said_while_typing_names_the_fields_that_generate_was_asked_for(
-    generation: Generation, values: Values
+    generation: GenerationRunner, values: Values
 ) -> None:
     form, in_vain = generation.form, values | {generation.form.compose.prompt: "a cat"}
     asked = next(generation.check(in_vain))[form.faults]
@@ -167,7 +167,7 @@ def test_what_is_said_while_typing_names_the_fields_that_generate_was_asked_for(
 
 
 def test_what_only_the_model_finds_is_said_as_well(
-    generation: Generation, values: Values, monkeypatch: pytest.MonkeyPatch
+    generation: GenerationRunner, values: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> None:
         raise PromptError("The subject comes too late in the prompt.")
@@ -179,7 +179,7 @@ def test_what_only_the_model_finds_is_said_as_well(
     ]
 
 
-def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: Generation, values: Values) -> None:
+def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: GenerationRunner, values: Values) -> None:
     settings = generation.form.settings
     (kept,) = generation.check(values)
     assert (kept[settings.seed], kept[settings.last_seed]) == (4, 4)
@@ -194,7 +194,7 @@ def _event(**data: object) -> gr.EventData:
     return gr.EventData(None, data)
 
 
-def test_a_word_goes_to_one_subject_and_from_another(generation: Generation, values: Values) -> None:
+def test_a_word_goes_to_one_subject_and_from_another(generation: GenerationRunner, values: Values) -> None:
     compose = generation.form.compose
     first, second, third, fourth = compose.cards
     update = compose._assign(_event(word="Robot", slot=0), values)
@@ -205,7 +205,7 @@ def test_a_word_goes_to_one_subject_and_from_another(generation: Generation, val
     assert third.name not in update
 
 
-def test_a_word_that_stands_twice_has_room_for_two(generation: Generation, values: Values) -> None:
+def test_a_word_that_stands_twice_has_room_for_two(generation: GenerationRunner, values: Values) -> None:
     compose = generation.form.compose
     first, second, *_ = compose.cards
     update = compose._assign(_event(word="cat", slot=1), values | {compose.prompt: "a cat and a cat"})
@@ -214,14 +214,14 @@ def test_a_word_that_stands_twice_has_room_for_two(generation: Generation, value
     assert update == {first.name: "", second.name: "cat"}
 
 
-def test_a_dashed_chip_writes_its_name_into_the_prompt(generation: Generation) -> None:
+def test_a_dashed_chip_writes_its_name_into_the_prompt(generation: GenerationRunner) -> None:
     assert generation.form.compose._write(_event(name="owl"), "a cat") == "a cat and an owl"
 
 
 # ---------------------------------------------------------------- records
 
 
-def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Values) -> None:
+def test_a_picture_s_settings_fill_the_fields(generation: GenerationRunner, values: Values) -> None:
     form, settings = generation.form, generation.form.settings
     compose = form.compose
     record = {
@@ -250,7 +250,7 @@ def test_a_picture_s_settings_fill_the_fields(generation: Generation, values: Va
     assert (request.components.refiner, request.scheduler, request.word_gating) == (False, "unipc", 0.4)
 
 
-def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:
+def test_advice_touches_nothing_but_its_field(generation: GenerationRunner) -> None:
     form = generation.form
     assert form.restore({"start_step": 3})[form.settings.start_step] == 3
     assert len(form.restore({"start_step": 3})) == 2  # the number of cards is named and left alone
@@ -258,7 +258,7 @@ def test_advice_touches_nothing_but_its_field(generation: Generation) -> None:
     assert form.restore({}) == {form.compose.count: gr.skip()}
 
 
-def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation) -> None:
+def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: GenerationRunner) -> None:
     settings = generation.form.settings
     assert settings._preset("usual_steps") == (settings.defaults.steps, settings.defaults.start_step, "own")
     assert settings._preset("many_steps") == (12, 2, "own")
@@ -267,7 +267,7 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
     assert settings._preset("few_steps") == (4, 0, "own")
 
 
-def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -> None:
+def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
     run = generation.run(values | {generation.form.settings.pictures: 2})
     assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
     assert generation.personalizer.log == []  # Stop is heard from here on
@@ -276,7 +276,7 @@ def test_closing_a_run_stops_the_model(generation: Generation, values: Values) -
     assert generation.personalizer.log == ["start (4, 5)", "cancelled"]
 
 
-def test_a_run_ends_with_every_picture(generation: Generation, values: Values) -> None:
+def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Values) -> None:
     updates = list(generation.run(values | {generation.form.settings.pictures: 2}))
     assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
     assert generation.personalizer.log[-1] == "finished"

@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
 
 def test_the_app_shares_nothing(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert replica_check.check(Service(model, Limits())) == 0, caplog.text
+    assert replica_check.check_replicas(Service(model, Limits())) == 0, caplog.text
     assert caplog.text.count("ok ") == 7
 
 
@@ -36,13 +36,13 @@ class Leaky(Service):
 
 
 def test_what_is_left_on_the_model_is_found(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
-    assert replica_check.check(Leaky(model, Limits())) == 1
+    assert replica_check.check_replicas(Leaky(model, Limits())) == 1
     assert "NOT the model's settings" in caplog.text
 
 
 def test_what_a_function_remembers_is_found(
     model: Personalizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "photograph", lru_cache(maxsize=64)(endpoints.photograph))
-    assert replica_check.check(Service(model, Limits())) == 1
+    monkeypatch.setattr(endpoints, "render_toy", lru_cache(maxsize=64)(endpoints.render_toy))
+    assert replica_check.check_replicas(Service(model, Limits())) == 1
     assert "NOT modules" in caplog.text

@@ -103,24 +103,24 @@ def main(model: str, port: int, folder: Path, keep_s: float) -> None:
     """Serve."""
     from demo.page import build_ui, launch_options
     from demo.server.event_log import set_up_logging
-    from demo.server.limits import hosted
+    from demo.server.limits import hosted_limits
     from demo.server.service import Service
     from tests.helpers.stand_in import StandIn
 
     set_up_logging("json")
-    limits = replace(hosted(), idle_seconds=3, body_seconds=6, queue=30)
+    limits = replace(hosted_limits(), idle_seconds=3, body_seconds=6, queue=30)
     service = _tiny(folder, limits) if model == "tiny" else Service(StandIn(), limits)
     page = build_ui(service, folder / "temporary")
-    page.guests.keep_s = keep_s
+    page.sessions.keep_s = keep_s
     options = launch_options(page)
-    options["app_kwargs"]["lifespan"] = _quick_sweeps(page.guests)
+    options["app_kwargs"]["lifespan"] = _quick_sweeps(page.sessions)
     page.launch(server_name="127.0.0.1", server_port=port, quiet=True, **options)
 
 
-def _quick_sweeps(guests: Any) -> Any:
-    from demo.server.sessions import housekeeping
+def _quick_sweeps(sessions: Any) -> Any:
+    from demo.server.sessions import swept_regularly
 
-    return housekeeping(guests, every_s=0.5)
+    return swept_regularly(sessions, every_s=0.5)
 
 
 def _tiny(folder: Path, limits: Limits) -> Service:

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from demo.page import build_ui, launch_options
-from demo.server.limits import usual
+from demo.server.limits import local_limits
 from demo.server.service import Service
-from demo.server.sessions import Page, housekeeping
+from demo.server.sessions import Page, swept_regularly
 from tests.helpers.stand_in import StandIn, served_page
 from tests.hosting import requests, uploads
 from tests.hosting.host import running, until
@@ -34,7 +34,7 @@ def model() -> StandIn:
 
 @pytest.fixture(scope="module")
 def page(model: StandIn) -> Page:
-    return build_ui(Service(model, replace(usual(), queue=PLACES)))  # type: ignore[arg-type]
+    return build_ui(Service(model, replace(local_limits(), queue=PLACES)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_closed_tab_frees_its_place_within_a_step(
     model.log.clear()
     with model.held(1, 2):
         leaving.open_line()
-        until(lambda: page.guests.is_here(leaving.session))
+        until(lambda: page.sessions.is_here(leaving.session))
         leaving.join(generate, photo, steps=6)
         until(lambda: model.log)
         leaving.open_news()
@@ -141,7 +141,7 @@ def test_a_closed_tab_frees_its_place_within_a_step(
         last.join(generate, photo)
         leaving.close()
         waiting.close()
-        until(lambda: not page.guests.is_here(leaving.session))
+        until(lambda: not page.sessions.is_here(leaving.session))
         until(lambda: len(page._queue) == 1)  # of those who wait only the last is left
     assert list(last.news())[-1]["success"] is True
     assert model.log == ["start (1,)", "cancelled", "start (3,)", "finished"]
@@ -151,20 +151,20 @@ def test_files_go_with_their_visitors(tmp_path: Path, monkeypatch: pytest.Monkey
     """Those of a program that fetched its picture and left; a tab's stay while its line is open."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     page = build_ui(StandIn(), tmp_path)  # type: ignore[arg-type]
-    page.guests.keep_s = 0.5
-    options = launch_options(page)["app_kwargs"] | {"lifespan": housekeeping(page.guests, every_s=0.1)}
+    page.sessions.keep_s = 0.5
+    options = launch_options(page)["app_kwargs"] | {"lifespan": swept_regularly(page.sessions, every_s=0.1)}
     with served_page(page, app_kwargs=options) as url, httpx.Client(base_url=url, timeout=120) as client:
         tab, visitor = Tab(url.rstrip("/"), 1), Visitor(client)
         tab.open_line()
-        until(lambda: page.guests.is_here(tab.session))
+        until(lambda: page.sessions.is_here(tab.session))
         photo = visitor.photo("cat.png", uploads.encoded(uploads.picture(), "PNG"))
-        page.guests.hold(tab.session, [photo["path"]])
+        page.sessions.hold(tab.session, [photo["path"]])
         came, _ = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
         assert came
         until(lambda: [path for path in tmp_path.rglob("*") if path.is_file()] == [Path(photo["path"])])
         tab.close()
         until(lambda: list(tmp_path.iterdir()) == [])
-        until(lambda: len(page.guests) == 0)
+        until(lambda: len(page.sessions) == 0)
         assert len(page.server_app.state_holder.session_data) == 0
         came, says = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
         assert not came

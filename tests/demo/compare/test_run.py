@@ -10,14 +10,14 @@ import pytest
 
 from demo.compare.grid import Comparison
 from demo.compare.panel import AXIS, GRID, NOTHING, OMIT
-from demo.compare.run import Comparing
+from demo.compare.run import ComparisonRunner
 from demo.compare.tab import CompareTab
-from demo.compare.variants import Table
+from demo.compare.variants import VariantTable
 from demo.form.form import Form
-from demo.server.limits import Limits, hosted, usual
+from demo.server.limits import Limits, hosted_limits, local_limits
 from demo.server.service import Service
 from demo.studio.tab import StudioTab
-from demo.viewer.history import Shelf
+from demo.viewer.history import History
 from mmdiff_core.errors import PhotoError, SettingsError
 from tests.helpers.stand_in import StandIn
 
@@ -25,30 +25,30 @@ Values = dict[Any, Any]
 
 
 @pytest.fixture
-def comparing() -> Comparing:
+def runner() -> ComparisonRunner:
     return _comparing(StandIn())
 
 
-def _comparing(model: StandIn | Service) -> Comparing:
+def _comparing(model: StandIn | Service) -> ComparisonRunner:
     studio = StudioTab(model)  # type: ignore[arg-type]
     tab = CompareTab(model, studio)  # type: ignore[arg-type]
     with gr.Blocks():
         studio.render()
         tab.render()
-    return tab.comparing
+    return tab.runner
 
 
 @pytest.fixture
-def values(comparing: Comparing, photo: str) -> Values:
-    return _values(comparing, photo)
+def values(runner: ComparisonRunner, photo: str) -> Values:
+    return _values(runner, photo)
 
 
-def _values(comparing: Comparing, photo: str) -> Values:
+def _values(runner: ComparisonRunner, photo: str) -> Values:
     """A cat and a robot in the Studio, seed 4."""
-    form, panel = comparing.form, comparing.panel
+    form, panel = runner.form, runner.panel
     values: Values = {field: getattr(field, "value", None) for field in (*form.fields, *panel.fields)}
     for card in form.compose.cards:
-        values |= {card.name: None, card.photos: None, card.aside: ()}
+        values |= {card.name: None, card.photos: None, card.rejected: ()}
     for card, name in zip(form.compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}
     values |= {form.compose.prompt: "a cat and a robot", form.settings.seed: 4, form.settings.pictures: 3}
@@ -56,8 +56,8 @@ def _values(comparing: Comparing, photo: str) -> Values:
     return values
 
 
-def test_fields_come_back_from_the_browser(comparing: Comparing) -> None:
-    panel = comparing.panel
+def test_fields_come_back_from_the_browser(runner: ComparisonRunner) -> None:
+    panel = runner.panel
     kept = {"model": "toybox", "mode": GRID, "omit": ["refiner"], "across": AXIS("steps"), "columns": "3 6"}
     update = panel._recall(kept | {"down": AXIS("parts"), "rows": ""})
     assert (update[panel.mode], update[panel.omit], update[panel.across]) == (GRID, ["refiner"], AXIS("steps"))
@@ -66,8 +66,8 @@ def test_fields_come_back_from_the_browser(comparing: Comparing) -> None:
 
 
 @pytest.mark.parametrize("axis", ["steps", "delay", "guidance", "sampler", "width", "height"])
-def test_values_of_another_model_do_not(comparing: Comparing, axis: str) -> None:
-    panel = comparing.panel
+def test_values_of_another_model_do_not(runner: ComparisonRunner, axis: str) -> None:
+    panel = runner.panel
     kept = {
         "model": "another",
         "mode": GRID,
@@ -93,21 +93,21 @@ def test_values_of_another_model_do_not(comparing: Comparing, axis: str) -> None
         {"mode": "grid", "omit": None, "across": "axis-soul", "columns": "1", "down": AXIS("seed"), "rows": 3},
     ],
 )
-def test_what_is_no_good_is_left(comparing: Comparing, kept: object) -> None:
-    update = comparing.panel._recall(kept)
-    assert list(update) == [comparing.panel.mode]
-    assert update[comparing.panel.mode] == gr.skip()
+def test_what_is_no_good_is_left(runner: ComparisonRunner, kept: object) -> None:
+    update = runner.panel._recall(kept)
+    assert list(update) == [runner.panel.mode]
+    assert update[runner.panel.mode] == gr.skip()
 
 
-def _grid(comparing: Comparing, across: str, columns: str, down: str, rows: str) -> Values:
-    panel = comparing.panel
+def _grid(runner: ComparisonRunner, across: str, columns: str, down: str, rows: str) -> Values:
+    panel = runner.panel
     return {
         panel.mode: GRID, panel.across: AXIS(across), panel.columns: columns, panel.down: AXIS(down), panel.rows: rows,
     }  # fmt: skip
 
 
-def test_the_studio_s_picture_comes_first_with_one_seed(comparing: Comparing, values: Values) -> None:
-    table = comparing.table(values)
+def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner, values: Values) -> None:
+    table = runner.table(values)
     assert table.against_first
     assert [label.key for label in table.columns] == [
         *("as_composed", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
@@ -116,24 +116,24 @@ def test_the_studio_s_picture_comes_first_with_one_seed(comparing: Comparing, va
     assert {variant.case.request.seeds for variant in table.variants} == {(4,)}
 
 
-def test_cells_have_what_pictures_of_the_studio_have(comparing: Comparing, values: Values) -> None:
-    values |= {comparing.panel.omit: ["refiner"]}
-    cell = list(comparing.run(values))[-1].value["cells"][1]
-    maps = values[comparing.panel.comparison].get(cell["name"]).shot["maps"]["streams"]
+def test_cells_have_what_pictures_of_the_studio_have(runner: ComparisonRunner, values: Values) -> None:
+    values |= {runner.panel.omit: ["refiner"]}
+    cell = list(runner.run(values))[-1].value["cells"][1]
+    maps = values[runner.panel.comparison].get(cell["name"]).frame["maps"]["streams"]
     assert "words" in maps
     assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
 
 
-def test_what_is_in_common_tells_of_binding_and_sampler(comparing: Comparing, values: Values) -> None:
-    settings = comparing.form.settings
-    plain = comparing.review(values)[comparing.panel.plan]["base"]
-    told = comparing.review(values | {settings.bound: 0.5, settings.sampler: "unipc"})[comparing.panel.plan]["base"]
+def test_what_is_in_common_tells_of_binding_and_sampler(runner: ComparisonRunner, values: Values) -> None:
+    settings = runner.form.settings
+    plain = runner.review(values)[runner.panel.plan]["base"]
+    told = runner.review(values | {settings.bound: 0.5, settings.sampler: "unipc"})[runner.panel.plan]["base"]
     assert told == [*plain, ["bound", "0.5"], ["sampler", "unipc"]]
 
 
-def test_a_run_shows_every_step_and_keeps_every_picture(comparing: Comparing, values: Values) -> None:
-    values |= {comparing.panel.omit: ["refiner", "all_photos"]}
-    updates = list(comparing.run(values))
+def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner, values: Values) -> None:
+    values |= {runner.panel.omit: ["refiner", "all_photos"]}
+    updates = list(runner.run(values))
     assert updates[0].props["live"] == {"progress": None}
     assert updates[1].value["columns"] == [["as_composed", ""], ["without_refiner", ""], ["without_photos", ""]]
     step = updates[3].props["live"]
@@ -145,117 +145,117 @@ def test_a_run_shows_every_step_and_keeps_every_picture(comparing: Comparing, va
     assert [len(cell["subjects"]) for cell in cells] == [2, 2, 0]
     assert cells[2]["maps"] == {}
     assert updates[-1].props["live"] is None
-    assert comparing.personalizer.log == ["start (4,)", "finished"] * 3
+    assert runner.personalizer.log == ["start (4,)", "finished"] * 3
 
 
-def test_stop_keeps_what_is_finished(comparing: Comparing, values: Values) -> None:
-    values |= _grid(comparing, "strength", "0.5 1", "seed", "1-2")
-    run = comparing.run(values)
+def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -> None:
+    values |= _grid(runner, "strength", "0.5 1", "seed", "1-2")
+    run = runner.run(values)
     for update in run:
         if update.value and len(update.value["cells"]) == 2:
             break
     next(run)
     run.close()
-    comparison = values[comparing.panel.comparison]
+    comparison = values[runner.panel.comparison]
     assert [cell.seed for cell in comparison.cells.values()] == [1, 1]
-    assert comparing.personalizer.log[-1] == "cancelled"
-    assert comparing.rest()[comparing.panel.sheet].props["live"] is None
+    assert runner.personalizer.log[-1] == "cancelled"
+    assert runner.rest()[runner.panel.grid].props["live"] is None
 
 
-def test_a_picture_opens_in_the_studio_with_all_its_steps(comparing: Comparing, values: Values) -> None:
-    values |= _grid(comparing, "strength", "0.5 1", "none", "")
-    assert comparing.panel._axis(NOTHING) is None
-    list(comparing.run(values))
-    comparison, shelf = values[comparing.panel.comparison], Shelf()
+def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunner, values: Values) -> None:
+    values |= _grid(runner, "strength", "0.5 1", "none", "")
+    assert runner.panel._axis(NOTHING) is None
+    list(runner.run(values))
+    comparison, history = values[runner.panel.comparison], History()
     name = list(comparison.cells)[1]
-    update = comparing.inspect(comparison, shelf, gr.EventData(None, {"name": name}))
-    (shot,) = update.value["pictures"]
+    update = runner.inspect(comparison, history, gr.EventData(None, {"name": name}))
+    (frame,) = update.value["pictures"]
     assert update.value["opened"] is True
-    assert shot["maps"]["steps"] == 6
-    assert (shot["labels"], shot["facts"][1]["seed"]) == ([["strength", "1"]], 4)
-    assert shelf.get(name).zipped("text")  # what is made on demand can be made
+    assert frame["maps"]["steps"] == 6
+    assert (frame["labels"], frame["facts"][1]["seed"]) == ([["strength", "1"]], 4)
+    assert history.get(name).zipped("text")  # what is made on demand can be made
     with pytest.raises(gr.Error, match="earlier comparison"):
-        comparing.inspect(Comparison(), shelf, gr.EventData(None, {"name": name}))
+        runner.inspect(Comparison(), history, gr.EventData(None, {"name": name}))
 
 
-def test_a_comparison_forgets_the_one_before(comparing: Comparing, values: Values) -> None:
-    values |= {comparing.panel.omit: ["refiner"]}
-    comparison = values[comparing.panel.comparison]
-    list(comparing.run(values))
+def test_a_comparison_forgets_the_one_before(runner: ComparisonRunner, values: Values) -> None:
+    values |= {runner.panel.omit: ["refiner"]}
+    comparison = values[runner.panel.comparison]
+    list(runner.run(values))
     before = list(comparison.cells)
-    list(comparing.run(values))
+    list(runner.run(values))
     assert len(comparison.cells) == 2
     with pytest.raises(PhotoError):
         comparison.get(before[0])
 
 
-def test_faults_are_said_before_anything_runs(comparing: Comparing, values: Values) -> None:
-    panel, prompt = comparing.panel, comparing.form.compose.prompt
+def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: Values) -> None:
+    panel, prompt = runner.panel, runner.form.compose.prompt
     for change, says in (
         ({prompt: ""}, "prompt"),
         ({panel.omit: []}, "Choose what to leave out"),
-        (_grid(comparing, "seed", "1", "seed", "1"), "two different settings"),
-        (_grid(comparing, "strength", "9", "seed", "1"), "out of range"),
-        (_grid(comparing, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
+        (_grid(runner, "seed", "1", "seed", "1"), "two different settings"),
+        (_grid(runner, "strength", "9", "seed", "1"), "out of range"),
+        (_grid(runner, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
     ):
-        checking = comparing.check(values | change)
+        checking = runner.check(values | change)
         told = next(checking)[panel.plan]
         assert told["asked"]
         assert says in told["fault"]
         with pytest.raises(gr.Error):
             next(checking)
-    assert comparing.personalizer.log == []
+    assert runner.personalizer.log == []
 
 
-def test_the_count_and_the_base_follow_the_fields(comparing: Comparing, values: Values) -> None:
-    told = comparing.review(values)
+def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, values: Values) -> None:
+    told = runner.review(values)
     base = [["seed", "4"], ["steps", "6"], ["guidance", "3"], ["delay", "1"]]
-    assert told[comparing.panel.plan] == {"count": 7, "fault": "", "asked": "", "base": base}
-    assert '<mark style="--subject:' in told[comparing.panel.base]
-    assert comparing.review(values | {comparing.form.compose.prompt: ""})[comparing.panel.base] == ""
+    assert told[runner.panel.plan] == {"count": 7, "fault": "", "asked": "", "base": base}
+    assert '<mark style="--subject:' in told[runner.panel.base]
+    assert runner.review(values | {runner.form.compose.prompt: ""})[runner.panel.base] == ""
 
 
-def test_an_axis_brings_values(comparing: Comparing) -> None:
-    assert comparing.panel._suggest(AXIS("guidance"))["value"] == "1 3 6"
-    assert comparing.panel._suggest(AXIS("parts"))["visible"] is False
-    assert comparing.panel._suggest(NOTHING)["visible"] is False
+def test_an_axis_brings_values(runner: ComparisonRunner) -> None:
+    assert runner.panel._suggest(AXIS("guidance"))["value"] == "1 3 6"
+    assert runner.panel._suggest(AXIS("parts"))["visible"] is False
+    assert runner.panel._suggest(NOTHING)["visible"] is False
 
 
-def test_too_many_pictures_are_refused(comparing: Comparing, values: Values) -> None:
+def test_too_many_pictures_are_refused(runner: ComparisonRunner, values: Values) -> None:
     with pytest.raises(SettingsError, match="132 pictures"):
-        comparing.table(values | _grid(comparing, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
+        runner.table(values | _grid(runner, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
 
 
 def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
-    comparing = _comparing(Service(StandIn(), hosted()))  # type: ignore[arg-type]
-    values = _values(comparing, photo) | {comparing.form.settings.pictures: 1}
-    told = comparing.review(values | _grid(comparing, "seed", "1-4", "strength", "0.5 1 1.5 2"))
-    assert told[comparing.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
-    assert len(comparing.table(values | _grid(comparing, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
-    comparison: Comparison = values[comparing.panel.comparison]
+    runner = _comparing(Service(StandIn(), hosted_limits()))  # type: ignore[arg-type]
+    values = _values(runner, photo) | {runner.form.settings.pictures: 1}
+    told = runner.review(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 1.5 2"))
+    assert told[runner.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
+    assert len(runner.table(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
+    comparison: Comparison = values[runner.panel.comparison]
     for _ in range(2):
-        assert (comparison.shelf._most, comparison.shelf._most_bytes) == (12, hosted().shelf_mb * 2**20)
-        list(comparing.run(values | {comparing.panel.omit: ["refiner"]}))
+        assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().shelf_mb * 2**20)
+        list(runner.run(values | {runner.panel.omit: ["refiner"]}))
 
 
 def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second a step."""
     model, now = StandIn(), [0.0]
     monkeypatch.setattr("demo.server.service.time", SimpleNamespace(monotonic=lambda: now[0]))
-    comparing = _comparing(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
-    values = _values(comparing, photo) | {comparing.panel.omit: ["refiner", "all_photos"]}
+    runner = _comparing(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
+    values = _values(runner, photo) | {runner.panel.omit: ["refiner", "all_photos"]}
 
     def tick(update: gr.HTML) -> None:
         now[0] += 1
 
     with pytest.raises(gr.Error, match="A comparison may keep the model for 10 seconds"):
-        list(map(tick, comparing.run(values)))
+        list(map(tick, runner.run(values)))
     assert model.log[-1] == "cancelled"
-    assert len(values[comparing.panel.comparison].cells) == 1  # what is finished stays
+    assert len(values[runner.panel.comparison].cells) == 1  # what is finished stays
 
 
 def test_photos_are_remembered_from_one_comparison_to_the_next() -> None:
-    comparison = Comparison(usual())
-    photos = comparison.shelf.photos
-    comparison.begin(Table(None, None, (), (), ()), Form("", ()))
-    assert comparison.shelf.photos is photos
+    comparison = Comparison(local_limits())
+    photos = comparison.history.photos
+    comparison.begin(VariantTable(None, None, (), (), ()), Form("", ()))
+    assert comparison.history.photos is photos

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from demo.form import examples
-from demo.form.examples import EXAMPLES, Example, ToyBox
+from demo.form.examples import EXAMPLES, RandomToys, StudioExample
 from demo.studio.model_list import knows_note
 from demo.web.i18n import english
 from mmdiff_core.encoders.prompt import find_words
@@ -16,7 +16,7 @@ from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Voc
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.prompt)
-def test_examples_name_toys_that_were_never_trained_on(example: Example) -> None:
+def test_examples_name_toys_that_were_never_trained_on(example: StudioExample) -> None:
     find_words(example.prompt, [noun for noun, _ in example.toys])
     assert any(words in example.prompt for words in BACKGROUND_WORDS[example.place])
     assert example.style == "photo" or example.style in example.prompt
@@ -39,31 +39,31 @@ def test_the_die_never_shows_a_toy_of_the_training(monkeypatch: pytest.MonkeyPat
         return []
 
     monkeypatch.setattr(examples, "toy_photos", photos)
-    box = ToyBox(random.Random(0))
+    box = RandomToys(random.Random(0))
     for _ in range(50):
-        box.roll()
+        box.draw()
     assert all(seed >= HELD_OUT for _, seed in asked)
     assert len(set(asked)) > 45
     assert len({noun for noun, _ in asked}) > len(CLASS_NAMES) // 2
 
 
 def test_the_die_keeps_the_name_that_was_typed() -> None:
-    box = ToyBox(random.Random(0))
-    assert box.roll("Kitten").name == "Kitten"
-    assert box.roll("wizard").name in CLASS_NAMES
+    box = RandomToys(random.Random(0))
+    assert box.draw("Kitten").name == "Kitten"
+    assert box.draw("wizard").name in CLASS_NAMES
 
 
 def test_a_suggested_prompt_names_the_toy() -> None:
-    prompt = ToyBox(random.Random(0)).prompt_for("elephant")
+    prompt = RandomToys(random.Random(0)).prompt_for("elephant")
     assert prompt.startswith("an elephant ")
 
 
 def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "toy_photos", lambda noun, seed, views, size: [])
     known = Vocabulary(("owl", "train"), ("sunset", "stage"), ("photo", "pixel art"))
-    box = ToyBox(random.Random(0), known)
-    assert {box.roll().name for _ in range(30)} == {"owl", "train"}
-    assert box.roll("kitten").name in known.classes
+    box = RandomToys(random.Random(0), known)
+    assert {box.draw().name for _ in range(30)} == {"owl", "train"}
+    assert box.draw("kitten").name in known.classes
     assert {box.prompt_for("owl") for _ in range(30)} == {"an owl at sunset", "an owl on the stage"}
     assert [example.prompt for example in examples.examples_for(known)] == ["pixel art of a train at sunset"]
     words = examples.known_words(known)
@@ -77,9 +77,9 @@ def test_examples_of_the_first_weights_and_of_all() -> None:
 
 
 def test_a_model_of_the_wide_world_is_offered_everything() -> None:
-    known = examples.known_to(object())
+    known = examples.vocabulary_of(object())
     assert known is None
     assert knows_note(known, english()) == ""
-    assert not ToyBox(known=known).limited
+    assert not RandomToys(known=known).limited
     assert examples.examples_for(known) == EXAMPLES
-    assert ToyBox(known=known).known == WHOLE_WORLD
+    assert RandomToys(known=known).known == WHOLE_WORLD

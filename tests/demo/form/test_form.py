@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.form.form import MOST_SEED, Form, Settings, SubjectForm
+from demo.form.form import MAX_SEED, Form, Settings, SubjectForm
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
 
 
@@ -17,13 +17,13 @@ def test_a_form_becomes_a_request_with_one_seed_per_picture(photo: str) -> None:
     assert (request.steps, request.guidance, request.negative_prompt) == (20, 2.5, "dark")
     assert request.start_step is None
     (given,) = request.subjects
-    assert (given.name, given.strength) == ("cat", 0.5)
+    assert (given.name, given.scale) == ("cat", 0.5)
     assert [image.size for image in given.photos] == [(64, 48)] * 2
 
 
 def test_seeds_begin_anew_after_the_largest(photo: str) -> None:
-    form = Form("a cat", (SubjectForm(0, "cat", (photo,)),), Settings(seed=MOST_SEED, pictures=2))
-    assert form.request().seeds == (MOST_SEED, 0)
+    form = Form("a cat", (SubjectForm(0, "cat", (photo,)),), Settings(seed=MAX_SEED, pictures=2))
+    assert form.request().seeds == (MAX_SEED, 0)
 
 
 @pytest.mark.parametrize(

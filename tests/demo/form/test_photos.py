@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from demo.form import photos
-from demo.form.photos import label_of, prepared, sift, still_here
+from demo.form.photos import check_photos, prepared_html, seen_label_id, still_cached
 
 
 def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) -> None:
@@ -19,27 +19,27 @@ def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) ->
     scan = tmp_path / "scan.tiff"
     Image.new("CMYK", (20, 20)).save(scan)
 
-    kept, aside = sift([(photo, None), (str(empty), None), (str(scan), None)])
+    kept, rejected = check_photos([(photo, None), (str(empty), None), (str(scan), None)])
 
     assert kept[0] == photo
     with Image.open(kept[1]) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")  # a browser shows no TIFF
     assert len(kept) == 2
-    (sentence,) = aside
+    (sentence,) = rejected
     assert "nothing.jpg" in sentence
 
 
 def test_an_empty_gallery_stays_empty() -> None:
-    assert sift(None) == ([], ())
-    assert prepared((), 224) == ""
+    assert check_photos(None) == ([], ())
+    assert prepared_html((), 224) == ""
 
 
 def test_the_model_sees_squares_with_grey_for_what_is_transparent(tmp_path: Path) -> None:
     cut_out = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
     cut_out.paste((255, 0, 0, 255), (0, 0, 40, 40))
     cut_out.save(tmp_path / "cut.png")
-    html = prepared([str(tmp_path / "cut.png")], side=64)
-    assert f'aria-labelledby="{label_of(0)} seen-photo-1-1"' in html
+    html = prepared_html([str(tmp_path / "cut.png")], side=64)
+    assert f'aria-labelledby="{seen_label_id(0)} seen-photo-1-1"' in html
     assert 'id="seen-photo-1-1"' in html
     (data,) = re.findall(r"base64,([^\"]+)", html)
     seen = np.asarray(Image.open(BytesIO(b64decode(data))), dtype=int)
@@ -56,8 +56,8 @@ def test_only_uploaded_photos_come_back(photo: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(photos, "get_upload_folder", lambda: str(uploads))
 
     asked = [str(uploads / "mine.png"), str(uploads / "torn.png"), str(uploads / "gone.png"), photo]
-    kept, aside = still_here([*asked, str(uploads / ".." / Path(photo).name)])
+    kept, rejected = still_cached([*asked, str(uploads / ".." / Path(photo).name)])
 
     assert kept == [str(uploads / "mine.png")]
-    assert aside == ("4 photos are no longer on the server: drop them again.",)
-    assert still_here(kept) == (kept, ())
+    assert rejected == ("4 photos are no longer on the server: drop them again.",)
+    assert still_cached(kept) == (kept, ())

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from demo.form.form import Form, SubjectForm
-from demo.form.prompt_words import add_word, chips, count_word, found_subjects, pieces
+from demo.form.prompt_words import add_word, chips_html, count_word, found_subjects, prompt_pieces
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.maps.heatmap import colour_of
 
@@ -18,7 +18,7 @@ def _form(prompt: str, *names: str) -> Form:
 
 def _drawn(form: Form) -> list[dict[str, str]]:
     """The chips as the browser reads them: attributes, and the label under "text"."""
-    buttons = re.findall(r"<button ([^>]*)>([^<]*)</button>", chips(form))
+    buttons = re.findall(r"<button ([^>]*)>([^<]*)</button>", chips_html(form))
     return [
         {key: unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', head)} | {"text": unescape(label)}
         for head, label in buttons
@@ -27,7 +27,7 @@ def _drawn(form: Form) -> list[dict[str, str]]:
 
 def test_pieces_give_the_prompt_back() -> None:
     prompt, words = find_words("a black cat next to a cat", ["cat", "black cat"])
-    cut = pieces(prompt, words)
+    cut = prompt_pieces(prompt, words)
     assert "".join(piece["text"] for piece in cut) == prompt
     assert [(piece["text"], piece["subject"]) for piece in cut if piece["subject"] is not None] == [
         ("black cat", 1),
@@ -38,7 +38,7 @@ def test_pieces_give_the_prompt_back() -> None:
 def test_every_word_is_a_chip_and_marks_between_them_are_not() -> None:
     form = _form("a cat, a robot and don't-know!", "cat")
     assert [chip["text"] for chip in _drawn(form)] == ["a", "cat", "a", "robot", "and", "don't-know"]
-    assert re.sub(r"<[^>]*>", "", unescape(chips(form))) == form.prompt
+    assert re.sub(r"<[^>]*>", "", unescape(chips_html(form))) == form.prompt
 
 
 def test_a_chip_carries_the_colour_of_its_card_and_plain_ones_none() -> None:
@@ -71,13 +71,13 @@ def test_two_subjects_of_one_name_share_no_word() -> None:
 
 
 def test_nothing_typed_becomes_markup() -> None:
-    html = chips(_form('a <b>cat</b> & "quoted" <script>', "<b>cat</b>", '"><i>'))
+    html = chips_html(_form('a <b>cat</b> & "quoted" <script>', "<b>cat</b>", '"><i>'))
     assert not re.search(r"<(?!/?(?:button|p)\b)", html)
     assert {chip["data-add"] for chip in _drawn(_form("a cat", '"><i>')) if "data-add" in chip} == {'"><i>'}
 
 
 def test_an_empty_prompt_has_no_chips() -> None:
-    assert chips(_form("", "cat")) == ""
+    assert chips_html(_form("", "cat")) == ""
 
 
 @pytest.mark.parametrize(

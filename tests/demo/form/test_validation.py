@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from demo.form.form import Form, Settings, SubjectForm
-from demo.form.validation import Fault, fault_of, final_faults, first_blocking, live_faults
+from demo.form.validation import FieldError, errors_on_submit, errors_while_typing, field_error_of, first_blocking
 from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
 from mmdiff_core.types import Size
 
@@ -19,8 +19,8 @@ def _form(prompt: str = "a cat and a robot", settings: Settings = GOOD, **second
 
 
 def test_nothing_is_said_about_good_fields_nor_about_what_nobody_came_to_yet() -> None:
-    assert live_faults(_form(), SIZES) == ()
-    assert live_faults(Form("", (), GOOD), SIZES) == ()
+    assert errors_while_typing(_form(), SIZES) == ()
+    assert errors_while_typing(Form("", (), GOOD), SIZES) == ()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_nothing_is_said_about_good_fields_nor_about_what_nobody_came_to_yet() -
     ],
 )
 def test_a_subject_s_fault_stands_beside_its_field(second: dict[str, object], place: str, says: str) -> None:
-    (fault,) = live_faults(_form(**second), SIZES)
+    (fault,) = errors_while_typing(_form(**second), SIZES)
     assert fault.place == place
     assert says in fault.text
     assert fault.blocks
@@ -56,20 +56,20 @@ def test_a_subject_s_fault_stands_beside_its_field(second: dict[str, object], pl
     ],
 )
 def test_a_number_s_fault_stands_beside_its_field(numbers: dict[str, float], place: str, says: str) -> None:
-    (fault,) = live_faults(_form(settings=replace(GOOD, **numbers)), SIZES)  # type: ignore[arg-type]
+    (fault,) = errors_while_typing(_form(settings=replace(GOOD, **numbers)), SIZES)  # type: ignore[arg-type]
     assert fault.place == place
     assert says in fault.text
 
 
 def test_photos_put_aside_are_told_and_hinder_nothing() -> None:
-    form = replace(_form(), aside=((1, "Left out: torn.png"),))
-    faults = live_faults(form, SIZES)
-    assert faults == (Fault("photos-2", "Left out: torn.png", "note"),)
+    form = replace(_form(), rejected=((1, "Left out: torn.png"),))
+    faults = errors_while_typing(form, SIZES)
+    assert faults == (FieldError("photos-2", "Left out: torn.png", "note"),)
     assert first_blocking(faults) is None
 
 
 def test_generate_also_asks_for_what_is_missing_altogether() -> None:
-    faults = final_faults(Form("", (), GOOD), SIZES)
+    faults = errors_on_submit(Form("", (), GOOD), SIZES)
     assert [fault.place for fault in faults] == ["photos-1", "prompt"]
     assert first_blocking(faults) == faults[0]
 
@@ -85,4 +85,4 @@ def test_generate_also_asks_for_what_is_missing_altogether() -> None:
     ],
 )
 def test_the_model_s_own_word_finds_its_place(error: MMDiffError, place: str) -> None:
-    assert fault_of(error, _form()) == Fault(place, str(error))
+    assert field_error_of(error, _form()) == FieldError(place, str(error))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
-from demo.server.limits import usual
+from demo.server.limits import local_limits
 from mmdiff_core.errors import ModelError
 from tests.helpers import tiny
 from tests.helpers.stand_in import StandIn
@@ -78,7 +78,7 @@ def test_importing_the_app_does_nothing() -> None:
 def test_only_the_own_machine_is_told_of_folders(tmp_path: Path, flag: str, shown: bool) -> None:
     folder = tiny.save_toybox(tmp_path / "mine")
     flags = app.parse_flags([flag, "--model", str(folder), "--device", "cpu"])
-    assert app.serve_model(flags, usual()).origin.model == (str(folder) if shown else "mine")
+    assert app.serve_model(flags, local_limits()).origin.model == (str(folder) if shown else "mine")
 
 
 def test_a_public_link_counts_as_hosted_for_votes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,5 +122,5 @@ def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "spaces", spaces)
     asked: list[argparse.Namespace] = []
     monkeypatch.setattr(app, "load", lambda flags: asked.append(flags) or StandIn())
-    app.serve_model(app.parse_flags([]), usual())
+    app.serve_model(app.parse_flags([]), local_limits())
     assert (asked[0].device, asked[0].dtype, asked[0].offload) == ("cpu", "float16", "none")

@@ -6,7 +6,16 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from demo.server.limits import Limits, add_limit_flags, hosted, is_hosted, lends_gpus, limits_from, limits_of, usual
+from demo.server.limits import (
+    Limits,
+    add_limit_flags,
+    hosted_limits,
+    is_hosted,
+    lends_gpus,
+    limits_from,
+    limits_of,
+    local_limits,
+)
 from mmdiff_core.errors import MMDiffError, SettingsError
 from mmdiff_core.types import GenerateRequest, Size, Subject
 
@@ -18,14 +27,14 @@ def _flags(*arguments: str) -> argparse.Namespace:
 
 
 def test_a_host_is_stricter_in_everything() -> None:
-    assert all(getattr(hosted(), each.name) < getattr(usual(), each.name) for each in fields(Limits))
+    assert all(getattr(hosted_limits(), each.name) < getattr(local_limits(), each.name) for each in fields(Limits))
 
 
 def test_a_flag_goes_before_a_variable_and_that_before_the_default() -> None:
     environment = {"MMDIFF_UPLOAD_MB": "7", "MMDIFF_QUEUE": "3", "MMDIFF_STEPS": ""}
     limits = limits_from(_flags("--queue", "9"), False, environment)
-    assert (limits.upload_mb, limits.queue, limits.steps) == (7, 9, usual().steps)
-    assert limits_from(_flags(), True, {}) == hosted()
+    assert (limits.upload_mb, limits.queue, limits.steps) == (7, 9, local_limits().steps)
+    assert limits_from(_flags(), True, {}) == hosted_limits()
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
@@ -70,4 +79,4 @@ def test_what_is_too_much_is_said_with_the_limit(says: str) -> None:
 
 
 def test_a_bare_model_has_the_usual_limits() -> None:
-    assert limits_of(object()) == usual()
+    assert limits_of(object()) == local_limits()

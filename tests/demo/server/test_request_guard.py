@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from demo.server.limits import Limits
-from demo.server.request_guard import Guard
-from demo.server.sessions import Guests
+from demo.server.request_guard import RequestGuard
+from demo.server.sessions import Sessions
 
 LIMITS = Limits(body_kb=1, upload_mb=1, photos=1, idle_seconds=1, body_seconds=1)
 
@@ -20,13 +20,13 @@ LIMITS = Limits(body_kb=1, upload_mb=1, photos=1, idle_seconds=1, body_seconds=1
 class App:
     """Reads the whole body and says so."""
 
-    def __init__(self, guests: Guests) -> None:
-        self.body, self.receive, self.guests = b"", None, guests
+    def __init__(self, sessions: Sessions) -> None:
+        self.body, self.receive, self.sessions = b"", None, sessions
         self.here: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.receive = receive
-        self.here = [session for session in ("tab",) if self.guests.is_here(session)]
+        self.here = [session for session in ("tab",) if self.sessions.is_connected(session)]
         more = scope["method"] != "GET"
         while more:
             message = await receive()
@@ -40,8 +40,8 @@ def serve(
     path: str, parts: Sequence[bytes] = (b"",), method: str = "POST", headers: Any = (), ends: bool = True
 ) -> tuple[int, str, App]:
     """Status, body and the app; ``ends=False`` is a client that sends no more after its parts."""
-    guests = Guests(60)
-    app, sent = App(guests), []
+    sessions = Sessions(60)
+    app, sent = App(sessions), []
     waiting = [
         {"type": "http.request", "body": part, "more_body": i < len(parts) - 1 or not ends}
         for i, part in enumerate(parts)
@@ -57,8 +57,8 @@ def serve(
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
-    asyncio.run(Guard(app, LIMITS, guests)(scope, receive, send))
-    app.guests = guests
+    asyncio.run(RequestGuard(app, LIMITS, sessions)(scope, receive, send))
+    app.sessions = sessions
     return sent[0]["status"], sent[1]["body"].decode(), app
 
 
@@ -143,7 +143,7 @@ def test_what_is_nested_too_deeply_ends() -> None:
 def test_a_tab_is_here_while_its_line_is_open() -> None:
     status, _, app = serve("/gradio_api/heartbeat/tab", method="GET")
     assert (status, app.here) == (200, ["tab"])
-    assert not app.guests.is_here("tab")
+    assert not app.sessions.is_connected("tab")
 
 
 def test_streams_get_the_server_s_own_news() -> None:

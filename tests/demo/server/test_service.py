@@ -10,9 +10,9 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from demo.server.error_messages import spoken
-from demo.server.event_log import Journal, JsonLines, TextLines
-from demo.server.health import describe
+from demo.server.error_messages import user_facing_errors
+from demo.server.event_log import EventLog, JsonLines, TextLines
+from demo.server.health import service_state
 from demo.server.limits import Limits
 from demo.server.service import Service
 from demo.studio.settings_panel import SettingsPanel
@@ -67,20 +67,20 @@ def test_a_run_that_takes_too_long_ends_in_a_sentence_and_frees_the_model() -> N
     with pytest.raises(GenerationError, match="fewer pictures or steps"):
         list(service.generate(REQUEST))
     assert model.log[-1] == "cancelled"
-    assert (service.watch.running, service.watch.failed) == (0, 1)
+    assert (service.monitor.running, service.monitor.failed) == (0, 1)
 
 
 def test_health_tells_when_work_has_not_gone_on() -> None:
     service = _service(run_seconds=400)
     steps = service.generate(REQUEST)
     next(iter(steps))
-    assert (describe(service)["status"], service.watch.running) == ("ok", 1)
-    service.watch.advanced -= 399
-    assert describe(service)["status"] == "ok"
-    service.watch.advanced -= 2
-    assert describe(service)["status"] == "stuck"
+    assert (service_state(service)["status"], service.monitor.running) == ("ok", 1)
+    service.monitor.advanced -= 399
+    assert service_state(service)["status"] == "ok"
+    service.monitor.advanced -= 2
+    assert service_state(service)["status"] == "stuck"
     steps.close()  # type: ignore[attr-defined]
-    assert (describe(service)["status"], service.watch.running, service.watch.finished) == ("ok", 0, 1)
+    assert (service_state(service)["status"], service.monitor.running, service.monitor.finished) == ("ok", 0, 1)
 
 
 # ---------------------------------------------------------------- the log
@@ -103,7 +103,7 @@ def test_events_are_told_in_numbers(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_words_are_told_where_somebody_asked_for_them(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    list(Service(StandIn(), Limits(), Journal(words=True)).generate(REQUEST))  # type: ignore[arg-type]
+    list(Service(StandIn(), Limits(), EventLog(words=True)).generate(REQUEST))  # type: ignore[arg-type]
     assert _facts(caplog)[0]["prompt"] == "a secret cat"
 
 
@@ -122,7 +122,7 @@ def test_a_failure_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_what_nobody_foresaw_has_a_number_on_both_sides(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(gr.Error, match="number") as caught, spoken():
+    with pytest.raises(gr.Error, match="number") as caught, user_facing_errors():
         raise KeyError("a secret cat in /srv/app")
     (line,) = _facts(caplog)
     assert line["number"] in caught.value.message
@@ -141,6 +141,6 @@ def test_what_nobody_foresaw_has_a_number_on_both_sides(caplog: pytest.LogCaptur
     ],
 )
 def test_the_machine_s_own_limits_are_said_in_words(error: Exception, says: str) -> None:
-    with pytest.raises(gr.Error, match=says) as caught, spoken():
+    with pytest.raises(gr.Error, match=says) as caught, user_facing_errors():
         raise error
     assert "/srv" not in caught.value.message

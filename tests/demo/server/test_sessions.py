@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.server.sessions import Guests
+from demo.server.sessions import Sessions
 
 
 class Clock:
@@ -21,9 +21,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def guests(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guests:
+def sessions(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sessions:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    return Guests(60, tmp_path, clock)
+    return Sessions(60, tmp_path, clock)
 
 
 def _file(tmp_path: Path, name: str, at: float = 1000.0) -> Path:
@@ -34,67 +34,69 @@ def _file(tmp_path: Path, name: str, at: float = 1000.0) -> Path:
     return path
 
 
-def test_files_stay_while_the_tab_is_open_and_a_while_after(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+def test_files_stay_while_the_tab_is_open_and_a_while_after(sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
     mine = _file(tmp_path, "mine")
-    guests.arrive("a")
-    guests.hold("a", [mine])
+    sessions.connect("a")
+    sessions.claim("a", [mine])
     clock.now += 100_000
-    assert guests.sweep() == set()
-    guests.leave("a")
+    assert sessions.sweep() == set()
+    sessions.disconnect("a")
     clock.now += 59
-    assert guests.sweep() == set()
+    assert sessions.sweep() == set()
     assert mine.exists()
     clock.now += 2
-    assert guests.sweep() == {"a"}
+    assert sessions.sweep() == {"a"}
     assert list(tmp_path.iterdir()) == []
-    assert len(guests) == 0
+    assert len(sessions) == 0
 
 
-def test_a_reload_takes_the_files_along(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+def test_a_reload_takes_the_files_along(sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
     mine = _file(tmp_path, "mine")
-    guests.arrive("before")
-    guests.hold("before", [mine])
-    guests.leave("before")
-    guests.arrive("after")
-    guests.hold("after", [mine])
+    sessions.connect("before")
+    sessions.claim("before", [mine])
+    sessions.disconnect("before")
+    sessions.connect("after")
+    sessions.claim("after", [mine])
     clock.now += 100
-    assert guests.sweep() == {"before"}
+    assert sessions.sweep() == {"before"}
     assert mine.exists()
 
 
-def test_one_of_two_lines_may_break(guests: Guests, clock: Clock) -> None:
-    guests.arrive("a")
-    guests.arrive("a")
-    guests.leave("a")
+def test_one_of_two_lines_may_break(sessions: Sessions, clock: Clock) -> None:
+    sessions.connect("a")
+    sessions.connect("a")
+    sessions.disconnect("a")
     clock.now += 100
-    assert guests.sweep() == set()
+    assert sessions.sweep() == set()
 
 
-def test_what_nobody_holds_goes_when_it_is_old(guests: Guests, clock: Clock, tmp_path: Path) -> None:
+def test_what_nobody_holds_goes_when_it_is_old(sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
     old, new = _file(tmp_path, "old", at=900), _file(tmp_path, "new")
-    guests.sweep()
+    sessions.sweep()
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_in_a_folder_of_others_only_what_was_held_is_touched(clock: Clock, tmp_path: Path, guests: Guests) -> None:
-    guests.folder = None
+def test_in_a_folder_of_others_only_what_was_held_is_touched(clock: Clock, tmp_path: Path, sessions: Sessions) -> None:
+    sessions.folder = None
     theirs, mine = _file(tmp_path, "theirs", at=0), _file(tmp_path, "mine")
-    guests.hold("a", [mine])
+    sessions.claim("a", [mine])
     clock.now += 100
-    guests.sweep()
+    sessions.sweep()
     assert (theirs.exists(), mine.exists()) == (True, False)
 
 
-def test_no_file_elsewhere_is_ever_held(guests: Guests, clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_file_elsewhere_is_ever_claimed(
+    sessions: Sessions, clock: Clock, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "precious.png"
     elsewhere.touch()
-    guests.hold("a", [elsewhere])
+    sessions.claim("a", [elsewhere])
     clock.now += 100
-    guests.sweep()
+    sessions.sweep()
     assert elsewhere.exists()
 
 
-def test_a_program_that_never_said_hello_is_forgotten_as_well(guests: Guests, clock: Clock) -> None:
-    assert guests.sweep(["program"]) == set()
+def test_a_program_that_never_said_hello_is_forgotten_as_well(sessions: Sessions, clock: Clock) -> None:
+    assert sessions.sweep(["program"]) == set()
     clock.now += 61
-    assert guests.sweep(["program"]) == {"program"}
+    assert sessions.sweep(["program"]) == {"program"}

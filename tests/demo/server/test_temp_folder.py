@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from demo.server.temp_folder import PREFIX, TemporaryFolder
+from demo.server.temp_folder import PREFIX, TempFolder
 
 OTHER_PROCESS = """
 import sys, time
-from demo.server.temp_folder import TemporaryFolder
-folder = TemporaryFolder()
+from demo.server.temp_folder import TempFolder
+folder = TempFolder()
 (folder.files / "photo.png").write_bytes(b"somebody")
 print(folder.files, flush=True)
 time.sleep(600)
@@ -39,7 +39,7 @@ def old(parent: Path) -> Callable[[], None]:
 
 
 def test_it_goes_with_all_that_is_in_it(parent: Path) -> None:
-    folder = TemporaryFolder()
+    folder = TempFolder()
     (folder.files / "a").mkdir()
     (folder.files / "a" / "photo.png").write_bytes(b"somebody")
     folder.remove()
@@ -55,16 +55,16 @@ def test_files_of_a_killed_process_go_and_those_of_a_working_one_stay(parent: Pa
         try:
             assert (files / "photo.png").exists()
             old()
-            TemporaryFolder().remove()
+            TempFolder().remove()
             assert (files / "photo.png").exists()
         finally:
             other.kill()
-    TemporaryFolder().remove()
+    TempFolder().remove()
     assert not files.exists()
     assert not list(parent.iterdir())
 
 
 def test_a_folder_that_was_just_made_is_spared(parent: Path) -> None:
     unlocked = Path(tempfile.mkdtemp(prefix=PREFIX))
-    TemporaryFolder().remove()
+    TempFolder().remove()
     assert unlocked.exists()

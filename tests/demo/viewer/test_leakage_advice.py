@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo.viewer.leakage_advice import Advice, Case, advise, pack_binding
+from demo.viewer.leakage_advice import Advice, LeakageCase, advise, leakage_record
 from demo.web.i18n import english
 from mmdiff_core.maps.leakage import leakage_of
 
 
-def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Case:
+def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> LeakageCase:
     subjects = [{"name": name, "strength": settings.pop(name, 1.0)} for name in ("cat", "robot")]
     record = {"subjects": subjects, "steps": 20, "start_step": 0} | settings
-    return Case(leakage_of(np.array([one, two])), ("cat", "robot"), (0, 3), record)
+    return LeakageCase(leakage_of(np.array([one, two])), ("cat", "robot"), (0, 3), record)
 
 
 def _text(advice: Advice) -> str:
@@ -76,7 +76,7 @@ def test_an_even_map_says_nothing() -> None:
 
 
 def test_numbers_go_to_the_page_as_plain_lists() -> None:
-    packed = pack_binding(_case(*LEAKING))
+    packed = leakage_record(_case(*LEAKING))
     assert packed["shares"] == [[1.0, 0.0], [0.3333, 0.6667]]
     assert packed["coverage"] == [0.25, 0.25]
     assert packed["elsewhere"] == [0.0, 0.0]

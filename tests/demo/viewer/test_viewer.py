@@ -5,8 +5,8 @@ import json
 from PIL import Image
 
 from demo.form.form import Form, SubjectForm
-from demo.viewer.history import Shelf
-from demo.viewer.viewer import Album
+from demo.viewer.history import History
+from demo.viewer.viewer import RunPresenter
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Subject
@@ -15,30 +15,30 @@ from tests.helpers.stand_in import StandIn
 PHOTO = Image.new("RGB", (8, 8))
 
 
-def _run(pictures: int = 1, **numbers: int) -> tuple[Shelf, Album, list[Step]]:
-    model, shelf = StandIn(), Shelf()
+def _run(pictures: int = 1, **numbers: int) -> tuple[History, RunPresenter, list[Step]]:
+    model, history = StandIn(), History()
     subjects = (Subject("cat", (PHOTO,)), Subject("robot", (PHOTO,)))
     request = GenerateRequest("a cat and a robot", subjects, seeds=tuple(range(5, 5 + pictures)), **numbers)
     plan = model.plan(request)
     form = Form("", (SubjectForm(0, "cat", ("/a/tom.png",)), SubjectForm(3, "robot", ("/b/rob.png", "/b/2.png"))))
-    return shelf, Album(plan.prompt, plan.words, form, shelf), list(model.generate(request))
+    return history, RunPresenter(plan.prompt, plan.words, form, history), list(model.generate(request))
 
 
 def test_every_step_shows_preview_progress_and_its_newest_map() -> None:
-    _, album, steps = _run(steps=4)
-    live = album.add(steps[0]).props["live"]
+    _, presenter, steps = _run(steps=4)
+    live = presenter.add(steps[0]).props["live"]
     assert live["image"].startswith("data:image/jpeg;base64,")
     assert live["progress"]["done"] == 0.25
     assert (live["progress"]["step"], live["progress"]["steps"], live["progress"]["pictures"]) == (1, 4, 1)
     assert live["caption"] == ("preview_at", {"n": 1})
     assert live["maps"]["steps"] == 1
-    assert album.add(steps[1]).props["live"]["maps"]["streams"]["image"][0]["steps"] == [0]
+    assert presenter.add(steps[1]).props["live"]["maps"]["streams"]["image"][0]["steps"] == [0]
     assert [subject["colour"] for subject in live["subjects"]] == [colour_of(0), colour_of(3)]
 
 
 def test_finished_pictures_gather_while_the_next_is_made() -> None:
-    _, album, steps = _run(pictures=2, steps=3)
-    updates = [album.add(step) for step in steps]
+    _, presenter, steps = _run(pictures=2, steps=3)
+    updates = [presenter.add(step) for step in steps]
     assert len(updates[2].value["pictures"]) == 1
     assert updates[2].props["live"] is not None
     assert updates[3].value is None  # only what changes is sent
@@ -52,24 +52,24 @@ def test_finished_pictures_gather_while_the_next_is_made() -> None:
 
 
 def test_the_file_carries_its_settings() -> None:
-    _, album, steps = _run(steps=2)
-    shot = [album.add(step) for step in steps][-1].value["pictures"][0]
-    with Image.open(shot["image"]["path"]) as picture:
+    _, presenter, steps = _run(steps=2)
+    frame = [presenter.add(step) for step in steps][-1].value["pictures"][0]
+    with Image.open(frame["image"]["path"]) as picture:
         settings = json.loads(picture.info["mmdiff"])
     assert settings["seed"] == 5
     assert settings["prompt"] == "a cat and a robot"
 
 
 def test_a_finished_picture_brings_all_that_is_looked_at_without_the_server() -> None:
-    shelf, album, steps = _run(steps=4, start_step=1)
-    shot = [album.add(step) for step in steps][-1].value["pictures"][0]
-    assert shot["strip"]["w"] == 32
-    assert set(shot["bindings"]) == {"text", "image", "influence"}
-    shares = shot["bindings"]["image"]["shares"]
+    history, presenter, steps = _run(steps=4, start_step=1)
+    frame = [presenter.add(step) for step in steps][-1].value["pictures"][0]
+    assert frame["strip"]["w"] == 32
+    assert set(frame["bindings"]) == {"text", "image", "influence"}
+    shares = frame["bindings"]["image"]["shares"]
     assert min(shares[0][0], shares[1][1]) > 0.5  # the stand-in's maps lie on their own discs
-    assert "'photos/1-tom.png'" in shot["python"]
-    assert "robot=photos/2-rob.png,photos/3-2.png" in shot["shell"]
-    assert "/a/" not in shot["python"] + shot["shell"]
-    assert len(json.dumps(shot)) < 200_000
-    kept = shelf.get(shot["name"])
+    assert "'photos/1-tom.png'" in frame["python"]
+    assert "robot=photos/2-rob.png,photos/3-2.png" in frame["shell"]
+    assert "/a/" not in frame["python"] + frame["shell"]
+    assert len(json.dumps(frame)) < 200_000
+    kept = history.get(frame["name"])
     assert (kept.slots, len(kept.previews)) == ((0, 3), 4)

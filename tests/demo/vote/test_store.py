@@ -15,34 +15,34 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from demo.compare.grid import Cell, Comparison
+from demo.compare.grid import Comparison, ComparisonCell
 from demo.compare.tab import CompareTab
-from demo.compare.variants import Case, Label, Table, Variant
+from demo.compare.variants import FormRequest, RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form, SubjectForm
 from demo.page import build_ui
 from demo.studio.tab import StudioTab
-from demo.vote.pairs import Ballot, Pair, pairs_of, votes_on
-from demo.vote.store import Vote, VoteBox, as_csv, contestant, labels_of, tally, votes_file
+from demo.vote.pairs import BallotState, BlindPair, pairs_of, votes_on
+from demo.vote.store import Vote, VoteStore, as_csv, tally, variant_key, variant_labels, votes_file
 from demo.vote.tab import VoteTab
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import GenerateRequest
 from tests.helpers.stand_in import StandIn
 
 FORM = Form("a cat", (SubjectForm(0, "cat", ()),))
-CASE = Case(FORM, GenerateRequest("a cat"))
+CASE = FormRequest(FORM, GenerateRequest("a cat"))
 
 
-def _comparison(columns: list[Label], seeds: list[int], folder: Path, against_first: bool = False) -> Comparison:
+def _comparison(columns: list[VariantLabel], seeds: list[int], folder: Path, against_first: bool = False) -> Comparison:
     """Pictures of these variants with each of the seeds."""
     comparison = Comparison()
-    comparison.begin(Table("parts", "seed", tuple(columns), (), (), against_first), FORM)
+    comparison.begin(VariantTable("parts", "seed", tuple(columns), (), (), against_first), FORM)
     for row, seed in enumerate(seeds):
         for column, label in enumerate(columns):
             name = f"{label.key}{label.value}-{seed}"
             path = folder / f"{name}.png"
             Image.new("RGB", (8, 8), (column * 40, seed, 0)).save(path)
-            variant = Variant(column, row, (label, Label("seed", str(seed))), CASE)
-            comparison.cells[name] = Cell(variant, seed, {"name": name, "image": {"path": str(path)}})
+            variant = RequestVariant(column, row, (label, VariantLabel("seed", str(seed))), CASE)
+            comparison.cells[name] = ComparisonCell(variant, seed, {"name": name, "image": {"path": str(path)}})
     return comparison
 
 
@@ -71,12 +71,12 @@ def test_a_space_keeps_none_unless_it_is_told_to() -> None:
 
 
 def test_answers_survive_and_can_be_deleted(tmp_path: Path) -> None:
-    box = VoteBox(tmp_path / "deep" / "votes.db")
+    box = VoteStore(tmp_path / "deep" / "votes.db")
     assert box.all() == []
     assert not box.path.exists()  # looking makes no file
     box.put([_vote("first"), _vote("neither")])
-    VoteBox(box.path).put([_vote("second")])
-    assert [vote.choice for vote in VoteBox(box.path).all()] == ["first", "neither", "second"]
+    VoteStore(box.path).put([_vote("second")])
+    assert [vote.choice for vote in VoteStore(box.path).all()] == ["first", "neither", "second"]
     box.clear()
     assert box.all() == []
 
@@ -85,13 +85,13 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "votes.db"
     path.write_text("this is not a database, but long enough to look like a file of one" * 40)
     with pytest.raises(SettingsError, match=r"votes\.db cannot be read or written"):
-        VoteBox(path).all()
+        VoteStore(path).all()
 
 
 def test_a_folder_that_cannot_be_made_is_told_without_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SettingsError, match=r"votes\.db cannot be read or written") as caught:
-        VoteBox(tmp_path / "file" / "folder" / "votes.db").put([_vote()])
+        VoteStore(tmp_path / "file" / "folder" / "votes.db").put([_vote()])
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -140,20 +140,20 @@ def test_the_csv_has_a_line_per_answer() -> None:
 
 
 def test_a_variant_is_written_without_seed_and_names() -> None:
-    labels = [Label("without_subject", "my aunt"), Label("strength", "0.5"), Label("seed", "7")]
-    assert contestant(labels) == "without_one_subject;strength=0.5"
-    assert labels_of(contestant(labels)) == [Label("without_one_subject"), Label("strength", "0.5")]
+    labels = [VariantLabel("without_subject", "my aunt"), VariantLabel("strength", "0.5"), VariantLabel("seed", "7")]
+    assert variant_key(labels) == "without_one_subject;strength=0.5"
+    assert variant_labels(variant_key(labels)) == [VariantLabel("without_one_subject"), VariantLabel("strength", "0.5")]
 
 
 # ---------------------------------------------------------------- pairs
 
 
 def test_pairs_share_the_seed_and_differ_in_something(tmp_path: Path) -> None:
-    grid = _comparison([Label("strength", value) for value in ("0.5", "1", "1.5")], [1, 2], tmp_path)
+    grid = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1, 2], tmp_path)
     pairs = pairs_of(grid)
     assert len(pairs) == 3 + 3
     assert all(grid.cells[one].seed == grid.cells[other].seed for one, other in pairs)
-    columns = [Label("as_composed"), Label("without_refiner"), Label("without_null_token")]
+    columns = [VariantLabel("as_composed"), VariantLabel("without_refiner"), VariantLabel("without_null_token")]
     assert pairs_of(_comparison(columns, [1], tmp_path, against_first=True)) == [
         ("as_composed-1", "without_refiner-1"),
         ("as_composed-1", "without_null_token-1"),
@@ -161,10 +161,10 @@ def test_pairs_share_the_seed_and_differ_in_something(tmp_path: Path) -> None:
 
 
 def test_sides_are_by_chance_and_every_pair_comes_once(tmp_path: Path) -> None:
-    comparison = _comparison([Label("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
+    comparison = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
     chance, firsts = random.Random(1), set()
     for _ in range(20):
-        ballot, seen = Ballot(), []
+        ballot, seen = BallotState(), []
         while pair := ballot.draw(comparison, chance):
             assert ballot.draw(comparison, chance) == pair  # it stays until it is done with
             seen.append(frozenset((pair.left, pair.right)))
@@ -178,10 +178,10 @@ def test_sides_are_by_chance_and_every_pair_comes_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("as_composed-1", "without_refiner-1"), ("without_refiner-1", "as_composed-1")])
 def test_an_answer_names_the_variant_not_the_side(tmp_path: Path, names: tuple[str, str]) -> None:
-    comparison = _comparison([Label("as_composed"), Label("without_refiner")], [1], tmp_path)
+    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
     side = "left" if names[0].startswith("as") else "right"
     answers = {"subject": side, "better": "neither"}
-    subject, better = votes_on(Pair(*names), comparison, answers, "toybox")
+    subject, better = votes_on(BlindPair(*names), comparison, answers, "toybox")
     assert (subject.first, subject.second, subject.choice) == ("as_composed", "without_refiner", "first")
     assert better.choice == "neither"
     assert subject.left_side == ("first" if side == "left" else "second")
@@ -189,9 +189,9 @@ def test_an_answer_names_the_variant_not_the_side(tmp_path: Path, names: tuple[s
 
 @pytest.mark.parametrize("answers", [{}, None, "left", {"better": "up"}, {"price": "left"}])
 def test_what_no_page_can_answer_is_refused(tmp_path: Path, answers: object) -> None:
-    comparison = _comparison([Label("as_composed"), Label("without_refiner")], [1], tmp_path)
+    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
     with pytest.raises(SettingsError):
-        votes_on(Pair(*comparison.cells), comparison, answers, "toybox")
+        votes_on(BlindPair(*comparison.cells), comparison, answers, "toybox")
 
 
 # ---------------------------------------------------------------- the tab
@@ -208,8 +208,8 @@ def tab(tmp_path: Path) -> VoteTab:
 
 
 def test_the_page_is_not_told_which_is_which(tab: VoteTab, tmp_path: Path) -> None:
-    comparison = _comparison([Label("as_composed"), Label("without_refiner")], [1], tmp_path)
-    shown = tab._show(Ballot(), comparison)
+    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
+    shown = tab._show(BallotState(), comparison)
     assert [picture["orig_name"] for picture in shown["pictures"]] == ["left.png", "right.png"]
     assert "refiner" not in json.dumps(shown)
     with Image.open(shown["pictures"][0]["path"]) as picture:
@@ -218,8 +218,8 @@ def test_the_page_is_not_told_which_is_which(tab: VoteTab, tmp_path: Path) -> No
 
 
 def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
-    comparison = _comparison([Label("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
-    ballot, given = Ballot(), {"better": "left", "text": "neither"}
+    comparison = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
+    ballot, given = BallotState(), {"better": "left", "text": "neither"}
     first = tab._show(ballot, comparison)
     event = gr.EventData(None, {"pair": first["pair"], "answers": given})
     second = tab._vote(ballot, comparison, event)
@@ -238,17 +238,17 @@ def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
 
 
 def test_without_a_comparison_there_is_nothing_to_ask(tab: VoteTab) -> None:
-    shown = tab._show(Ballot(), Comparison())
+    shown = tab._show(BallotState(), Comparison())
     assert (shown["pair"], shown["compared"], shown["left"]) == (None, False, 0)
 
 
 def test_many_people_write_one_file(tmp_path: Path) -> None:
-    box = VoteBox(tmp_path / "votes.db")
+    box = VoteStore(tmp_path / "votes.db")
     box.put([_vote()])
     with sqlite3.connect(box.path) as other:
         rows = other.execute("SELECT first, second, choice FROM votes").fetchall()
     other.close()
     assert rows == [("a", "b", "first")]
     for number, _ in pairwise(range(4)):
-        VoteBox(box.path).put([_vote(question=str(number))])
+        VoteStore(box.path).put([_vote(question=str(number))])
     assert len(box.all()) == 4
