@@ -14,13 +14,13 @@ from demo.viewer.reproduce import python_source, shell_command
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.maps.heatmap import colour_of
-from mmdiff_core.output.animation import Kind, animated, growth_frames
+from mmdiff_core.output.animation import AnimationFormat, encode_animation, step_frames
 from mmdiff_core.output.export import archive
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MAP_KINDS, MapKind
 from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource, shown_name
 
-FORMATS: tuple[Kind, ...] = ("webp", "gif")
+FORMATS: tuple[AnimationFormat, ...] = ("webp", "gif")
 RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
     "sampler", "binding",
@@ -70,9 +70,9 @@ class HistoryEntry:
             notes |= {name: path.read_bytes() for name, path in there if path.is_file()}
         return archive(self.picture, self.previews, kind, self.colours, notes)
 
-    def animation(self, map_kind: MapKind, kind: Kind) -> bytes:
+    def animation(self, map_kind: MapKind, kind: AnimationFormat) -> bytes:
         """The picture coming to be."""
-        return animated(growth_frames(self.picture, self.previews, map_kind, self.colours), kind)
+        return encode_animation(step_frames(self.picture, self.previews, map_kind, self.colours), kind)
 
 
 class History:
@@ -126,7 +126,7 @@ def map_kind(wish: object) -> MapKind:
     raise SettingsError(f"The kind of heatmap must be one of {', '.join(MAP_KINDS)}.")
 
 
-def animation_format(wish: object) -> Kind:
+def animation_format(wish: object) -> AnimationFormat:
     """The kind of animated file that a page asked for."""
     for kind in FORMATS:
         if kind == wish:

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         MMDiffError: a flag, a photo or the model cannot be used.
     """
     from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.output.export import write_picture
+    from mmdiff_core.output.export import write_image
 
     request = read_request(args)
     quiet_libraries()
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     for step in _with_progress(personalizer.generate(request)):
         if step.finished is not None:
             stem = f"{step.image_index + 1}_seed{step.finished.seed}"
-            files = write_picture(step.finished, args.out, stem, args.map)
+            files = write_image(step.finished, args.out, stem, args.map)
             written.append({**step.finished.settings, "files": [file.name for file in files]})
             _write_settings(args.out / "settings.json", args.subject, written)
             sys.stdout.write("".join(f"{file}\n" for file in files))

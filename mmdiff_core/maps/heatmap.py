@@ -7,6 +7,7 @@ from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind people tell apart; neighbours in the list contrast most.
 PALETTE: tuple[str, ...] = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+FLAT_CONTRAST = 0.02  # a map whose values differ by no more than that share of the highest is flat; as in heatmap.js
 
 
 def colour_of(subject: int) -> str:
@@ -20,13 +21,18 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
 
 
+def is_flat(values: np.ndarray) -> bool:
+    """Whether a map (h, w) is so even that it points nowhere."""
+    return not normalise(values).any()
+
+
 def normalise(values: np.ndarray, percentile: float = 99.0) -> np.ndarray:
-    """A map (h, w) scaled to [0, 1] from its minimum to its 99th percentile; a flat map becomes 0.
+    """Scale a map (h, w) to [0, 1] from its minimum to its 99th percentile; a flat map becomes 0.
 
     The percentile keeps one bright pixel from hiding the rest.
     """
     low, high = float(values.min()), float(np.percentile(values, percentile))
-    if high - low < 1e-6 * max(abs(high), 1e-12):
+    if high - low <= FLAT_CONTRAST * abs(high):
         return np.zeros_like(values, dtype=np.float32)
     return ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
 

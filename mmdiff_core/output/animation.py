@@ -1,4 +1,4 @@
-"""A picture coming to be: its previews with the subjects' maps over them, as an animated file."""
+"""An image as it forms: its previews with the subjects' maps over them, as an animated file."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MapKind
 
-Kind = Literal["webp", "gif"]
-SIDE = 384  # pixels of the longer side at least, so that small models' frames can be seen
+AnimationFormat = Literal["webp", "gif"]
+SIDE = 384  # pixels of the longer side at least, so that the frames of small models can be seen
 FRAME, LAST_FRAME = 160, 1600  # milliseconds
 
 
-def growth_frames(
-    picture: GeneratedImage,
+def step_frames(
+    generated: GeneratedImage,
     previews: Sequence[Image.Image],
     kind: MapKind = "image",
     colours: Sequence[str] | None = None,
     opacity: float = 0.7,
 ) -> list[Image.Image]:
-    """One frame per step, the preview beside the same with every subject's map; then the finished picture's.
+    """Return a frame per step, the preview next to the same with every subject's map, and one of the finished image.
 
     Args:
-        picture: a finished picture.
-        previews: one per step; a step of which no map was recorded shows none.
-        stream: the kind of map.
+        generated: a finished image.
+        previews: one per step; a step without recorded maps shows none.
+        kind: the kind of map.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
         opacity: of a map's colour at its peak, 0 to 1.
     """
-    size = _size(picture.image)
+    scale = max(1, -(-SIDE // max(generated.image.size)))
+    size = (generated.image.width * scale, generated.image.height * scale)
     frames = [
-        _pair(preview.resize(size, Image.Resampling.BICUBIC), picture, kind, step, colours, opacity)
+        _frame(preview.resize(size, Image.Resampling.BICUBIC), generated, kind, step, colours, opacity)
         for step, preview in enumerate(previews)
     ]
-    finished = picture.image.resize(size, Image.Resampling.LANCZOS)
-    return [*frames, _pair(finished, picture, kind, None, colours, opacity)]
+    finished = generated.image.resize(size, Image.Resampling.LANCZOS)
+    return [*frames, _frame(finished, generated, kind, None, colours, opacity)]
 
 
-def animated(frames: Sequence[Image.Image], kind: Kind = "webp") -> bytes:
-    """The frames as one file that repeats for ever and rests on the last."""
+def encode_animation(frames: Sequence[Image.Image], kind: AnimationFormat = "webp") -> bytes:
+    """Return the frames as one file that loops and pauses at the last."""
     if kind == "gif":  # Pillow's own choice of colours takes ten times as long
         frames = [frame.quantize(128, Image.Quantize.FASTOCTREE) for frame in frames]
     times = [FRAME] * (len(frames) - 1) + [LAST_FRAME]
@@ -53,27 +54,23 @@ def animated(frames: Sequence[Image.Image], kind: Kind = "webp") -> bytes:
     return buffer.getvalue()
 
 
-def _size(image: Image.Image) -> tuple[int, int]:
-    scale = max(1, -(-SIDE // max(image.size)))
-    return image.width * scale, image.height * scale
-
-
-def _pair(
-    ground: Image.Image,
-    picture: GeneratedImage,
+def _frame(
+    shown: Image.Image,
+    generated: GeneratedImage,
     kind: MapKind,
     step: int | None,
     colours: Sequence[str] | None,
     opacity: float,
 ) -> Image.Image:
-    ground = ground.convert("RGB")
-    covered = ground
-    maps = picture.maps
+    """Return an image next to the same with the maps of a step, or of all steps for None."""
+    shown = shown.convert("RGB")
+    covered = shown
+    maps = generated.maps
     if maps is not None and (step in maps.steps or (step is None and maps.records)):
-        for index in range(len(picture.words)):
+        for index in range(len(generated.words)):
             colour = colours[index] if colours else colour_of(index)
             covered = overlay(covered, maps.at(index, kind, step), colour, opacity)
-    pair = Image.new("RGB", (2 * ground.width, ground.height))
-    pair.paste(ground, (0, 0))
-    pair.paste(covered, (ground.width, 0))
-    return pair
+    frame = Image.new("RGB", (2 * shown.width, shown.height))
+    frame.paste(shown, (0, 0))
+    frame.paste(covered, (shown.width, 0))
+    return frame

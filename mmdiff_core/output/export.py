@@ -1,4 +1,4 @@
-"""Finished pictures as files that carry their own settings."""
+"""Finished images as files that contain their own settings."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
-from mmdiff_core.maps.heatmap import colour_of, overlay
-from mmdiff_core.output.figures import overview_figure, rendered, steps_figure
+from mmdiff_core.maps.heatmap import colour_of, is_flat, overlay
+from mmdiff_core.output.figures import encode_figure, overview_figure, steps_figure
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MapKind
 
 SETTINGS_CHUNK = "mmdiff"  # everything, as JSON
-FLAT = 1e-4  # of a share of attention
-PARAMETERS_CHUNK = "parameters"  # the line that other programs for pictures read
+PARAMETERS_CHUNK = "parameters"  # the text that other programs for images read
 
 
 def png_info(settings: Mapping[str, object]) -> PngInfo:
-    """Settings as the text chunks of a PNG."""
+    """Return settings as the text chunks of a PNG."""
     info = PngInfo()
     info.add_itxt(SETTINGS_CHUNK, json.dumps(settings, ensure_ascii=False))
     info.add_itxt(PARAMETERS_CHUNK, parameters_line(settings))
@@ -37,7 +35,7 @@ def png_info(settings: Mapping[str, object]) -> PngInfo:
 
 
 def parameters_line(settings: Mapping[str, object]) -> str:
-    """Prompt, negative prompt and numbers in the layout that is usual in the ``parameters`` chunk."""
+    """Return prompt, negative prompt and numbers in the usual layout of the ``parameters`` chunk."""
     numbers = {
         "Steps": settings["steps"],
         "CFG scale": settings["guidance"],
@@ -53,109 +51,112 @@ def parameters_line(settings: Mapping[str, object]) -> str:
 
 
 def read_settings(path: str | PathLike[str]) -> dict[str, object]:
-    """The settings inside a picture that this program made.
+    """Return the settings inside an image that this program saved.
 
     Raises:
-        PhotoError: the file is no picture, or one that carries no settings.
+        PhotoError: the file is no image, or one without settings.
     """
     name = Path(path).name
     try:
         with Image.open(path) as image:
             text = image.info.get(SETTINGS_CHUNK)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise PhotoError(f'"{name}" cannot be opened as a picture: choose a PNG that this program saved.') from error
+        raise PhotoError(f'"{name}" cannot be opened as an image: choose a PNG that this program saved.') from error
     try:
         settings = json.loads(text) if isinstance(text, str) else None
     except ValueError:
         settings = None
     if not isinstance(settings, dict):
         raise PhotoError(
-            f'"{name}" carries no settings: choose a PNG as this program saved it, not a copy that another one made.'
+            f'"{name}" carries no settings: choose a PNG as this program saved it, not a copy from another program.'
         )
     return settings
 
 
-def telling_stream(maps: AttentionMaps) -> MapKind:
-    """The first kind of map that differs from pixel to pixel for some subject: image, influence or text.
+def informative_kind(maps: AttentionMaps) -> MapKind:
+    """Return the first kind of map that is not flat for every subject: image, influence or text.
 
-    The image map of a single subject does not without a null token, and the first two are nothing where no step saw
+    The image map of a single subject is flat without a null token, and only the text map has values where no step saw
     the photos.
     """
     kinds: tuple[MapKind, ...] = ("image", "influence", "text")
     recorded = [kind for kind in kinds if kind in maps.kinds]
     subjects = range(len(maps.subjects))
-    telling = (kind for kind in recorded if any(float(np.ptp(maps.at(s, kind))) > FLAT for s in subjects))
-    return next(telling, recorded[0])
+    return next((kind for kind in recorded if not all(is_flat(maps.at(s, kind)) for s in subjects)), recorded[0])
 
 
-def write_picture(
-    picture: GeneratedImage, folder: Path, stem: str, kind: MapKind | None = None, colours: Sequence[str] | None = None
+def write_image(
+    generated: GeneratedImage,
+    folder: Path,
+    stem: str,
+    kind: MapKind | None = None,
+    colours: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write ``<stem>.png``, an overlay per subject and, if there are maps, ``<stem>_maps.npz``.
+    """Write ``<stem>.png`` and, if there are maps, an overlay per subject and ``<stem>_maps.npz``.
 
     Args:
-        picture: a finished picture.
+        generated: a finished image.
         folder: an existing folder; files of the same name are replaced.
-        stem: start of every file's name.
-        stream: the kind of map that the overlays show; None: of :func:`telling_stream`.
+        stem: the start of every file's name.
+        kind: the kind of map in the overlays; None: the one of :func:`informative_kind`.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
 
     Returns:
-        The files, the picture first.
+        The files, the image first.
 
     Raises:
-        WritingError: the disk is full or cannot be written; no file is left half.
+        WritingError: the disk is full or cannot be written; no file is incomplete.
     """
     files = [folder / f"{stem}.png"]
-    with atomic_file(files[0]) as aside:
-        picture.image.save(aside, pnginfo=png_info(picture.settings))
-    if picture.maps is not None and picture.maps.records:
-        kind = kind or telling_stream(picture.maps)
-        for index, word in enumerate(picture.words):
+    with atomic_file(files[0]) as temp_file:
+        generated.image.save(temp_file, pnginfo=png_info(generated.settings))
+    if generated.maps is not None and generated.maps.records:
+        kind = kind or informative_kind(generated.maps)
+        for index, word in enumerate(generated.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
             colour = colours[index] if colours else colour_of(index)
-            with atomic_file(files[-1]) as aside:
-                overlay(picture.image, picture.maps.at(index, kind), colour).save(aside)
+            with atomic_file(files[-1]) as temp_file:
+                overlay(generated.image, generated.maps.at(index, kind), colour).save(temp_file)
         files.append(folder / f"{stem}_maps.npz")
-        with atomic_file(files[-1]) as aside:
-            picture.maps.to_npz(aside)
+        with atomic_file(files[-1]) as temp_file:
+            generated.maps.to_npz(temp_file)
     return files
 
 
 def archive(
-    picture: GeneratedImage,
+    generated: GeneratedImage,
     previews: Sequence[Image.Image] = (),
     kind: MapKind = "image",
     colours: Sequence[str] | None = None,
     notes: Mapping[str, str | bytes] | None = None,
 ) -> bytes:
-    """Everything about a picture in one zip.
+    """Return everything about an image as one zip file.
 
-    That is what :func:`write_picture` writes, ``settings.json`` and, if there are maps, two figures, each as PDF and
-    PNG: ``figure`` with the maps over all steps and ``steps`` with how they came to be.
+    It contains what :func:`write_image` writes, ``settings.json`` and, if there are maps, two figures, each as PDF and
+    PNG: ``figure`` with the maps averaged over the steps, and ``steps`` with the maps of single steps.
 
     Args:
-        picture: a finished picture.
+        generated: a finished image.
         previews: one per step, for the figure of the steps.
-        stream: the kind of map that overlays and figures show.
+        kind: the kind of map in overlays and figures.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
         notes: further files, their contents by name.
     """
     buffer = io.BytesIO()
-    settings = json.dumps(picture.settings, indent=2, ensure_ascii=False) + "\n"
+    settings = json.dumps(generated.settings, indent=2, ensure_ascii=False) + "\n"
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed, tempfile.TemporaryDirectory() as folder:
-        for file in write_picture(picture, Path(folder), f"mm-diff-{picture.seed}", kind, colours):
+        for file in write_image(generated, Path(folder), f"mm-diff-{generated.seed}", kind, colours):
             packed.write(file, file.name)
         for name, text in {"settings.json": settings, **(notes or {})}.items():
             packed.writestr(name, text)
-        if picture.maps is not None and picture.maps.records:
-            figures = {"figure": overview_figure(picture, kind), "steps": steps_figure(picture, previews, kind)}
+        if generated.maps is not None and generated.maps.records:
+            figures = {"figure": overview_figure(generated, kind), "steps": steps_figure(generated, previews, kind)}
             for name, figure in figures.items():
                 for suffix in ("pdf", "png"):
-                    packed.writestr(f"{name}.{suffix}", rendered(figure, suffix))
+                    packed.writestr(f"{name}.{suffix}", encode_figure(figure, suffix))
     return buffer.getvalue()
 
 
 def _slug(text: str) -> str:
-    """A part of a file name that every system takes."""
+    """Return text as a part of a file name that every system accepts."""
     return re.sub(r"[^\w-]+", "-", text).strip("-")[:40].lower() or "subject"

@@ -207,11 +207,11 @@ def test_a_full_disk_is_named_and_the_old_picture_stays(
 ) -> None:
     from PIL import Image
 
-    from mmdiff_core.output.export import write_picture
+    from mmdiff_core.output.export import write_image
 
     *_, last = model.generate(REQUEST)
     assert last.finished is not None
-    before = {path: path.read_bytes() for path in write_picture(last.finished, tmp_path, "cat")}
+    before = {path: path.read_bytes() for path in write_image(last.finished, tmp_path, "cat")}
 
     def full(image: Image.Image, path: Path, *_: object, **__: object) -> None:
         Path(path).write_bytes(b"half")
@@ -219,7 +219,7 @@ def test_a_full_disk_is_named_and_the_old_picture_stays(
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(WritingError, match="the disk is full: make room"):
-        write_picture(last.finished, tmp_path, "cat")
+        write_image(last.finished, tmp_path, "cat")
     assert {path: path.read_bytes() for path in sorted(tmp_path.iterdir())} == dict(sorted(before.items()))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core.maps.heatmap import PALETTE, colour_of, enlarge, normalise, overlay, rgb
+from mmdiff_core.maps.heatmap import PALETTE, colour_of, enlarge, is_flat, normalise, overlay, rgb
 
 PICTURE = Image.new("RGB", (30, 20), (100, 100, 100))
 
@@ -34,6 +34,16 @@ def test_one_bright_pixel_does_not_hide_the_rest() -> None:
 def test_flat_map_shows_nothing(value: float) -> None:
     assert (normalise(np.full((4, 6), value)) == 0).all()
     assert np.array_equal(np.asarray(overlay(PICTURE, np.full((4, 6), value), PALETTE[0])), np.asarray(PICTURE))
+
+
+def test_a_map_with_hardly_any_contrast_is_flat() -> None:
+    """As on the page: it would show nothing but noise."""
+    even, uneven = (np.linspace(1 - contrast, 1, 12).reshape(3, 4) for contrast in (0.015, 0.04))
+    assert is_flat(even)
+    assert not normalise(even).any()
+    assert not is_flat(uneven)
+    assert not is_flat(uneven * 1e-6)  # the contrast counts, not the height
+    assert normalise(uneven).max() == 1
 
 
 def test_enlarged_keeps_the_sides_apart() -> None:
