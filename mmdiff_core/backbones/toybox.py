@@ -57,7 +57,7 @@ def load_toybox(
     if missing:
         raise ModelError(
             f'The built-in model is incomplete: {", ".join(missing)} not found in "{folder}". Get the complete '
-            'repository, with its "assets" folder, or train the model with "python -m mmdiff_core train".'
+            'repository, with its "assets" folder, or train the model with "python -m mmdiff_core train toybox".'
         )
     vocabulary = load_vocabulary(folder)
     preview = _load_preview(folder / "preview.json")
@@ -74,5 +74,5 @@ def _load_preview(file: Path) -> LatentPreview:
     try:
         values = json.loads(file.read_text())
         return LatentPreview(torch.tensor(values["matrix"]), torch.tensor(values["bias"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f'"{file}" is damaged: get it again with the other files of the model.') from error

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from PIL import Image
 
 from mmdiff_core.backbones.loading import native_sizes
-from mmdiff_core.backbones.preview import LatentPreview, fit_preview
-from mmdiff_core.backbones.processors import ConditionedAttention
 from mmdiff_core.backbones.registry import load_backbone
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL, load_stable_diffusion_xl
-from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
@@ -27,34 +21,9 @@ from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
 
 
-@pytest.fixture(scope="module")
-def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_model("sd", tmp_path_factory.mktemp("sd"))
-
-
-@pytest.fixture(scope="module")
-def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_model("sdxl", tmp_path_factory.mktemp("sdxl"))
-
-
-@pytest.fixture(scope="module")
-def toybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_toybox(tmp_path_factory.mktemp("toybox"))
-
-
 def test_the_folder_decides_the_class(sd: Path, sdxl: Path) -> None:
     assert type(load_backbone(sd)[0]) is StableDiffusion
     assert type(load_backbone(str(sdxl))[0]) is StableDiffusionXL
-
-
-def test_weights_are_stock_and_processors_ours(sd: Path) -> None:
-    backbone, adapter = load_stable_diffusion(sd, sd / "adapter.safetensors")
-    stock = tiny.open_stock(str(sd))
-    assert adapter is not None
-    assert all(isinstance(processor, ConditionedAttention) for processor in backbone.unet.attn_processors.values())
-    loaded = backbone.unet.state_dict()
-    assert loaded.keys() == stock.unet.state_dict().keys()
-    assert all(torch.equal(loaded[key], x) for key, x in stock.unet.state_dict().items())
 
 
 def test_image_encoder_of_its_own_folder(sd: Path, sdxl: Path, tmp_path: Path) -> None:
@@ -117,78 +86,6 @@ def test_half_precision_runs(sdxl: Path) -> None:
     assert last.maps.at("cat", "image").max() > 0
 
 
-# ---------------------------------------------------------------- Toybox
-
-
-def test_toybox_makes_pictures(toybox: Path) -> None:
-    backbone, adapter = load_toybox(toybox)
-    assert backbone.name == "toybox"
-    assert backbone.sizes.largest == 2 * backbone.sizes.default[0]
-    request = GenerateRequest("a cat and a robot", tiny.cat_and_robot(), steps=3)
-    *_, last = Personalizer(backbone, adapter).generate(request)
-    assert np.asarray(last.finished.image).std() > 0
-    assert last.maps.steps == (0, 1, 2)
-
-
-def test_toybox_preview_is_its_files(toybox: Path) -> None:
-    backbone, _ = load_toybox(toybox)
-    latents = torch.zeros(1, 4, 2, 3)
-    latents[0, 0] = 1.0
-    assert backbone.preview(latents).size == (3, 2)
-    assert backbone.preview(latents).getpixel((0, 0)) == (178, 128, 128)
-
-
-@pytest.mark.parametrize("part", ["adapter.safetensors", "preview.json", "model_index.json"])
-def test_an_incomplete_toybox_names_what_is_missing(part: str, tmp_path: Path) -> None:
-    for name in {"adapter.safetensors", "preview.json", "model_index.json"} - {part}:
-        (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=f"{part} not found"):
-        load_toybox(tmp_path)
-
-
-# ---------------------------------------------------------------- previews
-
-
-def test_fitted_preview_recovers_a_linear_autoencoder() -> None:
-    """An autoencoder that mixes averaged colours into its latents: the fit undoes it."""
-    mixing = torch.tensor([[0.9, -0.3, 0.1, 0.2], [0.1, 0.8, 0.3, -0.5], [0.2, 0.1, -0.7, 0.4]])
-
-    class Latents:
-        def __init__(self, values: torch.Tensor) -> None:
-            self.latent_dist = self
-            self.values = values
-
-        def mode(self) -> torch.Tensor:
-            return self.values
-
-    class Mixer(torch.nn.Module):
-        config = tiny.stable_diffusion().vae.config
-        dtype = torch.float32
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(mixing)
-
-        def encode(self, pixels: torch.Tensor) -> Latents:
-            return Latents(torch.einsum("bchw,cd->bdhw", F.avg_pool2d(pixels, 2), self.weight))
-
-    preview = fit_preview(Mixer())
-    colour = torch.tensor([0.8, 0.3, 0.5])
-    latents = (2 * colour - 1) @ mixing * Mixer.config.scaling_factor
-    assert preview(latents.view(1, 4, 1, 1)).getpixel((0, 0)) == pytest.approx((204, 76.5, 127.5), abs=1)
-
-
-def test_preview_is_clipped_and_oriented() -> None:
-    preview = LatentPreview(torch.eye(3), torch.zeros(3))
-    latents = torch.zeros(1, 3, 2, 4)
-    latents[0, 0, 0, 3] = 9.0
-    shown = preview(latents)
-    assert isinstance(shown, Image.Image)
-    assert shown.size == (4, 2)
-    assert shown.getpixel((3, 0)) == (255, 0, 0)
-    assert shown.getpixel((0, 1)) == (0, 0, 0)
-
-
 @pytest.mark.parametrize(
     ("trained", "kind", "sizes"),
     [
@@ -206,23 +103,3 @@ def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, size
     vae = SimpleNamespace(config=SimpleNamespace(block_out_channels=(1, 2, 3, 4)))
     found = native_sizes(SimpleNamespace(unet=unet, vae=vae, **parts))
     assert (found.default, found.smallest, found.largest, found.multiple) == ((sizes[0],) * 2, sizes[1], sizes[2], 8)
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("toybox", "toybox"),
-        ("maker/model", "maker/model"),
-        ("/srv/private/sd", "sd"),
-        ("private/models/sd", "sd"),
-        ("private/sd", "sd"),  # a folder that is there, from here on
-        (".", "here"),
-    ],
-)
-def test_a_folder_is_shown_by_its_last_part(
-    toybox: Path, name: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "here" / "private" / "sd").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here")
-    backbone, _ = load_toybox(toybox)
-    assert replace(backbone, name=name).display_name == shown

@@ -12,9 +12,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS, SCHEDULERS, schedulers_for, with_solver
 from mmdiff_core.encoders.prompt import tokenize
-from mmdiff_core.errors import SettingsError
 from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.generation.sampling import SampleSettings, expected_clean, guide, sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
@@ -157,29 +155,6 @@ def test_recorder_is_sealed_between_steps(backbone: Backbone) -> None:
     assert last.maps is not None
 
 
-@pytest.mark.parametrize(
-    ("name", "flow"), [*((name, False) for name in SCHEDULERS), *((name, True) for name in FLOW_SCHEDULERS)]
-)
-def test_every_sampler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
-    """Of a network that knows them, so that its prediction is exact at every step."""
-    options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
-    scheduler = with_solver(DPMSolverMultistepScheduler(**options), name)
-    scheduler.set_timesteps(5)
-    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    latents, generator = noise * scheduler.init_noise_sigma, torch.Generator().manual_seed(1)
-    for index, timestep in enumerate(scheduler.timesteps):
-        noisy = scheduler.scale_model_input(latents, timestep)
-        if flow:
-            prediction = (noisy - clean) / scheduler.sigmas[index]
-        else:
-            kept = scheduler.alphas_cumprod[timestep.long()]
-            prediction = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
-        more = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
-        latents = scheduler.step(prediction, timestep, latents, **more).prev_sample
-    ends = getattr(scheduler, "final_alpha_cumprod", 1.0)  # DDIM stops where the first timestep's noise is left
-    assert torch.allclose(latents, clean, atol=2e-3 + 5 * (1 - ends) ** 0.5)
-
-
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("own", [DDIMScheduler, EulerDiscreteScheduler])
 def test_euler_and_ddim_are_the_stock_schedulers(own: type[SchedulerMixin], kind: str, backbone: Backbone) -> None:
@@ -199,20 +174,6 @@ def test_euler_and_ddim_are_the_stock_schedulers(own: type[SchedulerMixin], kind
         *_, named = sample(ours, condition, condition, replace(SETTINGS, scheduler=name))
         *_, expected = sample(replace(backbone, scheduler=scheduler), condition, condition, SETTINGS)
         assert torch.equal(named.latents, expected.latents)
-
-
-def test_a_flow_has_samplers_of_its_own() -> None:
-    flow = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
-    assert set(schedulers_for(EulerDiscreteScheduler())) - set(schedulers_for(flow)) == {"euler"}
-    with pytest.raises(SettingsError, match='no sampler "euler": choose one of'):
-        with_solver(flow, "euler")
-
-
-def test_no_sampler_is_the_models_own_and_an_unknown_one_is_refused() -> None:
-    own = EulerDiscreteScheduler()
-    assert with_solver(own, None) is own
-    with pytest.raises(SettingsError, match=r"choose one of dpm\+\+"):
-        with_solver(own, "magic")
 
 
 def test_the_sampler_of_the_settings_is_the_one_that_runs(backbone: Backbone) -> None:
