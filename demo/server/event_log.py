@@ -1,6 +1,6 @@
-"""What happened, one line each, for whoever runs the app: numbers and kinds, never what people wrote or showed.
+"""The event log for whoever runs the app, one line per event: numbers and kinds, never what people wrote or uploaded.
 
-With ``words`` the prompts and the messages that quote them are told as well.
+With ``words`` it also has the prompts and the messages that quote them.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from mmdiff_core.types import GenerateRequest
 logger = logging.getLogger("mmdiff.events")
 
 Format = Literal["text", "json"]
-_OUR_OWN = Path(__file__).parents[2]
+_PROJECT = Path(__file__).parents[2]
 
 
 class EventLog:
-    """Tells events with their numbers.
+    """Logs events with their numbers.
 
     Args:
-        words: whether prompts, names and messages may stand in the log.
+        words: whether prompts, names and messages are logged as well.
     """
 
     def __init__(self, words: bool = False) -> None:
         self.words = words
 
     def log(self, event: str, **numbers: Any) -> None:
-        """An event of the session that is being served, if any."""
+        """Log an event of the session that is being served, if there is one."""
         logger.info(event, extra={"facts": {"event": event, "session": session_mark(), **numbers}})
 
     def failed(self, event: str, error: BaseException, **numbers: Any) -> None:
-        """An event that ended in an error; messages quote what people wrote, so only the kind of error is told."""
+        """Log an event that ended in an error: only its kind, because messages quote what people wrote."""
         numbers |= {"error": type(error).__name__}
         if self.words:
             numbers |= {"message": str(error)}
         logger.warning(event, extra={"facts": {"event": event, "session": session_mark(), **numbers}})
 
     def unhandled(self, number: str, error: BaseException) -> None:
-        """An error that nobody foresaw, with the line of every frame; ``number`` is what the visitor was told."""
+        """Log an unexpected error with the line of every frame; ``number`` is the one that the visitor sees."""
         facts = {"event": "crashed", "session": session_mark(), "number": number, "error": type(error).__name__}
         logger.error("crashed", extra={"facts": {**facts, "frames": _frames(error)}})
 
     def request_facts(self, request: GenerateRequest) -> dict[str, Any]:
-        """What may be told of a request."""
+        """Return what may be logged of a request."""
         numbers: dict[str, Any] = {
             "pictures": len(request.seeds),
             "subjects": len(request.subjects),
@@ -68,14 +68,14 @@ class EventLog:
 
 
 def session_mark() -> str | None:
-    """A short name for the session that is being served, which tells nothing about it; None outside of one."""
+    """Return a short name for the session that is being served, which reveals nothing about it; None outside of one."""
     request = LocalContext.request.get(None)
     session = getattr(request, "session_hash", None)
     return hashlib.sha256(session.encode()).hexdigest()[:8] if isinstance(session, str) else None
 
 
 class JsonLines(logging.Formatter):
-    """A log record as one line of JSON."""
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", None) or {"event": "log", "text": record.getMessage()}
@@ -87,26 +87,26 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The same for people."""
+    """Formats a log record as one line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", None)
         if facts is None:
             return super().format(record)
-        told = (f"{name}={value}" for name, value in facts.items() if name != "event" and value is not None)
-        return " ".join([f"{record.levelname} {facts['event']}", *told])
+        words = (f"{name}={value}" for name, value in facts.items() if name != "event" and value is not None)
+        return " ".join([f"{record.levelname} {facts['event']}", *words])
 
 
-def set_up_logging(kind: Format) -> None:
-    """Send the log to stderr in the format that was asked for."""
+def set_up_logging(form: Format) -> None:
+    """Send the log to stderr in one of the formats."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if kind == "json" else TextLines("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(JsonLines() if form == "json" else TextLines("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is up
 
 
 def _frames(error: BaseException) -> Sequence[str]:
-    """File, line and function of every frame, our own files by their place in the project."""
+    """Return file, line and function of every frame; our own files by their path in the project."""
     return [
         f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
     ]
@@ -114,4 +114,4 @@ def _frames(error: BaseException) -> Sequence[str]:
 
 def _short(path: str) -> str:
     file = Path(path)
-    return str(file.relative_to(_OUR_OWN)) if file.is_relative_to(_OUR_OWN) else file.name
+    return str(file.relative_to(_PROJECT)) if file.is_relative_to(_PROJECT) else file.name

@@ -1,4 +1,4 @@
-"""``/healthz``: whether the app can serve, for load balancers and container hosts. It tells nothing about anybody."""
+"""``/healthz`` tells load balancers and container hosts whether the app can serve; it says nothing about visitors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 PATH = "/healthz"
-STUCK_S = 300  # without a step, at least
+STUCK_S = 300  # without a step
 
 
 def health_route(service: Service) -> Route:
-    """200 while all is well, 503 where work has not gone on for so long that only a new start helps."""
+    """Return a route that answers 200 while all is well, and 503 once a run hangs so that only a restart helps."""
 
     def health(request: Request) -> JSONResponse:
         state = service_state(service) | {"waiting": queue_length(request.app)}
@@ -29,7 +29,7 @@ def health_route(service: Service) -> Route:
 
 
 def service_state(service: Service) -> dict[str, Any]:
-    """The state of the service, numbers only."""
+    """Return the state of the service in numbers."""
     monitor, silent = service.monitor, service.monitor.silent_s()
     stuck = silent > max(STUCK_S, service.limits.run_seconds)
     return {
@@ -45,12 +45,12 @@ def service_state(service: Service) -> dict[str, Any]:
 
 
 def queue_length(app: Any) -> int:
-    """How many visitors wait for the model."""
+    """Return how many requests wait for the model."""
     return len(app.get_blocks()._queue)
 
 
 def free_disk_mb() -> int | None:
-    """Room for temporary files; None where that cannot be told."""
+    """Return the free space for temporary files; None where it is unknown."""
     try:
         return shutil.disk_usage(get_upload_folder()).free >> 20
     except OSError:

@@ -1,4 +1,4 @@
-"""What stands before the app: requests that are too large, too slow, or name files elsewhere end here."""
+"""Refuses requests that are too large, too slow, or name files outside the temporary ones, before the app sees them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ HEARTBEAT = "/gradio_api/heartbeat/"
 UPLOAD = "/gradio_api/upload"
 FETCH = ("/gradio_api/file=", "/gradio_api/proxy=", "/gradio_api/file/")
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
-DEEPEST = 60  # levels of a request's JSON
+MAX_DEPTH = 60  # levels of a request's JSON
 
 
 class RefusedRequest(Exception):
-    """A request that ends here, with an HTTP status and a sentence."""
+    """A request is refused, with an HTTP status and a sentence."""
 
-    def __init__(self, status: int, says: str) -> None:
-        super().__init__(says)
-        self.status, self.says = status, says
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 class RequestGuard:
     """An ASGI middleware.
 
     Args:
-        app: what it stands before.
+        app: what the requests are for.
         limits: how large and how slow a request may be.
         guests: told of the lines that sessions hold open.
     """
@@ -47,7 +47,7 @@ class RequestGuard:
         self.app, self.limits, self.sessions = app, limits, sessions
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -62,8 +62,8 @@ class RequestGuard:
             await self._serve(scope, receive, noted)
         except RefusedRequest as refused:
             if not began:
-                headers = {"Connection": "close"}  # the rest of the body is not waited for
-                answer = JSONResponse({"detail": refused.says}, refused.status, headers=headers)
+                headers = {"Connection": "close"}  # do not wait for the rest of the body
+                answer = JSONResponse({"detail": refused.message}, refused.status, headers=headers)
                 await answer(scope, receive, send)
 
     async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ class RequestGuard:
             finally:
                 self.sessions.disconnect(session)
             return
-        if scope["method"] in WITHOUT_BODY:  # streams ask for news of the client in passing, which takes no wrapping
+        if scope["method"] in WITHOUT_BODY:  # no wrapper: streams ask in passing whether the client has left
             await self.app(scope, receive, send)
             return
         body = self._bounded(scope, receive)
@@ -86,7 +86,7 @@ class RequestGuard:
         await self.app(scope, body, send)
 
     def _bounded(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
-        """``receive`` until the body is there; then, for the news that the client has left, as it was."""
+        """Wrap ``receive`` until the whole body has arrived; afterwards it only tells whether the client has left."""
         limits = self.limits
         upload = scope["path"].startswith(UPLOAD)
         most = limits.upload_mb * 2**20 * limits.photos if upload else limits.body_kb * 2**10
@@ -101,7 +101,7 @@ class RequestGuard:
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0.01))
             except TimeoutError:
-                raise RefusedRequest(408, "The request came too slowly and was given up: send it again.") from None
+                raise RefusedRequest(408, "The request took too long to arrive: send it again.") from None
             came += len(message.get("body", b""))
             if came > most:
                 raise RefusedRequest(413, _too_large(most))
@@ -118,18 +118,18 @@ def _check_length(scope: MutableMapping[str, Any], most: int) -> None:
 
 
 def _too_large(most: int) -> str:
-    return f"The request is too large: at most {most / 2**20:.3g} MB are taken."
+    return f"The request is too large: at most {most / 2**20:.3g} MB are allowed."
 
 
 def _check_address(path: str) -> None:
-    """Gradio would fetch an address of the web and hand it on; this page has no use for that."""
+    """Refuse web addresses, which Gradio would fetch and pass on; this page has no use for that."""
     for start in FETCH:
         if path.startswith(start) and _is_address(unquote(path.removeprefix(start))):
             raise RefusedRequest(403, "Only files of this page are served.")
 
 
 async def _read_and_checked(receive: Receive) -> Receive:
-    """The whole body, if there is nothing wrong with it; handed on as one message."""
+    """Read and check the whole body; returns a ``receive`` that hands it on as one message."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -147,22 +147,22 @@ async def _read_and_checked(receive: Receive) -> Receive:
 
 
 def _check_body(body: bytes) -> None:
-    """Files that a request names are uploads; Gradio would fetch those that are addresses."""
+    """Check that the files that a request names are uploads; Gradio would fetch those that are web addresses."""
     try:
         content = json.loads(body) if body[:1] in (b"{", b"[") else None
     except (ValueError, RecursionError):
-        return  # the app says what is wrong with it
+        return  # the app answers with what is wrong
     try:
         files = list(_files(content))
     except RecursionError:
         raise RefusedRequest(400, "The request is nested too deeply.") from None
     if any(_is_address(path) or (marked and not is_temporary(path)) for path, marked in files):
-        raise RefusedRequest(400, "A photo is no upload, or no longer on this server: upload it again.")
+        raise RefusedRequest(400, "A photo is not an upload, or is no longer on this server: upload it again.")
 
 
 def _files(content: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:
-    """What stands where files are named, and whether it is marked as a file of Gradio's."""
-    if depth > DEEPEST:
+    """Yield every path in a request, and whether it is marked as one of Gradio's files."""
+    if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(content, dict):
         if isinstance(path := content.get("path"), str):

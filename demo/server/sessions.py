@@ -1,4 +1,4 @@
-"""Who is here, and which of the temporary files are theirs: these go when the last who holds them has gone."""
+"""Sessions, and the temporary files that each claims: a file goes when the last session that claims it has expired."""
 
 from __future__ import annotations
 
@@ -22,94 +22,95 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 SWEEP_S = 20.0
-JUST_CAME_S = 60.0  # a file so new may be somebody else's upload of the same, who has not named it yet
+YOUNG_FILE_S = 60.0  # a file this new may be another visitor's upload of the same content, not claimed yet
 
 
 class Sessions:
     """Sessions and their files.
 
-    A session is here while its tab holds a line open (Gradio's heartbeat), and for a while after it was last heard of,
-    so that a reload or a lost connection loses nothing.
+    A session lives while its tab holds a connection open (Gradio's heartbeat), and for some time after it was last
+    seen, so that a reload or a lost connection loses nothing.
 
     Args:
-        keep_s: how long that while is, in seconds.
-        folder: where temporary files are, if nobody else writes there: what nobody holds is then removed, too.
-        clock: seconds since the epoch, as files count them.
+        keep_s: how long that is, in seconds.
+        folder: the folder of temporary files, if nothing else writes there: unclaimed old files are removed as well.
+        clock: seconds since the epoch, as in the times of files.
     """
 
     def __init__(self, keep_s: float, folder: Path | None = None, clock: Callable[[], float] = time.time) -> None:
         self.keep_s, self.folder, self.clock = keep_s, folder, clock
-        self._lines: dict[str, int] = {}  # open lines of each session
-        self._heard: dict[str, float] = {}
+        self._connections: dict[str, int] = {}  # how many of each session are open
+        self._last_seen: dict[str, float] = {}
         self._files: dict[str, set[Path]] = {}
-        self._spared: set[Path] = set()  # to be removed, but just written again
+        self._spared: set[Path] = set()  # to be removed, but written to just now
         self._lock = threading.Lock()
 
     def connect(self, session: str) -> None:
-        """A line is open."""
+        """Note that a connection of a session was opened."""
         with self._lock:
-            self._lines[session] = self._lines.get(session, 0) + 1
-            self._heard[session] = self.clock()
+            self._connections[session] = self._connections.get(session, 0) + 1
+            self._last_seen[session] = self.clock()
 
     def disconnect(self, session: str) -> None:
-        """A line is closed."""
+        """Note that a connection of a session was closed."""
         with self._lock:
-            left = self._lines.pop(session, 1) - 1
-            self._lines |= {session: left} if left > 0 else {}
-            self._heard[session] = self.clock()
+            left = self._connections.pop(session, 1) - 1
+            self._connections |= {session: left} if left > 0 else {}
+            self._last_seen[session] = self.clock()
 
     def is_connected(self, session: str) -> bool:
-        """Whether a line is open."""
-        return session in self._lines
+        """Whether a session has an open connection."""
+        return session in self._connections
 
     def claim(self, session: str, paths: Iterable[str | Path]) -> None:
-        """These files are a session's, too; those outside of the folder of temporary files do not count."""
+        """Claim files for a session; those outside the folder of temporary files do not count."""
         own = [Path(path) for path in paths if is_temporary(path)]
         with self._lock:
-            self._heard[session] = self.clock()
+            self._last_seen[session] = self.clock()
             self._files.setdefault(session, set()).update(own)
 
     def sweep(self, known: Iterable[str] = (), waiting: Iterable[str] = ()) -> set[str]:
-        """Remove the files of those who have gone.
+        """Remove the files of expired sessions.
 
         Args:
-            known: further sessions that something is kept of.
-            waiting: sessions whose request waits or is at work, which are here even without a line.
+            known: further sessions that Gradio keeps data of.
+            waiting: sessions with a request that waits or runs; they live even without a connection.
 
         Returns:
-            Those who have gone.
+            The expired sessions.
         """
         with self._lock:
             now = self.clock()
             for session in known:
-                self._heard.setdefault(session, now)
-            self._heard |= dict.fromkeys(waiting, now)
-            gone = {who for who, at in self._heard.items() if who not in self._lines and now - at > self.keep_s}
-            freed = {path for session in gone for path in self._files.pop(session, ())}
-            for session in gone:
-                del self._heard[session]
-            unheld = (freed | self._forgotten(now) | self._spared) - self.claimed()
-            self._spared = {path for path in unheld if now - _written(path) < min(JUST_CAME_S, self.keep_s)}
-            for path in unheld - self._spared:
+                self._last_seen.setdefault(session, now)
+            self._last_seen |= dict.fromkeys(waiting, now)
+            silent = {session for session, seen in self._last_seen.items() if now - seen > self.keep_s}
+            expired = silent - self._connections.keys()
+            freed = {path for session in expired for path in self._files.pop(session, ())}
+            for session in expired:
+                del self._last_seen[session]
+            unclaimed = (freed | self._old_files(now) | self._spared) - self.claimed()
+            self._spared = {path for path in unclaimed if now - _written(path) < min(YOUNG_FILE_S, self.keep_s)}
+            for path in unclaimed - self._spared:
                 _remove(path)
-        return gone
+        return expired
 
     def expire_all(self) -> None:
-        """As if everybody had gone long ago."""
+        """Let every session count as long gone."""
         with self._lock:
-            self._lines.clear()
-            self._heard = dict.fromkeys(self._heard, 0.0)
+            self._connections.clear()
+            self._last_seen = dict.fromkeys(self._last_seen, 0.0)
 
     def claimed(self) -> set[Path]:
-        """Files of anybody."""
+        """Return the files that any session claims."""
         return {path for files in self._files.values() for path in files}
 
     def __len__(self) -> int:
-        """How many sessions are remembered."""
-        return len(self._heard)
+        """Count the sessions."""
+        return len(self._last_seen)
 
-    def _forgotten(self, now: float) -> set[Path]:
-        """Old files, which nobody may have named since: half uploads, and answers to programs."""
+    def _old_files(self, now: float) -> set[Path]:
+        """Return old files that nobody may have claimed: broken uploads, and answers to programs."""
         files = self.folder.rglob("*") if self.folder else ()
         return {path for path in files if path.is_file() and now - path.stat().st_mtime > self.keep_s}
 
@@ -118,19 +119,19 @@ def is_temporary(path: str | Path) -> bool:
     """Whether a path leads into the folder of temporary files."""
     try:
         return is_in_or_equal(path, get_upload_folder())
-    except (ValueError, OSError):  # no path at all
+    except (ValueError, OSError):  # not a path
         return False
 
 
 class Page(gr.Blocks):
-    """The page, with what it is built around and who is on it."""
+    """The page, with the service behind it and the sessions on it."""
 
     service: Service
     sessions: Sessions
 
 
 def claim(*paths: str | Path) -> None:
-    """These files belong to the session that is being served."""
+    """Claim files for the session that is being served."""
     page, request = LocalContext.blocks.get(None), LocalContext.request.get(None)
     session = getattr(request, "session_hash", None)
     if isinstance(page, Page) and isinstance(session, str):
@@ -138,11 +139,11 @@ def claim(*paths: str | Path) -> None:
 
 
 def swept_regularly(sessions: Sessions, every_s: float = SWEEP_S) -> Callable[[App], Any]:
-    """The lifespan of an app in which departed sessions are forgotten, by Gradio as well, and their files removed."""
+    """Return the lifespan of an app that forgets expired sessions regularly, and makes Gradio forget them."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: App) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sweep_again_and_again(sessions, app, every_s))
+        task = asyncio.create_task(_sweep_forever(sessions, app, every_s))
         try:
             yield
         finally:
@@ -153,61 +154,61 @@ def swept_regularly(sessions: Sessions, every_s: float = SWEEP_S) -> Callable[[A
     return lifespan
 
 
-async def _sweep_again_and_again(sessions: Sessions, app: App, every_s: float) -> None:
+async def _sweep_forever(sessions: Sessions, app: App, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        gone = await asyncio.to_thread(sessions.sweep, *_known(app))  # thousands of files must not hold up the pages
-        _forget(app, gone)
-        if gone:
+        expired = await asyncio.to_thread(sessions.sweep, *_known(app))  # in a thread: there may be thousands of files
+        _forget(app, expired)
+        if expired:
             await asyncio.to_thread(_return_memory)
 
 
 def sweep_once(sessions: Sessions, app: App) -> set[str]:
-    """Forget those who have gone, who are returned.
+    """Forget the expired sessions and return them.
 
-    Gradio keeps an entry of every session for ever, of some hundred kilobytes; here it goes with the session.
+    Gradio keeps some hundred kilobytes of every session for ever; here they go with the session.
     """
-    gone = sessions.sweep(*_known(app))
-    _forget(app, gone)
-    return gone
+    expired = sessions.sweep(*_known(app))
+    _forget(app, expired)
+    return expired
 
 
 def _known(app: App) -> tuple[set[str], set[str]]:
-    """Sessions that Gradio keeps something of, and those whose requests wait or are at work."""
+    """Return the sessions that Gradio keeps data of, and those with requests that wait or run."""
     queue = app.get_blocks()._queue
     return {*list(app.state_holder.session_data), *list(queue.pending_event_ids_session)}, _at_work(queue)
 
 
-def _forget(app: App, gone: set[str]) -> None:
+def _forget(app: App, expired: set[str]) -> None:
     holder, queue = app.state_holder, app.get_blocks()._queue
-    for session in gone:
+    for session in expired:
         holder.delete_state(session)
         with holder.lock:
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
         queue.pending_messages_per_session.pop(session, None)
-        for event in queue.pending_event_ids_session.pop(session, ()):  # answers that nobody fetched
+        for event in queue.pending_event_ids_session.pop(session, ()):  # answers that were never fetched
             queue.event_ids_to_events.pop(event, None)
-    for files in app.get_blocks().temp_file_sets:  # names only, but for ever
+    for files in app.get_blocks().temp_file_sets:  # only names, but for ever
         files.difference_update([path for path in list(files) if not Path(path).exists()])
 
 
 def _at_work(queue: Queue) -> set[str]:
-    """Sessions whose requests wait or are at work."""
+    """Return the sessions with requests that wait or run."""
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in list(each.queue)]
     running = [event for job in queue.active_jobs for event in job or ()]
     return {event.session_hash for event in (*waiting, *running) if event.session_hash}
 
 
 def _return_memory() -> None:
-    """What the C library has kept of freed memory, such as that of large photos, back to the system."""
+    """Return freed memory that the C library has kept, such as that of large photos, to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _written(path: Path) -> float:
-    """When a file was written; long ago where there is none."""
+    """Return when a file was written; long ago if it does not exist."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -215,7 +216,7 @@ def _written(path: Path) -> float:
 
 
 def _remove(path: Path) -> None:
-    """A file, and the folder that Gradio made for it alone."""
+    """Remove a file, and the folder that Gradio made for it alone."""
     path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others are in it
+    with contextlib.suppress(OSError):  # other files are in it
         path.parent.rmdir()

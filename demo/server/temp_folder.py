@@ -1,7 +1,7 @@
-"""The app's folder of temporary files: people's photos and pictures, gone with the app, however it ends.
+"""The app's folder of temporary files, people's photos and pictures, which goes however the app ends.
 
-A process holds a lock beside its files, which the system lets go when the process dies. So one that starts can tell
-the folders of killed processes, which could not clear up, from those of processes that are still at work.
+A process locks a file in its folder, and the system releases the lock when the process dies. A new process can thus
+tell the folders that killed processes left behind from those in use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _YOUNG_S = 60.0  # its process may be about to lock it
 
 
 class TempFolder:
-    """A folder of this process, ``files``, until :meth:`remove`; those that killed processes left behind go now."""
+    """Makes a folder for this process, ``files``, and removes those that killed processes left behind."""
 
     def __init__(self) -> None:
         _remove_abandoned(Path(tempfile.gettempdir()))
@@ -30,7 +30,7 @@ class TempFolder:
         self.files.mkdir()
 
     def remove(self) -> None:
-        """The folder goes, with all that is in it."""
+        """Remove the folder and all that is in it."""
         shutil.rmtree(self.files, ignore_errors=True)
         self._lock.release()
         shutil.rmtree(self._folder, ignore_errors=True)

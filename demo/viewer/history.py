@@ -86,7 +86,7 @@ class History:
 
     def __init__(self, limits: Limits | None = None, most: int | None = None, photos: PhotoCache | None = None) -> None:
         limits = limits or local_limits()
-        self._most, self._most_bytes = most or limits.shelf_pictures, limits.shelf_mb * 2**20
+        self._most, self._most_bytes = most or limits.history_pictures, limits.history_mb * 2**20
         self._kept: dict[str, HistoryEntry] = {}
         self.photos = PhotoCache() if photos is None else photos
 

@@ -234,7 +234,7 @@ def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
     assert len(runner.table(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
     comparison: Comparison = values[runner.panel.comparison]
     for _ in range(2):
-        assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().shelf_mb * 2**20)
+        assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().history_mb * 2**20)
         list(runner.run(values | {runner.panel.omit: ["refiner"]}))
 
 

@@ -37,6 +37,12 @@ def test_a_flag_goes_before_a_variable_and_that_before_the_default() -> None:
     assert limits_from(_flags(), True, {}) == hosted_limits()
 
 
+def test_former_names_still_work() -> None:
+    assert limits_from(_flags("--shelf-pictures", "3"), False, {}).history_pictures == 3
+    assert limits_from(_flags(), False, {"MMDIFF_SHELF_MB": "5"}).history_mb == 5
+    assert limits_from(_flags("--history-mb", "4"), False, {"MMDIFF_SHELF_MB": "5"}).history_mb == 4
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
 def test_a_limit_that_is_none_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match=f'MMDIFF_QUEUE must be .* but is "{text}"'):

@@ -57,7 +57,7 @@ def test_the_animation_has_a_frame_a_step_and_the_picture(kept: HistoryEntry) ->
 
 
 def test_the_shelf_forgets_the_oldest(kept: HistoryEntry) -> None:
-    history = History(Limits(shelf_pictures=3))
+    history = History(Limits(history_pictures=3))
     for number in range(4):
         history.add(str(number), kept)
     assert history.get("1") is kept
@@ -67,7 +67,7 @@ def test_the_shelf_forgets_the_oldest(kept: HistoryEntry) -> None:
 
 def test_the_shelf_carries_only_so_much(kept: HistoryEntry) -> None:
     heavy = replace(kept, picture=replace(kept.picture, maps=_heavy(kept)))
-    history = History(Limits(shelf_mb=1))
+    history = History(Limits(history_mb=1))
     for number in range(3):
         history.add(str(number), heavy)
     with pytest.raises(PhotoError):
