@@ -122,7 +122,7 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     from demo.server.event_log import EventLog
     from demo.server.limits import lends_gpus
     from demo.server.service import Service
-    from demo.server.zero_gpu import generate_on_loan
+    from demo.server.zero_gpu import run_on_loan
 
     journal = EventLog(flags.log_words)
     if not lends_gpus():
@@ -130,7 +130,7 @@ def serve_model(flags: argparse.Namespace, limits: Limits) -> Service:
     precise = "float16" if flags.dtype == "auto" else flags.dtype
     model = load(argparse.Namespace(**{**vars(flags), "device": "cpu", "offload": "none", "dtype": precise}))
     model = _named(model, flags, "cuda")
-    return Service(model, limits, journal, generate=generate_on_loan(model))
+    return Service(model, limits, journal, run=run_on_loan(model))
 
 
 def _named(model: Personalizer, flags: argparse.Namespace, device: str | None = None) -> Personalizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol
 
 import gradio as gr
 from gradio.i18n import I18nData
@@ -16,6 +16,7 @@ from demo.api.mcp import mcp_server
 from demo.compare.tab import CompareTab
 from demo.server.health import health_route
 from demo.server.limits import Limits
+from demo.server.model import Model
 from demo.server.request_guard import RequestGuard
 from demo.server.service import Service
 from demo.server.sessions import Page, Sessions, swept_regularly
@@ -26,9 +27,6 @@ from demo.vote.tab import VoteTab
 from demo.web.i18n import languages, text
 from demo.web.static_files import scripts
 from demo.web.theme import STYLE_SHEETS, theme
-
-if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
 
 
 class Tab(Protocol):
@@ -45,7 +43,7 @@ class Tab(Protocol):
 
 
 def build_ui(
-    model: Personalizer | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
+    model: Model | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
 ) -> Page:
     """The whole page around one loaded model.
 
@@ -56,13 +54,12 @@ def build_ui(
         hosted: anybody may come in; nobody may delete what others have answered.
     """
     service = model if isinstance(model, Service) else Service(model, Limits())
-    personalizer = cast("Personalizer", service)  # it has the same interface
-    studio = StudioTab(personalizer)
-    compare = CompareTab(personalizer, studio)
+    studio = StudioTab(service)
+    compare = CompareTab(service, studio)
     tabs: list[Tab] = [studio, compare]
     if votes is not None:
-        tabs.append(VoteTab(personalizer, compare, votes, deletable=not hosted))
-    tabs.append(AboutTab(personalizer, studio.result))
+        tabs.append(VoteTab(service, compare, votes, deletable=not hosted))
+    tabs.append(AboutTab(service, studio.result))
     with Page(title="MM-Diff Studio", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(text("masthead"), apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
@@ -72,7 +69,7 @@ def build_ui(
         gr.HTML(text("texts"), elem_id="texts", apply_default_css=False)
         for tab in tabs:
             tab.listen(page)
-        endpoints.register(personalizer)
+        endpoints.register(service)
     page.service = service
     page.sessions = Sessions(60 * service.limits.keep_minutes, temporary)
     page.queue(max_size=service.limits.queue, default_concurrency_limit=8)
@@ -86,7 +83,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
         "js": f"() => {{\n{scripts('web/page')}\n}}",
-        "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service.model)),
+        "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service)),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,

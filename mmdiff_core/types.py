@@ -24,6 +24,12 @@ MapKind = Literal["text", "image", "influence", "words"]
 MAP_KINDS: tuple[MapKind, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
 
 
+# The highest values of a request; the lowest are 1 step, and 0 of the others.
+MAX_STEPS = 200
+MAX_GUIDANCE = 30
+MAX_SCALE = 3
+MAX_SEED = 2**63 - 1
+
 # ---------------------------------------------------------------- what a person asks for
 
 # A picture, or RGB pixels (3, h, w) in floating point, from 0, black, to 1. Pixels are neither rounded nor clamped nor

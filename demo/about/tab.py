@@ -15,7 +15,7 @@ from demo.web.static_files import static
 from mmdiff_core.results import GeneratedImage
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 TEMPLATES = {"about_page": static("about/tab.html")}  # of texts that are put together per language
 
@@ -31,7 +31,7 @@ class AboutTab:
     title = text("about")
     place: gr.Tab
 
-    def __init__(self, personalizer: Personalizer, result: ResultPanel) -> None:
+    def __init__(self, personalizer: Service, result: ResultPanel) -> None:
         self.personalizer = personalizer
         self.result = result
 

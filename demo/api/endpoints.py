@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import gradio as gr
 
 from demo.form.examples import render_toy, vocabulary_of
-from demo.form.form import MAX_SEED, Form, Settings, SubjectForm
+from demo.form.form import LAST_SEED, Form, Settings, SubjectForm
 from demo.form.uploads import uploaded
 from demo.form.value_types import check_types, is_number, is_text
 from demo.server.error_messages import user_facing_errors
-from demo.server.limits import limits_of
 from demo.server.service import MODEL_QUEUE
 from demo.server.sessions import claim
 from demo.viewer.map_encoding import pack_step
@@ -25,7 +24,7 @@ from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 MAX_VIEWS = 8
 PARTS = tuple(asdict(ALL_COMPONENTS))
@@ -43,7 +42,7 @@ class SubjectInput(TypedDict):
     strength: NotRequired[float]
 
 
-def register(personalizer: Personalizer) -> None:
+def register(personalizer: Service) -> None:
     """Add ``/generate``, ``/attention``, ``/toy`` and ``/models`` to the page that is being built.
 
     The functions' names and docstrings are also the names and descriptions of the MCP tools.
@@ -151,8 +150,8 @@ def register(personalizer: Personalizer) -> None:
             check_types({"noun": noun, "seed": seed, "views": views})
             if not 1 <= views <= MAX_VIEWS:
                 raise SettingsError(f"The number of views must be from 1 to {MAX_VIEWS}.")
-            if not 0 <= seed <= MAX_SEED:
-                raise SettingsError(f"The seed must be from 0 to {MAX_SEED}.")
+            if not 0 <= seed <= LAST_SEED:
+                raise SettingsError(f"The seed must be from 0 to {LAST_SEED}.")
             photos = render_toy(noun, int(seed), int(views)).photos
         return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 
@@ -189,7 +188,7 @@ def _parts(without: Sequence[str] | None) -> Components:
 
 
 def _pictures(
-    personalizer: Personalizer, prompt: str, subjects: list[SubjectInput], settings: Settings
+    personalizer: Service, prompt: str, subjects: list[SubjectInput], settings: Settings
 ) -> Iterator[tuple[GeneratedImage, ...]]:
     """The finished pictures, before the first step and after each: a client that leaves stops the work at the next."""
     done: tuple[GeneratedImage, ...] = ()
@@ -197,7 +196,7 @@ def _pictures(
     with user_facing_errors():
         form = Form(prompt.strip(), _read(subjects), settings)
         claim(*(photo for subject in form.subjects for photo in subject.photos))
-        with closing(personalizer.generate(form.request(limits_of(personalizer)))) as steps:  # type: ignore[type-var]
+        with closing(personalizer.generate(form.request(personalizer.limits, personalizer.photo_files))) as steps:  # type: ignore[type-var]
             for step in steps:
                 done = (*done, step.finished) if step.finished else done
                 yield done
@@ -250,7 +249,7 @@ def _with_maps(picture: GeneratedImage) -> dict[str, Any]:
     return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
 
 
-def _loaded(personalizer: Personalizer) -> dict[str, Any]:
+def _loaded(personalizer: Service) -> dict[str, Any]:
     known = vocabulary_of(personalizer.backbone)
     return {
         "name": personalizer.backbone.display_name,

@@ -18,14 +18,13 @@ from demo.compare.variants import (
     model_components,
     omissions,
 )
-from demo.form.form import MAX_SEED, OWN_SAMPLER
-from demo.form.validation import MAX_GUIDANCE, MAX_STEPS, MAX_STRENGTH
-from demo.server.limits import MAX_SUBJECTS, limits_of
+from demo.form.form import LAST_SEED, OWN_SAMPLER
+from demo.server.limits import MAX_SUBJECTS
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import Components
+from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_STEPS, Components
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 MAX_VALUES = 12
 FIRST_ORDER = 0  # what other settings go by, or take back in part
@@ -127,27 +126,27 @@ class SamplerAxis:
 Axis = NumberAxis | OmissionAxis | SamplerAxis
 
 
-def comparison_axes(personalizer: Personalizer) -> dict[str, Axis]:
+def comparison_axes(personalizer: Service) -> dict[str, Axis]:
     """Everything that a loaded model lets a person change, by key."""
     usual, sizes = personalizer.defaults, personalizer.sizes
-    most_steps = min(MAX_STEPS, limits_of(personalizer).steps)
+    max_steps = min(MAX_STEPS, personalizer.limits.steps)
     steps, delay, guidance = usual.steps, usual.start_step, usual.guidance
     having = model_components(personalizer)
     axes: list[Axis] = [
-        NumberAxis("seed", "0-2", 0, MAX_SEED, _with_seed, whole=True),
-        NumberAxis("strength", "0.5 1 1.5", 0, MAX_STRENGTH, partial(_with_strength, None), order=FIRST_ORDER),
+        NumberAxis("seed", "0-2", 0, LAST_SEED, _with_seed, whole=True),
+        NumberAxis("strength", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, None), order=FIRST_ORDER),
         *(
-            NumberAxis(f"strength_{slot + 1}", "0.5 1 1.5", 0, MAX_STRENGTH, partial(_with_strength, slot))
+            NumberAxis(f"strength_{slot + 1}", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, slot))
             for slot in range(MAX_SUBJECTS)
         ),
-        NumberAxis("delay", _around(delay, 0, steps // 2), 0, MAX_STEPS // 2, partial(_with, "start_step"), whole=True),
+        NumberAxis("delay", _around(delay, 0, steps // 2), 0, max_steps // 2, partial(_with, "start_step"), whole=True),
         NumberAxis("bound", "0 0.5 1", 0, 1, partial(_with, "binding")),
         NumberAxis("guidance", f"1 {guidance:g} {2 * guidance:g}", 1, MAX_GUIDANCE, partial(_with, "guidance")),
         NumberAxis(
             "steps",
-            _around(steps, max(1, steps // 2), min(2 * steps, most_steps)),
+            _around(steps, max(1, steps // 2), min(2 * steps, max_steps)),
             1,
-            most_steps,
+            max_steps,
             _with_steps,
             True,
             order=FIRST_ORDER,

@@ -22,7 +22,6 @@ from demo.compare.variants import (
 )
 from demo.form import browser_draft
 from demo.form.browser_draft import COMPARE
-from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
@@ -30,7 +29,7 @@ from demo.web.static_files import scripts
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 Values = Mapping[Component, Any]
 # Values of fields are no keys of the page's texts: Gradio would translate them.
@@ -45,11 +44,11 @@ _OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # whose va
 class ComparePanel:
     """The fields of the Compare tab, its two buttons, and the sheet."""
 
-    def __init__(self, personalizer: Personalizer) -> None:
+    def __init__(self, personalizer: Service) -> None:
         self.model = personalizer.backbone.display_name
         self.axes = comparison_axes(personalizer)
         self.having = model_components(personalizer)
-        self.limits = limits_of(personalizer)
+        self.limits = personalizer.limits
         self.left_out = [key for key in LEAVE_OUT if getattr(self.having, key, True)]
 
     def render(self) -> None:
@@ -66,6 +65,7 @@ class ComparePanel:
             self._render_actions()
         self.draft = gr.JSON(visible=False)
         self.comparison = gr.State(Comparison(self.limits))
+        self.planned = gr.State(None)  # what the click on Compare was found to ask for
         self.grid = comparison_grid()
 
     def _render_omissions(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,29 +19,37 @@ from demo.form.form import Form
 from demo.form.prompt_words import marked_html
 from demo.form.validation import first_blocking
 from demo.server.error_messages import user_facing_errors
-from demo.server.limits import limits_of
 from demo.server.service import MODEL_QUEUE, Deadline
 from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ResultPanel
 from demo.viewer.history import History
-from demo.viewer.map_budget import recording_for_plan
+from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import english
 from demo.web.run_buttons import stop_on_click, when_over
 from mmdiff_core.errors import MMDiffError, SettingsError
 
 if TYPE_CHECKING:
+    from demo.server.service import Service
     from mmdiff_core.generation.request_plan import Plan
-    from mmdiff_core.pipeline import Personalizer
 
 Values = Mapping[Component, Any]
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
 
 
+@dataclass(frozen=True)
+class PlannedComparison:
+    """What a click on Compare is going to make."""
+
+    form: Form
+    table: VariantTable
+    plans: Sequence[Plan]
+
+
 class ComparisonRunner:
     """Reads the Studio's fields and the Compare tab's, and makes the pictures one by one."""
 
-    def __init__(self, personalizer: Personalizer, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
+    def __init__(self, personalizer: Service, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
         self.personalizer = personalizer
         self.form = form
         self.panel = panel
@@ -50,11 +58,11 @@ class ComparisonRunner:
     def listen(self) -> None:
         """Check, then make the pictures, then rest; Stop may come between."""
         panel = self.panel
-        resting = [panel.compare, panel.stop, panel.grid]
+        resting = [panel.compare, panel.stop, panel.planned, panel.grid]
         checked = panel.compare.click(self.check, self.fields, [*resting, panel.plan, panel.base], **WITH_MESSAGES)
         run = checked.success(
             self.run,
-            self.fields | {panel.comparison},
+            [panel.planned, panel.comparison],
             panel.grid,
             concurrency_limit=1,
             concurrency_id=MODEL_QUEUE,
@@ -87,70 +95,64 @@ class ComparisonRunner:
         """Inputs of an event that reads everything."""
         return {*self.form.fields, *self.panel.fields}
 
-    def table(self, values: Values) -> VariantTable:
-        """What is asked for.
+    def table(self, form: Form, values: Values) -> VariantTable:
+        """Return every variant that the fields ask for; none of them is planned yet.
 
         Raises:
-            MMDiffError: the first thing that is amiss.
+            MMDiffError: the first thing that is wrong in the fields.
         """
-        form = self.form.read(values)
         blocking = first_blocking(self.form.judge(form))
         if blocking is not None:
             raise SettingsError(blocking.text)
-        request = form.request(limits_of(self.personalizer))
+        request = self.form.request(form)
         return self.panel.table(values, FormRequest(form, replace(request, seeds=request.seeds[:1])))
 
-    def plans(self, table: VariantTable) -> list[Plan]:
-        """Every picture's request, found good.
+    def plan(self, table: VariantTable) -> list[Plan]:
+        """Plan every variant.
 
         Raises:
-            MMDiffError: the first that is not.
+            MMDiffError: of the first variant that cannot be made.
         """
-        return [self._plan(variant) for variant in table.variants]
+        return [self._plan(variant, len(table.variants)) for variant in table.variants]
 
     def review(self, values: Values) -> Update:
-        """How many pictures that are, or why there are none yet."""
+        """Say how many images the fields ask for, or why there are none yet."""
         form = self.form.read(values)
         try:
-            table = self.table(values)
-            base = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
-            told = {"count": len(table.variants), "fault": "", "asked": "", "base": base}
+            return self._counted(form, self.table(form, values))
         except MMDiffError as error:
-            told = {"count": 0, "fault": str(error), "asked": "", "base": []}
-        return {self.panel.plan: told, self.panel.base: marked_html(form)}
+            return {self.panel.plan: _refused(error), self.panel.base: marked_html(form)}
 
     def check(self, values: Values) -> Iterator[Update]:
-        """Say what is wrong; nothing runs and nothing is changed then."""
-        told = self.review(values)
+        """Make the plans and keep them, or say what is wrong, in which case nothing runs or changes."""
+        form = self.form.read(values)
         try:
-            self.plans(self.table(values))
+            table = self.table(form, values)
+            plans = self.plan(table)
         except MMDiffError as error:
-            fault = {"count": 0, "fault": str(error), "asked": uuid4().hex, "base": []}
-            yield {self.panel.plan: fault}
+            yield {self.panel.plan: _refused(error, asked=uuid4().hex), self.panel.base: marked_html(form)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
-        yield told | self.panel.busy(True) | {self.panel.grid: gr.HTML(live={"progress": None})}
+        planned = PlannedComparison(form, table, plans)
+        update = self._counted(form, table) | self.panel.busy(True)
+        yield update | {self.panel.planned: planned, self.panel.grid: gr.HTML(live={"progress": None})}
 
-    def run(self, values: Values) -> Iterator[gr.HTML]:
-        """One update a step. Stop closes this generator at a step, and with it the core's.
+    def run(self, planned: PlannedComparison, comparison: Comparison) -> Iterator[gr.HTML]:
+        """Yield one update a step. Stop closes this generator at a step, and with it the core's.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
         yield gr.HTML(live={"progress": None})
         with user_facing_errors():
-            table = self.table(values)
-            plans = self.plans(table)
-            comparison: Comparison = values[self.panel.comparison]
-            comparison.begin(table, self.form.read(values))
+            table, plans = planned.table, planned.plans
+            comparison.begin(table, planned.form)
             grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
             yield gr.HTML(value=grid.shown())
-            seconds = limits_of(self.personalizer).run_seconds
+            seconds = self.personalizer.limits.run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
                 presenter = grid.presenter(plan.prompt, plan.words, variant.case.form)
-                recording = recording_for_plan(self.personalizer, plan, len(plans))
-                request = replace(variant.case.request, recording=recording)
-                with closing(self.personalizer.generate(request, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
+                with closing(self.personalizer.run(plan, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
                     for step in steps:
                         yield grid.add(place, variant, presenter, step)
                         if not grid.finished:
@@ -158,7 +160,7 @@ class ComparisonRunner:
 
     def rest(self) -> Update:
         """Back to Compare; what is finished stays."""
-        return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None)}
+        return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None), self.panel.planned: None}
 
     def inspect(self, comparison: Comparison, history: History, event: gr.EventData) -> gr.HTML:
         """A picture of the sheet goes before the Studio's viewer, and on its shelf for what is made on demand."""
@@ -169,11 +171,20 @@ class ComparisonRunner:
             history.add(frame["name"], kept)
         return gr.HTML(value={"run": uuid4().hex, "pictures": [frame], "opened": True})
 
-    def _plan(self, variant: RequestVariant) -> Plan:
+    def _plan(self, variant: RequestVariant, count: int) -> Plan:
         try:
-            return self.personalizer.plan(variant.case.request)
+            return with_map_budget(self.personalizer.plan(variant.case.request), self.personalizer, count)
         except MMDiffError as error:
             raise error_about(error, variant.labels, english()) from error
+
+    def _counted(self, form: Form, table: VariantTable) -> Update:
+        base = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
+        told = {"count": len(table.variants), "fault": "", "asked": "", "base": base}
+        return {self.panel.plan: told, self.panel.base: marked_html(form)}
+
+
+def _refused(error: MMDiffError, asked: str = "") -> dict[str, Any]:
+    return {"count": 0, "fault": str(error), "asked": asked, "base": []}
 
 
 def _numbers(form: Form) -> list[list[str]]:

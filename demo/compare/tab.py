@@ -12,7 +12,7 @@ from demo.studio.tab import StudioTab
 from demo.web.i18n import text
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 
 class CompareTab:
@@ -21,7 +21,7 @@ class CompareTab:
     title = text("compare")
     place: gr.Tab
 
-    def __init__(self, personalizer: Personalizer, studio: StudioTab) -> None:
+    def __init__(self, personalizer: Service, studio: StudioTab) -> None:
         self.panel = ComparePanel(personalizer)
         self.runner = ComparisonRunner(personalizer, studio.form, self.panel, studio.result)
 

@@ -13,7 +13,7 @@ from mmdiff_core.errors import MMDiffError, SettingsError
 from mmdiff_core.types import ALL_COMPONENTS, Components, GenerateRequest
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 AS_COMPOSED = "as_composed"
 EACH_SUBJECT, ALL_PHOTOS = "each_subject", "all_photos"
@@ -80,7 +80,7 @@ _ALONE = (RequestChange(VariantLabel(""), lambda case: case),)
 _BASE = RequestChange(VariantLabel(AS_COMPOSED), lambda case: case)
 
 
-def model_components(personalizer: Personalizer) -> Components:
+def model_components(personalizer: Service) -> Components:
     """The parts of the method that the loaded weights have."""
     adapter = getattr(personalizer, "adapter", None)
     return ALL_COMPONENTS if adapter is None else adapter.config.components

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from demo.server.limits import MAX_SUBJECTS, Limits
-from mmdiff_core.encoders.photo import load_photo
+from demo.server.photo_files import PhotoFiles
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
-from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice, GenerateRequest, Subject
+from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice, GenerateRequest, Subject
 
-MAX_PICTURES = 4
+MAX_IMAGES = 4
 OWN_SAMPLER = "own"  # the model's own sampler, None in a request
-MAX_SEED = 2**32 - 1
+LAST_SEED = min(MAX_SEED, 2**53 - 1)  # browsers hold no larger number exactly
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,12 @@ class Form:
         """The card of each subject."""
         return tuple(subject.slot for subject in self.subjects)
 
-    def request(self, limits: Limits | None = None) -> GenerateRequest:
-        """Read the photos and gather a request; ``Personalizer.validate`` judges the rest.
+    def request(self, limits: Limits | None = None, photo_files: PhotoFiles | None = None) -> GenerateRequest:
+        """Read the photos and gather a request; ``Personalizer.plan`` checks the rest.
 
         Args:
             limits: what is too much is refused before any photo is opened.
+            photo_files: photos that were decoded before.
 
         Raises:
             PromptError: the prompt is empty, or a subject has photos and no name.
@@ -82,14 +81,15 @@ class Form:
             raise PhotoError("There is no subject yet: drop a photo of one and name it, or roll the die for a toy.")
         if limits is not None:
             self._check(limits)
+        files = PhotoFiles() if photo_files is None else photo_files  # an empty one is false
         numbers = self.settings
-        seed = _within("seed", numbers.seed, 0, MAX_SEED)
-        count = _within("number of pictures", numbers.pictures, 1, MAX_PICTURES)
+        seed = _within("seed", numbers.seed, 0, LAST_SEED)
+        count = _within("number of pictures", numbers.pictures, 1, MAX_IMAGES)
         return GenerateRequest(
             prompt=self.prompt,
-            subjects=tuple(map(_subject, self.subjects)),
+            subjects=tuple(_subject(subject, files) for subject in self.subjects),
             negative_prompt=numbers.negative_prompt,
-            seeds=tuple((seed + i) % (MAX_SEED + 1) for i in range(count)),
+            seeds=tuple((seed + i) % (LAST_SEED + 1) for i in range(count)),
             steps=_whole("number of steps", numbers.steps),
             guidance=numbers.guidance,
             start_step=_whole("delay", numbers.start_step),
@@ -110,7 +110,7 @@ class Form:
             limits.check_photos(subject.name, len(subject.photos))
 
 
-def _subject(form: SubjectForm) -> Subject:
+def _subject(form: SubjectForm, photo_files: PhotoFiles) -> Subject:
     card = form.slot + 1
     if not form.name:
         raise PromptError(f"Subject {card} has photos but no name: give it the words that stand for it in the prompt.")
@@ -118,12 +118,8 @@ def _subject(form: SubjectForm) -> Subject:
         raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, roll the die, or remove the subject.')
     if form.strength is None:
         raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
-    photos = tuple(_photo(path, form.name) for path in form.photos)
+    photos = tuple(photo_files.load(path, f"{Path(path).name} ({form.name})") for path in form.photos)
     return Subject(form.name, photos, form.strength, choices=form.faces)
-
-
-def _photo(path: str, subject: str) -> Image.Image:
-    return load_photo(path, name=f"{Path(path).name} ({subject})")
 
 
 def _within(what: str, value: float | None, least: int, most: int) -> int:

@@ -8,9 +8,10 @@ from pathlib import Path
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
+from demo.server.photo_files import PhotoFiles
 from demo.server.sessions import claim
 from demo.web.cached_files import data_url, photo_path
-from mmdiff_core.encoders.photo import load_photo, square
+from mmdiff_core.encoders.photo import square
 from mmdiff_core.errors import PhotoError
 
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
@@ -19,7 +20,7 @@ GalleryValue = Sequence[tuple[str, str | None]] | None  # as a Gallery hands the
 Photos = Sequence[str | Image.Image]  # as files, or just rendered
 
 
-def check_photos(photos: GalleryValue) -> tuple[list[str], tuple[str, ...]]:
+def check_photos(photos: GalleryValue, photo_files: PhotoFiles) -> tuple[list[str], tuple[str, ...]]:
     """The photos that can be read, and a sentence about each of the others.
 
     Those in formats that browsers do not show become PNGs.
@@ -29,7 +30,7 @@ def check_photos(photos: GalleryValue) -> tuple[list[str], tuple[str, ...]]:
     claim(*(path for path, _ in photos or ()))
     for path, _ in photos or ():
         try:
-            image = load_photo(path, name=Path(path).name)
+            image = photo_files.load(path)
         except PhotoError as error:
             rejected.append(f"Left out: {error}")
         else:
@@ -37,20 +38,22 @@ def check_photos(photos: GalleryValue) -> tuple[list[str], tuple[str, ...]]:
     return kept, tuple(rejected)
 
 
-def still_cached(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def still_cached(paths: Sequence[str], photo_files: PhotoFiles) -> tuple[list[str], tuple[str, ...]]:
     """Of photos that a browser remembers those that the server still has, and a sentence about the others.
 
     The browser names the files, so only uploaded ones count: nothing else of the server may be shown.
     """
     folder = get_upload_folder()
-    kept = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path)]
+    kept = [
+        path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path, photo_files)
+    ]
     claim(*kept)
     lost = len(paths) - len(kept)
     what = "1 photo is" if lost == 1 else f"{lost} photos are"
     return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()
 
 
-def prepared_html(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> str:
+def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int = 0, shown: int = 96) -> str:
     """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
 
     Each is a button that opens the cut-out dialog with its photo (cutout.js). Its name is that of the element
@@ -59,7 +62,7 @@ def prepared_html(photos: Photos, side: int, slot: int = 0, shown: int = 96) -> 
     figures = []
     for number, photo in enumerate(photos, 1):
         try:
-            image = square(load_photo(photo), side)
+            image = square(photo_files.load(photo), side)
         except PhotoError:
             continue  # named where it was dropped
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
@@ -75,9 +78,9 @@ def seen_label_id(slot: int) -> str:
     return f"seen-label-{slot + 1}"
 
 
-def _readable(path: str) -> bool:
+def _readable(path: str, photo_files: PhotoFiles) -> bool:
     try:
-        load_photo(path)
+        photo_files.load(path)
     except PhotoError:
         return False
     return True

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.form.form import MAX_PICTURES, MAX_SEED, Form, Settings, SubjectForm
+from demo.form.form import LAST_SEED, MAX_IMAGES, Form, Settings, SubjectForm
 from demo.form.prompt_words import found_subjects
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
-from mmdiff_core.types import Size
+from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_STEPS, Size
 
-MAX_STEPS = 100
-MAX_GUIDANCE = 15
-MAX_STRENGTH = 2
 ANYWHERE = ""  # the place of a fault that belongs to no field
 
 Severity = Literal["note", "lacking", "wrong"]
@@ -34,15 +31,15 @@ class FieldError:
         return self.level != "note"
 
 
-def errors_while_typing(form: Form, sizes: Size) -> tuple[FieldError, ...]:
+def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
     """What can be said while somebody is still typing: nothing about what they have not come to yet."""
     found = found_subjects(form)
     rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
     subjects = [fault for i, subject in enumerate(form.subjects) for fault in _of_subject(subject, form, i in found)]
-    return (*rejected, *subjects, *_of_numbers(form.settings, sizes))
+    return (*rejected, *subjects, *_of_numbers(form.settings, sizes, max_steps))
 
 
-def errors_on_submit(form: Form, sizes: Size) -> tuple[FieldError, ...]:
+def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
     """The same once Generate was asked for: what is missing altogether counts as well."""
     missing = []
     if not form.subjects:
@@ -51,7 +48,7 @@ def errors_on_submit(form: Form, sizes: Size) -> tuple[FieldError, ...]:
     if not form.prompt:
         text = "The prompt is empty: describe the picture and name each subject in it."
         missing.append(FieldError("prompt", text, "lacking"))
-    return (*missing, *errors_while_typing(form, sizes))
+    return (*missing, *errors_while_typing(form, sizes, max_steps))
 
 
 def field_error_of(error: MMDiffError, form: Form) -> FieldError:
@@ -75,19 +72,19 @@ def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[Field
         yield FieldError(f"name-{number}", "Give this subject a name: the word that stands for it.", "lacking")
     elif form.prompt and not found:
         yield FieldError(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")
-    yield from _number(f"strength-{number}", "strength", subject.strength, 0, MAX_STRENGTH, whole=False)
+    yield from _number(f"strength-{number}", "strength", subject.strength, 0, MAX_SCALE, whole=False)
 
 
-def _of_numbers(numbers: Settings, sizes: Size) -> Iterator[FieldError]:
-    yield from _number("steps", "number of steps", numbers.steps, 1, MAX_STEPS)
+def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[FieldError]:
+    yield from _number("steps", "number of steps", numbers.steps, 1, max_steps)
     yield from _number("guidance", "guidance", numbers.guidance, 1, MAX_GUIDANCE, whole=False)
-    steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= MAX_STEPS else MAX_STEPS
+    steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= max_steps else max_steps
     yield from _number("start-step", "delay", numbers.start_step, 0, steps, bound="the number of steps")
     yield from _number("bound", "binding", numbers.binding, 0, 1, whole=False)
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
-    yield from _number("pictures", "number of pictures", numbers.pictures, 1, MAX_PICTURES)
-    yield from _number("seed", "seed", numbers.seed, 0, MAX_SEED)
+    yield from _number("pictures", "number of pictures", numbers.pictures, 1, MAX_IMAGES)
+    yield from _number("seed", "seed", numbers.seed, 0, LAST_SEED)
 
 
 def _number(

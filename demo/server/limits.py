@@ -100,12 +100,6 @@ def hosted_limits() -> Limits:
     return Limits(**{each.name: each.metadata["hosted"] for each in fields(Limits)})
 
 
-def limits_of(model: object) -> Limits:
-    """Return the limits that a model is served within; the local ones for a model without any."""
-    found = getattr(model, "limits", None)
-    return found if isinstance(found, Limits) else local_limits()
-
-
 def is_hosted(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this is a public page: a Space, or MMDIFF_HOSTED is set."""
     return "SPACE_ID" in environment or environment.get(f"{PREFIX}HOSTED", "").lower() in ("1", "true", "yes")

@@ -7,20 +7,25 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from demo.server.event_log import EventLog
 from demo.server.limits import Limits
-from demo.server.zero_gpu import Generate, generate_here
+from demo.server.model import Model
+from demo.server.photo_files import PhotoFiles
+from demo.server.zero_gpu import Run
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import GenerationError, MMDiffError
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Size
 
 if TYPE_CHECKING:
-    from mmdiff_core.backbones.base import Defaults
+    from mmdiff_core.backbones.base import Backbone, Defaults
+    from mmdiff_core.encoders.face import FaceAnalyser
+    from mmdiff_core.generation.model_summary import ModelSummary
     from mmdiff_core.generation.request_plan import Plan
-    from mmdiff_core.pipeline import Personalizer
+    from mmdiff_core.nn.adapter import MMDiffAdapter
+    from mmdiff_core.weights.model_source import ModelSource
 
 MODEL_QUEUE = "generation"  # everything that uses the model shares this queue: one at a time
 
@@ -88,31 +93,48 @@ class Deadline:
 
 
 class Service:
-    """Has the interface of a :class:`Personalizer` and stands before one.
+    """A model that applies the limits, keeps watch over its runs and writes the event log.
 
     Args:
-        model: what makes the pictures.
+        model: what makes the images.
         limits: what a visitor may ask for.
-        generate: how a request runs; on a lent GPU on hosts that have such.
+        run: how a plan is run; on a GPU that the host lends, where it does.
     """
 
     def __init__(
         self,
-        model: Personalizer,
+        model: Model,
         limits: Limits,
         event_log: EventLog | None = None,
         monitor: RunMonitor | None = None,
-        generate: Generate | None = None,
+        run: Run | None = None,
     ) -> None:
         self.model = model
         self.limits = limits
         self.event_log = event_log or EventLog()
         self.monitor = monitor or RunMonitor()
-        self._generate = generate or generate_here(model)
+        self.photo_files = PhotoFiles()
+        self._run = run or model.run
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the model's own."""
-        return getattr(self.model, name)
+    @property
+    def backbone(self) -> Backbone:
+        """The diffusion model."""
+        return self.model.backbone
+
+    @property
+    def adapter(self) -> MMDiffAdapter | None:
+        """MM-Diff's weights."""
+        return self.model.adapter
+
+    @property
+    def faces(self) -> FaceAnalyser | None:
+        """What finds faces in photos, where the adapter reads them."""
+        return self.model.faces
+
+    @property
+    def origin(self) -> ModelSource | None:
+        """How to load the same model again."""
+        return self.model.origin
 
     @property
     def sizes(self) -> Size:
@@ -129,23 +151,26 @@ class Service:
         """The same of the model's preset for few steps."""
         return self.model.fast and self.limits.fewer_steps(self.model.fast)
 
-    def plan(self, request: GenerateRequest) -> Plan:
-        """Read a request without doing any work; errors as the model's, and where it asks for too much."""
-        self.limits.check(request)
-        return self.model.plan(self._decided(request))
+    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
+        """Return the sizes of the model's parts; see ``Personalizer.anatomy``."""
+        return self.model.anatomy(picture)
 
-    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
-        """One step at a time; closing the iterator cancels. ``photos`` are those that the session has shown before.
+    def plan(self, request: GenerateRequest) -> Plan:
+        """Apply the limits, then read the request; a refusal goes into the event log.
 
         Raises:
-            GenerationError: at a step, if the request keeps the model for longer than it may.
+            MMDiffError: the request asks for too much, or as ``Personalizer.plan``.
         """
         try:
-            self.plan(request)
+            self.limits.check(request)
+            return self.model.plan(self._decided(request))
         except MMDiffError as error:
             self.event_log.failed("refused", error)
             raise
-        return self._steps(self._decided(request), photos)
+
+    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
+        """Plan and run at once; errors as :meth:`plan`, here, and :meth:`run`, at a step."""
+        return self.run(self.plan(request), photos)
 
     def _decided(self, request: GenerateRequest) -> GenerateRequest:
         """With steps and size: where they are left open, the model takes its own, which may be more than is allowed."""
@@ -155,11 +180,21 @@ class Service:
         height = height if request.height is None else request.height
         return replace(request, steps=steps, width=width, height=height)
 
-    def _steps(self, request: GenerateRequest, photos: PhotoCache | None) -> Iterator[Step]:
+    def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
+        """Make the images of a plan, one step at a time; closing the iterator cancels.
+
+        Args:
+            plan: from :meth:`plan`.
+            photos: features of photos that the session has shown before.
+
+        Raises:
+            GenerationError: at a step, if the request keeps the model for longer than it may.
+        """
+        request = plan.request
         deadline, done = Deadline(self.limits.run_seconds), 0
         began = deadline.began
         try:
-            with self.monitor.run(), closing(self._generate(request, photos)) as steps:  # type: ignore[type-var]
+            with self.monitor.run(), closing(self._run(plan, photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     self.monitor.step()
                     done += 1

@@ -16,21 +16,16 @@ from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.results import GeneratedImage, Step
-from mmdiff_core.types import GenerateRequest
 
 if TYPE_CHECKING:
+    from mmdiff_core.generation.request_plan import Plan
     from mmdiff_core.pipeline import Personalizer
 
-Generate = Callable[[GenerateRequest, PhotoCache | None], Iterator[Step]]
+Run = Callable[["Plan", PhotoCache | None], Iterator[Step]]
 LEAST_SECONDS = 20  # a fork, moving the model, a first step
 
 
-def generate_here(model: Personalizer) -> Generate:
-    """As the model itself does it."""
-    return model.generate
-
-
-def generate_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device: str = "cuda") -> Generate:
+def run_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device: str = "cuda") -> Run:
     """On a lent GPU; where the host lends none, the decorator of ``spaces`` changes nothing.
 
     Args:
@@ -40,27 +35,27 @@ def generate_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device:
     """
     placed: list[Personalizer] = []  # in the lent process
 
-    def work(request: GenerateRequest) -> Iterator[Step | MMDiffError]:
+    def work(plan: Plan) -> Iterator[Step | MMDiffError]:
         try:
             if not placed:
                 placed.append(model.moved_to(device))
-            with closing(placed[0].generate(request)) as steps:  # type: ignore[type-var]
+            with closing(placed[0].run(plan)) as steps:  # type: ignore[type-var]
                 yield from map(_packed, steps)
         except MMDiffError as error:
             yield error
 
-    def duration(request: GenerateRequest) -> int:
-        steps = (request.steps or model.defaults.steps) * len(request.seeds)
+    def duration(plan: Plan) -> int:
+        steps = plan.numbers.steps * len(plan.request.seeds)
         return LEAST_SECONDS + round(steps * seconds_per_step)
 
     lent = import_module("spaces").GPU(duration=duration)(work)
 
-    def generate(request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
+    def run(plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
         del photos  # what a lent process learns stays there
-        with closing(lent(request)) as steps:
+        with closing(lent(plan)) as steps:
             yield from _unpacked(steps)
 
-    return generate
+    return run
 
 
 def _packed(step: Step) -> Step:

@@ -15,6 +15,7 @@ from demo.form.photos import still_cached
 from demo.form.prompt_words import add_word, chips_html, count_word
 from demo.form.sliders import fits_slider
 from demo.server.limits import MAX_SUBJECTS
+from demo.server.photo_files import PhotoFiles
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
@@ -33,11 +34,18 @@ class ComposePanel:
         toys: the die.
         side: pixels a side of what the model's image encoder takes.
         faces: finds faces, where the adapter reads them.
+        photo_files: decoded photos, shared by the cards.
     """
 
-    def __init__(self, toys: RandomToys, side: int = 224, faces: FaceAnalyser | None = None) -> None:
+    def __init__(
+        self,
+        toys: RandomToys,
+        side: int = 224,
+        faces: FaceAnalyser | None = None,
+        photo_files: PhotoFiles | None = None,
+    ) -> None:
         self.toys = toys
-        self.cards = [SubjectCard(slot, side, faces) for slot in range(MAX_SUBJECTS)]
+        self.cards = [SubjectCard(slot, side, faces, photo_files) for slot in range(MAX_SUBJECTS)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -204,7 +212,7 @@ def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
     strength = strength if fits_slider(card.strength, strength) else 1.0
     if not isinstance(photos, list):
         return {card.name: name, card.strength: strength}
-    kept, rejected = still_cached([path for path in photos if isinstance(path, str)])
+    kept, rejected = still_cached([path for path in photos if isinstance(path, str)], card.photo_files)
     return card.fill(name, kept, strength, rejected)
 
 

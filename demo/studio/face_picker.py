@@ -10,10 +10,10 @@ from PIL import Image
 
 from demo.form.face_choices import FaceChoices, choice_of
 from demo.form.photos import Photos
+from demo.server.photo_files import PhotoFiles
 from demo.web.cached_files import data_url
 from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import DetectedFace, FaceAnalyser
-from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import ModelError, PhotoError
 
 PHOTO_SIDE = 220  # pixels
@@ -50,18 +50,22 @@ def face_picker(record: FacePickerRecord | None, elem_id: str) -> gr.HTML:
     )
 
 
-def face_picker_record(photos: Photos, choices: FaceChoices, analyser: FaceAnalyser) -> FacePickerRecord:
+def face_picker_record(
+    photos: Photos, choices: FaceChoices, analyser: FaceAnalyser, photo_files: PhotoFiles
+) -> FacePickerRecord:
     """Find the faces in photos; photos that cannot be read are left out, for the card names them elsewhere."""
     try:
-        shown = [_photo_with_faces(photo, choices, analyser) for photo in photos]
+        shown = [_photo_with_faces(photo, choices, analyser, photo_files) for photo in photos]
     except ModelError as error:
         return {"photos": [], "error": str(error)}
     return {"photos": [photo for photo in shown if photo is not None], "error": ""}
 
 
-def _photo_with_faces(photo: str | Image.Image, choices: FaceChoices, analyser: FaceAnalyser) -> PhotoWithFaces | None:
+def _photo_with_faces(
+    photo: str | Image.Image, choices: FaceChoices, analyser: FaceAnalyser, photo_files: PhotoFiles
+) -> PhotoWithFaces | None:
     try:
-        image = load_photo(photo)
+        image = photo_files.load(photo)
     except PhotoError:
         return None
     choice, found = choice_of(choices, photo), analyser.find(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,15 +14,17 @@ from gradio.components import Component
 from demo.form import browser_draft
 from demo.form.form import Form
 from demo.form.validation import FieldError, errors_on_submit, errors_while_typing, field_error_of, first_blocking
-from demo.server.limits import limits_of
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
+from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, Update
 from demo.web.static_files import scripts
 from mmdiff_core.errors import MMDiffError
+from mmdiff_core.types import GenerateRequest, Recording
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
+    from mmdiff_core.generation.request_plan import Plan
 
 Values = Mapping[Component, Any]
 
@@ -30,7 +32,7 @@ Values = Mapping[Component, Any]
 class FormPanel:
     """Compose and settings together, with the faults beside their fields."""
 
-    def __init__(self, personalizer: Personalizer, compose: ComposePanel, settings: SettingsPanel) -> None:
+    def __init__(self, personalizer: Service, compose: ComposePanel, settings: SettingsPanel) -> None:
         self.personalizer = personalizer
         self.compose = compose
         self.settings = settings
@@ -104,15 +106,26 @@ class FormPanel:
         return [*self.compose.targets(), *self.settings.fields]
 
     def judge(self, form: Form) -> tuple[FieldError, ...]:
-        """Everything that is amiss now that Generate was asked for; the model's own word comes last."""
-        faults = errors_on_submit(form, self.personalizer.sizes)
+        """Return everything that is wrong in the fields once Generate was pressed, without opening a photo."""
+        return errors_on_submit(form, self.personalizer.sizes, self.personalizer.limits.steps)
+
+    def plan(self, form: Form) -> tuple[Plan | None, tuple[FieldError, ...]]:
+        """Return the plan of the form and what is wrong with it; no plan where something blocks it.
+
+        The model's own refusal comes last among the errors.
+        """
+        faults = self.judge(form)
         if first_blocking(faults) is not None:
-            return faults
+            return None, faults
         try:
-            self.personalizer.plan(form.request(limits_of(self.personalizer)))
+            return with_map_budget(self.personalizer.plan(self.request(form)), self.personalizer), faults
         except MMDiffError as error:
-            return (*faults, field_error_of(error, form))
-        return faults
+            return None, (*faults, field_error_of(error, form))
+
+    def request(self, form: Form) -> GenerateRequest:
+        """Return the form as a request that records every word's maps; errors as ``Form.request``."""
+        request = form.request(self.personalizer.limits, self.personalizer.photo_files)
+        return replace(request, recording=Recording(words=True))
 
     def told(self, form: Form, faults: Sequence[FieldError], asked: str = "") -> dict[str, Any]:
         """The faults of a form for the page; a new word in ``asked`` leads the person to the first."""
@@ -121,7 +134,7 @@ class FormPanel:
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
-        faults = errors_while_typing(form, self.personalizer.sizes)
+        faults = errors_while_typing(form, self.personalizer.sizes, self.personalizer.limits.steps)
         drawn = self.compose.drawn_chips(form, values[self.compose.count])
         return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
 

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import gradio as gr
 from gradio.components import Component
 
+from demo.form.form import Form
 from demo.form.validation import first_blocking
 from demo.server.error_messages import user_facing_errors
-from demo.server.limits import limits_of
 from demo.server.service import MODEL_QUEUE
 from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import random_seed
-from demo.viewer.map_budget import recording_for_plan
+from demo.viewer.history import History
 from demo.viewer.viewer import RunPresenter, waiting_update
 from demo.web.events import WITH_MESSAGES, Update
 from demo.web.run_buttons import stop_on_click, when_over
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
+    from mmdiff_core.generation.request_plan import Plan
 
 Values = Mapping[Component, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a click on Generate is going to make."""
+
+    form: Form
+    plan: Plan
 
 
 class GenerationRunner:
     """What Generate and Stop do."""
 
-    def __init__(
-        self, personalizer: Personalizer, form: FormPanel, actions: ActionButtons, result: ResultPanel
-    ) -> None:
+    def __init__(self, personalizer: Service, form: FormPanel, actions: ActionButtons, result: ResultPanel) -> None:
         self.personalizer = personalizer
         self.form = form
         self.actions = actions
@@ -43,7 +50,7 @@ class GenerationRunner:
     def listen(self) -> None:
         """Check, then generate, then rest; Stop may come between."""
         settings = self.form.settings
-        resting = [self.actions.generate, self.actions.stop, self.result.viewer]
+        resting = [self.actions.generate, self.actions.stop, self.actions.planned, self.result.viewer]
         checked = self.actions.generate.click(
             self.check,
             self.form.fields,
@@ -52,7 +59,7 @@ class GenerationRunner:
         )
         run = checked.success(
             self.run,
-            self.form.fields | {self.result.history},
+            [self.actions.planned, self.result.history],
             self.result.viewer,
             concurrency_limit=1,
             concurrency_id=MODEL_QUEUE,
@@ -64,36 +71,34 @@ class GenerationRunner:
         stop_on_click(self.actions.stop, run)
 
     def check(self, values: Values) -> Iterator[Update]:
-        """Say beside the fields what is wrong with them; nothing runs and nothing is changed then."""
+        """Make the plan and keep it, or show errors beside the fields, in which case nothing runs or changes."""
         form = self.form.read(values)
-        faults = self.form.judge(form)
-        blocking = first_blocking(faults)
-        if blocking is not None:
+        if values[self.form.settings.fresh]:
+            form = replace(form, settings=replace(form.settings, seed=random_seed()))
+        with user_facing_errors():
+            plan, faults = self.form.plan(form)
+        if plan is None:
             yield {self.form.faults: self.form.told(form, faults, asked=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
-            raise gr.Error(blocking.text, visible=False, print_exception=False)
-        settings = self.form.settings
-        seed = random_seed() if values[settings.fresh] else int(values[settings.seed])
+            raise gr.Error(first_blocking(faults).text, visible=False, print_exception=False)  # type: ignore[union-attr]
+        settings, seed = self.form.settings, plan.request.seeds[0]
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
-        yield update | {settings.seed: seed, self.form.faults: self.form.told(form, faults)}
+        told = {settings.seed: seed, self.form.faults: self.form.told(form, faults)}
+        yield update | told | {self.actions.planned: Planned(form, plan)}
 
-    def run(self, values: Values) -> Iterator[gr.HTML]:
-        """One update a step. Stop closes this generator at a step, and with it the core's.
+    def run(self, planned: Planned, history: History) -> Iterator[gr.HTML]:
+        """Yield one update a step. Stop closes this generator at a step, and with it the core's.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
         yield waiting_update("looking_at_photos")
-        form = self.form.read(values)
         with user_facing_errors():
-            request = form.request(limits_of(self.personalizer))
-            plan = self.personalizer.plan(request)
-            request = replace(request, recording=recording_for_plan(self.personalizer, plan))
-            history = values[self.result.history]
-            presenter = RunPresenter(plan.prompt, plan.words, form, history, self.personalizer.origin)
-            with closing(self.personalizer.generate(request, photos=history.photos)) as steps:  # type: ignore[type-var]
+            plan = planned.plan
+            presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.personalizer.origin)
+            with closing(self.personalizer.run(plan, photos=history.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     yield presenter.add(step)
 
     def rest(self) -> Update:
-        """Back to Generate; what is finished stays."""
-        return self.actions.busy(False) | self.result.idle()
+        """Show Generate again; what is finished stays."""
+        return self.actions.busy(False) | self.result.idle() | {self.actions.planned: None}

@@ -25,7 +25,7 @@ from mmdiff_core.weights.hub import CLIP, amount
 from mmdiff_core.weights.insightface_models import FACES
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 GIGABYTE = 10**9
 # English prompts are what the model knows, so that the words themselves are nobody's labels.
@@ -37,7 +37,7 @@ _KNOWS = (
 _TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder"}
 
 
-def model_texts(personalizer: Personalizer) -> MoreTexts:
+def model_texts(personalizer: Service) -> MoreTexts:
     """Return what the page says of the loaded model and of the others."""
     name, known = personalizer.backbone.display_name, vocabulary_of(personalizer.backbone)
     models, loaded = _models(name)
@@ -58,7 +58,7 @@ def knows_note(known: Vocabulary | None, labels: Texts) -> str:
     return _KNOWS.format_map({**labels, **words}) if words else ""
 
 
-def model_line(personalizer: Personalizer, labels: Texts) -> str:
+def model_line(personalizer: Service, labels: Texts) -> str:
     """What is loaded, in one line."""
     sizes = personalizer.sizes
     line = labels["model_of_one_size" if sizes.smallest == sizes.largest else "model_of_sizes"]

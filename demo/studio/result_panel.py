@@ -28,6 +28,7 @@ class ActionButtons:
 
     def render(self) -> None:
         """Make the components inside the current layout."""
+        self.planned = gr.State(None)  # what the click on Generate was found to ask for
         with gr.Column(elem_id="actions"):
             self.generate = gr.Button(text("generate"), variant="primary", size="lg", elem_id="generate")
             self.stop = gr.Button(text("stop"), variant="stop", size="lg", visible=False, elem_id="stop")

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.form.form import MAX_PICTURES, MAX_SEED, OWN_SAMPLER, Settings
+from demo.form.form import LAST_SEED, MAX_IMAGES, OWN_SAMPLER, Settings
 from demo.form.sliders import fits_slider, slider
-from demo.form.validation import MAX_GUIDANCE, MAX_STEPS
 from demo.form.value_types import is_number
-from demo.server.limits import limits_of
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
-from mmdiff_core.types import ALL_COMPONENTS, Components
+from mmdiff_core.types import ALL_COMPONENTS, MAX_GUIDANCE, MAX_STEPS, Components
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 PARTS = tuple(asdict(ALL_COMPONENTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
@@ -37,9 +35,10 @@ def random_seed() -> int:
 class SettingsPanel:
     """The numbers of a generation, with the model's own defaults."""
 
-    def __init__(self, personalizer: Personalizer) -> None:
+    def __init__(self, personalizer: Service) -> None:
         self.defaults, self.fast = personalizer.defaults, personalizer.fast
-        self.limits = limits_of(personalizer)
+        self.limits = personalizer.limits
+        self.max_steps = min(MAX_STEPS, self.limits.steps)
         self.sizes = personalizer.sizes
         self.schedulers = personalizer.backbone.schedulers
 
@@ -66,7 +65,7 @@ class SettingsPanel:
                     text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
                 )
             self.fresh = gr.Checkbox(label=text("fresh_seed"), value=True, elem_id="fresh-seed")
-            most = min(MAX_PICTURES, self.limits.pictures)
+            most = min(MAX_IMAGES, self.limits.pictures)
             self.pictures = slider(text("pictures"), 1, 1, most, 1, "pictures", info=text("pictures_info"))
 
     def _render_quality(self) -> None:
@@ -78,8 +77,7 @@ class SettingsPanel:
                 }
             with gr.Row():
                 usual = self.defaults
-                most = min(MAX_STEPS, self.limits.steps)
-                self.steps = slider(text("steps"), usual.steps, 1, most, 1, "steps", info=text("steps_info"))
+                self.steps = slider(text("steps"), usual.steps, 1, self.max_steps, 1, "steps", info=text("steps_info"))
                 self.guidance = slider(
                     text("guidance"), usual.guidance, 1, MAX_GUIDANCE, 0.1, "guidance", info=text("guidance_info")
                 )
@@ -102,7 +100,13 @@ class SettingsPanel:
         with gr.Column(elem_classes="group"):
             gr.HTML(text("group_binding"), apply_default_css=False)
             self.start_step = slider(
-                text("delay"), self.defaults.start_step, 0, MAX_STEPS // 2, 1, "start-step", info=text("delay_info")
+                text("delay"),
+                self.defaults.start_step,
+                0,
+                self.max_steps // 2,
+                1,
+                "start-step",
+                info=text("delay_info"),
             )
             self.bound = slider(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
             self.parts = gr.CheckboxGroup(
@@ -161,7 +165,7 @@ class SettingsPanel:
             if fits_slider(field, record.get(name)):
                 update[field] = record[name]
         seed = record.get("seed")
-        if is_number(seed) and 0 <= seed <= MAX_SEED:
+        if is_number(seed) and 0 <= seed <= LAST_SEED:
             update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]

@@ -12,15 +12,15 @@ from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_we
 from demo.form.form import SubjectForm
 from demo.form.photos import GalleryValue, Photos, check_photos, prepared_html, seen_label_id
 from demo.form.sliders import slider
-from demo.form.validation import MAX_STRENGTH
 from demo.server.error_messages import user_facing_errors
+from demo.server.photo_files import PhotoFiles
 from demo.server.sessions import claim
 from demo.studio.face_picker import FacePickerRecord, face_picker, face_picker_record
 from demo.web.cached_files import photo_path
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
 from mmdiff_core.encoders.face import FaceAnalyser
-from mmdiff_core.types import FaceChoice
+from mmdiff_core.types import MAX_SCALE, FaceChoice
 
 
 class SubjectCard:
@@ -30,12 +30,20 @@ class SubjectCard:
         slot: its place, from 0; it decides the colour.
         side: pixels a side of what the model's image encoder takes.
         faces: finds faces, where the adapter reads them; the card then asks whose is meant.
+        photo_files: decoded photos.
     """
 
-    def __init__(self, slot: int, side: int = 224, faces: FaceAnalyser | None = None) -> None:
+    def __init__(
+        self,
+        slot: int,
+        side: int = 224,
+        faces: FaceAnalyser | None = None,
+        photo_files: PhotoFiles | None = None,
+    ) -> None:
         self.slot = slot
         self.side = side
         self.faces = faces
+        self.photo_files = PhotoFiles() if photo_files is None else photo_files
 
     def render(self, visible: bool) -> None:
         """Make the components inside the current layout."""
@@ -50,7 +58,7 @@ class SubjectCard:
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
-            no_photos = face_picker_record((), {}, self.faces) if self.faces else None
+            no_photos = face_picker_record((), {}, self.faces, self.photo_files) if self.faces else None
             self.face_picker = face_picker(no_photos, f"faces-{number}")
             self.name = gr.Textbox(
                 label=text("name"),
@@ -58,7 +66,7 @@ class SubjectCard:
                 max_lines=1,
                 elem_id=f"name-{number}",
             )
-            self.strength = slider(text("strength"), 1.0, 0, MAX_STRENGTH, 0.05, f"strength-{number}")
+            self.strength = slider(text("strength"), 1.0, 0, MAX_SCALE, 0.05, f"strength-{number}")
 
     def listen(self) -> None:
         """Photos are sifted when they come, and shown prepared."""
@@ -117,7 +125,7 @@ class SubjectCard:
 
     def _find(self, photos: GalleryValue, choices: FaceChoices) -> FacePickerRecord:
         assert self.faces is not None
-        return face_picker_record([path for path, _ in photos or ()], choices or {}, self.faces)
+        return face_picker_record([path for path, _ in photos or ()], choices or {}, self.faces, self.photo_files)
 
     def _choose(self, event: gr.EventData, photos: GalleryValue, choices: FaceChoices) -> None:
         choose_face(choices, _path(photos, event.photo), event.face)
@@ -128,7 +136,7 @@ class SubjectCard:
     def _sift(self, photos: GalleryValue) -> tuple[Any, str, tuple[str, ...]]:
         """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""
         with user_facing_errors():
-            kept, rejected = check_photos(photos)
+            kept, rejected = check_photos(photos, self.photo_files)
         as_given = kept == [path for path, _ in photos or ()]
         return gr.skip() if as_given else kept, self._prepared(kept), rejected
 
@@ -136,7 +144,7 @@ class SubjectCard:
         return self._prepared([path for path, _ in photos or ()])
 
     def _prepared(self, photos: Photos) -> str:
-        shown = prepared_html(photos, self.side, self.slot)
+        shown = prepared_html(photos, self.side, self.photo_files, self.slot)
         label = f'<span id="{seen_label_id(self.slot)}">{text("seen")}</span>'
         return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.form.examples import RandomToys, examples_for, vocabulary_of
-from demo.server.limits import limits_of
 from demo.studio import cutout_dialog, guide
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
@@ -19,7 +18,7 @@ from demo.studio.settings_panel import SettingsPanel
 from demo.web.i18n import text
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 TEMPLATES = cutout_dialog.TEMPLATES | guide.TEMPLATES
 USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
@@ -31,17 +30,16 @@ class StudioTab:
     title = text("studio")
     place: gr.Tab
 
-    def __init__(self, personalizer: Personalizer) -> None:
+    def __init__(self, personalizer: Service) -> None:
         known = vocabulary_of(personalizer.backbone)
         encoder = getattr(personalizer.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
-        faces = getattr(personalizer, "faces", None)
-        compose = ComposePanel(RandomToys(known=known), side, faces)
+        compose = ComposePanel(RandomToys(known=known), side, personalizer.faces, personalizer.photo_files)
         self.cutout = CutoutDialog(compose.cards)
         self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()
-        self.result = ResultPanel(limits_of(personalizer))
+        self.result = ResultPanel(personalizer.limits)
         self.generation = GenerationRunner(personalizer, self.form, self.actions, self.result)
 
     def render(self) -> None:

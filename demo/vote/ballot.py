@@ -11,11 +11,11 @@ from PIL import Image
 from demo.compare.grid import Comparison
 from demo.form.form import SubjectForm
 from demo.form.prompt_words import PromptPiece, form_pieces
+from demo.server.photo_files import PhotoFiles
 from demo.vote.pairs import BallotState, BlindPair
 from demo.vote.store import Tally, Vote, tally, variant_labels
 from demo.web.cached_files import FileRecord, data_url, photo_file
 from demo.web.static_files import scripts, static
-from mmdiff_core.encoders.photo import load_photo
 from mmdiff_core.errors import MMDiffError
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.weights.model_source import shown_name
@@ -82,7 +82,12 @@ def ballot() -> gr.HTML:
 
 
 def ballot_record(
-    state: BallotState, pair: BlindPair | None, comparison: Comparison, votes: Sequence[Vote], deletable: bool
+    state: BallotState,
+    pair: BlindPair | None,
+    comparison: Comparison,
+    votes: Sequence[Vote],
+    deletable: bool,
+    photo_files: PhotoFiles,
 ) -> BallotRecord:
     """Describe the pair that is asked about, and what the answers so far add up to."""
     record: BallotRecord = {
@@ -100,7 +105,7 @@ def ballot_record(
         record["pair"] = pair_name(state)
         record["pictures"] = _pictures(pair, comparison)
         record["sentence"] = form_pieces(comparison.form)
-        record["subjects"] = _subjects(comparison.form.subjects)
+        record["subjects"] = _subjects(comparison.form.subjects, photo_files)
     return record
 
 
@@ -118,19 +123,23 @@ def _pictures(pair: BlindPair, comparison: Comparison) -> list[FileRecord]:
     return pictures
 
 
-def _subjects(subjects: Sequence[SubjectForm]) -> list[SubjectRecord]:
+def _subjects(subjects: Sequence[SubjectForm], photo_files: PhotoFiles) -> list[SubjectRecord]:
     return [
-        {"name": subject.name, "colour": colour_of(subject.slot), "photos": _photos(subject.photos[:PHOTOS])}
+        {
+            "name": subject.name,
+            "colour": colour_of(subject.slot),
+            "photos": _photos(subject.photos[:PHOTOS], photo_files),
+        }
         for subject in subjects
     ]
 
 
-def _photos(paths: Sequence[str]) -> list[str]:
+def _photos(paths: Sequence[str], photo_files: PhotoFiles) -> list[str]:
     """Small; those that are no longer there are left out."""
     found = []
     for path in paths:
         try:
-            photo = load_photo(path)
+            photo = photo_files.load(path)
         except MMDiffError:
             continue
         photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))

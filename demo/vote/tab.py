@@ -19,7 +19,7 @@ from demo.web.events import WITH_MESSAGES
 from demo.web.i18n import text
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
+    from demo.server.service import Service
 
 
 class VoteTab:
@@ -35,9 +35,10 @@ class VoteTab:
     title = text("vote")
     place: gr.Tab
 
-    def __init__(self, personalizer: Personalizer, compare: CompareTab, file: Path, deletable: bool = True) -> None:
+    def __init__(self, personalizer: Service, compare: CompareTab, file: Path, deletable: bool = True) -> None:
         self.model = personalizer.backbone.display_name
         self.comparison, self.runner = compare.panel, compare.runner
+        self.photo_files = personalizer.photo_files
         self.box = VoteStore(file)
         self.deletable = deletable
         self.random = random.SystemRandom()
@@ -89,4 +90,4 @@ class VoteTab:
 
     def _record(self, state: BallotState, comparison: Comparison) -> BallotRecord:
         pair = state.draw(comparison, self.random)
-        return ballot_record(state, pair, comparison, self.box.all(), self.deletable)
+        return ballot_record(state, pair, comparison, self.box.all(), self.deletable, self.photo_files)

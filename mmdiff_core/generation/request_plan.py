@@ -20,12 +20,17 @@ from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.nn.records import PromptTokens
-from mmdiff_core.types import GenerateRequest, Recording, Size, Subject, Word
-
-MAX_STEPS = 200
-MAX_GUIDANCE = 30
-MAX_STRENGTH = 3
-MAX_SEED = 2**63 - 1
+from mmdiff_core.types import (
+    MAX_GUIDANCE,
+    MAX_SCALE,
+    MAX_SEED,
+    MAX_STEPS,
+    GenerateRequest,
+    Recording,
+    Size,
+    Subject,
+    Word,
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
 
 def _check_subject(subject: Subject) -> Subject:
     """The subject with upright RGB photos, or pixels that can be used."""
-    _check_range(f'The scale of "{subject.name}"', subject.scale, 0, MAX_STRENGTH)
+    _check_range(f'The scale of "{subject.name}"', subject.scale, 0, MAX_SCALE)
     if not subject.photos:
         raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
     names = (f"{number} of {subject.name}" for number in range(1, len(subject.photos) + 1))

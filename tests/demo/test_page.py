@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def values(generation: GenerationRunner, photo: str) -> Values:
     return values
 
 
+def _run(generation: GenerationRunner, values: Values) -> Iterator[gr.HTML]:
+    """Click on Generate."""
+    (checked,) = generation.check(values)
+    return generation.run(checked[generation.actions.planned], values[generation.result.history])
+
+
 def test_blank_cards_do_not_count(generation: GenerationRunner, values: Values) -> None:
     form = generation.form.read(values)
     assert form.prompt == "a cat and a robot"
@@ -59,12 +66,12 @@ def test_blank_cards_do_not_count(generation: GenerationRunner, values: Values) 
 def test_what_a_saved_picture_asks_too_much_of_is_named(generation: GenerationRunner) -> None:
     form = generation.form
     record = restorable(
-        {"prompt": "a cat", "steps": 150, "guidance": 30, "seed": 5, "sampler": "euler", "width": 64}
-        | {"subjects": [{"name": f"toy {n}", "strength": 3 if n == 1 else 1, "photos": 1} for n in range(5)]}
+        {"prompt": "a cat", "steps": 150, "guidance": 40, "seed": 5, "sampler": "euler", "width": 64}
+        | {"subjects": [{"name": f"toy {n}", "strength": 4 if n == 1 else 1, "photos": 1} for n in range(5)]}
     )
     assert form.refused(record) == [
-        *("strength 3 of “toy 1”", "the subject “toy 4”"),
-        *("steps 150", "guidance 30", "width 64", "sampler euler"),
+        *("strength 4 of “toy 1”", "the subject “toy 4”"),
+        *("steps 150", "guidance 40", "width 64", "sampler euler"),
     ]
     assert form.settings.steps not in form.restore(record)
     assert form.refused({"prompt": "a cat", "steps": 9, "sampler": None, "subjects": []}) == []
@@ -268,7 +275,7 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
 
 
 def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
-    run = generation.run(values | {generation.form.settings.pictures: 2})
+    run = _run(generation, values | {generation.form.settings.pictures: 2})
     assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
     assert generation.personalizer.log == []  # Stop is heard from here on
     next(run)
@@ -277,7 +284,7 @@ def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Val
 
 
 def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Values) -> None:
-    updates = list(generation.run(values | {generation.form.settings.pictures: 2}))
+    updates = list(_run(generation, values | {generation.form.settings.pictures: 2}))
     assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
     assert generation.personalizer.log[-1] == "finished"
 

@@ -13,6 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from demo.page import build_ui, launch_options
+from demo.server.limits import Limits, local_limits
+from demo.server.photo_files import PhotoFiles
 from demo.server.service import Service
 from demo.server.sessions import Page
 from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS
@@ -79,6 +81,13 @@ class Plan:
     start_step: int
     size: tuple[int, int]
 
+    def with_heads(self, per_head: bool) -> Plan:
+        """As the real plan has it."""
+        recording = self.request.recording
+        if recording is None:
+            return self
+        return replace(self, request=replace(self.request, recording=replace(recording, per_head=per_head)))
+
     @property
     def numbers(self) -> Numbers:
         """As the real plan has them."""
@@ -121,6 +130,9 @@ class StandIn:
     held_at: tuple[int, int, int | None] | None = None
     fails_at: tuple[int, int] | None = None  # a picture and a step, from 1, at which the work ends with an error
     faces: FaceAnalyser | None = None  # as of an adapter that reads them
+    adapter: None = None
+    limits: Limits = field(default_factory=local_limits)  # for panels that are made without a service
+    photo_files: PhotoFiles = field(default_factory=PhotoFiles)
 
     @contextmanager
     def held(self, picture: int, step: int, seed: int | None = None) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +100,16 @@ def test_what_is_no_good_is_left(runner: ComparisonRunner, kept: object) -> None
     assert update[runner.panel.mode] == gr.skip()
 
 
+def _table(runner: ComparisonRunner, values: Values) -> VariantTable:
+    return runner.table(runner.form.read(values), values)
+
+
+def _run(runner: ComparisonRunner, values: Values) -> Iterator[gr.HTML]:
+    """Click on Compare."""
+    (checked,) = runner.check(values)
+    return runner.run(checked[runner.panel.planned], values[runner.panel.comparison])
+
+
 def _grid(runner: ComparisonRunner, across: str, columns: str, down: str, rows: str) -> Values:
     panel = runner.panel
     return {
@@ -107,7 +118,7 @@ def _grid(runner: ComparisonRunner, across: str, columns: str, down: str, rows: 
 
 
 def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner, values: Values) -> None:
-    table = runner.table(values)
+    table = _table(runner, values)
     assert table.against_first
     assert [label.key for label in table.columns] == [
         *("as_composed", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
@@ -118,7 +129,7 @@ def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner
 
 def test_cells_have_what_pictures_of_the_studio_have(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner"]}
-    cell = list(runner.run(values))[-1].value["cells"][1]
+    cell = list(_run(runner, values))[-1].value["cells"][1]
     maps = values[runner.panel.comparison].get(cell["name"]).frame["maps"]["streams"]
     assert "words" in maps
     assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
@@ -133,7 +144,7 @@ def test_what_is_in_common_tells_of_binding_and_sampler(runner: ComparisonRunner
 
 def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner", "all_photos"]}
-    updates = list(runner.run(values))
+    updates = list(_run(runner, values))
     assert updates[0].props["live"] == {"progress": None}
     assert updates[1].value["columns"] == [["as_composed", ""], ["without_refiner", ""], ["without_photos", ""]]
     step = updates[3].props["live"]
@@ -150,7 +161,7 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
 
 def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -> None:
     values |= _grid(runner, "strength", "0.5 1", "seed", "1-2")
-    run = runner.run(values)
+    run = _run(runner, values)
     for update in run:
         if update.value and len(update.value["cells"]) == 2:
             break
@@ -165,7 +176,7 @@ def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -
 def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunner, values: Values) -> None:
     values |= _grid(runner, "strength", "0.5 1", "none", "")
     assert runner.panel._axis(NOTHING) is None
-    list(runner.run(values))
+    list(_run(runner, values))
     comparison, history = values[runner.panel.comparison], History()
     name = list(comparison.cells)[1]
     update = runner.inspect(comparison, history, gr.EventData(None, {"name": name}))
@@ -181,9 +192,9 @@ def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunn
 def test_a_comparison_forgets_the_one_before(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner"]}
     comparison = values[runner.panel.comparison]
-    list(runner.run(values))
+    list(_run(runner, values))
     before = list(comparison.cells)
-    list(runner.run(values))
+    list(_run(runner, values))
     assert len(comparison.cells) == 2
     with pytest.raises(PhotoError):
         comparison.get(before[0])
@@ -223,7 +234,7 @@ def test_an_axis_brings_values(runner: ComparisonRunner) -> None:
 
 def test_too_many_pictures_are_refused(runner: ComparisonRunner, values: Values) -> None:
     with pytest.raises(SettingsError, match="132 pictures"):
-        runner.table(values | _grid(runner, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
+        _table(runner, values | _grid(runner, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
 
 
 def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
@@ -231,11 +242,11 @@ def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
     values = _values(runner, photo) | {runner.form.settings.pictures: 1}
     told = runner.review(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 1.5 2"))
     assert told[runner.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
-    assert len(runner.table(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
+    assert len(_table(runner, values | _grid(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
     comparison: Comparison = values[runner.panel.comparison]
     for _ in range(2):
         assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().history_mb * 2**20)
-        list(runner.run(values | {runner.panel.omit: ["refiner"]}))
+        list(_run(runner, values | {runner.panel.omit: ["refiner"]}))
 
 
 def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +260,7 @@ def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytes
         now[0] += 1
 
     with pytest.raises(gr.Error, match="A comparison may keep the model for 10 seconds"):
-        list(map(tick, runner.run(values)))
+        list(map(tick, _run(runner, values)))
     assert model.log[-1] == "cancelled"
     assert len(values[runner.panel.comparison].cells) == 1  # what is finished stays
 

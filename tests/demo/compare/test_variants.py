@@ -117,7 +117,7 @@ def test_one_subject_s_strength_beside_that_of_all(case: FormRequest, axes: dict
     [
         ("strength", "", "at least one value"),
         ("strength", "1 much", "“much” is not a number"),
-        ("strength", "0 2.5", "from 0 to 2"),
+        ("strength", "0 3.5", "from 0 to 3"),
         ("strength", "nan", "out of range"),
         ("steps", "2.5", "not a whole number"),
         ("width", "200", "multiple of 64"),

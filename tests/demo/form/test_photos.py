@@ -11,6 +11,7 @@ from PIL import Image
 
 from demo.form import photos
 from demo.form.photos import check_photos, prepared_html, seen_label_id, still_cached
+from demo.server.photo_files import PhotoFiles
 
 
 def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) ->
     scan = tmp_path / "scan.tiff"
     Image.new("CMYK", (20, 20)).save(scan)
 
-    kept, rejected = check_photos([(photo, None), (str(empty), None), (str(scan), None)])
+    kept, rejected = check_photos([(photo, None), (str(empty), None), (str(scan), None)], PhotoFiles())
 
     assert kept[0] == photo
     with Image.open(kept[1]) as image:
@@ -30,15 +31,15 @@ def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) ->
 
 
 def test_an_empty_gallery_stays_empty() -> None:
-    assert check_photos(None) == ([], ())
-    assert prepared_html((), 224) == ""
+    assert check_photos(None, PhotoFiles()) == ([], ())
+    assert prepared_html((), 224, PhotoFiles()) == ""
 
 
 def test_the_model_sees_squares_with_grey_for_what_is_transparent(tmp_path: Path) -> None:
     cut_out = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
     cut_out.paste((255, 0, 0, 255), (0, 0, 40, 40))
     cut_out.save(tmp_path / "cut.png")
-    html = prepared_html([str(tmp_path / "cut.png")], side=64)
+    html = prepared_html([str(tmp_path / "cut.png")], side=64, photo_files=PhotoFiles())
     assert f'aria-labelledby="{seen_label_id(0)} seen-photo-1-1"' in html
     assert 'id="seen-photo-1-1"' in html
     (data,) = re.findall(r"base64,([^\"]+)", html)
@@ -56,8 +57,8 @@ def test_only_uploaded_photos_come_back(photo: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(photos, "get_upload_folder", lambda: str(uploads))
 
     asked = [str(uploads / "mine.png"), str(uploads / "torn.png"), str(uploads / "gone.png"), photo]
-    kept, rejected = still_cached([*asked, str(uploads / ".." / Path(photo).name)])
+    kept, rejected = still_cached([*asked, str(uploads / ".." / Path(photo).name)], PhotoFiles())
 
     assert kept == [str(uploads / "mine.png")]
     assert rejected == ("4 photos are no longer on the server: drop them again.",)
-    assert still_cached(kept) == (kept, ())
+    assert still_cached(kept, PhotoFiles()) == (kept, ())

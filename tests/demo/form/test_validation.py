@@ -29,7 +29,7 @@ def test_nothing_is_said_about_good_fields_nor_about_what_nobody_came_to_yet() -
         ({"name": ""}, "name-3", "name"),
         ({"photos": ()}, "photos-3", "“robot” has no photo"),
         ({"name": "wizard"}, "name-3", "“wizard” is not in the prompt"),
-        ({"strength": 3}, "strength-3", "from 0 to 2; it is 3"),
+        ({"strength": 4}, "strength-3", "from 0 to 3; it is 4"),
         ({"strength": None}, "strength-3", "strength is empty"),
     ],
 )
@@ -43,15 +43,15 @@ def test_a_subject_s_fault_stands_beside_its_field(second: dict[str, object], pl
 @pytest.mark.parametrize(
     ("numbers", "place", "says"),
     [
-        ({"steps": 500}, "steps", "from 1 to 100; it is 500"),
+        ({"steps": 500}, "steps", "from 1 to 200; it is 500"),
         ({"steps": None}, "steps", "steps is empty"),
         ({"steps": 9.5}, "steps", "whole number; it is 9.5"),
-        ({"guidance": 0}, "guidance", "from 1 to 15"),
+        ({"guidance": 0}, "guidance", "from 1 to 30"),
         ({"start_step": 21}, "start-step", "from 0 to 20, the number of steps"),
         ({"width": 200}, "width", "a multiple of 64; it is 200"),
         ({"height": 1024}, "height", "from 128 to 384"),
         ({"pictures": 5}, "pictures", "from 1 to 4"),
-        ({"seed": -1}, "seed", "from 0 to 4294967295"),
+        ({"seed": -1}, "seed", "from 0 to 9007199254740991"),
         ({"seed": float("nan")}, "seed", "seed is empty"),
     ],
 )

@@ -6,16 +6,7 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from demo.server.limits import (
-    Limits,
-    add_limit_flags,
-    hosted_limits,
-    is_hosted,
-    lends_gpus,
-    limits_from,
-    limits_of,
-    local_limits,
-)
+from demo.server.limits import Limits, add_limit_flags, hosted_limits, is_hosted, lends_gpus, limits_from, local_limits
 from mmdiff_core.errors import MMDiffError, SettingsError
 from mmdiff_core.types import GenerateRequest, Size, Subject
 
@@ -82,7 +73,3 @@ def test_what_is_too_much_is_said_with_the_limit(says: str) -> None:
     with pytest.raises(MMDiffError, match=says):
         limits.check(TOO_MUCH[says])
     limits.check(GenerateRequest("a cat", (Subject("cat", (PHOTO,)),), steps=8, width=512))
-
-
-def test_a_bare_model_has_the_usual_limits() -> None:
-    assert limits_of(object()) == local_limits()

@@ -19,7 +19,7 @@ from demo.studio.settings_panel import SettingsPanel
 from mmdiff_core.errors import GenerationError, PromptError, SettingsError
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Subject
-from tests.helpers.stand_in import Defaults, StandIn
+from tests.helpers.stand_in import Defaults, Plan, StandIn
 
 REQUEST = GenerateRequest("a secret cat", (Subject("cat", (Image.new("RGB", (8, 8)),)),), steps=3)
 
@@ -108,8 +108,8 @@ def test_words_are_told_where_somebody_asked_for_them(caplog: pytest.LogCaptureF
 
 
 class Failing(StandIn):
-    def generate(self, request: GenerateRequest, photos: object = None) -> Iterator[Step]:
-        yield from super()._steps(self.plan(request))
+    def run(self, plan: Plan, photos: object = None) -> Iterator[Step]:
+        yield from super().run(plan)
         raise GenerationError("no memory for a secret cat")
 
 

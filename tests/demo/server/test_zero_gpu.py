@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from demo.server.zero_gpu import generate_on_loan
+from demo.server.zero_gpu import run_on_loan
 from mmdiff_core.errors import GenerationError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
@@ -87,7 +87,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
 
 
 def test_a_lent_run_is_the_same_as_one_at_home(model: Personalizer, durations: list[int]) -> None:
-    lent = list(generate_on_loan(model, device="cpu")(REQUEST))
+    lent = list(run_on_loan(model, device="cpu")(model.plan(REQUEST)))
     own = list(model.generate(REQUEST))
     assert durations == [26]
     assert [(a.image_index, a.step) for a in lent] == [(b.image_index, b.step) for b in own]
@@ -104,7 +104,7 @@ def test_a_lent_run_is_the_same_as_one_at_home(model: Personalizer, durations: l
 
 
 def test_closing_it_ends_the_lent_process(model: Personalizer, durations: list[int], stopped: Any) -> None:
-    steps = generate_on_loan(model, device="cpu")(REQUEST)
+    steps = run_on_loan(model, device="cpu")(model.plan(REQUEST))
     next(steps)
     steps.close()  # type: ignore[attr-defined]
     assert stopped.is_set()
@@ -118,4 +118,4 @@ def test_errors_come_home_as_they_were(
 
     monkeypatch.setattr(type(model.backbone), "predict_noise", run_out)
     with pytest.raises(GenerationError, match="not enough memory"):
-        list(generate_on_loan(model, device="cpu")(REQUEST))
+        list(run_on_loan(model, device="cpu")(model.plan(REQUEST)))

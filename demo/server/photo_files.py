@@ -1,0 +1,65 @@
+"""Uploaded photos, decoded once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from os import PathLike
+from pathlib import Path
+
+from PIL import Image
+
+from mmdiff_core.encoders.photo import load_photo
+
+MAX_BYTES = 128 * 2**20  # of decoded photos; one takes 3 MB at most
+
+
+class PhotoFiles:
+    """Photos by their path and time of modification; the least recently used are forgotten first.
+
+    Args:
+        max_bytes: of decoded photos that are kept.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._photos: OrderedDict[Path, tuple[int, Image.Image]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, photo: str | PathLike[str] | Image.Image, name: str | None = None) -> Image.Image:
+        """Return what ``load_photo`` returns, as a copy that the caller may change.
+
+        Args:
+            photo: a file, or an image, which is not kept.
+            name: what messages call the photo.
+
+        Raises:
+            PhotoError: as ``load_photo``.
+        """
+        if isinstance(photo, Image.Image):
+            return load_photo(photo, name)
+        path = Path(photo)
+        modified = path.stat().st_mtime_ns if path.is_file() else 0
+        with self._lock:
+            known = self._photos.pop(path, None)
+            if known is not None and known[0] == modified:
+                self._photos[path] = known
+                return known[1].copy()
+        image = load_photo(path, name)
+        with self._lock:
+            self._photos[path] = (modified, image)
+            while len(self._photos) > 1 and self._bytes() > self.max_bytes:
+                self._photos.popitem(last=False)
+        return image.copy()
+
+    def forget_missing(self) -> None:
+        """Forget the photos whose files are gone, because their session has ended."""
+        with self._lock:
+            for path in [path for path in self._photos if not path.is_file()]:
+                del self._photos[path]
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def _bytes(self) -> int:
+        return sum(3 * image.width * image.height for _, image in self._photos.values())
