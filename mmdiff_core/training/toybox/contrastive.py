@@ -26,7 +26,7 @@ from mmdiff_core.output.image_grid import tile, to_image, to_pixels
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.samples import ToyDataset
 
-GALLERY = 16
+GALLERY, GALLERIES = 16, 16  # toys to tell apart, and how often to try
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ContrastiveStage:
         """Write the encoders; return how often another photo of a held-out toy is found among those of 16."""
         self.network.eval()
         right = []
-        for _ in range(16):
+        for _ in range(GALLERIES):
             a, b = self._embed(self._pairs(self.held_out, GALLERY))
             right.append((a @ b.T).argmax(-1) == torch.arange(GALLERY, device=a.device))
         save_part(self.network.text_encoder, self.folder / "text_encoder")

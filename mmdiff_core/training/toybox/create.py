@@ -75,9 +75,13 @@ def create_tokenizer(shapes: Shapes, texts: Iterable[str]) -> CLIPTokenizer:
         ]
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    texts = list(texts)
+    split = (learner.pre_tokenizer.pre_tokenize_str(learner.normalizer.normalize_str(text)) for text in texts)
+    ends = sorted({word[-1] for words in split for word, _ in words})
     trainer = trainers.BpeTrainer(
         vocab_size=shapes.vocabulary,
         initial_alphabet=alphabet,
+        special_tokens=[f"{letter}</w>" for letter in ends],  # else numbered at random, which decides between equals
         end_of_word_suffix="</w>",
         show_progress=False,
     )

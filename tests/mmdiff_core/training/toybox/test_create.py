@@ -62,7 +62,7 @@ def test_an_adapter_fits_the_unet(pipeline: StableDiffusionPipeline) -> None:
 
 
 def test_the_tokenizer_of_a_full_model_has_every_word_of_the_world() -> None:
-    tokenizer = create_tokenizer(RECIPES["gpu"].shapes, captions(0, 4000))
+    tokenizer = create_tokenizer(RECIPES["gpu"].shapes, captions(0, 1000))
     classes = [word for words in CLASS_WORDS.values() for word in words]
     styles = [phrase for pair in STYLE_WORDS.values() for phrases in pair for phrase in phrases]
     backgrounds = [phrase for phrases in BACKGROUND_WORDS.values() for phrase in phrases]

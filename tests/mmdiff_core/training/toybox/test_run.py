@@ -10,37 +10,59 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from mmdiff_core.backbones import toybox
+from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
+from mmdiff_core.training.toybox import autoencoder, contrastive, create, flow_matching
 from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.export_model import export_model
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
 from mmdiff_core.training.toybox.run import DATASET, RunOptions, all_stages, dataset_folder, rendering, train_toybox
 from mmdiff_core.types import GenerateRequest, Subject
+from tests.helpers import tiny
+from tests.helpers.toybox_training import RECIPE as SMALL_RECIPE
+from tests.helpers.toybox_training import render_shards
 
-RECIPE = RECIPES["rehearsal"]
+STEPS = 3
+RECIPE = replace(SMALL_RECIPE, sheet_every=STEPS - 1)
+for _stage in STAGES:
+    RECIPE = RECIPE.with_stage(_stage, steps=STEPS, batch=4, warmup=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_sheets() -> Iterator[None]:
+    """Sheets and measurements of few images, and a vocabulary of few captions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(create, "CAPTIONS_FOR_VOCABULARY", 200)
+        patch.setattr(autoencoder, "HELD_OUT_IMAGES", 8)
+        patch.setattr(contrastive, "GALLERY", 4)
+        patch.setattr(contrastive, "GALLERIES", 2)
+        patch.setattr(flow_matching, "SHEET_IMAGES", 2)
+        patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
+        yield
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "rehearsal"
-    train_toybox(RECIPE, RunOptions(folder, all_stages(RECIPE)))
+    render_shards(folder / DATASET)
+    train_toybox(RECIPE, RunOptions(folder, STAGES))
     return folder
 
 
 def base_alone(finished: Path, folder: Path) -> RunOptions:
-    """A run of one stage, on the weights and a copy of the pool of the whole one."""
+    """A run of one stage, on the weights and a copy of the dataset of the whole one."""
     shutil.copytree(finished / DATASET, folder / DATASET)
     return RunOptions(folder, ("base",), init_from=finished / "model")
 
@@ -55,10 +77,8 @@ def test_every_stage_leaves_its_traces(finished: Path, stage: str) -> None:
     assert json.loads((folder / "result.json").read_text())
     assert losses(folder)[-1]["step"] == RECIPE.stages[stage].steps
     assert all(torch.tensor(list(line.values())).isfinite().all() for line in losses(folder))
-    sheets = list((folder / "sheets").glob("*.png"))
-    assert f"{RECIPE.stages[stage].steps:07d}.png" in [
-        sheet.name for sheet in sheets
-    ]  # the last one at the stage's end
+    sheets = sorted((folder / "sheets").glob("*.png"))
+    assert [sheet.stem for sheet in sheets] == [f"{STEPS - 1:07d}", f"{STEPS:07d}"]  # the last one at the stage's end
     for sheet in sheets:
         assert Image.open(sheet).convert("L").getextrema()[1] > 0
 
@@ -104,38 +124,17 @@ def test_finished_stages_are_not_run_again(finished: Path) -> None:
     assert (finished / "base" / "state.pt").stat().st_mtime_ns == before
 
 
-def test_export_is_a_stock_folder_in_half_precision_that_generates(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mmdiff_core.training.toybox.export_model.LARGEST_FILE", "200KB")
-    shipped = tmp_path / "toybox"
-    size = export_model(finished / "model", shipped)
-    assert 0 < size < 10_000_000
-    assert load_vocabulary(finished / "model") == load_vocabulary(shipped) == RECIPE.world
-    assert len(list((shipped / "unet").glob("*.safetensors"))) > 1
-    assert str(tmp_path.parent) not in "".join(path.read_text() for path in shipped.rglob("*.json"))
-    stock = StableDiffusionPipeline.from_pretrained(shipped, local_files_only=True)
-    stock.set_progress_bar_config(disable=True)
-    assert stock("a cat on the beach", num_inference_steps=2).images[0].size == (RECIPE.size, RECIPE.size)
-    photos = tuple(toy_photos("cat", HELD_OUT, 2, 64))
-    request = GenerateRequest(prompt="a cat in the snow", subjects=(Subject("cat", photos),), steps=2)
-    *_, last = Personalizer.load(shipped).generate(request)
+def test_a_run_may_start_from_what_ships(finished: Path, tmp_path: Path) -> None:
+    export_model(finished / "model", tmp_path / "shipped")
+    options = RunOptions(tmp_path / "again", (DATASET, "base"), init_from=tmp_path / "shipped")
+    assert train_toybox(replace(RECIPE, scenes=4), options).keys() == {"base"}
+    personalizer = Personalizer.load(tmp_path / "again" / "model")
+    assert personalizer.backbone.name == "toybox"
+    assert load_vocabulary(tmp_path / "again" / "model") == RECIPE.world
+    request = GenerateRequest("a cat in the snow", (Subject("cat", (tiny.photo(1),)),))
+    *_, last = personalizer.generate(request)
     assert last.result is not None
     assert last.result[0].image.size == (RECIPE.size, RECIPE.size)
-    again = tmp_path / "again"
-    assert train_toybox(
-        RECIPE.with_stage("base", steps=2), RunOptions(again, (DATASET, "base"), init_from=shipped)
-    ).keys() == {"base"}
-    assert Personalizer.load(again / "model").backbone.name == "toybox"
-
-
-def test_export_takes_the_place_of_a_model_alone(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    for folder, model in ((tmp_path, finished / "model"), (finished, finished / "model")):
-        before = sorted(folder.rglob("*"))
-        with pytest.raises(SettingsError, match="choose"):
-            export_model(model, folder)
-        assert sorted(folder.rglob("*")) == before
 
 
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: Path) -> None:
@@ -150,8 +149,8 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
 
 
 def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> None:
-    """By the clock, long before its last step, and with the learning rate run down."""
-    recipe = RECIPE.with_stage("base", steps=1_000_000, time_budget=0.05)
+    """By the clock, long before its last step, and with a decayed learning rate."""
+    recipe = RECIPE.with_stage("base", steps=1_000_000, time_budget=0.01)
     assert "base" in train_toybox(recipe, base_alone(finished, tmp_path))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert 0 < state["step"] < 1_000_000
@@ -173,8 +172,8 @@ def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Pat
     assert process.returncode == 0, errors
     stopped = torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"]
     assert stopped >= losses(tmp_path / "base")[-1]["step"]
-    subprocess.run([*command, str(stopped + 3)], check=True, capture_output=True)
-    assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == stopped + 3
+    assert main([*command[3:], str(stopped + 2)]) == 0
+    assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == stopped + 2
 
 
 def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path: Path) -> None:
@@ -194,6 +193,17 @@ def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pyt
     recipe = RECIPE.with_stage("base", lr=1e30, warmup=0)
     with pytest.raises(TrainingError, match="base"):
         train_toybox(recipe, base_alone(finished, tmp_path))
+
+
+def test_a_recipe_has_its_stages_in_order() -> None:
+    assert all_stages(RECIPES["cpu"]) == (DATASET, "autoencoder", "encoders", "joint", "decoder")
+    assert all_stages(replace(RECIPES["cpu"], scenes=0)) == ("autoencoder", "encoders", "joint", "decoder")
+
+
+def test_samples_may_be_rendered_anew(finished: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, scenes=0).with_stage("joint", steps=1)
+    assert train_toybox(recipe, RunOptions(tmp_path, ("joint",), init_from=finished / "model"))
+    assert not (tmp_path / DATASET).exists()
 
 
 def test_unknown_stage_is_named(tmp_path: Path) -> None:
