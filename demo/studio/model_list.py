@@ -21,7 +21,7 @@ from mmdiff_core.backbones.registry import (
     image_encoder_state,
 )
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
-from mmdiff_core.weights.hub import CLIP, amount
+from mmdiff_core.weights.hub import CLIP, format_gigabytes
 from mmdiff_core.weights.insightface_models import FACES
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _title(model: AvailableModel, labels: Texts) -> str:
 def _size(model: AvailableModel, labels: Texts) -> str:
     if model.size is not None:
         return f"{model.size / GIGABYTE:.2g} GB"
-    return "" if model.download is None else labels["about_size"].format(size=amount(model.download))
+    return "" if model.download is None else labels["about_size"].format(size=format_gigabytes(model.download))
 
 
 def _shown(model: AvailableModel) -> str:

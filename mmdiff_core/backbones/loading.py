@@ -30,7 +30,7 @@ from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
 from mmdiff_core.numeric_checks import check_weights
 from mmdiff_core.types import Size
-from mmdiff_core.weights.adapter_file import Checkpoint, check_names, load_checkpoint
+from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors, load_adapter_file
 from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, variant_of
 from mmdiff_core.weights.integrity import check_pipeline_files, load_network, weight_problems
 from mmdiff_core.weights.official_release import convert_official, is_official, read_official
@@ -114,7 +114,7 @@ def quiet_libraries() -> None:
 
 
 def find_image_encoder(
-    source: str | PathLike[str] | None, pipe: DiffusionPipeline, checkpoint: Checkpoint | None, dtype: torch.dtype
+    source: str | PathLike[str] | None, pipe: DiffusionPipeline, checkpoint: AdapterFile | None, dtype: torch.dtype
 ) -> ImageEncoder | None:
     """The image encoder in ``source``, else the pipeline's own, else CLIP ViT-L/14 where the hub's cache has it.
 
@@ -184,13 +184,13 @@ def _open_image_encoder(
 
 
 def _own_image_encoder(
-    checkpoint: Checkpoint, model: CLIPVisionModelWithProjection
+    checkpoint: AdapterFile, model: CLIPVisionModelWithProjection
 ) -> CLIPVisionModelWithProjection | None:
     """The official checkpoint's own copy of the image encoder, which only the subjects' words come from."""
     if not checkpoint.image_encoder:
         return None
     own = copy.deepcopy(model)
-    check_names(own.state_dict(), checkpoint.image_encoder, "the image encoder of the official checkpoint")
+    check_tensors(own.state_dict(), checkpoint.image_encoder, "the image encoder of the official checkpoint")
     own.load_state_dict(dict(checkpoint.image_encoder))
     return own
 
@@ -229,7 +229,7 @@ def load_matching_adapter(
     device: torch.device,
     dtype: torch.dtype,
     text_encoder_2_lora: bool = False,
-) -> Checkpoint | None:
+) -> AdapterFile | None:
     """The adapter in a file or in the official checkpoint's folder, checked against the model; None without a source.
 
     Args:
@@ -248,7 +248,7 @@ def load_matching_adapter(
         layers = cross_attention_layers(pipe.unet), self_attention_layers(pipe.unet)
         checkpoint = convert_official(read_official(source), *layers, source=f'the official checkpoint "{source}"')
     else:
-        checkpoint = load_checkpoint(Path(source))
+        checkpoint = load_adapter_file(Path(source))
     if text_encoder_2_lora:
         apply_second_text_lora(checkpoint.adapter)
     check_adapter(checkpoint.adapter, pipe, source)

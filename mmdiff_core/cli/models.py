@@ -75,10 +75,10 @@ def run_models(args: argparse.Namespace) -> int:
 
 def describe_model(model: AvailableModel) -> str:
     """Return a few lines about a model."""
-    from mmdiff_core.weights.hub import amount
+    from mmdiff_core.weights.hub import format_gigabytes
 
     size = "" if model.size is None else f", {model.size / GIGABYTE:.2g} GB"
-    size = size if model.download is None else f", about {amount(model.download)}"
+    size = size if model.download is None else f", about {format_gigabytes(model.download)}"
     lines = [f"{model.key}", f"    {model.title} ({model.where}{size})"]
     if model.present and model.where != "hub":
         flag = "--model" if model.complete else "--base"

@@ -23,7 +23,7 @@ from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.toyworld.render.colours import COLOURS, PATTERNS
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
-from mmdiff_core.weights.adapter_file import fill
+from mmdiff_core.weights.adapter_file import load_tensors
 
 FILE = Path(__file__).parents[2] / "assets" / "referee" / "referee.safetensors"
 FORMAT = "mmdiff-referee-2"
@@ -282,5 +282,5 @@ def load_referee(path: Path | str = FILE, device: str | torch.device = "cpu") ->
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(f'"{path}" is not a referee of this version (format {FORMAT}): train one anew.')
     referee = Referee(RefereeConfig.from_json(metadata["config"]))
-    fill(referee, tensors, str(path))
+    load_tensors(referee, tensors, str(path))
     return referee.to(device).eval().requires_grad_(False)

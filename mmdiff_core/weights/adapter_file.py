@@ -21,12 +21,12 @@ _SHOWN = 5  # names in an error message
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """What an adapter's file holds."""
+class AdapterFile:
+    """The contents of an adapter's file."""
 
     adapter: MMDiffAdapter
-    # The official release brings a CLIP image encoder of its own for the subjects' words: tensors of transformers'
-    # CLIPVisionModelWithProjection. Empty where the one image encoder serves all.
+    # The official release includes a CLIP image encoder of its own for the subjects' words: tensors of transformers'
+    # CLIPVisionModelWithProjection. Empty where a single image encoder serves all.
     image_encoder: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -37,14 +37,14 @@ def save_adapter(
     dtype: torch.dtype | None = None,
     image_encoder: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write every tensor and the configuration; a crash leaves the old file or the new one, never half of one.
+    """Write every tensor and the configuration; a crash leaves the old file or the new one, never a part.
 
     Args:
         adapter: what to save.
-        path: of the file; its folder is made if need be.
+        path: of the file; its folder is made if necessary.
         extra: more metadata, e.g. how the adapter was trained. ``format`` and ``config`` are taken.
         dtype: precision of the file; None keeps the adapter's own.
-        image_encoder: see :class:`Checkpoint`.
+        image_encoder: see :class:`AdapterFile`.
 
     Raises:
         WritingError: the disk is full or cannot be written; the old file is as it was.
@@ -61,28 +61,29 @@ def load_adapter(
     dtype: torch.dtype = torch.float32,
     make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
 ) -> MMDiffAdapter:
-    """Rebuild an adapter from its file alone, on the CPU.
+    """Return an adapter, rebuilt from its file alone, on the CPU.
 
     Args:
         path: a file of :func:`save_adapter`.
         dtype: precision of the tensors in memory.
-        make: what the tensors are filled into, for adapters of another class.
+        make: makes the module for the tensors, for adapters of another class.
 
     Returns:
-        The adapter alone; :func:`load_checkpoint` gives what comes with it, too.
+        The adapter alone; :func:`load_adapter_file` returns everything in the file.
 
     Raises:
-        CheckpointError: no such file, not an adapter, or keys, shapes or numbers that do not fit its configuration.
+        CheckpointError: there is no such file, it is not an adapter, or its keys, shapes or numbers do not fit its
+            configuration.
     """
-    return load_checkpoint(path, dtype, make).adapter
+    return load_adapter_file(path, dtype, make).adapter
 
 
-def load_checkpoint(
+def load_adapter_file(
     path: Path | str,
     dtype: torch.dtype = torch.float32,
     make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
-) -> Checkpoint:
-    """Everything in a file of :func:`save_adapter`. Args and errors as :func:`load_adapter`."""
+) -> AdapterFile:
+    """Return everything in a file of :func:`save_adapter`; arguments and errors as :func:`load_adapter`."""
     tensors, metadata = _read(Path(path))
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(
@@ -92,27 +93,27 @@ def load_checkpoint(
     adapter = make(AdapterConfig.from_json(metadata["config"]))
     names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
     encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}
-    fill(adapter, tensors, str(path))
-    return Checkpoint(adapter.to(dtype), encoder)
+    load_tensors(adapter, tensors, str(path))
+    return AdapterFile(adapter.to(dtype), encoder)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
-    """The metadata of a file of :func:`save_adapter`, without its tensors. Errors as :func:`load_adapter`."""
+    """Return the metadata of a file of :func:`save_adapter`; errors as :func:`load_adapter`."""
     return _read(Path(path), with_tensors=False)[1]
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Load ``tensors`` into ``module``, every key and shape accounted for before the first is copied.
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy ``tensors`` into ``module``, after a check of every key and shape.
 
     Raises:
         CheckpointError: a key too many or too few, another shape, or numbers that are not finite.
     """
-    check_names(module.state_dict(), tensors, source)
+    check_tensors(module.state_dict(), tensors, source)
     module.load_state_dict(dict(tensors))
 
 
-def check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
-    """Compare the keys and shapes of ``tensors`` with those that are ``expected``; errors as :func:`fill`."""
+def check_tensors(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
+    """Check keys, shapes and numbers of ``tensors`` against the ``expected`` ones; errors as :func:`load_tensors`."""
     shared = expected.keys() & tensors.keys()
     complaints = {
         "missing": expected.keys() - tensors.keys(),
@@ -120,15 +121,15 @@ def check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], s
         "of another shape": {name for name in shared if tensors[name].shape != expected[name].shape},
         "not finite": {name for name in shared if not torch.isfinite(tensors[name]).all()},
     }
-    told = [f"{len(names)} {what} ({_some(names)})" for what, names in complaints.items() if names]
-    if told:
+    listed = [f"{len(names)} {what} ({_first_names(names)})" for what, names in complaints.items() if names]
+    if listed:
         raise CheckpointError(
-            f"the tensors in {source} do not fit: {'; '.join(told)}. Get the file again, or the model for it."
+            f"The tensors in {source} do not fit: {'; '.join(listed)}. Get the file again, or the model for it."
         )
 
 
 def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
+    """Return tensors and metadata of a safetensors file."""
     if not path.is_file():
         raise CheckpointError(
             f'There is no adapter file at "{path}": give a .safetensors file, or the folder of the official release.'
@@ -143,7 +144,6 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
         ) from error
 
 
-def _some(names: set[str]) -> str:
-    """The first few names."""
+def _first_names(names: set[str]) -> str:
     shown = ", ".join(sorted(names)[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown}, ..."

@@ -1,6 +1,6 @@
-"""Where a model's folder is, whether it is all there, and how to get it.
+"""Where the folder of a model is, and how to get it.
 
-Opening a model never downloads anything; ``python -m mmdiff_core models --download NAME`` does, with a progress bar.
+Opening a model never downloads anything; ``python -m mmdiff_core models --download NAME`` does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mmdiff_core.errors import ModelError
 from mmdiff_core.weights.integrity import INDEX, WEIGHTS, download_command
 
 CLIP = "openai/clip-vit-large-patch14"
-CLIP_EVALUATOR, DINO_EVALUATOR = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate``
-PATIENCE_S = 20.0  # for the hub's first word; later silences are given up after the hub library's own timeouts
+CLIP_EVALUATOR, DINO_EVALUATOR = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate dreambench``
+TIMEOUT_S = 20.0  # for the hub's first answer; afterwards the hub library's own timeouts count
 
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model that the project is made for."""
+    """A model that the project uses."""
 
     name: str
     title: str
@@ -36,12 +36,12 @@ class HubModel:
 
     @property
     def size(self) -> str:
-        """Of the download, for a sentence."""
-        return f"about {amount(self.gigabytes)}" + (" in half precision" if self.half else "")
+        """Return the size of the download, in words."""
+        return f"about {format_gigabytes(self.gigabytes)}" + (" in half precision" if self.half else "")
 
 
-def amount(gigabytes: float) -> str:
-    """How much that is, for a person to read."""
+def format_gigabytes(gigabytes: float) -> str:
+    """Return a size as "7 GB" or "610 MB"."""
     return f"{gigabytes:g} GB" if gigabytes >= 1 else f"{1000 * gigabytes:.0f} MB"
 
 
@@ -51,30 +51,30 @@ HUB_MODELS = (
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", 1.7),
 )
 
-# What annotates pictures for training: says what is in them, finds it, outlines it.
+# What annotates images for training.
 ANNOTATORS = (
     HubModel("Salesforce/blip-image-captioning-large", "BLIP, writes captions", 1.9),
-    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds things", 0.9),
-    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines them", 2.6),
+    HubModel("IDEA-Research/grounding-dino-base", "GroundingDINO, finds what they name", 0.9),
+    HubModel("facebook/sam-vit-huge", "Segment Anything, outlines it", 2.6),
 )
-# What measures pictures as the field does.
-JUDGES = (
-    HubModel(CLIP_EVALUATOR, "CLIP ViT-B/32, which measures pictures", 0.61),
-    HubModel(DINO_EVALUATOR, "DINO ViT-S/16, which measures pictures", 0.09),
+# What measures images in the usual way.
+EVALUATORS = (
+    HubModel(CLIP_EVALUATOR, "CLIP ViT-B/32, measures images", 0.61),
+    HubModel(DINO_EVALUATOR, "DINO ViT-S/16, measures images", 0.09),
 )
-BINARY = (CLIP_EVALUATOR, DINO_EVALUATOR)  # their makers offer pytorch_model.bin alone
-SINGLE = (CLIP, *(model.name for model in (*ANNOTATORS, *JUDGES)))  # models of one part, by transformers
+BIN_ONLY = (CLIP_EVALUATOR, DINO_EVALUATOR)  # published as pytorch_model.bin only
+SINGLE_NETWORKS = (CLIP, *(model.name for model in (*ANNOTATORS, *EVALUATORS)))  # not pipelines; opened by transformers
 
 
 def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
-    """The folder itself, or where the hub's cache keeps the model of that name; nothing is downloaded.
+    """Return the folder itself, or the hub cache's folder of the model of that name; nothing is downloaded.
 
     Args:
         source: a folder, or a hub name.
         marker: a file that a complete folder has.
 
     Raises:
-        ModelError: it is nowhere, or is not that kind of folder; the message says how to get it.
+        ModelError: it is not here, or not that kind of folder; the message says how to get it.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -82,13 +82,13 @@ def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
     if not (folder / marker).is_file():
         raise ModelError(
             f'The folder "{source}" has no {marker}, so it is no model in diffusers\' format or only a part of one: '
-            "give the folder that holds that file, or get the model again."
+            "give the folder that contains that file, or get the model again."
         )
     return folder
 
 
 def _cached(name: str, marker: str) -> Path:
-    """The snapshot of a hub model in the cache."""
+    """Return the snapshot of a hub model in the cache."""
     try:
         validate_repo_id(name)
     except HFValidationError as error:
@@ -100,35 +100,35 @@ def _cached(name: str, marker: str) -> Path:
 
 
 def how_to_get(name: str) -> str:
-    """The end of a sentence about a hub model that is not here: which command fetches it, and how large it is."""
-    known = (*HUB_MODELS, *JUDGES, *ANNOTATORS)
+    """Return the end of a sentence about a hub model that is not here: which command fetches it, and its size."""
+    known = (*HUB_MODELS, *EVALUATORS, *ANNOTATORS)
     size = next((f" ({model.size})" for model in known if model.name == name), "")
     offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
 
 def download(name: str) -> Path:
-    """Fetch the files of a hub model that are needed, under a progress bar, in half precision where it is offered.
+    """Fetch the needed files of a hub model, in half precision if it is offered, with a progress bar.
 
-    What is there already is not fetched again, and a broken download goes on where it stopped.
+    Files that are here are not fetched again, and an interrupted download continues where it stopped.
 
     Raises:
-        ModelError: there is no such model, no network, or no permission, or the hub hangs.
+        ModelError: there is no such model, no network or no permission, or the hub does not answer.
     """
     if constants.HF_HUB_OFFLINE:
         raise ModelError(
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
     try:
-        greet(name)
-        if name in SINGLE:
-            weights = "pytorch_model.bin" if name in BINARY else "model.safetensors"  # what their makers offer
+        ask_hub(name)
+        if name in SINGLE_NETWORKS:
+            weights = "pytorch_model.bin" if name in BIN_ONLY else "model.safetensors"
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
         return _download_pipeline(name)
     except httpx2.TimeoutException as error:
         raise ModelError(
-            f'"{name}" is not downloaded, because the hub does not answer: try again later. What has come already is '
-            "kept, and the download goes on from there."
+            f'"{name}" is not downloaded, because the hub does not answer: try again later. What has arrived is kept, '
+            "and the download continues from there."
         ) from error
     except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
@@ -138,7 +138,7 @@ def download(name: str) -> Path:
 
 
 def _download_pipeline(name: str) -> Path:
-    """In half precision, or as it is where its maker offers no other."""
+    """Fetch a pipeline in half precision, or as it is if there is no such variant."""
     try:
         return Path(DiffusionPipeline.download(name, variant="fp16", safety_checker=None))
     except ValueError as error:
@@ -147,9 +147,9 @@ def _download_pipeline(name: str) -> Path:
         return Path(DiffusionPipeline.download(name, safety_checker=None))
 
 
-def greet(name: str) -> None:
-    """Ask the hub for a model; one that takes the connection and says nothing is given up."""
-    HfApi(endpoint=constants.ENDPOINT).model_info(name, timeout=PATIENCE_S)
+def ask_hub(name: str) -> None:
+    """Ask the hub for a model, with a timeout for a hub that accepts the connection and never answers."""
+    HfApi(endpoint=constants.ENDPOINT).model_info(name, timeout=TIMEOUT_S)
 
 
 def variant_of(component: Path) -> str | None:
@@ -160,7 +160,7 @@ def variant_of(component: Path) -> str | None:
 
 
 def cached_models() -> Iterator[str]:
-    """Names of the models in the hub's cache."""
+    """Yield the names of the models in the hub's cache."""
     try:
         cache = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
@@ -169,11 +169,11 @@ def cached_models() -> Iterator[str]:
 
 
 def size_on_disk(folder: Path) -> int:
-    """Bytes of all files of a folder, each counted once however many links lead to it."""
+    """Return the bytes of all files of a folder; a file with several links counts once."""
     files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
     return sum(os.stat(file).st_size for file in files)
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the rest of its message."""
+    """Return the first line of an error's message."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,8 +1,8 @@
 """The released official checkpoint as a configuration of our adapter.
 
 The official portrait model differs from the paper: the subject tokens come from face embeddings, the self-attention
-and the text encoders have a LoRA too, there is no null token, the patch tokens include the CLS token, and the CLIP
-image encoder that feeds the word fusion is a copy of its own. Its files are named tables:
+and the text encoders have a LoRA too, there is no null token, the patch tokens include the CLS token, and the word
+fusion has its own copy of the CLIP image encoder. Its files are named tables:
 
     unet_adapter_weights.bin           <i>.to_{q,k,v,out}_lora[_image].{down,up}.weight, i counts attention layers
     text_encoder_adapter_weights.bin   text_encoder[_2].text_model.encoder.layers.<n>.self_attn.<..>.{down,up}.weight
@@ -26,7 +26,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.lora import Lora, PathDict
-from mmdiff_core.weights.adapter_file import Checkpoint, check_names, fill
+from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors, load_tensors
 
 _CURE = "download its three files again."
 _HEAD_DIM = 256  # of the official SE-Refiner, whatever its width
@@ -64,23 +64,25 @@ def is_official(folder: str | PathLike[str]) -> bool:
 
 
 def read_official(folder: str | PathLike[str]) -> dict[str, Tensor]:
-    """The three official files as one flat table, each key after the name of its file and group.
+    """Return the three official files as one flat table, each key after the names of its file and group.
 
-    Only tensors are accepted: the files are pickles, and are read by torch's restricted unpickler.
+    The files are pickles; torch's restricted unpickler reads them, and only tensors are accepted.
 
     Raises:
-        CheckpointError: a file is missing or holds anything but tensors.
+        CheckpointError: a file is missing or contains anything but tensors.
     """
     folder = Path(folder)
     unet, text, custom = (_load(folder / name) for name in OFFICIAL_FILES)
     tensors = _prefixed("unet_adapter/", unet) | _prefixed("text_encoder_adapter/", text)
     for group, values in custom.items():
         if not isinstance(values, dict):
-            raise CheckpointError(f'In the official file "{folder / OFFICIAL_FILES[2]}" the group {group} is no table.')
+            raise CheckpointError(
+                f'In the official file "{folder / OFFICIAL_FILES[2]}" the group {group} is not a table.'
+            )
         tensors |= _prefixed(f"custom/{group}/", values)
-    strangers = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if strangers:
-        raise CheckpointError(f"{folder} holds something that is not a tensor: {', '.join(strangers[:5])}")
+    others = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckpointError(f"{folder} contains something that is not a tensor: {', '.join(others[:5])}")
     return tensors
 
 
@@ -90,18 +92,18 @@ def convert_official(
     self_attention: Sequence[AttentionLayer],
     apply_second_text_lora: bool = False,
     source: str = "the official checkpoint",
-) -> Checkpoint:
+) -> AdapterFile:
     """Map every official tensor to its place in an adapter.
 
     Args:
         tensors: of :func:`read_official`.
         cross_attention, self_attention: the layers of the UNet that the checkpoint was made for.
         apply_second_text_lora: the LoRA of the second text encoder is always kept, but the official code fails to
-            apply it, so published pictures are made without; True switches it on.
+            apply it, so published images are made without it; True applies it.
         source: what messages call the checkpoint.
 
     Raises:
-        CheckpointError: a tensor too many or too few, or of another shape than the UNet's layers ask for.
+        CheckpointError: a tensor is missing, unknown, or has a shape that does not fit the UNet's layers.
     """
     tensors = {_current_layout(name): x.float() for name, x in tensors.items()}
     image_encoder = {k.removeprefix(_IMAGE_ENCODER): x for k, x in tensors.items() if k.startswith(_IMAGE_ENCODER)}
@@ -118,17 +120,17 @@ def convert_official(
         ) from error
     adapter = MMDiffAdapter(config)
     ours = {official: name for name, official in official_names(adapter).items()}
-    fill(adapter, {ours.get(name, name): x for name, x in rest.items()}, source)
-    return Checkpoint(adapter, checked_image_encoder(image_encoder, source))
+    load_tensors(adapter, {ours.get(name, name): x for name, x in rest.items()}, source)
+    return AdapterFile(adapter, checked_image_encoder(image_encoder, source))
 
 
 def checked_image_encoder(tensors: Mapping[str, Tensor], source: str = "the official checkpoint") -> dict[str, Tensor]:
-    """The official image encoder, every key and shape accounted for; the official code takes any mismatch silently.
+    """Return the official image encoder after a check of every key and shape, which the official code leaves out.
 
     ``source`` is what messages call the checkpoint.
 
     Raises:
-        CheckpointError: it is not a whole CLIP vision model with projection.
+        CheckpointError: it is not a complete CLIP vision model with projection.
     """
     tensors = {name: x for name, x in tensors.items() if not name.endswith(".position_ids")}  # 0, 1, 2, ...
     try:
@@ -139,12 +141,12 @@ def checked_image_encoder(tensors: Mapping[str, Tensor], source: str = "the offi
         ) from error
     with torch.device("meta"):
         expected = CLIPVisionModelWithProjection(config).state_dict()
-    check_names(expected, tensors, f"the image encoder (custom_weights.bin) of {source}")
+    check_tensors(expected, tensors, f"the image encoder (custom_weights.bin) of {source}")
     return tensors
 
 
 def _vision_config(tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
-    """The shape of a CLIP vision model, read off its tensors. The number of heads leaves no trace in them."""
+    """Read the shape of a CLIP vision model off its tensors, which do not tell the number of heads."""
     patch = tensors["vision_model.embeddings.patch_embedding.weight"]  # (Dh, 3, side, side)
     places = len(tensors["vision_model.embeddings.position_embedding.weight"]) - 1
     return CLIPVisionConfig(
@@ -159,7 +161,7 @@ def _vision_config(tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
 
 
 def official_order(layers: Iterable[AttentionLayer]) -> list[AttentionLayer]:
-    """Attention layers as the official keys count them: down blocks, up blocks, then the middle."""
+    """Return attention layers as the official keys count them: down blocks, up blocks, then the middle."""
 
     def place(layer: AttentionLayer) -> tuple[int, list[int]]:
         return _BLOCKS.index(layer.path.split(".")[0]), [int(digits) for digits in re.findall(r"\d+", layer.path)]
@@ -168,7 +170,7 @@ def official_order(layers: Iterable[AttentionLayer]) -> list[AttentionLayer]:
 
 
 def official_names(adapter: MMDiffAdapter) -> dict[str, str]:
-    """Our state-dict key -> official key after the name of its file and group, for every key of the adapter."""
+    """Map every state-dict key of the adapter to the official key, after the names of its file and group."""
     modules = _custom_modules(adapter.config) | _unet_modules(adapter.config) | _text_modules(adapter)
     names = {}
     for key in adapter.state_dict():
@@ -204,7 +206,7 @@ def _config(
 
 
 def _tower(tensors: Mapping[str, Tensor], index: int, apply_second_text_lora: bool) -> TextTower:
-    """The shape of text encoder ``index``; rank 0 if the checkpoint has no LoRA for it."""
+    """Return the shape of text encoder ``index``; rank 0 if the checkpoint has no LoRA for it."""
     width = tensors[f"custom/{_FUSIONS[index]}/fc2.weight"].shape[0]
     layers = f"text_encoder_adapter/{_TEXT_ENCODERS[index]}.text_model.encoder.layers."
     first = tensors.get(f"{layers}0.self_attn.q_proj.lora_linear_layer.down.weight")
@@ -215,7 +217,7 @@ def _tower(tensors: Mapping[str, Tensor], index: int, apply_second_text_lora: bo
 
 
 def _custom_modules(config: AdapterConfig) -> dict[str, str]:
-    """Our module -> official module, for everything but the LoRAs."""
+    """Map our modules to the official ones, for everything but the LoRAs."""
     face = "custom/face_embeds_proj/"
     modules = _joined("subject_projector.", "custom/obj_embeds_proj/", SUBJECT_PROJECTOR)
     for index, group in enumerate(_FUSIONS):
@@ -228,7 +230,7 @@ def _custom_modules(config: AdapterConfig) -> dict[str, str]:
 
 
 def _unet_modules(config: AdapterConfig) -> dict[str, str]:
-    """Our module -> official module, for the LoRAs of the UNet."""
+    """Map our modules to the official ones, for the LoRAs of the UNet."""
     modules: dict[str, str] = {}
     for index, layer in enumerate(official_order((*config.cross_attention, *config.self_attention))):
         loras = ATTENTION | IMAGE_BRANCH if layer in config.cross_attention else ATTENTION
@@ -238,7 +240,7 @@ def _unet_modules(config: AdapterConfig) -> dict[str, str]:
 
 
 def _text_modules(adapter: MMDiffAdapter) -> dict[str, str]:
-    """Our module -> official module, for the LoRAs of the text encoders."""
+    """Map our modules to the official ones, for the LoRAs of the text encoders."""
     modules: dict[str, str] = {}
     for index, (encoder, name) in enumerate(zip(adapter.text_encoders, _TEXT_ENCODERS, strict=True)):
         for path in cast("PathDict[Lora]", encoder).paths:
@@ -248,12 +250,12 @@ def _text_modules(adapter: MMDiffAdapter) -> dict[str, str]:
 
 
 def _current_layout(name: str) -> str:
-    """Text-encoder keys come in two layouts; the older has ``to_q_lora.up`` for ``q_proj.lora_linear_layer.up``."""
+    """Rename text-encoder keys of the older layout: ``to_q_lora.up`` to ``q_proj.lora_linear_layer.up``."""
     return re.sub(r"self_attn\.to_(q|k|v|out)_lora\.", r"self_attn.\1_proj.lora_linear_layer.", name)
 
 
 def _joined(ours: str, official: str, table: Mapping[str, str]) -> dict[str, str]:
-    """The table with both sides put below their prefixes."""
+    """Return the table with a prefix on each side."""
     return {ours + left: official + right for left, right in table.items()}
 
 
@@ -262,22 +264,24 @@ def _prefixed(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _count(names: Iterable[str], pattern: str) -> int:
-    """How many layers the names number, from their highest index."""
+    """Count the layers in the names, by their highest index."""
     return 1 + max((int(found[1]) for name in names if (found := re.match(pattern, name))), default=-1)
 
 
 def _load(path: Path) -> dict:
-    """One official file."""
+    """Return the table in one official file."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f'The official file "{path}" is missing: the folder must hold {", ".join(OFFICIAL_FILES)}.'
+            f'The official file "{path}" is missing: the folder must contain {", ".join(OFFICIAL_FILES)}.'
         ) from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f'The official file "{path}" is not a plain table of tensors, or only a part of one: download it again.'
+            f'The official file "{path}" is not a plain table of tensors, or is incomplete: download it again.'
         ) from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"the official file {path} should hold a table of tensors, not {type(values).__name__}")
+        raise CheckpointError(
+            f"The official file {path} should contain a table of tensors, not {type(values).__name__}"
+        )
     return values

@@ -24,7 +24,7 @@ from mmdiff_core.evaluation.toybox import suite
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import cached_dataset
-from mmdiff_core.weights.adapter_file import load_checkpoint
+from mmdiff_core.weights.adapter_file import load_adapter_file
 from tests.helpers import tiny
 from tests.helpers.documents import blocks, commands, of_program, read
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
@@ -117,7 +117,7 @@ def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.Monke
     write_release(tmp_path / "official")
     monkeypatch.chdir(tmp_path)
     assert main(words) == 0
-    assert load_checkpoint(tmp_path / "portrait.safetensors").adapter.config.source == "face"
+    assert load_adapter_file(tmp_path / "portrait.safetensors").adapter.config.source == "face"
 
 
 def test_binding_of_weights_that_never_learned_the_constraint(

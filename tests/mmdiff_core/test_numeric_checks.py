@@ -248,7 +248,7 @@ def hanging_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_hub_that_hangs_is_given_up(hanging_hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", hanging_hub)
-    monkeypatch.setattr(hub, "PATIENCE_S", 1)
+    monkeypatch.setattr(hub, "TIMEOUT_S", 1)
     with pytest.raises(ModelError, match="does not answer"):
         hub.download("somebody/model")
 

@@ -11,7 +11,7 @@ from mmdiff_core.backbones.processors import Call, ConditionedAttention
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, condition_layer
 from mmdiff_core.nn.records import Condition, TextStates
-from mmdiff_core.weights.adapter_file import fill
+from mmdiff_core.weights.adapter_file import load_tensors
 from mmdiff_core.weights.official_release import ATTENTION, FACTORS, IMAGE_BRANCH
 from tests.parity.recordings import assert_same, below, recorded_subjects, scalars, tensors
 
@@ -39,7 +39,7 @@ def _loras(attention: Attention, kind: str, alpha: float | None = None) -> Layer
         for ours_factor, factor in FACTORS.items()
     }
     recorded = below(tensors("attn_processors"), f"weights/{kind}_proc/")
-    fill(loras, {names[key]: x for key, x in recorded.items()}, "the recording")
+    load_tensors(loras, {names[key]: x for key, x in recorded.items()}, "the recording")
     return loras
 
 

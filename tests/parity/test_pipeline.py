@@ -28,7 +28,7 @@ from mmdiff_core.errors import CheckpointError, PhotoError
 from mmdiff_core.generation.sampling import sample
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Face, GenerateRequest, Subject
-from mmdiff_core.weights.adapter_file import load_checkpoint
+from mmdiff_core.weights.adapter_file import load_adapter_file
 from tests.helpers import tiny
 from tests.helpers.faces import Squares, group
 from tests.parity.official import MEAN, STD, Official, Run
@@ -267,7 +267,7 @@ def test_convert_makes_one_file_that_does_the_same(
     assert f"all {len(tensors('ckpt_A'))} tensors converted" in told
     assert "text_encoder_adapter/text_encoder_2: 24 tensors" in told
     assert "kept but not applied" in told
-    checkpoint = load_checkpoint(out)
+    checkpoint = load_adapter_file(out)
     expected = below(tensors("ckpt_A"), "custom/image_encoder/")
     assert checkpoint.image_encoder.keys() == expected.keys()
     assert all(torch.equal(x, expected[name]) for name, x in checkpoint.image_encoder.items())
@@ -284,7 +284,7 @@ def test_convert_with_the_second_text_lora(material: Material, tmp_path: Path) -
     out = tmp_path / "adapter.safetensors"
     flags = ["--base", str(material.base), "--text-encoder-2-lora"]
     assert main(["convert", str(material.official), "--out", str(out), *flags]) == 0
-    assert load_checkpoint(out).adapter.text_encoder_deltas(1)
+    assert load_adapter_file(out).adapter.text_encoder_deltas(1)
 
 
 def test_convert_for_the_wrong_base(material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

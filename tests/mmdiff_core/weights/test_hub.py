@@ -61,7 +61,7 @@ def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.M
         asked.append((name, options))
         return str(tmp_path)
 
-    monkeypatch.setattr(hub, "greet", lambda _: None)
+    monkeypatch.setattr(hub, "ask_hub", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
     monkeypatch.setattr(hub, "snapshot_download", fetch)
     assert hub.download("maker/model") == tmp_path
@@ -78,7 +78,7 @@ def test_a_model_that_is_not_offered_in_half_precision(tmp_path: Path, monkeypat
             variant_compatible_siblings({"model_index.json", "unet/diffusion_pytorch_model.safetensors"}, variant)
         return str(tmp_path)
 
-    monkeypatch.setattr(hub, "greet", lambda _: None)
+    monkeypatch.setattr(hub, "ask_hub", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
     with pytest.raises(ValueError, match="fp16"):  # diffusers' own words
         fetch("maker/model", "fp16")
@@ -90,7 +90,7 @@ def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(name: str, **_: object) -> str:
         raise OSError(f"{name} is not a valid model identifier\nand much more")
 
-    monkeypatch.setattr(hub, "greet", lambda _: None)
+    monkeypatch.setattr(hub, "ask_hub", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fail)
     with pytest.raises(ModelError, match=r'"no/where" cannot be downloaded: check the name.*identifier\)$') as caught:
         hub.download("no/where")

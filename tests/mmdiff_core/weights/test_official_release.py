@@ -17,7 +17,7 @@ from mmdiff_core.backbones.processors import cross_attention_layers, self_attent
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import AttentionLayer
-from mmdiff_core.weights.adapter_file import Checkpoint, load_adapter, save_adapter
+from mmdiff_core.weights.adapter_file import AdapterFile, load_adapter, save_adapter
 from mmdiff_core.weights.official_release import convert_official, official_names, official_order, read_official
 from tests.parity.recordings import FOLDER, configs, tensors, write_release
 
@@ -31,11 +31,11 @@ def layers() -> tuple[Layers, Layers]:
 
 
 @pytest.fixture(scope="module")
-def converted(layers: tuple[Layers, Layers]) -> Checkpoint:
+def converted(layers: tuple[Layers, Layers]) -> AdapterFile:
     return convert_official(tensors("ckpt_A"), *layers)
 
 
-def test_every_tensor_has_its_place(converted: Checkpoint) -> None:
+def test_every_tensor_has_its_place(converted: AdapterFile) -> None:
     recorded, state = tensors("ckpt_A"), converted.adapter.state_dict()
     names = official_names(converted.adapter)
     assert all(torch.equal(state[ours], recorded[official]) for ours, official in names.items())
@@ -44,7 +44,7 @@ def test_every_tensor_has_its_place(converted: Checkpoint) -> None:
     assert len(names) + len(encoder) == len(recorded)
 
 
-def test_the_configuration_is_read_off(converted: Checkpoint) -> None:
+def test_the_configuration_is_read_off(converted: AdapterFile) -> None:
     config = converted.adapter.config
     assert (config.cls_width, config.patch_width, config.width, config.tokens) == (56, 40, 256, 4)
     assert (config.rank, config.self_attention_rank, config.refiner_depth) == (64, 64, 4)
@@ -53,7 +53,7 @@ def test_the_configuration_is_read_off(converted: Checkpoint) -> None:
 
 
 def test_the_second_text_lora_is_kept_and_applied_only_when_asked(
-    converted: Checkpoint, layers: tuple[Layers, Layers], tmp_path: Path
+    converted: AdapterFile, layers: tuple[Layers, Layers], tmp_path: Path
 ) -> None:
     save_adapter(converted.adapter, tmp_path / "official.safetensors")
     adapter = load_adapter(tmp_path / "official.safetensors")
@@ -69,7 +69,7 @@ def test_the_second_text_lora_is_kept_and_applied_only_when_asked(
     assert adapter.state_dict().keys() == asked.state_dict().keys()
 
 
-def test_the_older_layout_of_the_text_lora(converted: Checkpoint, layers: tuple[Layers, Layers]) -> None:
+def test_the_older_layout_of_the_text_lora(converted: AdapterFile, layers: tuple[Layers, Layers]) -> None:
     older = {
         re.sub(r"(q|k|v|out)_proj\.lora_linear_layer\.", r"to_\1_lora.", name): x
         for name, x in tensors("ckpt_A").items()
@@ -137,7 +137,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"custom_weights.bin. is not a plain table .* download it again"):
         read_official(tmp_path)
     torch.save({"image_encoder": torch.zeros(1)}, tmp_path / "custom_weights.bin")
-    with pytest.raises(CheckpointError, match="group image_encoder is no table"):
+    with pytest.raises(CheckpointError, match="group image_encoder is not a table"):
         read_official(tmp_path)
 
 
