@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.documents import CHANGELOG, DOCUMENTS, PAGES, inline_code, read, section
-from tests.helpers.paths import README, ROOT
+from tests.helpers.paths import DOCS, README, ROOT
 
 OURS = ("mmdiff_core", "demo", "tests", "docs", "assets", ".ci")
 TODAY = [document for document in DOCUMENTS if document != CHANGELOG]  # a changelog names what there was
@@ -114,3 +114,12 @@ def test_the_tree_is_the_real_one() -> None:
     for top in ("demo", "mmdiff_core"):
         folders = {f"{top}/{path.name}/" for path in (ROOT / top).iterdir() if (path / "__init__.py").is_file()}
         assert folders <= entries
+
+
+def test_the_line_from_a_click_to_an_image_is_the_real_one() -> None:
+    """Every module on the line exists; those of the core are written without its name."""
+    steps = section(DOCS / "architecture.md", "## From a click to an image").split("```")[1].strip().splitlines()[1:]
+    for step in steps:
+        first, *others = re.split(r"\s{2,}", step.strip())[0].split(", ")
+        path = ROOT / (first if first.startswith(("demo/", "mmdiff_core/")) else f"mmdiff_core/{first}")
+        assert [each for each in (path, *map(path.with_name, others)) if not each.is_file()] == []
