@@ -29,15 +29,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--identities", action="store_true", help="the images of a subfolder show the same person or thing")
     add("--faces", action="store_true", help="store each person's face, for the recipe portrait; needs insightface")
     add(
-        "--captioner", metavar="NAME", help="a folder or a name in the hub's cache (default: "
+        "--captioner", metavar="NAME", help="what writes captions, a folder or a name in the hub's cache (default: "
         "Salesforce/blip-image-captioning-large)",
     )  # fmt: skip
-    add("--detector", metavar="NAME", help="the same (default: IDEA-Research/grounding-dino-base)")
-    add("--segmenter", metavar="NAME", help="the same (default: facebook/sam-vit-huge)")
+    add("--detector", metavar="NAME", help="what finds things (default: IDEA-Research/grounding-dino-base)")
+    add("--segmenter", metavar="NAME", help="what outlines things (default: facebook/sam-vit-huge)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, or auto for a GPU if there is one (default: auto)")
     add("--threshold", type=float, default=0.3, help="lowest score of a detection that counts, 0 to 1 (default: 0.3)")
     add("--subjects", type=int, default=2, help="drop images with more subjects than that (default: 2)")
-    add("--smallest", type=int, default=256, help="the shortest side of an image in pixels (default: 256)")
+    add("--smallest", type=int, default=256, help="drop images with a side shorter than that, in pixels (default: 256)")
     add("--toys", type=int, metavar="N", help="instead of IMAGES: render N annotated images of toys, to try it")
     add("--size", type=int, default=256, help="side of the images of toys in pixels (default: 256)")
     parser.set_defaults(run=run)

@@ -167,7 +167,7 @@ def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
 
     rounds = _rounds(args, 5)
     personalizer = Personalizer.from_assets(device)
-    logger.info("the built-in model: pictures ...")
+    logger.info("the built-in model: images ...")
     figures: dict[str, Any] = {"peak_memory_mb": [end_to_end.peak_memory_mb(personalizer, device)]}
     figures |= end_to_end.pictures(personalizer, rounds, device, args.clock)
     figures["adapter_load_s"] = end_to_end.adapter_load_s(rounds, device, args.clock)

@@ -24,10 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "every map recorded. Nothing is downloaded; the image is noise.",
     )
     add = parser.add_argument
-    add("--model", choices=MODELS, required=True, help="its shape")
+    add("--model", choices=MODELS, required=True, help="the model whose shape is tried")
     add("--steps", type=int, default=2, help="denoising steps (default: 2)")
     add("--subjects", type=int, default=2, help=f"how many, 1 to {MAX_SUBJECTS} (default: 2)")
-    add("--guidance", type=float, default=5.0, help="up to 1 there is none, which halves the work (default: 5)")
+    add("--guidance", type=float, default=5.0, help="1 or less switches it off, which halves the work (default: 5)")
     add("--width", type=int, help="in pixels (default: the model's own)")
     add("--height", type=int, help="in pixels (default: the model's own)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto for a GPU if there is one (default: auto)")

@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command with its three suites; importing torch waits until one runs."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="measure a model: on toys that it never saw, or on photos as the field does",
+        help="measure a model, on toys that it never saw or on photos",
         description="Measure a model. Ctrl-C stops; the same command continues.",
     )
     suites = parser.add_subparsers(dest="suite", required=True, metavar="suite")

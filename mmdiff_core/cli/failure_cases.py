@@ -13,7 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
         "failure-cases",
-        help="a contact sheet of hard cases: look-alikes, tiny subjects, unseen nouns, other photos",
+        help="draw a contact sheet of hard cases: look-alikes, tiny subjects, unseen classes, other photos",
         description="Draw hard cases, with the referee's judgement of each, as one PNG. Seeds count up from 0; nothing "
         "is picked.",
     )

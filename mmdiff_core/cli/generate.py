@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--images", type=int, metavar="N", help="N images, with seeds that count up from the first")
     add("--steps", type=int, help="denoising steps (default: the model's own)")
     add("--fast", action="store_true", help="fewer steps at little loss, if the model has a preset for it")
-    add("--guidance", type=float, help="how closely to follow the prompt; up to 1 there is none")
+    add("--guidance", type=float, help="how closely to follow the prompt; 1 or less switches guidance off")
     add("--start-step", type=int, metavar="STEP", help="the first step that sees the photos")
     add(
         "--scheduler", metavar="NAME", help="dpm++, unipc, euler (not on Toybox), ddim or sde (default: the model's "

@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command; importing torch waits until it runs."""
     parser = subparsers.add_parser(
         "showcase",
-        help="images and heatmaps of toys never seen in training, as one PNG",
+        help="generate images of toys never seen in training, with heatmaps, as one PNG",
         description="Generate images of toys never seen in training, with their heatmaps, as one PNG. Seeds count up "
         "from 0; nothing is picked.",
     )

@@ -29,8 +29,8 @@ def add_subject_flags(parser: argparse.ArgumentParser) -> None:
         "once for all, or once for each in their order",
     )  # fmt: skip
     add(
-        "--region", "REGION", "where a subject may be: left,top,right,bottom in fractions of the image, or a mask, an "
-        "image that is white there",
+        "--region", "REGION", "where a subject may be: left,top,right,bottom in fractions of the image, or the file of "
+        "a mask that is white there",
     )  # fmt: skip
     add(
         "--face", "N[,N...]", "for adapters that read faces: which face of each photo, counted from the left (default: "
@@ -104,7 +104,7 @@ def _photo_files(name: str, paths: str) -> list[Path]:
     for path in map(Path, filter(None, map(str.strip, paths.split(",")))):
         inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
         if not inside:
-            raise PhotoError(f'The folder "{path}" for the subject "{name}" holds no picture.')
+            raise PhotoError(f'The folder "{path}" for the subject "{name}" contains no image.')
         files += inside
     return files
 

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="class_name",
         required=True,
         metavar="NAME",
-        help="such as cat; the error for an unknown one lists all",
+        help="the class, such as cat; an unknown one prints the list",
     )
     add("--seed", type=int, default=0, help="which toy of the class; from 900000 on, never trained on (default: 0)")
     add("--views", type=int, default=4, help="how many photos (default: 4)")

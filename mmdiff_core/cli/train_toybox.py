@@ -83,7 +83,11 @@ def run_toybox(args: argparse.Namespace) -> int:
 
 def add_export_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command ``export``."""
-    parser = subparsers.add_parser("export", help="write a trained model in half precision, as it ships")
+    parser = subparsers.add_parser(
+        "export",
+        help="write a trained model in half precision, as it ships",
+        description="Write a trained model in half precision, as it ships: a folder that diffusers opens.",
+    )
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="the folder RUN/model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write, such as assets/toybox"

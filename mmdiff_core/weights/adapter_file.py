@@ -52,8 +52,8 @@ def save_adapter(
     values = adapter.state_dict() | {IMAGE_ENCODER + name: x for name, x in (image_encoder or {}).items()}
     tensors = {name: x.detach().to("cpu", dtype).contiguous() for name, x in values.items()}
     metadata = {**(extra or {}), "format": FORMAT, "config": adapter.config.to_json()}
-    with atomic_file(path) as aside:
-        save_file(tensors, aside, metadata)
+    with atomic_file(path) as temp_file:
+        save_file(tensors, temp_file, metadata)
 
 
 def load_adapter(

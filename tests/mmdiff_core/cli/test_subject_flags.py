@@ -95,7 +95,7 @@ def test_what_cannot_be_read(flags: list[str], told: str, read) -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--subject", "cat=empty"], 'folder "empty" for the subject "cat" holds no picture'),
+        (["--subject", "cat=empty"], 'folder "empty" for the subject "cat" contains no image'),
         (["--subject", "cat=none.png"], '"none.png" is not there'),
         (["--subject", "cat=a.png", "--region", "cat=none.png"], '"none.png" is not there'),
     ],
