@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from demo.server.sessions import claim
 from mmdiff_core.atomic_files import atomic_file, named_disk_errors
 from mmdiff_core.output.export import png_info
+from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
 
 STRIP_SIDE = 64  # pixels of a frame at most
@@ -103,10 +104,8 @@ def film_strip(frames: Sequence[Image.Image]) -> FilmStrip | None:
     frame = frames[0].copy()
     frame.thumbnail((STRIP_SIDE, STRIP_SIDE))
     w, h = frame.size
-    sheet = Image.new("RGB", (w * len(frames), h))
-    for place, picture in enumerate(frames):
-        sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.BOX), (w * place, 0))
-    return {"image": data_url(sheet), "w": w, "h": h}
+    small = [frame.convert("RGB").resize((w, h), Image.Resampling.BOX) for frame in frames]
+    return {"image": data_url(image_grid([small], gap=0)), "w": w, "h": h}
 
 
 def _png(picture: Image.Image, info: PngInfo | None = None) -> bytes:

@@ -20,8 +20,10 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import Toybox
 from mmdiff_core.benchmarks.timing import Clock, timed
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.suite import MODEL, CaseOutcome, ToyboxCase, ToyboxSuite
+from mmdiff_core.evaluation.toybox.suite import MODEL, CaseOutcome, ToyboxSuite
+from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.output.markdown import markdown_table
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee
 from mmdiff_core.types import GenerateRequest, Subject
@@ -100,11 +102,11 @@ def compare(
     reference: list[Image.Image] = []
     for candidate in candidates:
         suite.personalizer = Personalizer(with_solver(backbone, candidate), adapter)
-        outcomes = [suite.outcome(case) for case in cases]
-        shown = [one for outcome in outcomes for one in outcome.shown if one.row.kind == MODEL]
-        made = [one.image for one in shown]
+        outcomes = [suite.run(case) for case in cases]
+        judged = [one for outcome in outcomes for one in outcome.images if one.scores.kind == MODEL]
+        made = [one.image for one in judged]
         reference = reference or made
-        means = {name: _mean([getattr(one.row, name) for one in shown]) for name in MEASURES}
+        means = {name: _mean([getattr(one.scores, name) for one in judged]) for name in MEASURES}
         seconds = float(np.median([_seconds(suite.personalizer, outcome, clock) for outcome in outcomes]))
         yield PresetScore(candidate, seconds, _distance(made, reference), means)
 
@@ -128,16 +130,18 @@ def _distance(made: Sequence[Image.Image], reference: Sequence[Image.Image]) -> 
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def to_markdown(scores: Sequence[PresetScore]) -> str:
-    """A row per candidate, the reference first."""
-    lines = [
-        f"| sampling | s a picture | distance | {' | '.join(MEASURES)} |",
-        f"|---|---|---|{'---|' * len(MEASURES)}",
+def presets_markdown(scores: Sequence[PresetScore]) -> str:
+    """Return a row per candidate, the reference first."""
+    rows = [
+        [
+            score.candidate.name,
+            f"{score.seconds:.2f}",
+            f"{score.distance:.1f}",
+            *(f"{score.measures[name]:.2f}" for name in MEASURES),
+        ]
+        for score in scores
     ]
-    for score in scores:
-        cells = " | ".join(f"{score.measures[name]:.2f}" for name in MEASURES)
-        lines.append(f"| {score.candidate.name} | {score.seconds:.2f} | {score.distance:.1f} | {cells} |")
-    return "\n".join([*lines, ""])
+    return markdown_table(["sampling", "s per image", "distance", *MEASURES], rows) + "\n"
 
 
 def to_json(scores: Sequence[PresetScore]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmdiff_core.benchmarks.timing import Clock, ratio
+from mmdiff_core.output.markdown import markdown_table
 
 SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # what speed.json promises
 ALSO = ("ours_recorded_apart", "ours_uncached", "ours_one", "ours_four")
@@ -75,30 +76,30 @@ def write(folder: Path, steps: Mapping[str, Any], titles: Mapping[str, str], abo
     files = [folder / name for name in ("speed.json", "about.json", "speed.md")]
     files[0].write_text(json.dumps(steps, indent=2) + "\n", encoding="utf-8")
     files[1].write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    files[2].write_text(to_markdown(steps, titles, about), encoding="utf-8")
+    files[2].write_text(speed_markdown(steps, titles, about), encoding="utf-8")
     if steps:
         files.append(folder / "speed.png")
         chart(steps, files[-1], about["machine"]["device"])
     return files
 
 
-def to_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> str:
-    """A table of ratios and one of everything else."""
-    lines = [f"Ratios to the stock step, medians (95 % interval). {_told(about['machine'])}", ""]
+def speed_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> str:
+    """Return a table of ratios and one of the other measurements."""
+    parts = [f"Ratios to the stock step, medians (95 % interval). {_machine(about['machine'])}"]
     if steps:
-        lines += [f"| step | {' | '.join(steps)} |", f"|---|{'---|' * len(steps)}"]
-        lines += [f"| {TITLES[name]} | {_row(steps, name)} |" for name in TITLES]
         seconds = (f"{np.median(model['samples']['stock']):.3g} s" for model in steps.values())
-        lines += [f"| the stock step itself | {' | '.join(seconds)} |", ""]
-        lines += [f"* {name}: {titles[name]}" for name in steps]
-    figures = {key: about["figures"][key] for key in UNITS if about["figures"].get(key)}
-    if figures:
-        lines += ["", "| built-in model | median | lowest | highest |", "|---|---|---|---|"]
-        lines += [f"| {UNITS[key]} | {_spread(values)} |" for key, values in figures.items()]
+        rows = [[title, *(_ratio(found, name) for found in steps.values())] for name, title in TITLES.items()]
+        parts.append(markdown_table(["step", *steps], [*rows, ["the stock step itself", *seconds]]))
+        parts.append("\n".join(f"* {name}: {titles[name]}" for name in steps))
+    measured = {key: about["figures"][key] for key in UNITS if about["figures"].get(key)}
+    if measured:
+        rows = [[UNITS[key], *_spread(values)] for key, values in measured.items()]
+        parts.append(markdown_table(["built-in model", "median", "lowest", "highest"], rows))
     over = about["figures"].get("adapter_over_base")
     if over:
-        lines += ["", f"Training the adapter makes {_figure(over)} of the base's samples per second."]
-    return "\n".join([*lines, ""])
+        share = f"{over['median']:.2f} ({over['low']:.2f} to {over['high']:.2f})"
+        parts.append(f"Training the adapter processes {share} of the base's samples per second.")
+    return "\n\n".join(parts) + "\n"
 
 
 def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
@@ -129,21 +130,14 @@ def _median(found: Mapping[str, Any], name: str) -> float:
     return found[name] if name in found else found["more"][name]
 
 
-def _row(steps: Mapping[str, Any], name: str) -> str:
-    cells = []
-    for found in steps.values():
-        low, high = found["intervals"][name]
-        cells.append("1" if name == "stock" else f"{_median(found, name):.3f} ({low:.3f} to {high:.3f})")
-    return " | ".join(cells)
+def _ratio(found: Mapping[str, Any], name: str) -> str:
+    low, high = found["intervals"][name]
+    return "1" if name == "stock" else f"{_median(found, name):.3f} ({low:.3f} to {high:.3f})"
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.median(values):.3g} | {min(values):.3g} | {max(values):.3g}"
+def _spread(values: Sequence[float]) -> list[str]:
+    return [f"{value:.3g}" for value in (np.median(values), min(values), max(values))]
 
 
-def _figure(over: Mapping[str, float]) -> str:
-    return f"{over['median']:.2f} ({over['low']:.2f} to {over['high']:.2f})"
-
-
-def _told(about: Mapping[str, Any]) -> str:
+def _machine(about: Mapping[str, Any]) -> str:
     return f"{about['device']}, {about['threads']} thread(s), torch {about['torch']}, {about['clock']}."

@@ -89,8 +89,8 @@ def run_presets(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.toybox import FOLDER, load_toybox
-    from mmdiff_core.benchmarks.presets import CANDIDATES, Candidate, compare, to_json, to_markdown
-    from mmdiff_core.evaluation.toybox.suite import draw_toybox_cases
+    from mmdiff_core.benchmarks.presets import CANDIDATES, Candidate, compare, presets_markdown, to_json
+    from mmdiff_core.evaluation.toybox.toybox_cases import draw_toybox_cases
     from mmdiff_core.referee.network import FILE, load_referee
 
     check_at_least(args, prompts=1)
@@ -104,8 +104,8 @@ def run_presets(args: argparse.Namespace) -> int:
     for score in compare(backbone, adapter, referee, cases, candidates, args.clock):
         scores.append(score)
         (args.out / "presets.json").write_text(to_json(scores), encoding="utf-8")
-        (args.out / "presets.md").write_text(to_markdown(scores), encoding="utf-8")
-    sys.stdout.write(to_markdown(scores))
+        (args.out / "presets.md").write_text(presets_markdown(scores), encoding="utf-8")
+    sys.stdout.write(presets_markdown(scores))
     return 0
 
 
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     check_at_least(args, rounds=1)
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.benchmarks.report import machine, to_markdown, write
+    from mmdiff_core.benchmarks.report import machine, speed_markdown, write
 
     logger.setLevel(logging.INFO)
     quiet_libraries()
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     for name, found, what in _steps(args, device):
         steps[name], titles[name] = found, what
         files = write(args.out, steps, titles, about)  # the next one may take an hour, or be stopped
-    sys.stdout.write(to_markdown(steps, titles, about))
+    sys.stdout.write(speed_markdown(steps, titles, about))
     sys.stdout.write("".join(f"{file}\n" for file in files))
     return 0
 

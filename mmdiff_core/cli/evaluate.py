@@ -100,7 +100,7 @@ def run_toybox(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox.report import toybox_markdown
     from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_toybox
-    from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
+    from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
     check_at_least(args, prompts=1)
@@ -126,7 +126,7 @@ def run_leakage(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox import leakage_suite
-    from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, QUICK_PROMPTS, SEEDS
+    from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
     check_at_least(args, prompts=1)
@@ -139,7 +139,7 @@ def run_leakage(args: argparse.Namespace) -> int:
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else leakage_suite.PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
-        bindings=tuple(args.word_gating or leakage_suite.WORD_GATINGS),
+        word_gatings=tuple(args.word_gating or leakage_suite.WORD_GATINGS),
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.measure_leakage(options)))
@@ -159,7 +159,7 @@ def run_dreambench(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.dreambench.run import dreambench_markdown, evaluate_dreambench
     from mmdiff_core.evaluation.dreambench.similarity import Evaluators
     from mmdiff_core.evaluation.dreambench.suite import read_subjects
-    from mmdiff_core.evaluation.toybox.run import fingerprint
+    from mmdiff_core.evaluation.result_folder import fingerprint
     from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR
 
     quiet_libraries()

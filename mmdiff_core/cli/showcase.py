@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.atomic_files import atomic_file
     from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.output.image_grid import tile
+    from mmdiff_core.output.image_grid import image_grid
     from mmdiff_core.pipeline import Personalizer
 
     check_at_least(args, images=1)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     personalizer = Personalizer.load(args.model)
     rows = [draw_row(personalizer, row, args.images) for row in ROWS]
     with atomic_file(args.out) as temp_file:
-        tile(rows).save(temp_file)
+        image_grid(rows).save(temp_file)
     sys.stdout.write(f"{args.out}\n")
     return 0
 

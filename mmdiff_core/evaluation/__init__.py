@@ -1,1 +1,1 @@
-"""How well the built-in model does: an independent referee, the measures, the suite and its report."""
+"""How good a model is: suites of prompts, an ablation and failure cases, each with its report."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import Image
 
@@ -55,3 +57,10 @@ def overlay(image: Image.Image, values: np.ndarray, colour: str, opacity: float 
     ground = np.asarray(image.convert("RGB"), dtype=np.float32)
     mixed = ground * (1 - cover) + np.array(rgb(colour), dtype=np.float32) * cover
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
+
+
+def overlay_subjects(image: Image.Image, heatmaps: Iterable[np.ndarray]) -> Image.Image:
+    """Overlay an image with the map of every subject in its colour."""
+    for subject, heatmap in enumerate(heatmaps):
+        image = overlay(image, heatmap, colour_of(subject))
+    return image

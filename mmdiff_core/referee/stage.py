@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmdiff_core.maps.heatmap import colour_of, rgb
-from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.output.image_grid import image_grid, to_image
 from mmdiff_core.referee.accuracy import measure_accuracy
 from mmdiff_core.referee.augment import crop, degrade, spoil
 from mmdiff_core.referee.cached_renders import NONE, CachedRenders, Renders
@@ -185,7 +185,7 @@ class RefereeStage:
         """Draw held-out images and below them the referee's segmentations."""
         images = self.held_out.images[:SHEET].float().to(self.device) / 255
         labels = self.referee(images).segments.argmax(1)
-        return tile([[to_image(x) for x in images], [_coloured(x) for x in labels]])
+        return image_grid([images, [_coloured(x) for x in labels]])
 
     def finish(self) -> Mapping[str, float]:
         """Write the weights and measure their accuracy on held-out renders."""

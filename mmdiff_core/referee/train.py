@@ -20,6 +20,7 @@ import torch
 
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.output.markdown import estimate_cell, markdown_table
 from mmdiff_core.referee.accuracy import TARGET_ACCURACY, measure_accuracy
 from mmdiff_core.referee.cached_renders import SHARD, CachedRenders, Renders, render_samples
 from mmdiff_core.referee.metrics import Estimate
@@ -174,12 +175,12 @@ def check_referee(options: RefereeCheckOptions) -> str:
 
 
 def _markdown(results: Mapping[str, Mapping[str, Estimate]]) -> str:
-    names = list(next(iter(results.values())))
-    lines = [f"| measure | asked | {' | '.join(results)} |", f"|---|---|{'---|' * len(results)}"]
-    for name in names:
-        cells = (
-            f"{x.mean:.3f} ({x.low:.3f} to {x.high:.3f}, n {x.n})" for x in (own[name] for own in results.values())
-        )
-        asked = f"≥ {TARGET_ACCURACY[name]}" if name in TARGET_ACCURACY else ""
-        lines.append(f"| {name} | {asked} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [
+            name,
+            f"≥ {TARGET_ACCURACY[name]}" if name in TARGET_ACCURACY else "",
+            *(estimate_cell(own[name].to_json(), ", n ") for own in results.values()),
+        ]
+        for name in next(iter(results.values()))
+    ]
+    return markdown_table(["measure", "target", *results], rows) + "\n"

@@ -27,8 +27,9 @@ from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.weights.adapter_file import load_adapter_file
 from tests.helpers import tiny
 from tests.helpers.documents import blocks, commands, of_program, read
+from tests.helpers.evaluators import save_evaluators
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
-from tests.helpers.judges import save_judges
+from tests.helpers.markdown import cells
 from tests.helpers.paths import DOCS
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 from tests.mmdiff_core.benchmarks.test_full_size_dryrun import TINY
@@ -103,7 +104,7 @@ def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_dreambench(place: Path, tmp_path: Path) -> None:
     (words,) = _named("evaluate", "dreambench")
-    clip, dino = save_judges(tmp_path)
+    clip, dino = save_evaluators(tmp_path)
     judged = ["--clip", str(clip), "--dino", str(dino), "--quick", "--steps", "1", "--device", "cpu"]
     assert main([*words, *judged]) == 0
     assert (place / "report" / "dreambench.md").is_file()
@@ -145,7 +146,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     more = ["--model", str(model), "--steps", "1", "--batch", "4", "--scenes", "12"]
     assert main([*training, *more, *small]) == 0
     assert main([*measuring, "--model", str(model), "--quick", *small]) == 0
-    assert "| attributes swapped between the subjects |" in capsys.readouterr().out
+    assert "attributes swapped between the subjects" in [row[0] for row in cells(capsys.readouterr().out)]
 
 
 @pytest.mark.parametrize("page", [page for page, programs in PROGRAMS.items() if programs])

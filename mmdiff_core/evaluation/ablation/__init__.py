@@ -1,1 +1,1 @@
-"""Variants of the method and its peers, trained on one frozen base with the same samples, and judged alike."""
+"""Variants of the method and two baselines, trained on one frozen base with the same samples, and judged alike."""

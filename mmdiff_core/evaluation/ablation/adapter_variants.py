@@ -1,4 +1,4 @@
-"""What is compared, as data: the whole method, the method with one thing changed at a time, and two of its peers."""
+"""What an ablation compares: the whole method, variants with one change each, and two baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["mmdiff", "ip-adapter-plus"]
 Group = Literal["method", "component", "constraint", "tokens", "rank", "baseline"]
 FULL = "full"
 
-# What the whole method is, whatever the adapter of the base model was made of. Its LoRA rank is that adapter's.
+# The whole method, whatever adapter the base model has. The LoRA rank is that adapter's.
 WHOLE: Mapping[str, Any] = MappingProxyType(
     {
         "word_fusion": True,
@@ -35,7 +35,7 @@ WHOLE: Mapping[str, Any] = MappingProxyType(
 class AdapterVariant:
     """One row of the table: what differs from the whole method.
 
-    ``config`` changes ``AdapterConfig``, ``losses`` ``LossWeights``; ``layers`` are those that the constraints act on.
+    ``config`` changes ``AdapterConfig``, ``losses`` changes ``LossWeights``; ``layers`` are the constrained ones.
     """
 
     name: str
@@ -48,19 +48,19 @@ class AdapterVariant:
 
     @property
     def stream(self) -> MapKind:
-        """The heatmaps that tell where its subjects are: without an image term those of the words."""
+        """Return the kind of heatmap that shows its subjects: without an image term that of the words."""
         return "image" if self.config.get("image_branch", True) else "text"
 
     def configure(self, like: AdapterConfig) -> AdapterConfig:
-        """Its adapter, in the sizes of the base model's own."""
+        """Return its adapter's configuration, in the sizes of the base model's own."""
         return replace(like, **{**WHOLE, **self.config})
 
     def weigh(self, losses: LossWeights) -> LossWeights:
-        """Its loss weights."""
+        """Return its loss weights."""
         return replace(losses, **self.losses)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, for the report."""
+        """Return all fields, for the report."""
         return asdict(self)
 
 
@@ -70,7 +70,7 @@ def _both(weight: float) -> dict[str, float]:
 
 _TEXT_CONSTRAINT = {"image_constraint": 0.0}
 _WORDS_ALONE = {"image_branch": False, "null_token": False}
-# FastComposer joins photos and words behind the text encoder, whose states have unit variance, and has the words merge
+# FastComposer fuses photos and words behind the text encoder, whose states have unit variance, and shows the photos
 # late: after a fifth of the steps. Its localisation loss is our text constraint.
 _FASTCOMPOSER = {**_WORDS_ALONE, "fuse_after": True, "word_scale": 1.0, "start_step": 4}
 _IP_ADAPTER = {"word_fusion": False, "null_token": False, "tokens": 16, "refiner_depth": 0}
@@ -79,7 +79,7 @@ VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
     {
         variant.name: variant
         for variant in (
-            # name, group, what it is, changes of AdapterConfig, changes of LossWeights, constrained layers, kind
+            # name, group, title, changes of AdapterConfig, changes of LossWeights, constrained layers, kind
             AdapterVariant(FULL, "method", "the whole method"),
             AdapterVariant("no-vision-text", "component", "no vision-augmented text", {"word_fusion": False}),
             AdapterVariant("no-refiner", "component", "no SE-Refiner (CLS tokens only)", {"refiner_depth": 0}),
@@ -109,7 +109,7 @@ VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
 
 
 def choose_variants(names: Sequence[str]) -> tuple[AdapterVariant, ...]:
-    """The variants of these names, the whole method first, without which nothing can be compared; all if empty.
+    """Return the variants of these names, all if empty; the whole method, which all are compared with, comes first.
 
     Raises:
         SettingsError: there is no such variant.

@@ -1,8 +1,8 @@
-"""IP-Adapter-Plus (Ye et al. 2023) where MM-Diff's adapter stands, made of diffusers' own classes.
+"""IP-Adapter-Plus (Ye et al. 2023) in place of MM-Diff's adapter, built from diffusers' own classes.
 
-diffusers' resampler turns the patch tokens of a photo into 16 tokens; an attention processor of diffusers per layer
-holds the two projections that are trained beside the frozen ones. Attention itself is ours, which computes the same and
-can be recorded: an absent photo is masked out, as for every variant, and the unguided half has no image term.
+diffusers' resampler turns the patch tokens of a photo into 16 tokens. Per layer, an attention processor of diffusers
+has the two trained projections. Attention itself is ours, which computes the same and can be recorded: an absent photo
+is masked out, as for every variant, and unconditional rows have no image term.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ HEAD = 64
 
 
 class IPAdapterPlus(MMDiffAdapter):
-    """Everything of IP-Adapter-Plus that is trained, behind the same methods as MM-Diff's adapter.
+    """The trained weights of IP-Adapter-Plus, with the methods of MM-Diff's adapter.
 
     Args:
         config: sizes; ``tokens`` are the resampler's queries.
-        unet: the frozen UNet, whose text projections the image's start from, as in the released training; None where a
-            file fills them.
+        unet: the frozen UNet, whose text projections initialise the image projections, as in the released training;
+            None if a file fills them.
     """
 
     def __init__(self, config: AdapterConfig, unet: nn.Module | None = None) -> None:
@@ -58,7 +58,7 @@ class IPAdapterPlus(MMDiffAdapter):
 
 
 def _without_loras(config: AdapterConfig) -> AdapterConfig:
-    """IP-Adapter has an image term and nothing else: no LoRA in any text encoder or self-attention."""
+    """Remove all but the image term: IP-Adapter has no LoRA in text encoders or self-attention."""
     towers = tuple(replace(tower, rank=0) for tower in config.text_towers)
     return replace(
         config, text_towers=towers, self_attention_rank=0, word_fusion=False, refiner_depth=0, null_token=False
@@ -66,7 +66,7 @@ def _without_loras(config: AdapterConfig) -> AdapterConfig:
 
 
 class ImageProjections(nn.Module):
-    """The two trained projections of one attention layer, in the processor that diffusers runs them in."""
+    """The two trained projections of one attention layer, in diffusers' own processor."""
 
     def __init__(self, layer: AttentionLayer, tokens: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class ImageProjections(nn.Module):
         self.processor.to_v_ip[0].weight.copy_(attention.to_v.weight)
 
     def add_to(self, attention: FrozenAttention, scale: float = 1.0) -> LayerWeights:
-        """The frozen weights, and the image's own beside them."""
+        """Return the frozen weights with the image projections beside them."""
         return LayerWeights(
             heads=self.heads,
             query=attention.to_q.weight,

@@ -1,4 +1,4 @@
-"""The table of an ablation: ``ablation.json`` and Markdown, with intervals, and what each choice changed.
+"""The report of an ablation: ``ablation.json`` and Markdown, with intervals, and what each choice changed.
 
 Differences are paired: the same prompt and seed by the whole method and by the variant.
 """
@@ -12,68 +12,70 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mmdiff_core.atomic_files import write_text
 from mmdiff_core.evaluation.ablation.adapter_variants import FULL, AdapterVariant
 from mmdiff_core.evaluation.ablation.side_by_side import ImageTimes
 from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.referee.metrics import average
 
 BASE = "base"  # without photos
-MIN_IMAGES = 30  # of a variant, below which a bootstrap's interval is too narrow to conclude anything from
+MIN_IMAGES = 30  # of a variant; with fewer, a bootstrap's interval is too narrow for conclusions
 
-# What a picture scores, between 0 and 1, the more the better.
+# Scores of an image, between 0 and 1; higher is better.
 SCORES: Mapping[str, tuple[str, Callable[[ToyboxScores], float]]] = {
     "subject": ("subject fidelity", lambda row: fmean(row.likeness)),
     "text": ("text fidelity", lambda row: fmean((row.present, row.place, row.style))),
     "identity": ("identity", lambda row: fmean(row.identity)),
     "peak": ("peak", lambda row: fmean(row.peak)),
 }
-JUDGED = ("identity", "swapped", "present", "place", "style", "peak", "iou")
+MEASURES = ("identity", "swapped", "present", "place", "style", "peak", "iou")
 NOTES = (
     "Subject fidelity: cosine between the referee's identity embeddings of a subject's region and of its photos, 0 "
-    "where it finds no region. Text fidelity: the mean of every subject present, place as asked and style as asked. "
-    "Identity: the right toy among 16 of its noun. Peak: the heatmap's peak inside its own subject.",
-    "Seconds: a picture of two subjects at the model's defaults without maps; median and range of rounds in which the "
+    "where it finds no region. Text fidelity: the mean of every subject present, right background and right style. "
+    "Identity: the right toy among 16 of its class. Peak: the heatmap's peak inside its own subject.",
+    "Seconds: an image of two subjects at the model's defaults without maps; median and range of rounds in which the "
     "variants took turns.",
     "In brackets: 95 % intervals (bootstrap over prompts; Wilson for shares), not corrected for the number of rows: of "
     "twenty comparisons without any difference, one is expected to show one.",
-    "Heatmaps are those of the photos, and of the words where there is no image term.",
+    "Heatmaps are those of the photos, or of the words where there is no image term.",
 )
 
 
 @dataclass(frozen=True)
 class MeasuredVariant:
-    """A variant and what came of it. ``table``: of the suite; ``training``: parameters and last loss terms."""
+    """A variant and its results. ``table``: of the suite; ``training``: parameters and last loss terms."""
 
     variant: AdapterVariant
     training: Mapping[str, float]
     table: Mapping[str, Any]
     rows: Sequence[ToyboxScores]
 
-    def pictures(self, kind: str = MODEL) -> list[ToyboxScores]:
+    def images(self, kind: str = MODEL) -> list[ToyboxScores]:
         return [row for row in self.rows if row.kind == kind]
 
 
 def write_ablation_report(
     measured: Sequence[MeasuredVariant], seconds: Mapping[str, ImageTimes], about: Mapping[str, Any], folder: Path
 ) -> dict[str, Any]:
-    """Write ``ablation.json`` and ``ablation.md``; returns what the first holds.
+    """Write ``ablation.json`` and ``ablation.md``; return the content of the former.
 
     Args:
         measured: the variants, the whole method among them.
-        seconds: per picture, by name, and of the base.
+        seconds: per image, by name, and of the base.
         about: what all variants share.
-        folder: where to.
+        folder: to write to.
     """
     full = next(one for one in measured if one.variant.name == FULL)
     table = {
         "variants": {one.variant.name: _entry(one, full, seconds[one.variant.name]) for one in measured},
-        BASE: {**_scores(full.pictures(LOWER)), "seconds": asdict(seconds[BASE]), **_judged(full.table["lower"])},
-        "upper": {**_scores(full.pictures(UPPER)), **_judged(full.table["upper"])},
+        BASE: {**_scores(full.images(LOWER)), "seconds": asdict(seconds[BASE]), **_measures(full.table["lower"])},
+        "upper": {**_scores(full.images(UPPER)), **_measures(full.table["upper"])},
         "about": dict(about),
         "notes": NOTES,
     }
-    (folder / "ablation.json").write_text(json.dumps(table, indent=2) + "\n")
-    (folder / "ablation.md").write_text(ablation_markdown(table))
+    write_text(folder / "ablation.json", json.dumps(table, indent=2) + "\n")
+    write_text(folder / "ablation.md", ablation_markdown(table))
     return table
 
 
@@ -85,14 +87,14 @@ def _entry(one: MeasuredVariant, full: MeasuredVariant, seconds: ImageTimes) -> 
         "parameters": int(one.training["parameters"]),
         "training": {name: value for name, value in one.training.items() if name != "parameters"},
         "seconds": asdict(seconds),
-        **_scores(one.pictures()),
-        **_judged(one.table),
-        "change": {} if one is full else score_changes(full.pictures(), one.pictures()),
+        **_scores(one.images()),
+        **_measures(one.table),
+        "change": {} if one is full else score_changes(full.images(), one.images()),
     }
 
 
-def _judged(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {count: {name: table[count][name] for name in JUDGED} for count in ("one", "two")}
+def _measures(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {count: {name: table[count][name] for name in MEASURES} for count in ("one", "two")}
 
 
 def _scores(rows: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
@@ -101,7 +103,7 @@ def _scores(rows: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
 
 
 def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
-    """Mean difference of every score over the pictures that both made, with its interval."""
+    """Return the mean difference of every score, with its interval, over the images that both have."""
     known = {(row.count, row.number, row.seed): row for row in before}
     pairs = [(known[key], row) for row in after if (key := (row.count, row.number, row.seed)) in known]
     prompts = [(row.count, row.number) for _, row in pairs]
@@ -111,58 +113,49 @@ def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores])
     }
 
 
-# ---------------------------------------------------------------- for people
-
-
 def ablation_markdown(table: Mapping[str, Any]) -> str:
-    """The field's measures side by side, those of the suite, and what each choice changed."""
+    """Return the field's measures, those of the suite, and what each choice changed."""
     variants: Mapping[str, Any] = table["variants"]
-    lines = [
-        "| | trained parameters | s per picture | subject fidelity | text fidelity |",
-        "|---|---|---|---|---|",
-        *(_field_row(one["title"], f"{one['parameters']:,}", one) for one in variants.values()),
-        _field_row("base model without photos", "-", table[BASE]),
-        _field_row("real renders", "-", table["upper"]),
-        "",
-        "| | identity, one | identity, two | swapped, two | peak, two | IoU, one | IoU, two |",
-        "|---|---|---|---|---|---|---|",
-        *(_judged_row(one["title"], one) for one in variants.values()),
-        _judged_row("base model without photos", table[BASE]),
-        _judged_row("real renders", table["upper"]),
-        "",
-        f"| against {variants[FULL]['title']} | {' | '.join(title for title, _ in SCORES.values())} | reading |",
-        f"|---|{'---|' * len(SCORES)}---|",
-        *(_change_row(one) for one in variants.values() if one["change"]),
-        "",
-        *conclusions(variants),
-        *(f"* {note}" for note in table["notes"]),
-        f"* {', '.join(f'{name} {value}' for name, value in table['about'].items())}.",
-    ]
-    return "\n".join([*lines, ""])
+    bounds = {"base model without photos": table[BASE], "real renders": table["upper"]}
+    rows = {**{one["title"]: one for one in variants.values()}, **bounds}
+    fidelity = markdown_table(
+        ["", "trained parameters", "s per image", "subject fidelity", "text fidelity"],
+        [[title, *_fidelity_cells(one)] for title, one in rows.items()],
+    )
+    measures = markdown_table(
+        ["", "identity, one", "identity, two", "swapped, two", "peak, two", "IoU, one", "IoU, two"],
+        [[title, *_measure_cells(one)] for title, one in rows.items()],
+    )
+    changes = markdown_table(
+        [f"against {variants[FULL]['title']}", *(title for title, _ in SCORES.values()), "reading"],
+        [[one["title"], *_change_cells(one["change"])] for one in variants.values() if one["change"]],
+    )
+    notes = [f"* {note}" for note in (*table["notes"], f"{settings_line(table['about'])}.")]
+    return "\n".join([fidelity, "", measures, "", changes, "", *conclusions(variants), *notes, ""])
 
 
 def conclusions(variants: Mapping[str, Any]) -> list[str]:
-    """A line for each part of the method that was taken away: whether it earned its place."""
-    parts = [one for one in variants.values() if one["group"] == "component"]
-    lines = [f"* **{one['title'].removeprefix('no ')}** {_verdict(one['change'])}" for one in parts]
+    """Return a line for each component that was removed: whether it earns its place."""
+    components = [one for one in variants.values() if one["group"] == "component"]
+    lines = [f"* **{one['title'].removeprefix('no ')}** {_conclusion(one['change'])}" for one in components]
     return [*lines, ""] if lines else []
 
 
-def _verdict(change: Mapping[str, Mapping[str, float]]) -> str:
-    worse, better = _fell_and_rose(change)
+def _conclusion(change: Mapping[str, Mapping[str, float]]) -> str:
+    fell, rose = _fell_and_rose(change)
     if _too_few(change):
-        return f"cannot be judged: it takes {MIN_IMAGES} pictures or more of each variant."
-    if worse and not better:
-        return f"earns its place here: without it {_and(worse)} fell."
-    if worse:
-        return f"is a trade here: without it {_and(worse)} fell and {_and(better)} rose."
-    if better:
-        return f"does not earn its place here: without it {_and(better)} rose."
+        return f"cannot be judged: it takes {MIN_IMAGES} images or more of each variant."
+    if fell and not rose:
+        return f"earns its place here: without it {_and(fell)} fell."
+    if fell:
+        return f"is a trade-off here: without it {_and(fell)} fell and {_and(rose)} rose."
+    if rose:
+        return f"does not earn its place here: without it {_and(rose)} rose."
     return "is not shown to earn its place here: no score fell without it."
 
 
 def _fell_and_rose(change: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[str]]:
-    """The scores whose interval lies below 0, and those whose interval lies above."""
+    """Return the scores whose interval is below 0, and those whose interval is above."""
     fell = [SCORES[name][0] for name, x in change.items() if x["high"] < 0]
     return fell, [SCORES[name][0] for name, x in change.items() if x["low"] > 0]
 
@@ -175,33 +168,30 @@ def _and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _field_row(title: str, parameters: str, one: Mapping[str, Any]) -> str:
+def _fidelity_cells(one: Mapping[str, Any]) -> list[str]:
     seconds = one.get("seconds")
-    told = "-" if seconds is None else f"{seconds['median']:.2f} ({seconds['least']:.2f} to {seconds['most']:.2f})"
-    return f"| {title} | {parameters} | {told} | {_figure(one['subject'])} | {_figure(one['text'])} |"
-
-
-def _judged_row(title: str, one: Mapping[str, Any]) -> str:
-    cells = [
-        *(one[count]["identity"] for count in ("one", "two")),
-        *(one["two"][name] for name in ("swapped", "peak")),
-        *(one[count]["iou"] for count in ("one", "two")),
+    return [
+        f"{one['parameters']:,}" if "parameters" in one else "-",
+        "-" if seconds is None else f"{seconds['median']:.2f} ({seconds['least']:.2f} to {seconds['most']:.2f})",
+        *(estimate_cell(one[name]) for name in ("subject", "text")),
     ]
-    return f"| {title} | {' | '.join(map(_figure, cells))} |"
 
 
-def _change_row(one: Mapping[str, Any]) -> str:
-    cells = [f"{x['mean']:+.3f} ({x['low']:+.3f} to {x['high']:+.3f})" for x in one["change"].values()]
-    return f"| {one['title']} | {' | '.join(cells)} | {_reading(one['change'])} |"
+def _measure_cells(one: Mapping[str, Any]) -> list[str]:
+    one_subject, two_subjects = one["one"], one["two"]
+    return [
+        *(estimate_cell(subjects["identity"]) for subjects in (one_subject, two_subjects)),
+        *(estimate_cell(two_subjects[name]) for name in ("swapped", "peak")),
+        *(estimate_cell(subjects["iou"]) for subjects in (one_subject, two_subjects)),
+    ]
+
+
+def _change_cells(change: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [*(estimate_cell(estimate, sign="+") for estimate in change.values()), _reading(change)]
 
 
 def _reading(change: Mapping[str, Mapping[str, float]]) -> str:
     if _too_few(change):
-        return "too few pictures to tell"
-    worse, better = _fell_and_rose(change)
-    told = [f"less {name}" for name in worse] + [f"more {name}" for name in better]
-    return ", ".join(told) or "no difference shown"
-
-
-def _figure(figure: Mapping[str, float] | None) -> str:
-    return "-" if figure is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+        return "too few images to tell"
+    fell, rose = _fell_and_rose(change)
+    return ", ".join([*(f"less {name}" for name in fell), *(f"more {name}" for name in rose)]) or "no difference shown"

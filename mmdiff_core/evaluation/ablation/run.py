@@ -1,7 +1,7 @@
-"""A whole ablation in a folder; what is finished is never done again.
+"""An ablation in a folder; a later start skips what is finished.
 
 OUT/
-    settings.json             what all variants share; a start with others is refused
+    settings.json             what all variants share; a start with other settings is refused
     pool/                     rendered samples, the same for all
     variants/NAME/            adapter.safetensors, training/, report/ (of the suite), pictures/
     ablation.json, .md        the table
@@ -26,8 +26,9 @@ from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, Ada
 from mmdiff_core.evaluation.ablation.report import BASE, MeasuredVariant, write_ablation_report
 from mmdiff_core.evaluation.ablation.side_by_side import draw_variant_images, time_images, write_comparison_sheet
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_variant_adapter, load_variant
-from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_model, fingerprint, read_toybox_scores
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED
+from mmdiff_core.evaluation.result_folder import fingerprint
+from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_model, read_toybox_scores
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
@@ -47,7 +48,7 @@ PHOTOS = 2  # of a subject
 class AblationOptions:
     """What to compare, and with how much effort.
 
-    ``minutes`` of training for the whole method decide the number of ``steps``, which all variants share.
+    ``minutes`` of training for the whole method determine the number of ``steps``, which all variants share.
     """
 
     folder: Path
@@ -57,21 +58,21 @@ class AblationOptions:
     steps: int | None = None
     minutes: float | None = None
     batch: int = 32
-    rate: float = 6e-4
-    pool: int = 4000
-    prompts: int = 100  # with one subject, and as many with two; a picture of each
+    lr: float = 6e-4
+    scenes: int = 4000
+    prompts: int = 100  # with one subject, and as many with two; one image each
     seed: int = FIRST_SEED
     device: str = "cpu"
     workers: int = 1
 
 
 def ablate(options: AblationOptions) -> dict[str, Any]:
-    """Train and judge what is still to be done, and write the table; returns what ``ablation.json`` holds.
+    """Train and judge the remaining variants, and write the report; return the content of ``ablation.json``.
 
     Raises:
-        SettingsError: the folder holds an ablation with other settings, or the numbers make no sense.
+        SettingsError: the folder contains an ablation with other settings, or a number is invalid.
         ModelError, CheckpointError: the model or the referee is missing or broken.
-        KeyboardInterrupt: Ctrl-C during a training, which is saved.
+        KeyboardInterrupt: Ctrl-C during training, whose state is saved.
     """
     _check(options)
     backbone, like = load_toybox(options.start, options.device)
@@ -91,18 +92,18 @@ def ablate(options: AblationOptions) -> dict[str, Any]:
 
 
 def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
-    """How the base's adapters are trained: pictures in its size, of what it knows of the world."""
+    """Return the recipe for the base's adapters: images of its size and its vocabulary."""
     assert backbone.image_encoder is not None  # of a model with an adapter
-    stage = StageSettings(steps, options.batch, options.rate, warmup=max(1, min(200, steps // 10)))
+    stage = StageSettings(steps, options.batch, options.lr, warmup=max(1, min(200, steps // 10)))
     return Recipe(
         name="ablation",
         size=backbone.sizes.default[0],
         reference=backbone.image_encoder.size,
         photos=PHOTOS,
-        scenes=options.pool,
+        scenes=options.scenes,
         stages={STAGE: stage},
         world=backbone.vocabulary,
-        sheet_every=steps + 1,  # the table has a sheet of its own
+        sheet_every=steps + 1,  # the report has a sheet of its own
     )
 
 
@@ -112,7 +113,7 @@ def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
 def _check(options: AblationOptions) -> None:
     if options.steps is not None and options.minutes is not None:
         raise SettingsError("Give either --steps or --minutes: the minutes decide the number of steps.")
-    numbers = {"steps": options.steps, "minutes": options.minutes, "batch": options.batch, "pool": options.pool}
+    numbers = {"steps": options.steps, "minutes": options.minutes, "batch": options.batch, "scenes": options.scenes}
     for name, number in {**numbers, "prompts": options.prompts}.items():
         if number is not None and number <= 0:
             raise SettingsError(f"The number of {name} is {number}; choose a greater one.")
@@ -123,11 +124,11 @@ def _check(options: AblationOptions) -> None:
 
 
 def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> Recipe:
-    """The recipe, with the number of steps that the folder has been given or gets now, and its pool."""
+    """Return the recipe, with the number of steps of the folder, and render its samples."""
     kept, asked = _read_settings(options.folder), _settings(options, like)
     if other := [name for name in asked if kept and kept.get(name) != asked[name]]:
         was = ", ".join(f"{name} {kept.get(name)}" for name in other)
-        raise SettingsError(f'The folder "{options.folder}" holds an ablation with {was}: take another folder.')
+        raise SettingsError(f'The folder "{options.folder}" contains an ablation with {was}: choose another folder.')
     open_ended = options.steps is None and options.minutes is None
     if kept and not open_ended and (kept["asked"] != _budget(options)):
         raise SettingsError(
@@ -153,8 +154,8 @@ def _settings(options: AblationOptions, like: AdapterConfig) -> dict[str, Any]:
         "base": fingerprint(options.start),
         "referee": fingerprint(options.referee),
         "batch": options.batch,
-        "rate": options.rate,
-        "pool": options.pool,
+        "rate": options.lr,
+        "pool": options.scenes,
         "prompts": options.prompts,
         "first identity": options.seed,
         "device": options.device,
@@ -171,9 +172,9 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> int:
-    """How many steps the whole method takes in so many minutes, by the speed of a few."""
+    """Measure a few steps, and return the number of steps of the whole method in ``minutes``."""
     took = 0.0
-    for steps in (1, TIMED_STEPS):  # what a first step costs more does not count
+    for steps in (1, TIMED_STEPS):  # the extra cost of a first step does not count
         with tempfile.TemporaryDirectory() as folder:
             stage = _stage(VARIANTS[FULL], recipe.with_stage(STAGE, steps=steps), options, Path(folder))
             trainer = Trainer(stage, Path(folder), options.device, sheet_every=steps + 1)
@@ -192,7 +193,7 @@ def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> i
 def _measure(
     variant: AdapterVariant, recipe: Recipe, options: AblationOptions, backbone: Toybox, distractors: dict[str, Tensor]
 ) -> MeasuredVariant:
-    """One variant trained, judged and drawn, as far as that is not done yet."""
+    """Train a variant, judge it and draw its images, unless that is done."""
     home = _home(options, variant)
     training = _train(variant, recipe, options)
     personalizer = Personalizer(backbone, load_variant(home / ADAPTER).to(options.device))
@@ -214,7 +215,7 @@ def _measure(
 
 
 def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) -> dict[str, float]:
-    """Train a variant, or go on with it; what its training came to."""
+    """Train a variant, or continue; return the result of the training."""
     home = _home(options, variant)
     done = home / "training" / "result.json"
     if done.exists() and (home / ADAPTER).exists():
@@ -226,7 +227,7 @@ def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) ->
     stage.number = trainer.step
     logger.info("%s: %s", variant.name, variant.title)
     if not trainer.run():
-        raise KeyboardInterrupt  # saved; the next start goes on
+        raise KeyboardInterrupt  # saved; the next start continues
     result = {**trainer.finish(), **_last_terms(home / "training" / "log.jsonl")}
     done.write_text(json.dumps(result) + "\n")
     return result
@@ -239,7 +240,7 @@ def _stage(variant: AdapterVariant, recipe: Recipe, options: AblationOptions, fo
 
 
 def _last_terms(log: Path) -> dict[str, float]:
-    """The loss terms of the newest line, as the training tells them."""
+    """Return the loss terms of the last line."""
     newest = json.loads(log.read_text().splitlines()[-1])
     return {name: value for name, value in newest.items() if name not in ("step", "time", "batches_s")}
 

@@ -1,7 +1,6 @@
-"""Training one variant: the method's own stage, with batches and noise that depend on the number of the step alone.
+"""Training of one variant: the method's own stage, with batches and noise that depend on the step's number alone.
 
-So every variant sees the same samples, photos, words and noise in the same order, and a variant that was interrupted
-goes on with those that the others saw.
+So every variant sees the same samples, photos, words and noise in the same order, even after an interruption.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ KIND = "kind"  # in the metadata of an adapter's file
 
 @dataclass(frozen=True)
 class NumberedBatch:
-    """What a step sees, and which step it is."""
+    """The batch of a step, and the step's number."""
 
     number: int
     batch: FlowMatchingBatch
 
 
 class NumberedMatching(nn.Module):
-    """The loss of a batch under the noise of its number."""
+    """The loss of a batch, with noise that depends on its number."""
 
     def __init__(self, matching: FlowMatchingLoss, seed: int) -> None:
         super().__init__()
@@ -50,11 +49,11 @@ class NumberedMatching(nn.Module):
 
 
 class VariantStage:
-    """Trains the adapter of one variant on a frozen base; a stage of the training loop.
+    """Trains the adapter of one variant on a frozen base, as a stage of ``training.trainer.Trainer``.
 
     Args:
         variant: what differs from the whole method.
-        folder: where the finished adapter goes.
+        folder: for the finished adapter.
         backbone: the base model.
         adapter: fresh, of :func:`create_variant_adapter`.
         pool: samples that are rendered already.
@@ -102,13 +101,13 @@ class VariantStage:
 def create_variant_adapter(
     variant: AdapterVariant, like: AdapterConfig, unet: nn.Module, seed: int = 0
 ) -> MMDiffAdapter:
-    """A fresh adapter of a variant; the same for the same seed."""
+    """Create a new adapter of a variant, the same for the same seed."""
     torch.manual_seed(seed)
     config = variant.configure(like)
     return IPAdapterPlus(config, unet) if variant.kind == "ip-adapter-plus" else MMDiffAdapter(config)
 
 
 def load_variant(path: Path) -> MMDiffAdapter:
-    """A finished adapter of :meth:`VariantStage.finish`, ready to draw with. Errors as ``load_adapter``."""
+    """Load an adapter that :meth:`VariantStage.finish` wrote, ready to generate with; errors as ``load_adapter``."""
     baseline = read_metadata(path).get(KIND) == "ip-adapter-plus"
     return load_adapter(path, make=IPAdapterPlus if baseline else MMDiffAdapter).eval().requires_grad_(False)

@@ -1,7 +1,7 @@
-"""What DreamBench asks for: 30 subjects, each in 25 prompts (Ruiz et al. 2022, arXiv 2208.12242, section 4).
+"""DreamBench: 30 subjects, each in 25 prompts (Ruiz et al. 2022, arXiv 2208.12242, section 4).
 
-A prompt says where the subject is, what it wears or lies on, or which property it gets. The published ones put a rare
-word before the class; a tuning-free method has none, so it stays out here, as it does in CLIP-T.
+A prompt says where the subject is, what it wears or lies on, or which property it has. The published prompts put a rare
+word before the class; a tuning-free method has none, so these leave it out, as CLIP-T does.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ LIVE = ("cat", "dog")  # classes of living subjects; all others are objects
 CLASSES = {
     **{f"dog{n}": "dog" for n in ("", 2, 3, 5, 6, 7, 8)},
     **{f"cat{n}": "cat" for n in ("", 2)},
-    **{f"{kind}_plushie": "stuffed animal" for kind in ("bear", "grey_sloth", "wolf")},
+    **{f"{animal}_plushie": "stuffed animal" for animal in ("bear", "grey_sloth", "wolf")},
     **dict.fromkeys(("duck_toy", "monster_toy", "poop_emoji", "rc_car", "robot_toy"), "toy"),
-    **{f"{kind}_sneaker": "sneaker" for kind in ("colorful", "shiny")},
+    **{f"{look}_sneaker": "sneaker" for look in ("colorful", "shiny")},
     **{name: name for name in ("backpack", "can", "candle", "clock", "teapot", "vase")},
     "backpack_dog": "backpack",
     "berry_bowl": "bowl",
@@ -44,12 +44,12 @@ _OUTFITS = (
 _PROPERTIES = ("red", "purple", "shiny", "wet", "cube shaped")
 
 
-def prompts_of(kind: str, live: bool) -> tuple[str, ...]:
-    """The 25 prompts of a subject of a class."""
-    places = (*_SCENES, *(_OUTFITS if live else _OBJECT_SCENES))
-    return (*(f"a {kind} {place}" for place in places), *(f"a {word} {kind}" for word in _PROPERTIES))
+def prompts_of(class_name: str, live: bool) -> tuple[str, ...]:
+    """Return the 25 prompts of a subject of a class."""
+    surroundings = (*_SCENES, *(_OUTFITS if live else _OBJECT_SCENES))
+    return (*(f"a {class_name} {where}" for where in surroundings), *(f"a {word} {class_name}" for word in _PROPERTIES))
 
 
 def pair_prompts(one: str, two: str) -> tuple[str, ...]:
-    """Prompts for two subjects: the ten scenes that both lists share. No pairs are published; these are ours."""
-    return tuple(f"a {one} and a {two} {place}" for place in _SCENES)
+    """Return prompts for two subjects, from the ten scenes that suit all. No pairs are published; these are ours."""
+    return tuple(f"a {one} and a {two} {where}" for where in _SCENES)

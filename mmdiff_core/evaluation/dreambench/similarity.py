@@ -1,6 +1,6 @@
-"""How like its subject and its prompt a picture is: CLIP-I, DINO, CLIP-T (arXiv 2208.12242, section 4.2), and faces.
+"""Similarity of an image to its subject and prompt: CLIP-I, DINO, CLIP-T (arXiv 2208.12242, section 4.2), and faces.
 
-Letters: n pictures, m photos, E width of an embedding.
+Letters: n images, m photos, E width of an embedding.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR, find_folder,
 from mmdiff_core.weights.integrity import weight_problems
 
 DINO_MEAN, DINO_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-DINO_MARGIN = 256 / 224  # DINO looks at the middle of a slightly larger picture
+DINO_MARGIN = 256 / 224  # DINO gets the middle of a slightly larger image
 _BATCH = 16
 
 
 def mean_cosine(a: Tensor, b: Tensor) -> float:
-    """The mean over all pairs of the cosine between (n, E) and (m, E)."""
+    """Return the mean over all pairs of the cosine between (n, E) and (m, E)."""
     return float((F.normalize(a.double(), dim=-1) @ F.normalize(b.double(), dim=-1).T).mean())
 
 
 def preprocess(
     images: Sequence[Image.Image], size: int, margin: float, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Pictures as a network sees them, (n, 3, size, size): shorter side to size * margin, middle, normalised."""
+    """Resize the shorter side to size * margin, crop the middle and normalise, (n, 3, size, size)."""
     return torch.stack([_crop(image.convert("RGB"), size, round(size * margin), mean, std) for image in images])
 
 
@@ -51,7 +51,7 @@ def _crop(image: Image.Image, size: int, side: int, mean: Sequence[float], std: 
 
 @dataclass(frozen=True, eq=False)
 class Evaluators:
-    """The networks that measure; none of them has anything to do with the model under test."""
+    """The networks that measure, all independent of the model under test."""
 
     clip: CLIPModel
     tokenizer: CLIPTokenizer
@@ -66,12 +66,12 @@ class Evaluators:
         device: str | torch.device = "cpu",
         faces: FaceAnalyser | None = None,
     ) -> Evaluators:
-        """From folders or the hub's cache; nothing is downloaded.
+        """Load from folders or the hub's cache, without downloads.
 
         Raises:
-            ModelError: one is missing or not whole; the message says how to get it.
+            ModelError: one is missing or incomplete; the message says how to get it.
         """
-        clip_folder, dino_folder = _whole(clip), _whole(dino)
+        clip_folder, dino_folder = _checked_folder(clip), _checked_folder(dino)
         try:
             whole = CLIPModel.from_pretrained(clip_folder, local_files_only=True)
             tokenizer = CLIPTokenizer.from_pretrained(clip_folder, local_files_only=True)
@@ -85,32 +85,32 @@ class Evaluators:
 
     @torch.no_grad()
     def clip_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """CLIP's image embeddings, (n, E)."""
+        """Return CLIP's image embeddings, (n, E)."""
         pixels = preprocess(images, self.clip.config.vision_config.image_size, 1.0, CLIP_MEAN, CLIP_STD)
         clip: Any = self.clip
         return _batched(lambda x: clip.visual_projection(clip.vision_model(pixel_values=x).pooler_output), pixels, clip)
 
     @torch.no_grad()
     def clip_text(self, prompt: str) -> Tensor:
-        """CLIP's text embedding, (1, E)."""
+        """Return CLIP's text embedding, (1, E)."""
         tokens = self.tokenizer([prompt], padding=True, truncation=True, return_tensors="pt").to(_device(self.clip))
         clip: Any = self.clip
         return clip.text_projection(clip.text_model(**tokens).pooler_output).float().cpu()
 
     @torch.no_grad()
     def dino_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """DINO's class token after the last norm, (n, E)."""
+        """Return DINO's class token after the last norm, (n, E)."""
         pixels = preprocess(images, self.dino.config.image_size, DINO_MARGIN, DINO_MEAN, DINO_STD)
         return _batched(lambda x: self.dino(pixel_values=x).last_hidden_state[:, 0], pixels, self.dino)
 
-    def face_of(self, photos: Sequence[Image.Image]) -> Tensor | None:
-        """ArcFace embeddings (m, 512) of the largest face of each photo; None where there is none or nobody looks."""
+    def face_embeddings(self, photos: Sequence[Image.Image]) -> Tensor | None:
+        """Return ArcFace embeddings (m, 512) of the largest face of each photo; None without faces or face analyser."""
         found = [] if self.faces is None else [self.faces.find(photo) for photo in photos]
         largest = [max(faces, key=lambda face: face.area) for faces in found if faces]
         return _embeddings(largest) if largest else None
 
-    def face_likeness(self, image: Image.Image, own: Tensor) -> float | None:
-        """The mean cosine of a person's photos with the face of the picture that is nearest to them; None: no face."""
+    def face_similarity(self, image: Image.Image, own: Tensor) -> float | None:
+        """Return the mean cosine of a person's photos and the most similar face of an image; None: no face."""
         assert self.faces is not None
         found = self.faces.find(image)
         return max((mean_cosine(_embeddings([face]), own) for face in found), default=None) if found else None
@@ -128,11 +128,11 @@ def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def _whole(source: str | PathLike[str]) -> Path:
-    """The folder of a judge, with its weights.
+def _checked_folder(source: str | PathLike[str]) -> Path:
+    """Find the folder of an evaluator, and check its weights.
 
     Raises:
-        ModelError: it is not here or was cut off.
+        ModelError: it is missing or incomplete.
     """
     folder = find_folder(source, "config.json")
     if (problem := next(weight_problems(folder), None)) is not None:

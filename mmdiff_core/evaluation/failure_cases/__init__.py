@@ -1,1 +1,1 @@
-"""Where the method ends: look-alikes, tiny subjects, unseen nouns and photos unlike the world, shown and judged."""
+"""Where the method fails: look-alikes, tiny subjects, unseen classes and photos unlike the toy world."""

@@ -1,14 +1,13 @@
-"""The limits drawn by a model and judged, one below the other in one PNG."""
+"""Generates the failure cases with a model, has the referee judge them, and draws all in one PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from PIL import Image
 from tqdm import tqdm
 
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
@@ -24,15 +23,13 @@ from mmdiff_core.evaluation.toybox.suite import (
     pixels_of,
     subject_heatmaps,
 )
-from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.output.image_grid import Line, image_grid, text_block, to_image
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.judge import Judgement, judge_photos, run_referee
+from mmdiff_core.referee.judge import run_referee
 from mmdiff_core.referee.network import FILE, Referee, load_referee
 from mmdiff_core.results import GeneratedImage
-from mmdiff_core.types import GenerateRequest, Recording, Subject
 
-_TITLE = 15
-_NOTE = 11
+_TITLE_SIZE = 15
 
 
 @dataclass(frozen=True)
@@ -42,121 +39,83 @@ class FailureCaseOptions:
     path: Path  # of the PNG
     model: Path = FOLDER
     referee: Path = FILE
-    pictures: int = 2  # of each limit, seeds counted up from 0
+    pictures: int = 2  # of each case, seeds counted up from 0
     device: str = "cpu"
 
 
 def write_failure_sheet(options: FailureCaseOptions) -> Path:
-    """Draw every limit and write the sheet.
+    """Generate every failure case and write the sheet.
 
     Raises:
-        SettingsError: the number of pictures makes no sense.
+        SettingsError: the number of images is less than 1.
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
     if options.pictures < 1:
-        raise SettingsError(f"The number of pictures is {options.pictures}; choose 1 or more.")
+        raise SettingsError(f"The number of images is {options.pictures}; choose 1 or more.")
     backbone, adapter = load_toybox(options.model, options.device)
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(backbone.vocabulary)
     suite = ToyboxSuite(Personalizer(backbone, adapter), referee, range(options.pictures))
-    limits = list(draw_failure_cases(backbone.vocabulary, suite.size))
-    rows = [_row(limit, suite) for limit in tqdm(limits, desc="limits", unit="limit")]
+    failures = list(draw_failure_cases(backbone.vocabulary, suite.size))
+    rows = [_row(failure, suite) for failure in tqdm(failures, desc="failure cases", unit="case")]
     options.path.parent.mkdir(parents=True, exist_ok=True)
-    tile([[row] for row in rows]).save(options.path)
+    image_grid([[row] for row in rows]).save(options.path)
     return options.path
 
 
-def _row(limit: FailureCase, suite: ToyboxSuite) -> Image.Image:
-    outcome = run_failure_case(limit, suite)
-    drawn = case_strip(outcome, judgement_lines if outcome.shown[0].row.identity else _surroundings)
-    return tile([[_heading(limit, outcome, drawn.width)], [drawn]])
-
-
-def run_failure_case(limit: FailureCase, suite: ToyboxSuite) -> CaseOutcome:
-    """The pictures of one limit, judged as far as the referee can."""
-    photos = limit.photos or tuple(suite.render(views) for views in limit.case.views)
+def run_failure_case(failure: FailureCase, suite: ToyboxSuite) -> CaseOutcome:
+    """Generate the images of a case, and judge them as far as the referee can."""
+    case = failure.case
+    photos = failure.photos or suite.render_photos(case)
     images = tuple(tuple(map(to_image, own)) for own in photos)
-    pictures = _made(limit, images, suite)
-    if not _knows(suite.referee, limit):
-        shown = tuple(_unjudged(limit, picture, suite) for picture in pictures)
-        return CaseOutcome(limit.case, images, shown)
-    known = [
-        judge_photos(suite.referee, own, class_name) for own, class_name in zip(photos, limit.case.classes, strict=True)
-    ]
-    return CaseOutcome(limit.case, images, tuple(_judged(limit, picture, known, suite) for picture in pictures))
+    pictures = suite.generate(suite.request(case, images, failure.regions))
+    if _can_judge(suite.referee, failure):
+        known = suite.judge_photos(case, photos)
+        return CaseOutcome(case, images, tuple(suite.judge_image(case, picture, known) for picture in pictures))
+    return CaseOutcome(case, images, tuple(_judge_surroundings(failure, picture, suite) for picture in pictures))
 
 
-def _knows(referee: Referee, limit: FailureCase) -> bool:
-    classes = limit.case.classes
-    return (
-        not limit.unjudged
-        and len(set(classes)) == len(classes)
-        and all(class_name in referee.config.classes for class_name in classes)
-    )
+def _can_judge(referee: Referee, failure: FailureCase) -> bool:
+    classes = failure.case.classes
+    return not failure.unjudged and len(set(classes)) == len(classes) and set(classes) <= set(referee.config.classes)
 
 
-def _made(
-    limit: FailureCase, photos: Sequence[tuple[Image.Image, ...]], suite: ToyboxSuite
-) -> tuple[GeneratedImage, ...]:
-    caption = limit.case.scene.caption
-    regions = limit.regions or (None,) * limit.case.count
-    subjects = tuple(
-        Subject(name, own, region=region) for name, own, region in zip(caption.names, photos, regions, strict=True)
-    )
-    recording = Recording((suite.stream,))
-    request = GenerateRequest(caption.text, subjects, seeds=tuple(suite.seeds), recording=recording)
-    *_, last = suite.personalizer.generate(request)
-    assert last.result is not None  # of the last step
-    return last.result
-
-
-def _judged(limit: FailureCase, picture: GeneratedImage, known: Sequence[Judgement], suite: ToyboxSuite) -> JudgedImage:
+def _judge_surroundings(failure: FailureCase, picture: GeneratedImage, suite: ToyboxSuite) -> JudgedImage:
+    """Judge background and style alone."""
     assert picture.maps is not None
-    maps = subject_heatmaps(picture.maps, suite.stream)
-    return suite.shown(limit.case, MODEL, picture.seed, picture.image, maps, known)
-
-
-def _unjudged(limit: FailureCase, picture: GeneratedImage, suite: ToyboxSuite) -> JudgedImage:
-    """Place and style alone."""
-    assert picture.maps is not None
-    config = suite.referee.config
+    case, config = failure.case, suite.referee.config
     with torch.no_grad():
-        seen = run_referee(suite.referee, pixels_of(picture.image)[None])
-    background, style = (
-        config.backgrounds[int(seen.backgrounds[0].argmax())],
-        config.styles[int(seen.styles[0].argmax())],
-    )
-    scene = limit.case.scene
-    row = ToyboxScores(
-        kind=MODEL, count=limit.case.count, number=limit.case.number, seed=picture.seed, prompt=scene.caption.text,
-        identity=[], swapped=[], present=False, place=background == scene.background, style=style == scene.style,
-        peak=[], curves=[],
+        output = run_referee(suite.referee, pixels_of(picture.image)[None])
+    background = config.backgrounds[int(output.backgrounds[0].argmax())]
+    style = config.styles[int(output.styles[0].argmax())]
+    scores = ToyboxScores(
+        kind=MODEL, count=case.count, number=case.number, seed=picture.seed, prompt=case.scene.caption.text,
+        identity=[], swapped=[], present=False, place=background == case.scene.background,
+        style=style == case.scene.style, peak=[], curves=[],
     )  # fmt: skip
-    nowhere: Tensor = torch.zeros(limit.case.count, *picture.image.size[::-1], dtype=torch.bool)
-    return JudgedImage(row, picture.image, subject_heatmaps(picture.maps, suite.stream), nowhere)
+    nowhere = torch.zeros(case.count, *picture.image.size[::-1], dtype=torch.bool)
+    return JudgedImage(scores, picture.image, subject_heatmaps(picture.maps, suite.stream), nowhere)
 
 
-def _surroundings(row: ToyboxScores) -> list[str]:
-    """What can be said of a picture whose subjects are not judged."""
-    background, style = ("yes" if right else "no" for right in (row.place, row.style))
-    return [f"model {row.seed}", "subjects not judged", f"place {background}, style {style}"]
+def _row(failure: FailureCase, suite: ToyboxSuite) -> Image.Image:
+    """Draw title, notes and images of a case."""
+    outcome = run_failure_case(failure, suite)
+    strip = case_strip(outcome, judgement_lines if outcome.images[0].scores.identity else _surroundings_lines)
+    notes = [Line(text, "#333333") for text in (failure.note, *_remarks(failure, outcome))]
+    heading = text_block([Line(failure.title, size=_TITLE_SIZE), *notes], strip.width, background="#eef1f6")
+    return image_grid([[heading], [strip]])
 
 
-def _heading(limit: FailureCase, outcome: CaseOutcome, width: int) -> Image.Image:
-    """Title, note and what the referee could not judge."""
-    lines = [limit.note, *_remarks(limit, outcome)]
-    band = Image.new("RGB", (width, _TITLE + 12 + len(lines) * (_NOTE + 4)), "#eef1f6")
-    draw = ImageDraw.Draw(band)
-    draw.text((4, 4), limit.title, "black", ImageFont.load_default(_TITLE))
-    for number, line in enumerate(lines):
-        draw.text((4, _TITLE + 9 + number * (_NOTE + 4)), line, "#333333", ImageFont.load_default(_NOTE))
-    return band
+def _surroundings_lines(scores: ToyboxScores) -> list[str]:
+    """Put into lines what is known of an image whose subjects are not judged."""
+    place, style = ("yes" if right else "no" for right in (scores.place, scores.style))
+    return [f"model {scores.seed}", "subjects not judged", f"place {place}, style {style}"]
 
 
-def _remarks(limit: FailureCase, outcome: CaseOutcome) -> Iterator[str]:
-    if limit.unjudged:
-        yield f"Subjects not judged: {limit.unjudged}."
-    rows = [shown.row for shown in outcome.shown if shown.row.likeness]
-    if rows:
-        told = "; ".join(" ".join(f"{x:.2f}" for x in row.likeness) for row in rows)
-        yield f"Likeness to the photos (cosine, of each subject, picture by picture; 0: not found): {told}"
+def _remarks(failure: FailureCase, outcome: CaseOutcome) -> Iterator[str]:
+    if failure.unjudged:
+        yield f"Subjects not judged: {failure.unjudged}."
+    similarities = [judged.scores.likeness for judged in outcome.images if judged.scores.likeness]
+    if similarities:
+        numbers = "; ".join(" ".join(f"{x:.2f}" for x in own) for own in similarities)
+        yield f"Similarity to the photos (cosine of each subject, image by image; 0: not found): {numbers}"

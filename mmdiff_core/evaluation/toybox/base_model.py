@@ -1,4 +1,4 @@
-"""The base model without photos, which is the lower end of every table: the stock network, its LoRAs off.
+"""The base model without photos, the lower bound in every table: the stock network without LoRAs.
 
 Its text attention is recorded, too, so that heatmaps can be compared.
 """
@@ -30,7 +30,7 @@ _RECORDING = Recording(("text",))
 
 @torch.no_grad()
 def base_pictures(personalizer: Personalizer, request: GenerateRequest) -> Iterator[GeneratedImage]:
-    """One picture per seed of what the request asks for in words; its photos only say which words to watch.
+    """Generate an image per seed from the prompt alone; the subjects only name the words to record.
 
     Raises: as ``Personalizer.validate``.
     """
@@ -43,7 +43,7 @@ def base_pictures(personalizer: Personalizer, request: GenerateRequest) -> Itera
 
 
 def _base_condition(backbone: Backbone, plan: Plan) -> Condition:
-    """The plain text, with the stock network's own keys and values in every layer that can be watched."""
+    """Build the condition of the plain text, with the stock network's keys and values in every recordable layer."""
     size = (plan.numbers.width, plan.numbers.height)
     condition = build_condition(backbone, None, {}, plan.tokens, size=size, negative=plan.negative)
     return condition.with_layers(_stock_layers(backbone.unet, condition.text))

@@ -1,12 +1,12 @@
-"""Does binding keep two subjects apart? The Toybox suite's prompts with two subjects, at several bindings.
+"""Leakage between two subjects: the Toybox suite's prompts with two subjects, at several strengths of word gating.
 
-What it is for: weights that were trained without the attention constraints, which let one subject's looks run into the
-other's. The same prompts, photos and seeds are carried out at every binding, so that nothing else differs.
+Weights that were trained without the attention constraints let attributes of one subject leak into the other. The
+prompts, photos and seeds are the same at every strength, so nothing else differs.
 
 REPORT/
-    binding.json, binding.md   the figures
-    rows-BINDING.jsonl         what was measured of every picture; a later start goes on behind its last prompt
-    settings.json              of what they are
+    binding.json, binding.md   the results
+    rows-BINDING.jsonl         the measures of every image; a later start continues behind its last prompt
+    settings.json              what was evaluated
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mmdiff_core.atomic_files import write_text
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.run import fingerprint
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, SEEDS, ToyboxScores, ToyboxSuite, draw_toybox_cases
+from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, fingerprint, read_prompts, repair
+from mmdiff_core.evaluation.toybox.suite import ToyboxScores, ToyboxSuite
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, SEEDS, draw_toybox_cases
+from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import Estimate, proportion
 from mmdiff_core.referee.network import FILE, load_referee
@@ -50,54 +53,54 @@ class LeakageOptions:
     prompts: int = PROMPTS
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
-    bindings: tuple[float, ...] = WORD_GATINGS
+    word_gatings: tuple[float, ...] = WORD_GATINGS
     device: str = "cpu"
     adapter: Path | None = None  # instead of the model's own
 
 
 class WordGatedPersonalizer(Personalizer):
-    """A model whose requests all have one binding."""
+    """A model whose requests all have one strength of word gating."""
 
-    def __init__(self, personalizer: Personalizer, binding: float) -> None:
+    def __init__(self, personalizer: Personalizer, word_gating: float) -> None:
         super().__init__(personalizer.backbone, personalizer.adapter)
-        self.binding = binding
+        self.word_gating = word_gating
 
     def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
-        """As ``Personalizer.generate``."""
-        return super().generate(replace(request, word_gating=self.binding), photos)
+        """Generate as ``Personalizer.generate`` does, at this strength."""
+        return super().generate(replace(request, word_gating=self.word_gating), photos)
 
 
 def measure_leakage(options: LeakageOptions) -> dict[str, Any]:
-    """Run what is still to be done and write the report; returns what ``binding.json`` holds.
+    """Run the remaining prompts and write the report; return the content of ``binding.json``.
 
     Raises:
-        SettingsError: a number is out of range, or the folder holds another comparison.
+        SettingsError: a number is out of range, or the folder contains another comparison.
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
     _check(options)
     backbone, adapter = load_toybox(options.model, options.device, options.adapter)
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(backbone.vocabulary)
-    about = _begin(options)
+    about = _settings(options)
+    claim_folder(options.folder, about)
     personalizer = Personalizer(backbone, adapter)
     cases = draw_toybox_cases(backbone.vocabulary, {2: options.prompts}, options.seed)
-    for binding in options.bindings:
-        suite = ToyboxSuite(
-            WordGatedPersonalizer(personalizer, binding), referee, options.seeds, options.seed, bounds=False
-        )
-        done = {row.number for row in _rows(options, binding)}
-        for case in tqdm([case for case in cases if case.number not in done], desc=f"binding {binding:g}"):
-            rows = [asdict(shown.row) for shown in suite.outcome(case).shown if shown.row.kind == MODEL]
-            with _file(options, binding).open("a") as file:
-                file.write(json.dumps(rows) + "\n")
-    table = {f"{b:g}": summarise_leakage(_rows(options, b)) for b in options.bindings} | {"about": about}
-    (options.folder / "binding.json").write_text(json.dumps(table, indent=2) + "\n")
-    (options.folder / "binding.md").write_text(leakage_markdown(table))
+    for strength in options.word_gatings:
+        gated = WordGatedPersonalizer(personalizer, strength)
+        suite = ToyboxSuite(gated, referee, options.seeds, options.seed, bounds=False)
+        done = {row.number for row in _read_scores(options, strength)}
+        for case in tqdm([case for case in cases if case.number not in done], desc=f"word gating {strength:g}"):
+            images = suite.run(case).images
+            append_prompt(_rows_file(options, strength), [asdict(judged.scores) for judged in images])
+    columns = {f"{strength:g}": summarise_leakage(_read_scores(options, strength)) for strength in options.word_gatings}
+    table = {**columns, "about": about}
+    write_text(options.folder / "binding.json", json.dumps(table, indent=2) + "\n")
+    write_text(options.folder / "binding.md", leakage_markdown(table))
     return table
 
 
 def summarise_leakage(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
-    """Share of hits of each measure with its 95 % interval; pictures of one prompt are not independent."""
+    """Return the share of hits of each measure with its 95 % interval, which counts prompts as independent."""
     table = {}
     for name in MEASURES:
         pairs = [(hit, row.number) for row in rows for hit in _hits(getattr(row, name))]
@@ -107,60 +110,44 @@ def summarise_leakage(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
 
 
 def leakage_markdown(table: Mapping[str, Any]) -> str:
-    """A row for each measure, a column for each binding."""
-    bindings = [key for key in table if key != "about"]
-    lines = [f"| measure, by the referee | {' | '.join(f'binding {key}' for key in bindings)} |"]
-    lines.append(f"|---|{'---|' * len(bindings)}")
-    for name, text in MEASURES.items():
-        lines.append(f"| {text} | {' | '.join(_cell(table[key][name]) for key in bindings)} |")
-    about = ", ".join(f"{name} {value}" for name, value in table["about"].items())
-    return "\n".join([*lines, "", f"In brackets: 95 % interval and number of cases. Two subjects; {about}.", ""])
+    """Return a row for each measure and a column for each strength."""
+    strengths = [key for key in table if key != "about"]
+    results = markdown_table(
+        ["measure, by the referee", *(f"word gating {key}" for key in strengths)],
+        [[text, *(estimate_cell(table[key][name], ", ") for key in strengths)] for name, text in MEASURES.items()],
+    )
+    about = settings_line(table["about"])
+    return "\n".join([results, "", f"In brackets: 95 % interval and number of cases. Two subjects; {about}.", ""])
 
 
 def _hits(value: bool | list[bool]) -> list[bool]:
     return value if isinstance(value, list) else [value]
 
 
-def _cell(figure: Mapping[str, float] | None) -> str:
-    return (
-        "-" if figure is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, {figure['n']})"
-    )
-
-
 def _check(options: LeakageOptions) -> None:
     if options.seed < FIRST_SEED:
         raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
-    if not options.bindings or not all(0 <= binding <= 1 for binding in options.bindings):
-        raise SettingsError("Bindings must be from 0 (off) to 1.")
+    if not options.word_gatings or not all(0 <= strength <= 1 for strength in options.word_gatings):
+        raise SettingsError("Strengths of word gating must be from 0 (off) to 1.")
 
 
-def _begin(options: LeakageOptions) -> dict[str, object]:
-    """Make the folder; refuse one of another comparison. Returns what is compared."""
-    about: dict[str, object] = {
+def _settings(options: LeakageOptions) -> dict[str, object]:
+    return {
         "model": fingerprint(options.model),
         "referee": fingerprint(options.referee),
         "first identity": options.seed,
         "seeds": list(options.seeds),
         **({} if options.adapter is None else {"adapter": fingerprint(options.adapter)}),
     }
-    kept, settings = options.folder / "settings.json", json.dumps(about, indent=2)
-    if kept.exists() and kept.read_text() != settings:
-        raise SettingsError(f'The folder "{options.folder}" holds a comparison of another model: choose another --out.')
-    options.folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(settings)
-    return about
 
 
-def _file(options: LeakageOptions, binding: float) -> Path:
-    return options.folder / f"rows-{binding:g}.jsonl"
+def _rows_file(options: LeakageOptions, strength: float) -> Path:
+    return options.folder / f"rows-{strength:g}.jsonl"
 
 
-def _rows(options: LeakageOptions, binding: float) -> list[ToyboxScores]:
-    """Rows of the finished prompts among those that are asked for; a line that a kill cut short is taken out."""
-    path = _file(options, binding)
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith("\n"):
-        lines = lines[:-1]
-        path.write_text("".join(lines))
-    rows = [ToyboxScores(**values) for line in lines for values in json.loads(line)]
+def _read_scores(options: LeakageOptions, strength: float) -> list[ToyboxScores]:
+    """Read the scores of the finished prompts among those to evaluate; remove a line that was cut short."""
+    file = _rows_file(options, strength)
+    repair(file)
+    rows = [ToyboxScores(**values) for values in read_prompts(file)]
     return [row for row in rows if row.number < options.prompts]

@@ -1,9 +1,8 @@
-"""Rows of the suite to figures: ``toybox.json`` and a Markdown table beside what the design asks for."""
+"""The report of the suite: ``toybox.json``, and a Markdown table with the targets beside the results."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ import numpy as np
 
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.referee.metrics import THRESHOLDS, Estimate, average, best_threshold, proportion
 
 COUNTS = {1: "one", 2: "two", 3: "three"}
 MEASURES = {
-    "identity": "identity: the right toy among 16 of its noun",
+    "identity": "identity: the right toy among 16 of its class",
     "swapped": "attributes swapped between subjects",
     "present": "every named subject present",
-    "place": "place as asked",
-    "style": "style as asked",
+    "place": "background as in the prompt",
+    "style": "style as in the prompt",
     "peak": "heatmap peak inside its own subject",
     "iou": "heatmap vs subject mask, IoU at the best single threshold",
 }
@@ -36,28 +36,28 @@ TARGETS: Mapping[str, Mapping[str, float]] = {
         "iou": 0.55,
     },
 }
-AT_MOST = frozenset({"swapped"})  # the others: at least
+AT_MOST = frozenset({"swapped"})  # the other targets: at least
 NOTES = {
-    "one.swapped": "null: a picture of one subject has nobody to swap attributes with",
+    "one.swapped": "null: an image of one subject has no other to swap attributes with",
     "intervals": (
-        "95 %: Wilson's score interval for shares, percentile bootstrap for iou; both count prompts, not pictures, as "
-        "independent. n counts cases: subjects for identity, swapped, peak and iou, pictures for the others"
+        "95 %: Wilson's score interval for shares, percentile bootstrap for iou; both count prompts, not images, as "
+        "independent. n counts cases: subjects for identity, swapped, peak and iou, images for the others"
     ),
     "failures": (
-        "a subject of which the referee finds no region counts as missed in identity, peak and iou; swapped looks at "
-        "pictures in which every subject was found"
+        "a subject without a region by the referee counts as missed in identity, peak and iou; swapped counts images "
+        "in which every subject was found"
     ),
-    "swapped": "the region looks more like another subject's photos than like its own, by colours and pattern",
+    "swapped": "the region resembles another subject's photos more than its own, by colours and pattern",
     "upper": "the same scenes rendered; peak and iou there are the referee's own segmentation against exact masks",
     "lower": "the base model, LoRAs off, from the words alone; its heatmaps are those of its text attention",
 }
 
 
 def summarise_toybox(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
-    """The whole table as ``toybox.json`` holds it.
+    """Return the table of ``toybox.json``.
 
-    ``one``, ``two`` and ``three`` are the model under test; ``upper`` and ``lower`` hold the same three for real
-    renders and for the base model. Each measure is {"mean", "low", "high", "n"}, or null where it says nothing.
+    ``one``, ``two`` and ``three`` are of the model under test; ``upper`` and ``lower`` contain the same three for real
+    renders and for the base model. Each measure is {"mean", "low", "high", "n"}, or null where it does not apply.
     """
     table: dict[str, Any] = {}
     thresholds = {}
@@ -71,7 +71,7 @@ def summarise_toybox(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
 
 
 def _column(rows: Sequence[ToyboxScores], threshold: int) -> dict[str, dict[str, float | int] | None]:
-    """Every measure of pictures with the same number of subjects."""
+    """Return every measure of images with the same number of subjects."""
     estimates = {
         **{name: _share(rows, name) for name in ("identity", "swapped", "present", "place", "style", "peak")},
         "iou": average(*_spread([(row, [curve[threshold] for curve in row.curves]) for row in rows])),
@@ -85,12 +85,12 @@ def _share(rows: Sequence[ToyboxScores], name: str) -> Estimate:
 
 
 def _spread(values: Sequence[tuple[ToyboxScores, list[Any]]]) -> tuple[list[Any], list[int]]:
-    """Values of all rows in one list, and the prompt that each belongs to."""
+    """Return the values of all rows in one list, and the prompt of each."""
     return [x for _, own in values for x in own], [row.number for row, own in values for _ in own]
 
 
 def write_toybox_report(rows: Sequence[ToyboxScores], folder: Path, about: Mapping[str, object]) -> dict[str, Any]:
-    """Write ``toybox.json`` and ``toybox.md``; returns what the first holds. ``about``: how it was made."""
+    """Write ``toybox.json`` and ``toybox.md``; return the content of the former. ``about``: what was measured."""
     table = {**summarise_toybox(rows), "about": dict(about)}
     write_text(folder / "toybox.json", json.dumps(table, indent=2) + "\n")
     write_text(folder / "toybox.md", toybox_markdown(table))
@@ -98,49 +98,39 @@ def write_toybox_report(rows: Sequence[ToyboxScores], folder: Path, about: Mappi
 
 
 def toybox_markdown(table: Mapping[str, Any]) -> str:
-    """The table for people: a row per measure, the aim beside each figure, bold where it is missed."""
-    lines = [
-        "| measure, by the referee | one subject | aim | two subjects | aim | three subjects |",
-        "|---|---|---|---|---|---|",
-        *(f"| {text} | {_cells(table, name)} |" for name, text in MEASURES.items()),
-        "",
-        "| the same for real renders (upper), the base model without photos (lower) | one | two | three |",
-        "|---|---|---|---|",
+    """Return the table in Markdown: a row per measure, the target beside each result, bold where it is missed."""
+    results = markdown_table(
+        ["measure, by the referee", "one subject", "target", "two subjects", "target", "three subjects"],
+        [[text, *_result_cells(table, name)] for name, text in MEASURES.items()],
+    )
+    bounds = markdown_table(
+        ["the same for real renders (upper), the base model without photos (lower)", *COUNTS.values()],
+        [
+            [f"{kind}: {name}", *(estimate_cell(table[kind][count][name], ", n ") for count in COUNTS.values())]
+            for kind in (UPPER, LOWER)
+            for name in MEASURES
+        ],
+    )
+    notes = [
+        "Bold results miss their target. In brackets: 95 % interval and number of cases.",
+        *(f"* {name}: {text}." for name, text in NOTES.items()),
+        f"* thresholds of the heatmaps: {settings_line(table['thresholds'])}.",
+        f"* {settings_line(table.get('about', {}))}.",
     ]
-    for kind in (UPPER, LOWER):
-        for name in MEASURES:
-            cells = " | ".join(_figure(table[kind][count][name]) for count in COUNTS.values())
-            lines.append(f"| {kind}: {name} | {cells} |")
-    return "\n".join([*lines, "", *_footnotes(table), ""])
+    return "\n".join([results, "", bounds, "", *notes, ""])
 
 
-def _cells(table: Mapping[str, Any], name: str) -> str:
+def _result_cells(table: Mapping[str, Any], name: str) -> list[str]:
     cells = []
     for count in COUNTS.values():
-        aim = TARGETS.get(count, {}).get(name)
-        figure = _figure(table[count][name])
-        missed = aim is not None and table[count][name] is not None and not _reached(name, table[count][name], aim)
-        cells.append(f"**{figure}**" if missed else figure)
+        target, estimate = TARGETS.get(count, {}).get(name), table[count][name]
+        cell = estimate_cell(estimate, ", n ")
+        missed = target is not None and estimate is not None and not _reached(name, estimate["mean"], target)
+        cells.append(f"**{cell}**" if missed else cell)
         if count in TARGETS:
-            cells.append("-" if aim is None else f"{'≤' if name in AT_MOST else '≥'} {aim:.2f}")
-    return " | ".join(cells)
+            cells.append("-" if target is None else f"{'≤' if name in AT_MOST else '≥'} {target:.2f}")
+    return cells
 
 
-def _reached(name: str, figure: Mapping[str, float], aim: float) -> bool:
-    return figure["mean"] <= aim if name in AT_MOST else figure["mean"] >= aim
-
-
-def _figure(figure: Mapping[str, float] | None) -> str:
-    if figure is None or math.isnan(figure["mean"]):
-        return "-"
-    return f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"
-
-
-def _footnotes(table: Mapping[str, Any]) -> list[str]:
-    about = ", ".join(f"{name} {value}" for name, value in table.get("about", {}).items())
-    return [
-        "Figures in bold miss their aim. In brackets: 95 % interval and number of cases.",
-        *(f"* {name}: {text}." for name, text in NOTES.items()),
-        f"* thresholds of the heatmaps: {', '.join(f'{kind} {at}' for kind, at in table['thresholds'].items())}.",
-        f"* {about}.",
-    ]
+def _reached(name: str, mean: float, target: float) -> bool:
+    return mean <= target if name in AT_MOST else mean >= target

@@ -1,16 +1,14 @@
-"""A whole evaluation in a folder: resumable, so that a stop costs one prompt.
+"""A Toybox evaluation in a folder. It can be resumed, so an interruption costs one prompt at most.
 
 REPORT/
-    toybox.json, toybox.md    the figures
+    toybox.json, toybox.md    the results
     sheets/one.png ...        contact sheets of the first prompts
-    rows.jsonl                what was measured of every picture; a later start goes on behind its last prompt
-    settings.json             of what they are; a start with other settings is refused
+    rows.jsonl                the measures of every image; a later start continues behind its last prompt
+    settings.json             what was evaluated; a start with other settings is refused
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,27 +18,20 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from mmdiff_core.atomic_files import atomic_file, named_disk_errors, write_text
+from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, fingerprint, read_prompts, repair
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
 from mmdiff_core.evaluation.toybox.report import COUNTS, write_toybox_report
-from mmdiff_core.evaluation.toybox.suite import (
-    FIRST_SEED,
-    MODEL,
-    PROMPTS,
-    SEEDS,
-    ToyboxCase,
-    ToyboxScores,
-    ToyboxSuite,
-    draw_toybox_cases,
-)
+from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores, ToyboxSuite
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, SEEDS, ToyboxCase, draw_toybox_cases
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import MapKind
 
-WEIGHTS = (".safetensors", ".bin")  # the official checkpoint has the latter
+ROWS = "rows.jsonl"
 SHOWN = 8  # prompts on a contact sheet
 
 
@@ -55,12 +46,12 @@ class ToyboxOptions:
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
     device: str = "cpu"
-    stream: MapKind = "image"  # the heatmaps that are measured
+    stream: MapKind = "image"  # the kind of heatmap to measure
     bounds: bool = True  # real renders and the base model, too
 
 
 def evaluate_toybox(options: ToyboxOptions) -> dict[str, Any]:
-    """Run what is still to be done and write the report; returns what ``toybox.json`` holds.
+    """Run the remaining prompts and write the report; return the content of ``toybox.json``.
 
     Raises:
         SettingsError: the first identity is one that training may have seen.
@@ -77,80 +68,56 @@ def evaluate_model(
     about: Mapping[str, object] | None = None,
     distractors: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
-    """The same of a model that is loaded already.
+    """Evaluate a loaded model; errors as :func:`evaluate_toybox`.
 
     Args:
         personalizer: the model.
         vocabulary: what it was trained on.
-        options: as of :func:`evaluate_toybox`, which see for the errors.
-        about: what sets the model apart from that in the options.
-        rivals: as of :class:`ToyboxSuite`.
+        options: as for :func:`evaluate_toybox`.
+        about: how the model differs from that of the options.
+        distractors: as for :class:`ToyboxSuite`.
     """
     if options.seed < FIRST_SEED:
         raise SettingsError(
-            f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on, choose a higher one."
+            f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on; choose a higher one."
         )
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(vocabulary)
     cases = draw_toybox_cases(vocabulary, options.prompts, options.seed)
-    told = {**_about(options), **(about or {})}
-    done = _begin(options, told)
+    model = {**_model(options), **(about or {})}
+    claim_folder(options.folder, {**model, "prompts": {str(count): n for count, n in options.prompts.items()}})
+    done = {(scores.count, scores.number) for scores in read_toybox_scores(options.folder) if scores.kind == MODEL}
     suite = ToyboxSuite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, distractors)
-    _carry_out(suite, [case for case in cases if (case.count, case.number) not in done], options)
-    rows = read_toybox_scores(options.folder)
+    _run_cases(suite, [case for case in cases if (case.count, case.number) not in done], options)
     _write_sheets(options.folder)
-    return write_toybox_report(rows, options.folder, told)
-
-
-def _carry_out(suite: ToyboxSuite, cases: Sequence[ToyboxCase], options: ToyboxOptions) -> None:
-    per_case = len(options.seeds)
-    with tqdm(total=len(cases) * per_case, desc="toybox suite", unit="picture", dynamic_ncols=True) as bar:
-        for case in cases:
-            bar.set_postfix_str(case.scene.caption.text[:40])
-            outcome = suite.outcome(case)
-            if case.number < SHOWN:
-                _save(case_strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
-            rows = options.folder / "rows.jsonl"
-            with named_disk_errors(rows), rows.open("a") as file:
-                file.write(json.dumps([asdict(shown.row) for shown in outcome.shown]) + "\n")
-            bar.update(per_case)
-
-
-def _begin(options: ToyboxOptions, about: Mapping[str, object]) -> set[tuple[int, int]]:
-    """The prompts that an earlier start with the same settings has finished.
-
-    Raises:
-        SettingsError: the folder holds another evaluation.
-    """
-    settings = json.dumps({**about, "prompts": {str(k): n for k, n in options.prompts.items()}}, indent=2)
-    claim_folder(options.folder, settings)
-    (options.folder / "sheets").mkdir(parents=True, exist_ok=True)
-    return {(row.count, row.number) for row in read_toybox_scores(options.folder) if row.kind == MODEL}
-
-
-def claim_folder(folder: Path, settings: str) -> None:
-    """Note in a folder what is evaluated there.
-
-    Raises:
-        SettingsError: the folder holds another evaluation.
-    """
-    kept = folder / "settings.json"
-    if kept.exists() and kept.read_text() != settings:
-        raise SettingsError(
-            f'The folder "{folder}" holds an evaluation with other settings (settings.json in it tells): choose '
-            "another folder with --out, or remove this one."
-        )
-    write_text(kept, settings)
+    return write_toybox_report(read_toybox_scores(options.folder), options.folder, model)
 
 
 def read_toybox_scores(folder: Path) -> list[ToyboxScores]:
-    """Rows of the finished prompts; a line that a kill cut short is taken out."""
-    path = folder / "rows.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith("\n"):
-        lines = lines[:-1]
-        write_text(path, "".join(lines))
-    return [ToyboxScores(**values) for line in lines for values in json.loads(line)]
+    """Read the scores of the finished prompts; remove a line that an interruption cut short."""
+    repair(folder / ROWS)
+    return [ToyboxScores(**values) for values in read_prompts(folder / ROWS)]
+
+
+def _model(options: ToyboxOptions) -> dict[str, object]:
+    return {
+        "model": fingerprint(options.model),
+        "referee": fingerprint(options.referee),
+        "first identity": options.seed,
+        "pictures per prompt": len(options.seeds),
+    }
+
+
+def _run_cases(suite: ToyboxSuite, cases: Sequence[ToyboxCase], options: ToyboxOptions) -> None:
+    per_case = len(options.seeds)
+    with tqdm(total=len(cases) * per_case, desc="toybox suite", unit="image", dynamic_ncols=True) as bar:
+        for case in cases:
+            bar.set_postfix_str(case.scene.caption.text[:40])
+            outcome = suite.run(case)
+            if case.number < SHOWN:
+                _save(case_strip(outcome), options.folder / "sheets" / f"{COUNTS[case.count]}_{case.number}.png")
+            append_prompt(options.folder / ROWS, [asdict(judged.scores) for judged in outcome.images])
+            bar.update(per_case)
 
 
 def _write_sheets(folder: Path) -> None:
@@ -160,26 +127,6 @@ def _write_sheets(folder: Path) -> None:
             _save(stack_strips(strips), folder / "sheets" / f"{name}.png")
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    with atomic_file(path) as aside:
-        picture.save(aside)
-
-
-def _about(options: ToyboxOptions) -> dict[str, object]:
-    return {
-        "model": fingerprint(options.model),
-        "referee": fingerprint(options.referee),
-        "first identity": options.seed,
-        "pictures per prompt": len(options.seeds),
-    }
-
-
-def fingerprint(path: Path) -> str:
-    """The first twelve digits of a hash over all weights in a folder, or over one file."""
-    digest = hashlib.sha256()
-    inside = (file for file in path.rglob("*") if file.suffix in WEIGHTS)
-    for file in [path] if path.is_file() else sorted(inside):
-        with file.open("rb") as opened:
-            while part := opened.read(2**24):
-                digest.update(part)
-    return digest.hexdigest()[:12]
+def _save(image: Image.Image, path: Path) -> None:
+    with atomic_file(path) as temp_file:
+        image.save(temp_file)

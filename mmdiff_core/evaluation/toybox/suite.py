@@ -1,14 +1,13 @@
-"""The Toybox suite: prompts about toys that were never trained on, drawn the same way every time.
+"""The Toybox suite: generates the images of its prompts and has the referee judge them.
 
 Every prompt is carried out three times: by the model under test from photos ("model"), by rendering the same scene
-("upper"), and by the base model from the words alone ("lower"). The referee judges all three alike.
+("upper"), and by the base model from the words alone ("lower").
 """
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.evaluation.toybox.base_model import base_pictures
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PHOTOS, SEEDS, ToyboxCase
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.image_grid import to_image
 from mmdiff_core.pipeline import Personalizer
@@ -34,48 +34,20 @@ from mmdiff_core.referee.metrics import (
 )
 from mmdiff_core.referee.network import Referee
 from mmdiff_core.results import GeneratedImage
-from mmdiff_core.toyworld.bodies.toys import Toy, make_toy
+from mmdiff_core.toyworld.bodies.toys import make_toy
 from mmdiff_core.toyworld.render.renderer import render
-from mmdiff_core.toyworld.render.styles import PHOTO
-from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
-from mmdiff_core.toyworld.scenes.random_scenes import UNSEEN_PAIRS, UNSEEN_STYLED, reference_scene, scene_of
+from mmdiff_core.toyworld.scenes.random_scenes import reference_scene
 from mmdiff_core.toyworld.scenes.scene import Scene
-from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
-from mmdiff_core.types import GenerateRequest, MapKind, Recording, Subject
+from mmdiff_core.types import Box, GenerateRequest, MapKind, Recording, Subject
 
-FIRST_SEED = 900_000
-PROMPTS = {1: 200, 2: 200, 3: 100}  # by the number of subjects
-QUICK_PROMPTS = {1: 10, 2: 10, 3: 5}
-SEEDS = (0, 1)
-PHOTOS = 2  # of each subject
-UNSEEN_EVERY = 8  # one prompt in so many is of a noun and a place, or a style, that were never trained on together
-APART = 10_000  # identities between those of prompts with one subject more
-DISTRACTORS_FROM = 50_000  # identities of the rivals start this far behind the first
-DISTRACTORS = 24  # known by sight of each noun; 15 of them stand in a line-up
+DISTRACTORS_FROM = 50_000  # identities of the distractors start this far behind the first
+DISTRACTORS = 24  # per class, of which each gallery has 15
 MODEL, UPPER, LOWER = "model", "upper", "lower"
 
 
 @dataclass(frozen=True)
-class ToyboxCase:
-    """One prompt: a scene as it should look, and what the photos of its toys show."""
-
-    count: int
-    number: int
-    scene: Scene
-    views: tuple[tuple[Scene, ...], ...]  # of each toy, PHOTOS
-
-    @property
-    def toys(self) -> tuple[Toy, ...]:
-        return tuple(placed.toy for placed in self.scene.toys)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(toy.class_name for toy in self.toys)
-
-
-@dataclass(frozen=True)
 class ToyboxScores:
-    """What was measured of one picture; lists have an entry per subject. A subject that is not found has failed."""
+    """The measures of one image, as rows.jsonl has them. Lists have an entry per subject; one not found has failed."""
 
     kind: str
     count: int
@@ -83,78 +55,30 @@ class ToyboxScores:
     seed: int
     prompt: str
     identity: list[bool]
-    swapped: list[bool]  # of pictures of two or more in which all were found, else empty
-    present: bool  # every named noun
-    place: bool
+    swapped: list[bool]  # of images with two subjects or more in which all were found, else empty
+    present: bool  # every named class
+    place: bool  # the background
     style: bool
     peak: list[bool]
     curves: list[list[float]]  # IoU at every threshold
-    likeness: list[float] = field(
-        default_factory=list
-    )  # cosine of the region's identity with the photos'; 0: not found
+    likeness: list[float] = field(default_factory=list)  # cosine of the identities of region and photos; 0: not found
 
 
 class JudgedImage(NamedTuple):
-    """One picture of a case, for the contact sheets."""
+    """One image of a case."""
 
-    row: ToyboxScores
+    scores: ToyboxScores
     image: Image.Image
     heatmaps: tuple[np.ndarray, ...]
     regions: Tensor  # (S, H, W) bool
 
 
 class CaseOutcome(NamedTuple):
-    """Everything about one case."""
+    """The photos and the judged images of a case."""
 
     case: ToyboxCase
     photos: tuple[tuple[Image.Image, ...], ...]
-    shown: tuple[JudgedImage, ...]
-
-
-def draw_toybox_cases(vocabulary: Vocabulary, prompts: Mapping[int, int], seed: int = FIRST_SEED) -> list[ToyboxCase]:
-    """The prompts of the suite, of toys that no other prompt has; a shorter suite is the beginning of a longer one.
-
-    Toys are identities ``seed``, ``seed + 1``, ... for one subject, ``seed + APART``, ... for two, and so on; no noun
-    comes twice in a picture. Captions name the toys and the place, and the style unless it is a photo.
-    """
-    cases = []
-    for count, number in ((count, number) for count, many in prompts.items() for number in range(many)):
-        rng = random.Random(f"suite:{seed}:{count}:{number}")
-        identities = itertools.count(seed + APART * (count - 1) + count * number)
-        cases.append(_case(rng, vocabulary, count, number, identities))
-    return cases
-
-
-def _case(rng: random.Random, vocabulary: Vocabulary, count: int, number: int, identities: Iterator[int]) -> ToyboxCase:
-    classes, background, style = _combination(rng, vocabulary, count, number % UNSEEN_EVERY == 0)
-    toys = [make_toy(class_name, next(identities)) for class_name in classes]
-    scene = scene_of(rng, toys, background, style, vocabulary)
-    while not any(words in scene.caption.text for words in BACKGROUND_WORDS[background]):
-        scene = scene_of(rng, toys, background, style, vocabulary)
-    views = tuple(tuple(reference_scene(rng, toy, scene, vocabulary) for _ in range(PHOTOS)) for toy in toys)
-    return ToyboxCase(count, number, scene, views)
-
-
-def _combination(rng: random.Random, vocabulary: Vocabulary, count: int, unseen: bool) -> tuple[list[str], str, str]:
-    """Different nouns, a place and a style; ``unseen``: with one of the combinations kept from training, if any."""
-    background, style = rng.choice(vocabulary.backgrounds), rng.choice(vocabulary.styles)
-    classes = rng.sample(vocabulary.classes, min(count, len(vocabulary.classes)))
-    kept_back = _kept_back(vocabulary) if unseen else []
-    if kept_back:
-        class_name, background, style = rng.choice(kept_back)
-        classes = [class_name, *(other for other in classes if other != class_name)][:count]
-        rng.shuffle(classes)
-    return classes, background, style
-
-
-def _kept_back(vocabulary: Vocabulary) -> list[tuple[str, str, str]]:
-    """Combinations of the vocabulary's words that no training scene has."""
-    pairs = ((class_name, background, PHOTO) for class_name, background in sorted(UNSEEN_PAIRS))
-    return [
-        (class_name, background, style)
-        for class_name, background, style in (*pairs, *sorted(UNSEEN_STYLED))
-        if class_name in vocabulary.classes and background in vocabulary.backgrounds and style in vocabulary.styles
-    ]
+    images: tuple[JudgedImage, ...]
 
 
 class ToyboxSuite:
@@ -162,14 +86,12 @@ class ToyboxSuite:
 
     Args:
         personalizer: the model under test.
-        referee: the judge.
-        cases: of ``draw_toybox_cases``.
-        seeds: a picture of each case is made per seed.
-        seed: of the suite; the rivals in the line-ups follow from it.
-        stream: the heatmaps that are measured.
-        bounds: whether to judge the real render and the base model's picture of every prompt, too.
-        rivals: toys of each noun that the referee knows by sight already; suites that differ in the model alone share
-            them.
+        referee: judges the images.
+        seeds: of the images of each case.
+        seed: of the suite; the distractors in the galleries follow from it.
+        stream: the kind of heatmap to measure.
+        bounds: whether to judge the real render and the base model's image of every prompt, too.
+        distractors: embeddings of each class's distractors so far; suites that differ in the model alone share them.
     """
 
     def __init__(
@@ -181,121 +103,137 @@ class ToyboxSuite:
         self.size = personalizer.sizes.default
         self._distractors = {} if distractors is None else distractors
 
-    def outcome(self, case: ToyboxCase, photos: Sequence[Tensor] | None = None) -> CaseOutcome:
-        """The pictures of one case, judged. ``photos``, (P, 3, H, W) in [0, 1] of each toy, replace its views."""
-        photos = [self.render(views) for views in case.views] if photos is None else photos
-        known = [
-            judge_photos(self.referee, own, class_name) for own, class_name in zip(photos, case.classes, strict=True)
-        ]
+    def run(self, case: ToyboxCase, photos: Sequence[Tensor] | None = None) -> CaseOutcome:
+        """Generate and judge the images of a case.
+
+        Args:
+            case: of ``draw_toybox_cases``.
+            photos: (P, 3, H, W) in [0, 1] of each toy; by default its views are rendered.
+        """
+        photos = self.render_photos(case) if photos is None else photos
+        known = self.judge_photos(case, photos)
         images = tuple(tuple(map(to_image, own)) for own in photos)
-        upper = (self._upper(case, known),) if self.bounds else ()
-        shown = (*upper, *self._made(case, known, images))
-        return CaseOutcome(case, images, shown)
+        upper = (self._judge_render(case, known),) if self.bounds else ()
+        return CaseOutcome(case, images, (*upper, *self._judge_generated(case, known, images)))
 
     def render(self, scenes: Sequence[Scene]) -> Tensor:
-        """Pictures (B, 3, H, W) in [0, 1] of the model's own size."""
+        """Render scenes (B, 3, H, W) in [0, 1] at the model's own size."""
         width, height = self.size
         return render(scenes, (height, width)).images
 
-    def _upper(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
-        """The scene itself, rendered. The "heatmaps" are the referee's own, held against the exact masks."""
-        width, height = self.size
-        drawn = render([case.scene], (height, width))
-        judgement = judge(self.referee, drawn.images, [case.classes])[0]
-        maps = _probabilities(self.referee, drawn.images, case.classes)
-        row = self._row(case, UPPER, 0, judgement, known, maps, drawn.masks[0])
-        return JudgedImage(row, to_image(drawn.images[0]), maps, drawn.masks[0])
+    def render_photos(self, case: ToyboxCase) -> tuple[Tensor, ...]:
+        """Render the photos of each toy."""
+        return tuple(self.render(views) for views in case.views)
 
-    def _made(
-        self, case: ToyboxCase, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
-    ) -> Iterator[JudgedImage]:
-        """Pictures of the model under test, then one of the base model."""
-        subjects = tuple(Subject(name, own) for name, own in zip(case.scene.caption.names, photos, strict=True))
-        request = GenerateRequest(
-            case.scene.caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.stream,))
-        )
+    def judge_photos(self, case: ToyboxCase, photos: Sequence[Tensor]) -> list[Judgement]:
+        """Judge the photos of each toy."""
+        pairs = zip(photos, case.classes, strict=True)
+        return [judge_photos(self.referee, own, class_name) for own, class_name in pairs]
+
+    def request(
+        self, case: ToyboxCase, photos: Sequence[tuple[Image.Image, ...]], regions: Sequence[Box | None] | None = None
+    ) -> GenerateRequest:
+        """Return the request for a case's images; ``regions`` limit where each subject may be."""
+        caption = case.scene.caption
+        named = zip(caption.names, photos, regions or (None,) * case.count, strict=True)
+        subjects = tuple(Subject(name, own, region=region) for name, own, region in named)
+        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.stream,)))
+
+    def generate(self, request: GenerateRequest) -> tuple[GeneratedImage, ...]:
+        """Generate an image per seed."""
         *_, last = self.personalizer.generate(request)
         assert last.result is not None  # of the last step
-        made: list[tuple[str, MapKind, Iterable[GeneratedImage]]] = [(MODEL, self.stream, last.result)]
+        return last.result
+
+    def judge_image(self, case: ToyboxCase, picture: GeneratedImage, known: Sequence[Judgement]) -> JudgedImage:
+        """Judge an image of the model under test; ``known`` are the judgements of the subjects' photos."""
+        return self._judge_picture(case, MODEL, picture, self.stream, known)
+
+    def _judge_render(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
+        """Judge the rendered scene. Its "heatmaps" are the referee's segmentation, measured against the exact masks."""
+        width, height = self.size
+        rendered = render([case.scene], (height, width))
+        judgement = judge(self.referee, rendered.images, [case.classes])[0]
+        maps = _segmentation(self.referee, rendered.images, case.classes)
+        scores = self._scores(case, UPPER, 0, judgement, known, maps, rendered.masks[0])
+        return JudgedImage(scores, to_image(rendered.images[0]), maps, rendered.masks[0])
+
+    def _judge_generated(
+        self, case: ToyboxCase, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
+    ) -> Iterator[JudgedImage]:
+        """Judge images of the model under test, then one of the base model."""
+        request = self.request(case, photos)
+        for picture in self.generate(request):
+            yield self.judge_image(case, picture, known)
         if self.bounds:
-            base = base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1]))
-            made.append((LOWER, "text", base))
-        for kind, stream, pictures in made:
-            for picture in pictures:
-                assert picture.maps is not None
-                yield self.shown(case, kind, picture.seed, picture.image, subject_heatmaps(picture.maps, stream), known)
+            for picture in base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1])):
+                yield self._judge_picture(case, LOWER, picture, "text", known)
 
-    def shown(
-        self, case: ToyboxCase, kind: str, seed: int, image: Image.Image, maps: tuple[np.ndarray, ...],
-        known: Sequence[Judgement],
-    ) -> JudgedImage:  # fmt: skip
-        """One picture, judged. ``maps`` are its subjects' heatmaps, ``known`` what the referee says of their photos."""
-        judgement = judge(self.referee, pixels_of(image)[None], [case.classes])[0]
-        return JudgedImage(
-            self._row(case, kind, seed, judgement, known, maps, judgement.regions), image, maps, judgement.regions
-        )
+    def _judge_picture(
+        self, case: ToyboxCase, kind: str, picture: GeneratedImage, stream: MapKind, known: Sequence[Judgement]
+    ) -> JudgedImage:
+        assert picture.maps is not None
+        judgement = judge(self.referee, pixels_of(picture.image)[None], [case.classes])[0]
+        maps = subject_heatmaps(picture.maps, stream)
+        scores = self._scores(case, kind, picture.seed, judgement, known, maps, judgement.regions)
+        return JudgedImage(scores, picture.image, maps, judgement.regions)
 
-    def _row(
+    def _scores(
         self, case: ToyboxCase, kind: str, seed: int, judgement: Judgement, known: Sequence[Judgement],
         maps: Sequence[np.ndarray], regions: Tensor,
     ) -> ToyboxScores:  # fmt: skip
         shown = [torch.cat(logits) for logits in zip(*(toy.attributes for toy in known), strict=True)]
         comparable = case.count > 1 and all(judgement.found)
-        swaps = swapped(attribute_similarity(judgement.attributes, shown)) if comparable else []
         pairs = list(zip(maps, regions.numpy(), judgement.found, strict=True))
+        near = F.cosine_similarity(judgement.identity, torch.cat([toy.identity for toy in known]))
         return ToyboxScores(
             kind=kind, count=case.count, number=case.number, seed=seed, prompt=case.scene.caption.text,
             identity=[self._identified(case, s, judgement, known[s]) for s in range(case.count)],
-            swapped=swaps,
+            swapped=swapped(attribute_similarity(judgement.attributes, shown)) if comparable else [],
             present=all(judgement.present),
             place=judgement.background == case.scene.background,
             style=judgement.style == case.scene.style,
             peak=[found and peak_inside(heatmap, region) for heatmap, region, found in pairs],
             curves=[(found * iou_curve(heatmap, region)).round(4).tolist() for heatmap, region, found in pairs],
-            likeness=_likeness(judgement, known),
+            likeness=[round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)],
         )  # fmt: skip
 
     def _identified(self, case: ToyboxCase, subject: int, judgement: Judgement, known: Judgement) -> bool:
-        """Whether the region is nearest to its own toy among 16 of the noun."""
+        """Whether a region is nearest to its own identity among 16 of the class."""
         if not judgement.found[subject]:
             return False
-        gallery = self._gallery(case.classes[subject])
+        others = self._embeddings_of_distractors(case.classes[subject])
         rng = random.Random(f"rivals:{self.seed}:{case.count}:{case.number}:{subject}")
-        line = torch.cat((known.identity, gallery[draw_distractors(rng, CANDIDATES - 1, -1, range(len(gallery)))]))
-        return bool(identity_hits(judgement.identity[subject][None], line[None])[0])
+        gallery = torch.cat((known.identity, others[draw_distractors(rng, CANDIDATES - 1, -1, range(len(others)))]))
+        return bool(identity_hits(judgement.identity[subject][None], gallery[None])[0])
 
-    def _gallery(self, class_name: str) -> Tensor:
-        """Embeddings (RIVALS, E) of other toys of the noun, each from as many photos as a subject has."""
+    def _embeddings_of_distractors(self, class_name: str) -> Tensor:
+        """Return embeddings (DISTRACTORS, E) of other identities of the class, each from PHOTOS photos."""
         if class_name not in self._distractors:
             first = self.seed + DISTRACTORS_FROM
-            self._distractors[class_name] = torch.cat([self._rival(class_name, first + k) for k in range(DISTRACTORS)])
+            embeddings = [self._embedding(class_name, first + k) for k in range(DISTRACTORS)]
+            self._distractors[class_name] = torch.cat(embeddings)
         return self._distractors[class_name]
 
-    def _rival(self, class_name: str, identity: int) -> Tensor:
+    def _embedding(self, class_name: str, identity: int) -> Tensor:
         rng = random.Random(f"rival:{class_name}:{identity}")
         toy = make_toy(class_name, identity)
         photos = self.render([reference_scene(rng, toy) for _ in range(PHOTOS)])
         return judge_photos(self.referee, photos, class_name).identity
 
 
-def _likeness(judgement: Judgement, known: Sequence[Judgement]) -> list[float]:
-    """How near each region is to the photos of its own toy."""
-    near = F.cosine_similarity(judgement.identity, torch.cat([toy.identity for toy in known]))
-    return [round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)]
-
-
 def subject_heatmaps(maps: AttentionMaps, stream: MapKind) -> tuple[np.ndarray, ...]:
-    """Every subject's heatmap, averaged over steps and layers as the app shows it."""
+    """Return every subject's heatmap, averaged over steps and layers."""
     return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
 
 
-def _probabilities(referee: Referee, pictures: Tensor, classes: Sequence[str]) -> tuple[np.ndarray, ...]:
-    """How likely each named noun is at each square of one picture."""
-    with torch.no_grad():
-        likely = run_referee(referee, pictures).segments[0].float().softmax(0).cpu()
-    return tuple(likely[1 + referee.config.classes.index(class_name)].numpy() for class_name in classes)
-
-
 def pixels_of(image: Image.Image) -> Tensor:
-    """(3, H, W) in [0, 1]."""
+    """Turn an image into a tensor (3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(image.convert("RGB"))).movedim(-1, 0).float() / 255
+
+
+def _segmentation(referee: Referee, images: Tensor, classes: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """Return the probability of each named class at each square of one image."""
+    with torch.no_grad():
+        probabilities = run_referee(referee, images).segments[0].float().softmax(0).cpu()
+    return tuple(probabilities[1 + referee.config.classes.index(class_name)].numpy() for class_name in classes)

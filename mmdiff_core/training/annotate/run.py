@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS, load_photo
 from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.output.markdown import markdown_table
 from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
 from mmdiff_core.training.annotate.faces import FaceFinder, add_faces
 from mmdiff_core.training.annotate.rules import Annotators, Dropped, Rules, annotate_image, name_identity
@@ -175,10 +176,9 @@ def _report(outcomes: Sequence[AnnotationOutcome]) -> Iterator[str]:
     for outcome in outcomes:
         if outcome.image_id is None:
             by_reason[outcome.reason].append(outcome)
-    if by_reason:
-        yield "| dropped because | images |\n|---|---|"
     reasons = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))
-    yield from (f"| {reason} | {len(dropped)} |" for reason, dropped in reasons)
+    if reasons:
+        yield markdown_table(["dropped because", "images"], [[reason, len(dropped)] for reason, dropped in reasons])
     for reason, dropped in reasons:
         yield f"\n## {reason[0].upper()}{reason[1:]}\n"
         for outcome in dropped[:MAX_NAMED]:

@@ -13,7 +13,7 @@ from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.output.image_grid import image_grid, shared_cell, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.training.annotated.training_examples import TrainingExample
@@ -29,7 +29,7 @@ def draw_sheet(backbone: Backbone, adapter: MMDiffAdapter, examples: Sequence[Tr
     precision = backbone.unet.dtype
     with torch.autocast(backbone.device.type, precision, enabled=precision != torch.float32):
         columns = [_column(backbone, adapter, example) for example in examples[:EXAMPLES]]
-    return tile([list(row) for row in zip(*columns, strict=True)])
+    return image_grid([list(row) for row in zip(*columns, strict=True)])
 
 
 def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample) -> list[Image.Image]:
@@ -47,7 +47,7 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample
     assert last.finished is not None
     photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
     maps = [_maps(last.finished, kind, len(subjects)) for kind in KINDS]
-    return [side_by_side(images, real.size) for images in (photos, [real], [last.finished.image], *maps)]
+    return [shared_cell(images, real.size) for images in (photos, [real], [last.finished.image], *maps)]
 
 
 def _subjects(backbone: Backbone, example: TrainingExample) -> tuple[Subject, ...]:
@@ -70,15 +70,3 @@ def _maps(generated: GeneratedImage, kind: MapKind, subjects: int) -> list[Image
     if generated.maps is None:
         return []
     return [overlay(generated.image, generated.maps.at(s, kind), colour_of(s)) for s in range(subjects)]
-
-
-def side_by_side(images: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
-    """Fit up to four images into the space of one."""
-    sheet = Image.new("RGB", size, "white")
-    across = 1 if len(images) <= 1 else 2
-    cell = (size[0] // across, size[1] // across)
-    for index, image in enumerate(images[:4]):
-        copy = image.copy()
-        copy.thumbnail(cell)
-        sheet.paste(copy, (index % 2 * cell[0], index // 2 * cell[1]))
-    return sheet

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmdiff_core.atomic_files import save_part, write_text
 from mmdiff_core.backbones.preview import fit_preview
-from mmdiff_core.output.image_grid import grid, to_pixels
+from mmdiff_core.output.image_grid import image_grid, to_pixels
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.training.toybox.samples import ToyDataset
@@ -111,7 +111,7 @@ class AutoencoderStage:
     def sheet(self) -> Image.Image:
         """Draw held-out images above their reconstructions."""
         shown = self.held_out[:8].to(self.vae.device)
-        return grid([shown, self._reconstruct(shown)])
+        return image_grid([shown, self._reconstruct(shown)])
 
     @torch.no_grad()
     def finish(self) -> Mapping[str, float]:

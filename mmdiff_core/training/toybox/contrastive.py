@@ -22,7 +22,7 @@ from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.prompt import stack_tokens, tokenize
 from mmdiff_core.encoders.text import encode_text
 from mmdiff_core.nn.records import PromptTokens
-from mmdiff_core.output.image_grid import tile, to_image, to_pixels
+from mmdiff_core.output.image_grid import image_grid, to_image, to_pixels
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.samples import ToyDataset
 
@@ -111,7 +111,7 @@ class ContrastiveStage:
         a, b = self._embed(pairs)
         nearest = (a @ b.T).topk(3, dim=-1).indices[:10].tolist()
         columns = [[pairs.first[i], *(pairs.second[j] for j in similar)] for i, similar in enumerate(nearest)]
-        return tile([[to_image(column[row]) for column in columns] for row in range(4)])
+        return image_grid([[to_image(column[row]) for column in columns] for row in range(4)])
 
     @torch.no_grad()
     def finish(self) -> Mapping[str, float]:

@@ -30,7 +30,7 @@ from mmdiff_core.maps.constraints import LayerChoice, choose_layers, constraint_
 from mmdiff_core.maps.heatmap import colour_of, overlay
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures, PromptTokens
-from mmdiff_core.output.image_grid import tile, to_image
+from mmdiff_core.output.image_grid import image_grid, shared_cell, to_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.cached_dataset import encode_latents
@@ -208,7 +208,7 @@ class FlowMatchingStage:
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Draw held-out toys: their photos, a render of the prompt, the generated image, and the subjects' maps."""
-        return tile([list(column) for column in zip(*map(self._column, range(SHEET_IMAGES)), strict=True)])
+        return image_grid([list(column) for column in zip(*map(self._column, range(SHEET_IMAGES)), strict=True)])
 
     def _column(self, row: int) -> list[Image.Image]:
         samples, caption = self.held_out, self.held_out.captions[row]
@@ -231,7 +231,7 @@ class FlowMatchingStage:
             for s in range(len(subjects))
             if made.maps is not None
         ]
-        return [_side_by_side(photos, real.size), real, made.image, _side_by_side(maps or [made.image], real.size)]
+        return [shared_cell(photos, real.size), real, made.image, shared_cell(maps or [made.image], real.size)]
 
     def finish(self) -> Mapping[str, float]:
         """Write the trained parts; return their number of parameters."""
@@ -242,14 +242,3 @@ class FlowMatchingStage:
         if self.name != "base":
             save_adapter(self.adapter, self.folder / "adapter.safetensors")
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}
-
-
-def _side_by_side(images: list[Image.Image], size: tuple[int, int]) -> Image.Image:
-    """Draw up to four images in the space of one."""
-    sheet = Image.new("RGB", size, "white")
-    if len(images) == 1:
-        sheet.paste(images[0].resize(size))
-    half = (size[0] // 2, size[1] // 2)
-    for index, image in enumerate(images[:4] if len(images) > 1 else ()):
-        sheet.paste(image.resize(half), (index % 2 * half[0], index // 2 * half[1]))
-    return sheet

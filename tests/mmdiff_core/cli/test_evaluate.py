@@ -10,7 +10,8 @@ import torch
 
 from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.cli.main import BAD_INPUT, main
-from mmdiff_core.evaluation.toybox import leakage_suite, suite
+from mmdiff_core.evaluation.toybox import leakage_suite
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 from mmdiff_core.referee.network import FILE
 from tests.helpers import tiny
 
@@ -32,9 +33,13 @@ def test_the_toybox_suite(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "toybox", "--out", "o", "--prompts", "5"]) == 0
     whole, quick, five = (options for (options,) in calls)
     assert (whole.folder, whole.model, whole.referee, whole.device) == (Path("report"), FOLDER, FILE, "cpu")
-    assert (whole.prompts, whole.seeds, whole.seed) == (suite.PROMPTS, suite.SEEDS, suite.FIRST_SEED)
+    assert (whole.prompts, whole.seeds, whole.seed) == (
+        PROMPTS,
+        SEEDS,
+        FIRST_SEED,
+    )
     assert (quick.model, quick.referee, quick.seed) == (Path("m"), Path("r"), 900_001)
-    assert (quick.prompts, quick.seeds) == (suite.QUICK_PROMPTS, suite.SEEDS[:1])
+    assert (quick.prompts, quick.seeds) == (QUICK_PROMPTS, SEEDS[:1])
     assert five.prompts == {1: 5, 2: 5, 3: 2}
     assert capsys.readouterr().out == "a table\n" * 3
 
@@ -45,7 +50,11 @@ def test_the_leakage_suite(stand_in) -> None:
     assert main(["evaluate", "leakage", "--out", "o", "--quick", "--adapter", "a"]) == 0
     whole, quick = (options for (options,) in calls)
     assert (whole.model, whole.adapter, whole.prompts) == (FOLDER, None, leakage_suite.PROMPTS)
-    assert (quick.adapter, quick.prompts, quick.seeds) == (Path("a"), suite.QUICK_PROMPTS[2], suite.SEEDS[:1])
+    assert (quick.adapter, quick.prompts, quick.seeds) == (
+        Path("a"),
+        QUICK_PROMPTS[2],
+        SEEDS[:1],
+    )
 
 
 def test_the_dreambench_suite(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

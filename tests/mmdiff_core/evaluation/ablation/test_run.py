@@ -40,6 +40,7 @@ from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.training.trainer import Trainer, _attention_kernels
 from mmdiff_core.types import GenerateRequest
 from tests.helpers import tiny
+from tests.helpers.markdown import cells
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 
 NAMES = ("no-image-branch", "ip-adapter-plus")
@@ -48,7 +49,7 @@ NAMES = ("no-image-branch", "ip-adapter-plus")
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suite_module, "CANDIDATES", 4)  # in a line-up
+        patch.setattr(suite_module, "CANDIDATES", 4)  # in a gallery
         patch.setattr(suite_module, "DISTRACTORS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         patch.setattr(run_module, "TIMED_STEPS", 1)
@@ -72,7 +73,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> AblationOptions:
         folder / "referee.safetensors",
         steps=3,
         batch=4,
-        pool=12,
+        scenes=12,
         prompts=1,
     )
     recipe = recipe_of(load_toybox(model)[0], options, 3)
@@ -279,7 +280,7 @@ def test_finished_variants_are_not_done_again(
     command = ["ablate", "--out", str(options.folder), "--model", str(options.start), "--referee", str(options.referee)]
     command += ["--batch", "4", "--scenes", "12", "--prompts", "1", "--variants"]  # the folder's steps count
     assert main([*command, *NAMES]) == 0
-    assert "| trained parameters |" in capsys.readouterr().out
+    assert "trained parameters" in cells(capsys.readouterr().out)[0]
     again = json.loads((options.folder / "ablation.json").read_text())
     for name, one in table["variants"].items():
         assert {**again["variants"][name], "seconds": None} == {**one, "seconds": None}
@@ -362,7 +363,7 @@ def test_verdicts_follow_from_the_intervals() -> None:
         for subject, text in ((falls, nothing), (falls, rises), (nothing, rises), (nothing, nothing))
     ]
     assert "earns its place here: without it subject fidelity fell" in said[0]
-    assert "a trade here: without it subject fidelity fell and text fidelity rose" in said[1]
+    assert "a trade-off here: without it subject fidelity fell and text fidelity rose" in said[1]
     assert "does not earn its place" in said[2]
     assert "not shown to earn its place" in said[3]
     assert conclusions({"x": {**part(subject=falls), "group": "rank"}}) == []
@@ -371,8 +372,9 @@ def test_verdicts_follow_from_the_intervals() -> None:
 
 def test_markdown_of_the_table(table: dict[str, dict]) -> None:
     text = ablation_markdown(table)
-    assert text.count("| real renders |") == 2
-    assert f"| {VARIANTS['ip-adapter-plus'].title} |" in text
+    titles = [row[0] for row in cells(text)]
+    assert titles.count("real renders") == 2
+    assert VARIANTS["ip-adapter-plus"].title in titles
     assert table["about"]["whole method"] in text
-    assert text.count("too few pictures to tell") == len(NAMES)
+    assert text.count("too few images to tell") == len(NAMES)
     assert STAGE not in table["about"]

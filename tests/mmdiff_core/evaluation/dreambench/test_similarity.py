@@ -1,4 +1,4 @@
-"""What the judges see and how it is compared, against values worked out by hand."""
+"""What the evaluators see and how it is compared, against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD
 from mmdiff_core.errors import ModelError
 from mmdiff_core.evaluation.dreambench.similarity import DINO_MEAN, DINO_STD, Evaluators, mean_cosine, preprocess
 from tests.helpers import tiny
+from tests.helpers.evaluators import save_evaluators
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
-from tests.helpers.judges import save_judges
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return save_judges(tmp_path_factory.mktemp("judges"))
+    return save_evaluators(tmp_path_factory.mktemp("evaluators"))
 
 
 @pytest.fixture(scope="module")
-def judges(folders: tuple[Path, Path]) -> Evaluators:
+def evaluators(folders: tuple[Path, Path]) -> Evaluators:
     return Evaluators.load(*folders)
 
 
@@ -50,31 +50,31 @@ def test_pictures_are_cropped_in_the_middle_and_normalised() -> None:
     assert wider[2].min() == pytest.approx((1 - DINO_MEAN[2]) / DINO_STD[2])
 
 
-def test_embeddings_are_those_of_the_whole_clip(judges: Evaluators, folders: tuple[Path, Path]) -> None:
+def test_embeddings_are_those_of_the_whole_clip(evaluators: Evaluators, folders: tuple[Path, Path]) -> None:
     clip = CLIPModel.from_pretrained(folders[0]).eval()
     images = [tiny.photo(1), tiny.photo(2, (50, 70))]
-    tokens = judges.tokenizer(["a cat on the beach"], return_tensors="pt")
+    tokens = evaluators.tokenizer(["a cat on the beach"], return_tensors="pt")
     with torch.no_grad():
         out = clip(**tokens, pixel_values=preprocess(images, 32, 1.0, CLIP_MEAN, CLIP_STD))
     for ours, theirs in (
-        (judges.clip_images(images), out.image_embeds),
-        (judges.clip_text("a cat on the beach"), out.text_embeds),
+        (evaluators.clip_images(images), out.image_embeds),
+        (evaluators.clip_text("a cat on the beach"), out.text_embeds),
     ):
         torch.testing.assert_close(torch.nn.functional.normalize(ours, dim=-1), theirs)
-    assert judges.dino_images(images).shape == (2, 32)
-    torch.testing.assert_close(judges.dino_images(images)[1:], judges.dino_images(images[1:]))
+    assert evaluators.dino_images(images).shape == (2, 32)
+    torch.testing.assert_close(evaluators.dino_images(images)[1:], evaluators.dino_images(images[1:]))
 
 
-def test_faces_are_compared_with_the_nearest_of_the_picture(judges: Evaluators) -> None:
-    looking = replace(judges, faces=Squares())
-    own = looking.face_of([group(RED), group(), group(RED, BLUE, sizes=(6, 10))])  # red, none, the larger blue
+def test_faces_are_compared_with_the_nearest_of_the_picture(evaluators: Evaluators) -> None:
+    looking = replace(evaluators, faces=Squares())
+    own = looking.face_embeddings([group(RED), group(), group(RED, BLUE, sizes=(6, 10))])  # red, none, the larger blue
     assert own is not None
     assert own.tolist() == [pytest.approx(identity(RED)), pytest.approx(identity(BLUE))]
     cosine = float(np.dot(identity(RED), identity(BLUE)))
-    assert looking.face_likeness(group(GREEN, BLUE), own) == pytest.approx((1 + cosine) / 2, abs=1e-6)
-    assert looking.face_likeness(group(), own) is None
-    assert looking.face_of([group()]) is None
-    assert judges.face_of([group(RED)]) is None  # nobody looks
+    assert looking.face_similarity(group(GREEN, BLUE), own) == pytest.approx((1 + cosine) / 2, abs=1e-6)
+    assert looking.face_similarity(group(), own) is None
+    assert looking.face_embeddings([group()]) is None
+    assert evaluators.face_embeddings([group(RED)]) is None  # nobody looks
 
 
 def test_what_is_missing_is_said(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,12 @@ from mmdiff_core.evaluation.dreambench.suite import (
     draw_dreambench_cases,
     read_subjects,
 )
-from mmdiff_core.evaluation.toybox.run import fingerprint
+from mmdiff_core.evaluation.result_folder import fingerprint
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
-from tests.helpers.judges import save_judges
+from tests.helpers.evaluators import save_evaluators
+from tests.helpers.markdown import cells
 from tests.helpers.paths import ROOT
 
 
@@ -59,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return save_judges(tmp_path_factory.mktemp("judges"))
+    return save_evaluators(tmp_path_factory.mktemp("evaluators"))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_thirty_subjects_with_twenty_five_prompts() -> None:
 
 def test_subjects_of_a_folder(dataset: Path) -> None:
     found = read_subjects(dataset)
-    assert [(known.name, known.kind, known.live, len(known.photos)) for known in found] == [
+    assert [(known.name, known.class_name, known.live, len(known.photos)) for known in found] == [
         ("cat2", "cat", True, 2), ("dog", "dog", True, 2), ("mech", "robot", False, 2)
     ]  # fmt: skip
     cases = draw_dreambench_cases(found, None, 30)
@@ -108,9 +109,9 @@ def test_subjects_of_a_folder(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda folder: None, "holds no folder of photos"),
+        (lambda folder: None, "contains no folder of photos"),
         (lambda folder: (folder / "unicorn").mkdir(), '"unicorn" is no subject of DreamBench: write a line'),
-        (lambda folder: (folder / "cat").mkdir(), "holds no photo"),
+        (lambda folder: (folder / "cat").mkdir(), "contains no photo"),
         (lambda folder: (folder / "classes.txt").write_text("a,b,c,d"), 'the line "a,b,c,d" cannot be read'),
         (lambda folder: folder.rmdir(), "There is no folder"),
     ],
@@ -127,20 +128,22 @@ def test_folders_that_are_no_good(make, says: str, tmp_path: Path) -> None:
 
 
 def test_a_picture_is_compared_with_photos_and_prompt(parts: tuple[Personalizer, Evaluators], dataset: Path) -> None:
-    personalizer, judges = parts
+    personalizer, evaluators = parts
     known = read_subjects(dataset)
     case = draw_dreambench_cases(known, 1, 1)[-1]
     assert len(case.subjects) == 2
-    bench = DreamBench(personalizer, judges, _options(dataset, dataset))
+    bench = DreamBench(personalizer, evaluators, _options(dataset, dataset))
     shown = list(bench.scores(case))
     assert [score.seed for score, _ in shown] == [0, 1]
     score, image = shown[1]
     photos = [[tiny.Image.open(path) for path in subject.photos] for subject in case.subjects]
-    clip = [mean_cosine(judges.clip_images([image]), judges.clip_images(own)) for own in photos]
-    dino = [mean_cosine(judges.dino_images([image]), judges.dino_images(own)) for own in photos]
+    clip = [mean_cosine(evaluators.clip_images([image]), evaluators.clip_images(own)) for own in photos]
+    dino = [mean_cosine(evaluators.dino_images([image]), evaluators.dino_images(own)) for own in photos]
     assert score.clip_i == pytest.approx(sum(clip) / 2, abs=1e-6)
     assert score.dino == pytest.approx(sum(dino) / 2, abs=1e-6)
-    assert score.clip_t == pytest.approx(mean_cosine(judges.clip_images([image]), judges.clip_text(case.prompt)))
+    assert score.clip_t == pytest.approx(
+        mean_cosine(evaluators.clip_images([image]), evaluators.clip_text(case.prompt))
+    )
     assert score.seconds > 0
     assert score.face is None
 
@@ -164,8 +167,10 @@ def test_means_intervals_and_faces_by_hand() -> None:
     assert single["face_found"] == round(2 / 3, 4)
     assert single["pictures"] == 4
     assert table["two subjects"] == {"pictures": 0}
-    assert "| one subject | 0.250 (0.250 to 0.250) | 0.750 (" in dreambench_markdown(table)
-    assert "| two subjects | - | - | - | - | - | 0 |" in dreambench_markdown(table)
+    one_subject, two_subjects = cells(dreambench_markdown(table))[2:4]
+    assert one_subject[:2] == ["one subject", "0.250 (0.250 to 0.250)"]
+    assert one_subject[2].startswith("0.750 (")
+    assert two_subjects == ["two subjects", *"-----", "0"]
 
 
 # ---------------------------------------------------------------- a whole run
@@ -200,7 +205,7 @@ def test_a_run_goes_on_where_it_was_stopped(
         for measure in ("clip_i", "dino", "clip_t"):
             assert resumed[kind][measure] == whole[kind][measure]
     assert (options.folder / "pictures" / "cat2" / "00_1.png").is_file()
-    with pytest.raises(SettingsError, match="holds an evaluation with other settings"):
+    with pytest.raises(SettingsError, match="contains an evaluation with other settings"):
         evaluate_dreambench(*parts, replace(options, steps=2), {"model": "tiny"})
     with pytest.raises(SettingsError, match="other settings"):
         evaluate_dreambench(*parts, options, {"model": "another"})
@@ -215,7 +220,7 @@ def test_processes_share_the_prompts(
     for rank in (2, 1, 0):  # one after the other, so that none goes on behind another
         state = _State(rank)
         monkeypatch.setattr(run, "PartialState", lambda state=state: state)
-        monkeypatch.setattr(run, "_finished", lambda options: set())
+        monkeypatch.setattr(run, "finished_keys", lambda folder: set())
         tables.append(evaluate_dreambench(*parts, options, {"model": "tiny"}))
     assert tables[:2] == [None, None]
     rows = read_dreambench_scores(tmp_path)
@@ -252,7 +257,7 @@ def test_the_command(
     dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(_command(dataset, model, folders, tmp_path)) == 0
-    assert "| one subject |" in capsys.readouterr().out
+    assert "one subject" in [row[0] for row in cells(capsys.readouterr().out)]
     table = json.loads((tmp_path / "dreambench.json").read_text())
     assert table["one subject"]["pictures"] == 6
     assert table["about"]["adapter"].startswith("adapter.safetensors ")
@@ -267,7 +272,7 @@ def test_another_adapter_of_the_same_name_gets_no_figures_of_the_first(
     assert main(command) == 0
     assert main([*command, "--adapter", str(other)]) == BAD_INPUT
     assert main([*command, "--dtype", "bfloat16"]) == BAD_INPUT
-    assert "holds an evaluation with other settings" in capsys.readouterr().err
+    assert "contains an evaluation with other settings" in capsys.readouterr().err
 
 
 def test_a_fingerprint_of_the_official_folder(tmp_path: Path) -> None:

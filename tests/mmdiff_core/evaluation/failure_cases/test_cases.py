@@ -65,19 +65,19 @@ def test_limits_are_the_same_each_time_and_of_unseen_toys(limits: dict[str, Fail
 
 def test_unseen_nouns_are_those_that_the_model_was_not_trained_on() -> None:
     titles = [limit.title for limit in draw_failure_cases(FIRST_WORLD, SIZE)]
-    classes = {title.split("(")[1][:-1] for title in titles if title.startswith("Unseen noun")}
+    classes = {title.split("(")[1][:-1] for title in titles if title.startswith("Unseen class")}
     assert "mushroom" in classes
     assert len(classes) == 3
     assert not classes & set(FIRST_WORLD.classes)
-    whole = [limit.title for limit in draw_failure_cases(WHOLE_WORLD, SIZE) if limit.title.startswith("Unseen noun")]
-    assert whole == ["Unseen noun (mushroom)"]
+    whole = [limit.title for limit in draw_failure_cases(WHOLE_WORLD, SIZE) if limit.title.startswith("Unseen class")]
+    assert whole == ["Unseen class (mushroom)"]
 
 
 def test_tiny_means_tiny(limits: dict[str, FailureCase]) -> None:
     masks = render(limits["Tiny in the photo"].case.views[0], 64).masks[:, 0]  # (P, H, W)
     assert 0 < masks.float().mean() < 0.06
     assert (masks.any(2).sum(1) / 64 < 1.5 * TINY).all()
-    (box,) = limits["Tiny in the picture"].regions or ()
+    (box,) = limits["Tiny in the image"].regions or ()
     assert box is not None
     assert box.right - box.left == pytest.approx(TINY)
 
@@ -120,13 +120,13 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, FailureCase
 def test_what_is_judged_and_what_is_not(limits: dict[str, FailureCase], tmp_path: Path) -> None:
     torch.manual_seed(0)
     suite = ToyboxSuite(Personalizer.load(tiny.save_toybox(tmp_path)), Referee(CONFIG).eval(), (0,))
-    rows = {title: run_failure_case(limit, suite).shown[0].row for title, limit in limits.items()}
+    rows = {title: run_failure_case(limit, suite).images[0].scores for title, limit in limits.items()}
     assert len(rows["Three look-alikes"].identity) == len(rows["Three look-alikes"].likeness) == 3
     assert len(rows["Photos unlike the world's"].identity) == 1
-    for title in ("Three toys of one noun (cat)", "Unseen noun (mushroom)"):
+    for title in ("Three toys of one class (cat)", "Unseen class (mushroom)"):
         assert rows[title].identity == rows[title].likeness == []
         assert limits[title].unjudged
-    mushroom = run_failure_case(limits["Unseen noun (mushroom)"], suite)
-    assert len(mushroom.shown) == 1
-    assert mushroom.shown[0].image.size == SIZE
-    assert not mushroom.shown[0].regions.any()
+    mushroom = run_failure_case(limits["Unseen class (mushroom)"], suite)
+    assert len(mushroom.images) == 1
+    assert mushroom.images[0].image.size == SIZE
+    assert not mushroom.images[0].regions.any()

@@ -13,6 +13,7 @@ from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.result_folder import fingerprint
 from mmdiff_core.evaluation.toybox import leakage_suite, suite
 from mmdiff_core.evaluation.toybox.leakage_suite import (
     LeakageOptions,
@@ -21,14 +22,15 @@ from mmdiff_core.evaluation.toybox.leakage_suite import (
     measure_leakage,
     summarise_leakage,
 )
-from mmdiff_core.evaluation.toybox.run import fingerprint
-from mmdiff_core.evaluation.toybox.suite import FIRST_SEED, MODEL, ToyboxScores
+from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
+from tests.helpers.markdown import cells
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 
 
@@ -39,7 +41,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> LeakageOptions:
     save_vocabulary(VOCABULARY, model)
     torch.manual_seed(0)
     save_referee(Referee(CONFIG), folder / "referee.safetensors")
-    return LeakageOptions(folder / "out", model, folder / "referee.safetensors", 2, (0,), bindings=(0.0, 1.0))
+    return LeakageOptions(folder / "out", model, folder / "referee.safetensors", 2, (0,), word_gatings=(0.0, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_every_binding_has_the_same_prompts_and_goes_on(options: LeakageOptions,
     assert measure_leakage(options) == table
     assert (tmp_path / "rows-1.jsonl").read_text() == kept
     assert json.loads((tmp_path / "binding.json").read_text()) == table
-    with pytest.raises(SettingsError, match="comparison of another model"):
+    with pytest.raises(SettingsError, match="other settings"):
         measure_leakage(replace(options, seeds=(1,)))
 
 
@@ -89,7 +91,7 @@ def test_the_adapter_is_the_one_that_draws(
         return WordGatedPersonalizer(personalizer, binding)
 
     monkeypatch.setattr(leakage_suite, "WordGatedPersonalizer", watched)
-    measure_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, bindings=(0.0,)))
+    measure_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, word_gatings=(0.0,)))
     assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
 
 
@@ -111,15 +113,16 @@ def test_figures_of_hand_made_rows() -> None:
     assert (table["identity"]["mean"], table["peak"]["mean"]) == (0.5, 1.0)
     assert table["present"]["mean"] == round(2 / 3, 4)
     text = leakage_markdown({"0": table, "1": summarise_leakage([replace(row, swapped=[])]), "about": {"model": "m"}})
-    assert "| attributes swapped between the subjects | 0.250 (" in text
-    assert "| - |" in text
+    swaps = next(row for row in cells(text) if row[0] == "attributes swapped between the subjects")
+    assert swaps[1].startswith("0.250 (")
+    assert swaps[2] == "-"
 
 
 def test_the_command(options: LeakageOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
     assert main([*start, "--word-gating", "0.8"]) == 0
-    assert "| measure, by the referee | binding 0.8 |" in capsys.readouterr().out
+    assert cells(capsys.readouterr().out)[0] == ["measure, by the referee", "word gating 0.8"]
     assert main([*start, "--word-gating", "2"]) == BAD_INPUT
     assert "from 0 (off) to 1" in capsys.readouterr().err
     assert main([*start, "--seed", "7"]) == BAD_INPUT

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from mmdiff_core.training.annotated.training_examples import TrainingExample
 from mmdiff_core.training.stable_diffusion import sample_sheet
 from mmdiff_core.training.stable_diffusion.noise_prediction import NoisePredictionStage
-from mmdiff_core.training.stable_diffusion.sample_sheet import draw_sheet, side_by_side
+from mmdiff_core.training.stable_diffusion.sample_sheet import draw_sheet
 from mmdiff_core.types import Word
-from tests.helpers import tiny
 
 
 def test_a_column_per_example(
@@ -33,14 +31,3 @@ def test_subjects_too_late_in_the_caption_are_left_out(stage: NoisePredictionSta
     )
     assert [subject.name for subject in sample_sheet._subjects(stage.backbone, late)] == ["cat"]
     assert [len(subject.photos) for subject in sample_sheet._subjects(stage.backbone, example)] == [1, 2]
-
-
-def test_images_share_the_space_of_one() -> None:
-    red, wide = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (40, 20), "blue")
-    assert side_by_side([red], (40, 40)).getpixel((30, 30)) == (255, 0, 0)
-    pair = side_by_side([red, wide], (40, 40))
-    assert pair.getpixel((10, 10)) == (255, 0, 0)
-    assert pair.getpixel((30, 5)) == (0, 0, 255)
-    assert pair.getpixel((30, 15)) == (255, 255, 255)  # it keeps its shape
-    assert side_by_side([], (40, 40)).getextrema() == ((255, 255),) * 3
-    assert side_by_side([tiny.photo(k) for k in range(6)], (40, 40)).size == (40, 40)

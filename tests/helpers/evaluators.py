@@ -1,4 +1,4 @@
-"""Tiny random judges in the shape of CLIP and DINO."""
+"""Tiny random evaluators in the shape of CLIP and DINO."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 from tests.helpers import tiny
 
 
-def save_judges(folder: Path) -> tuple[Path, Path]:
-    """Write both as folders; (clip, dino)."""
+def save_evaluators(folder: Path) -> tuple[Path, Path]:
+    """Write both as folders; return (clip, dino)."""
     torch.manual_seed(0)
     words = tiny.tokenizer()
     end = words.convert_tokens_to_ids(tiny.END)
