@@ -24,8 +24,8 @@ from torch import Tensor
 from mmdiff_core.encoders.photo import as_picture
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.types import Box, Face, FaceChoice, Subject
-from mmdiff_core.weights.hub import download_command
 from mmdiff_core.weights.insightface_models import FACES, FACES_SIZE, INSTALL, face_folder
+from mmdiff_core.weights.integrity import download_command
 
 logger = logging.getLogger(__name__)
 

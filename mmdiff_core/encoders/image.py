@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
     @property
     def size(self) -> int:
         """Side in pixels of the square pictures that the model reads."""
-        return self.model.config.image_size
+        return int(self.model.config.image_size)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See photos.
@@ -63,7 +63,8 @@ class ImageEncoder(nn.Module):
 
     def encode_words(self, pixels: Tensor) -> Tensor:
         """The projected CLS (n, Dv) alone; args as :meth:`encode`."""
-        return (self.words or self.model)(pixel_values=self.normalise(pixels)).image_embeds
+        cls: Tensor = (self.words or self.model)(pixel_values=self.normalise(pixels)).image_embeds
+        return cls
 
     def encode_patches(self, pixels: Tensor) -> Tensor:
         """The penultimate tokens (n, M, Dh) alone; args as :meth:`encode`."""

@@ -74,18 +74,20 @@ def fuse_words(words: Tensor, places: Tensor, fused: FusedWords) -> Tensor:
 def _layer(layer: Any, states: Tensor, path: str, deltas: Mapping[str, Tensor]) -> Tensor:
     """One pre-norm transformer layer with LoRA deltas on its self-attention."""
     states = states + _self_attention(layer.self_attn, layer.layer_norm1(states), path, deltas)
-    return states + layer.mlp(layer.layer_norm2(states))
+    update: Tensor = layer.mlp(layer.layer_norm2(states))
+    return states + update
 
 
 def _self_attention(attention: Any, states: Tensor, path: str, deltas: Mapping[str, Tensor]) -> Tensor:
     """Causal self-attention of (B, T, W)."""
 
     def project(x: Tensor, name: str) -> Tensor:
-        projected, delta = getattr(attention, name)(x), deltas.get(f"{path}.{name}")
+        projected: Tensor = getattr(attention, name)(x)
+        delta = deltas.get(f"{path}.{name}")
         return projected if delta is None else projected + F.linear(x, delta.to(x.dtype))
 
     def heads(x: Tensor) -> Tensor:  # (B, T, W) -> (B, H, T, W/H)
-        return x.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        return torch.unflatten(x, -1, (-1, attention.head_dim)).transpose(1, 2)
 
     query, key, value = (heads(project(states, name)) for name in ("q_proj", "k_proj", "v_proj"))
     out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=attention.scale)
@@ -100,7 +102,8 @@ def _pool(encoder: TextEncoder, ids: Tensor, last: Tensor) -> Tensor | None:
     end = encoder.config.eos_token_id
     # Configurations before transformers 4.31 say 2 whatever the vocabulary; there the end token has the highest id.
     place = ids.argmax(-1) if end == 2 else (ids == end).int().argmax(-1)
-    return projection(last[torch.arange(len(ids), device=ids.device), place])
+    pooled: Tensor = projection(last[torch.arange(len(ids), device=ids.device), place])
+    return pooled
 
 
 def join_states(encoded: Sequence[TextStates]) -> TextStates:

@@ -127,7 +127,7 @@ def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: 
         crops: (B, S, P, 3, h, w) in [0, 1], aligned faces.
         present: (B, S, P) bool.
     """
-    cls = encoder.encode_words(photos.flatten(0, 1)).unflatten(0, present.shape[:2])  # (B, S, Dv)
+    cls = torch.unflatten(encoder.encode_words(photos.flatten(0, 1)), 0, present.shape[:2])  # (B, S, Dv)
     patches = encoder.encode_patches(crops[present])  # (n, M, Dh)
     present = present.to(cls.device)
     return ImageFeatures(cls[:, :, None].expand(-1, -1, present.shape[2], -1), _scatter(patches, present), present)

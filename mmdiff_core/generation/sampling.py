@@ -102,12 +102,12 @@ def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor,
     ``noisy`` is the network's own input, which is on the same scale whatever the scheduler: x = sqrt(a) x0 +
     sqrt(1 - a) e for diffusion, x = (1 - s) x0 + s e for a flow.
     """
-    kind, length = scheduler.config.prediction_type, scheduler.config.num_train_timesteps
+    kind, length = scheduler.config.prediction_type, int(scheduler.config.num_train_timesteps)
     if kind == "sample":
         return prediction
     if kind == "flow_prediction":
         return noisy - timestep / length * prediction
-    kept = scheduler.alphas_cumprod[timestep.round().long().cpu()].to(noisy)
+    kept: Tensor = scheduler.alphas_cumprod[timestep.round().long().cpu()].to(noisy)
     if kind == "v_prediction":
         return kept.sqrt() * noisy - (1 - kept).sqrt() * prediction
     return (noisy - (1 - kept).sqrt() * prediction) / kept.sqrt()

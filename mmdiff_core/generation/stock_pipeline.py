@@ -123,7 +123,7 @@ class PipelineCondition:
         """How many of the scheduler's timesteps a call of that strength skips, as stock pipelines count them."""
         steps = self._conditions.plan.numbers.steps
         run = steps if strength is None else min(int(steps * strength), steps)
-        return (steps - run) * self._pipe.scheduler.order
+        return (steps - run) * int(self._pipe.scheduler.order)
 
     def _latent_size(self) -> tuple[int, int]:
         numbers, scale = self._conditions.plan.numbers, 2 ** (len(self._pipe.vae.config.block_out_channels) - 1)
@@ -150,7 +150,9 @@ class PipelineRun:
         """Of the step that comes next."""
         return self._plain if self._left_out + self._step < self._plan.numbers.start_step else self._personal
 
-    def end_step(self, pipe: DiffusionPipeline, index: int, timestep: Tensor, tensors: Mapping[str, Any]) -> dict:
+    def end_step(
+        self, pipe: DiffusionPipeline, index: int, timestep: Tensor, tensors: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
         """A pipeline's ``callback_on_step_end``: keep the maps and, when the photos join, change the text over."""
         if index == 0:
             self._check_call(pipe, timestep)

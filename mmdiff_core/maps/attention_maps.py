@@ -180,7 +180,9 @@ def _on_host(layers: Sequence[Mapping[MapKind, Tensor]]) -> list[dict[MapKind, T
     if not rows:
         return [{} for _ in layers]
     flat = torch.cat([x.flatten() for x in rows]).to(torch.float16).cpu()
-    parts = iter([part.view(x.shape) for part, x in zip(flat.split([x.numel() for x in rows]), rows, strict=True)])
+    parts = iter(
+        [part.view(x.shape) for part, x in zip(flat.split_with_sizes([x.numel() for x in rows]), rows, strict=True)]
+    )
     return [{kind: next(parts) for kind in kinds} for kinds in layers]
 
 

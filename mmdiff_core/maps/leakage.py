@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmdiff_core.maps.heatmap import normalise
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmdiff_core.maps.attention_maps import AttentionMaps
     from mmdiff_core.types import MapKind
 
+Floats = NDArray[np.float64]
 THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th percentile
 
 
@@ -37,18 +39,19 @@ class Leakage:
         flat: (S,) bool. The map is even all over, so that it points nowhere and has no region.
     """
 
-    regions: np.ndarray
-    shares: np.ndarray
-    coverage: np.ndarray
-    overlap: np.ndarray
-    peaks: np.ndarray
-    distances: np.ndarray
-    flat: np.ndarray
+    regions: NDArray[np.bool_]
+    shares: Floats
+    coverage: Floats
+    overlap: Floats
+    peaks: Floats
+    distances: Floats
+    flat: NDArray[np.bool_]
 
     @property
-    def elsewhere(self) -> np.ndarray:
-        """(S,) the part of each subject's attention that lies in no region."""
-        return 1 - self.shares.sum(1)
+    def elsewhere(self) -> Floats:
+        """Return the part of each subject's attention that lies in no region, (S,)."""
+        inside: Floats = self.shares.sum(1)
+        return 1 - inside
 
     @property
     def leaks(self) -> tuple[tuple[int, int], ...]:
@@ -98,31 +101,35 @@ def measure_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: flo
     return leakage_of(np.stack([maps.at(i, kind) for i in range(len(maps.subjects))]), threshold)
 
 
-def _regions(scaled: np.ndarray, threshold: float) -> np.ndarray:
-    """A pixel where two maps tie belongs to neither."""
-    high = scaled == scaled.max(0)
-    return high & (high.sum(0) == 1) & (scaled >= threshold)
+def _regions(scaled: np.ndarray, threshold: float) -> NDArray[np.bool_]:
+    """Return where each scaled map is the highest; a pixel where two maps tie belongs to neither."""
+    high: NDArray[np.bool_] = scaled == scaled.max(0)
+    alone: NDArray[np.bool_] = high & (high.sum(0) == 1) & (scaled >= threshold)
+    return alone
 
 
-def _shares(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    inside = np.einsum("ihw,jhw->ij", maps, regions)
+def _shares(maps: Floats, regions: NDArray[np.bool_]) -> Floats:
+    inside: Floats = np.einsum("ihw,jhw->ij", maps, regions)
     totals = maps.sum((1, 2))[:, None]
-    return np.divide(inside, totals, out=np.zeros_like(inside), where=totals > 0)
+    shares: Floats = np.divide(inside, totals, out=np.zeros_like(inside), where=totals > 0)
+    return shares
 
 
-def _overlap(scaled: np.ndarray) -> np.ndarray:
-    lower = np.minimum(scaled[:, None], scaled[None]).sum((2, 3), dtype=np.float64)
+def _overlap(scaled: np.ndarray) -> Floats:
+    lower: Floats = np.minimum(scaled[:, None], scaled[None]).sum((2, 3), dtype=np.float64)
     higher = np.maximum(scaled[:, None], scaled[None]).sum((2, 3), dtype=np.float64)
-    return np.divide(lower, higher, out=np.zeros_like(lower), where=higher > 0)
+    ratio: Floats = np.divide(lower, higher, out=np.zeros_like(lower), where=higher > 0)
+    return ratio
 
 
-def _peaks(maps: np.ndarray) -> np.ndarray:
+def _peaks(maps: Floats) -> Floats:
     height, width = maps.shape[1:]
     rows, columns = np.divmod(maps.reshape(len(maps), -1).argmax(1), width)
     return np.stack([(rows + 0.5) / height, (columns + 0.5) / width], axis=1)
 
 
-def _distances(peaks: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Pixels of a map are square, so that its sides stand for the picture's."""
+def _distances(peaks: Floats, size: tuple[int, ...]) -> Floats:
+    """Return the distances of the peaks; a map's pixels are square, so that its sides stand for the image's."""
     pixels = peaks * np.array(size)
-    return np.linalg.norm(pixels[:, None] - pixels[None], axis=-1) / float(np.hypot(size[0], size[1]))
+    lengths: Floats = np.linalg.norm(pixels[:, None] - pixels[None], axis=-1)
+    return lengths / float(np.hypot(size[0], size[1]))

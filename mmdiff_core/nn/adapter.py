@@ -84,10 +84,10 @@ class MMDiffAdapter(nn.Module):
         """The tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
         assert self.token_projector is not None  # there is an image branch
         present = features.present
-        tokens = self.token_projector(self._source(features, identity)[present])
-        if self.refiner is None or not components.refiner:
-            return tokens
-        return self.refiner(tokens, features.patches[present])
+        tokens: Tensor = self.token_projector(self._source(features, identity)[present])
+        if self.refiner is not None and components.refiner:
+            tokens = self.refiner(tokens, features.patches[present])
+        return tokens
 
     def _source(self, features: ImageFeatures, identity: Tensor | None) -> Tensor:
         """What the subject tokens are projected from, (B, S, P, Dc)."""

@@ -70,7 +70,7 @@ class Attended:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, tokens, H*d) -> (B, H, tokens, d)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def influence_maps(softmax: Tensor, keys: RecordedKeys, output: Tensor, per_head
         return _sum_owned(softmax, keys.owned, per_head)
     squared = _sum_owned(keys.products @ softmax * softmax, keys.owned, per_head, mean=False)
     part = torch.where(squared > 0, squared.clamp(min=1e-24).sqrt(), 0)  # at 0 a root has no gradient
-    whole = torch.linalg.vector_norm(output.float(), dim=-1 if per_head else (1, 3))  # (B, [H,] L)
+    whole: Tensor = torch.linalg.vector_norm(output.float(), dim=-1 if per_head else (1, 3))  # (B, [H,] L)
     return part / whole.clamp(min=1e-6)[:, None]
 
 
@@ -242,7 +242,8 @@ def _sum_owned(shares: Tensor, owned: Tensor, per_head: bool, mean: bool = True)
 
 def _scaled(key: Tensor) -> Tensor:
     """Keys over sqrt(d), in float32: there are fewer of them than of queries."""
-    return key.float() * key.shape[-1] ** -0.5
+    scale: float = key.shape[-1] ** -0.5
+    return key.float() * scale
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ class WordFusion(nn.Module):
     def forward(self, word: Tensor, subject: Tensor) -> Tensor:
         """Args: word (..., W), subject (..., W). Returns (..., W)."""
         both = self.norm(torch.cat([word, subject], dim=-1))  # (..., 2W)
-        return self.output(F.gelu(self.hidden(both)))
+        fused: Tensor = self.output(F.gelu(self.hidden(both)))
+        return fused
 
     @torch.no_grad()
     def _start_as_word(self, scale: float) -> None:

@@ -115,7 +115,7 @@ def image_key_value(
     value = value * gain[:, None, :, None].to(value.dtype)
     if weights.null_key is None:
         return KeyValue(key, value, None if full else _bias(present | ~present.any(1, keepdim=True), key, weighed))
-    null = weights.null_key.to(key.dtype).unflatten(0, (weights.heads, 1, -1))  # (H, 1, d)
+    null = torch.unflatten(weights.null_key.to(key.dtype), 0, (weights.heads, 1, -1))  # (H, 1, d)
     key = torch.cat([key, null.expand(key.shape[0], -1, -1, -1)], dim=2)  # (R, H, K+1, d)
     bias = None if full else _bias(F.pad(present, (0, 1), value=True), key, weighed)
     return KeyValue(key, F.pad(value, (0, 0, 0, 1)), bias)

@@ -28,7 +28,7 @@ class Lora(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, rank: int, alpha: float | None = None) -> None:
         super().__init__()
-        frozen = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
+        frozen: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)  # type: ignore[no-untyped-call]
         scaling: Any = rank if alpha is None else alpha  # peft's annotation asks for an int, its arithmetic does not
         self.peft = lora.Linear(frozen, _NAME, LoraConfig(), r=rank, lora_alpha=scaling)
         frozen.register_parameter("weight", None)
@@ -42,7 +42,8 @@ class Lora(nn.Module):
     def delta(self) -> Tensor:
         """The update (outputs, inputs), differentiable; in the factors' own precision even under autocast."""
         with torch.autocast(self.factors[0].device.type, enabled=False):
-            return self.peft.get_delta_weight(_NAME)
+            update: Tensor = self.peft.get_delta_weight(_NAME)
+            return update
 
     def add_to(self, weight: Tensor, scale: float = 1.0) -> Tensor:
         """``W + scale * dW`` in W's precision; gradients reach both."""
@@ -53,11 +54,11 @@ def loaded_weight(linear: nn.Linear) -> Tensor:
     """W of a frozen layer, with the LoRAs that somebody loaded on top of it by peft, such as those for few steps."""
     if not isinstance(linear, lora.LoraLayer):
         return linear.weight
-    weight = linear.get_base_layer().weight
+    weight: Tensor = linear.get_base_layer().weight
     if linear.merged or linear.disable_adapters:
         return weight
-    loaded = [name for name in linear.active_adapters if name in linear.lora_A]
-    return weight + sum(linear.get_delta_weight(name) for name in loaded).to(weight.dtype) if loaded else weight
+    deltas = [linear.get_delta_weight(name) for name in linear.active_adapters if name in linear.lora_A]
+    return weight + sum(deltas).to(weight.dtype) if deltas else weight
 
 
 class PathDict(nn.Module, Generic[M]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,5 +25,6 @@ class TokenProjector(nn.Module):
 
     def forward(self, source: Tensor) -> Tensor:
         """Args: source (..., Dc). Returns (..., N, D)."""
-        flat = self.output(F.gelu(self.hidden(source)))  # (..., N*D)
-        return self.norm(flat.unflatten(-1, (self.tokens, -1)))
+        flat: Tensor = self.output(F.gelu(self.hidden(source)))  # (..., N*D)
+        tokens: Tensor = self.norm(torch.unflatten(flat, -1, (self.tokens, -1)))
+        return tokens

@@ -34,7 +34,8 @@ class RefinerAttention(nn.Module):
         context = torch.cat([self.patch_norm(patches), tokens], dim=1)  # (B, M+N, D)
         query = split_heads(self.query(tokens), self.heads)  # (B, H, N, d)
         key, value = (split_heads(x, self.heads) for x in self.key_value(context).chunk(2, dim=-1))
-        return self.output(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        attended: Tensor = self.output(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        return attended
 
 
 class RefinerLayer(nn.Module):
@@ -50,7 +51,8 @@ class RefinerLayer(nn.Module):
     def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """Args: tokens (B, N, D), patches (B, M, D). Returns (B, N, D)."""
         tokens = tokens + self.attention(tokens, patches)
-        return tokens + self.output(F.gelu(self.hidden(self.norm(tokens))))
+        update: Tensor = self.output(F.gelu(self.hidden(self.norm(tokens))))
+        return tokens + update
 
 
 class SubjectRefiner(nn.Module):
@@ -73,11 +75,12 @@ class SubjectRefiner(nn.Module):
     def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """Args: tokens s0 (..., N, D), patches p (..., M, Dh). Returns (..., N, D)."""
         details = self.details(tokens.flatten(0, -3), patches.flatten(0, -3))
-        return tokens + details.unflatten(0, tokens.shape[:-2])
+        return tokens + torch.unflatten(details, 0, tokens.shape[:-2])
 
     def details(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """``LN(W s)``. Args: tokens (B, N, D), patches (B, M, Dh). Returns (B, N, D)."""
         patches = self.patches(patches)  # (B, M, D)
         for layer in self.layers:
             tokens = layer(tokens, patches)  # (B, N, D)
-        return self.norm(self.output(tokens))
+        details: Tensor = self.norm(self.output(tokens))
+        return details
