@@ -16,9 +16,8 @@ from demo.api.mcp import mcp_server
 from demo.compare.tab import CompareTab
 from demo.server.health import health_route
 from demo.server.limits import Limits
-from demo.server.model import Model
 from demo.server.request_guard import RequestGuard
-from demo.server.service import Service
+from demo.server.service import Model, Service
 from demo.server.sessions import Page, Sessions, swept_regularly
 from demo.studio import tab as studio_tab
 from demo.studio.model_list import model_texts

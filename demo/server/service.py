@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from demo.server.event_log import EventLog
 from demo.server.limits import Limits
-from demo.server.model import Model
 from demo.server.photo_files import PhotoFiles
 from demo.server.zero_gpu import Run
 from mmdiff_core.encoders.photo_cache import PhotoCache
@@ -90,6 +89,29 @@ class Deadline:
                 f"{self.what} may keep the model for {self.seconds} seconds here, and this one needs longer: ask for "
                 f"{self.instead}, or for a smaller size."
             )
+
+
+class Model(Protocol):
+    """A :class:`mmdiff_core.pipeline.Personalizer`, as far as the page uses it."""
+
+    @property
+    def backbone(self) -> Backbone: ...
+    @property
+    def adapter(self) -> MMDiffAdapter | None: ...
+    @property
+    def faces(self) -> FaceAnalyser | None: ...
+    @property
+    def origin(self) -> ModelSource | None: ...
+    @property
+    def sizes(self) -> Size: ...
+    @property
+    def defaults(self) -> Defaults: ...
+    @property
+    def fast(self) -> Defaults | None: ...
+
+    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary: ...
+    def plan(self, request: GenerateRequest) -> Plan: ...
+    def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]: ...
 
 
 class Service:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import app
+from demo.server import launch
 from mmdiff_core.cli.main import COMMANDS
 from tests.helpers.command_line import all_parsers, flags_of
 from tests.helpers.documents import CHANGELOG, DOCUMENTS, commands, inline_code, of_program, read
@@ -31,7 +31,7 @@ def _name(document: Path) -> str:
 @cache
 def _app_flags() -> set[str]:
     with redirect_stdout(StringIO()) as out, suppress(SystemExit):
-        app.parse_flags(["--help"])
+        launch.parse_flags(["--help"])
     return _flags(out.getvalue())
 
 
@@ -56,7 +56,7 @@ def _programs(document: Path) -> Iterator[tuple[str, list[str]]]:
 def test_commands_can_be_read(document: Path) -> None:
     for command, arguments in _programs(document):
         if command == "app.py":
-            app.parse_flags(arguments)
+            launch.parse_flags(arguments)
             known = _app_flags()
         else:
             parsers = all_parsers(command)

@@ -11,7 +11,7 @@ import torch
 from diffusers import ControlNetModel
 from PIL import Image
 
-import app
+from demo.server import launch
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.benchmarks import full_size_models
@@ -92,7 +92,7 @@ def test_pictures(words: list[str], place: Path) -> None:
 
 def test_the_app_opens_the_same_model() -> None:
     (words,) = (words for words in COMMANDS if words[:2] == ["python", "app.py"])
-    assert app.load(app.parse_flags(words[2:])).backbone.name == SD
+    assert launch.load_model(launch.parse_flags(words[2:])).backbone.name == SD
 
 
 def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:

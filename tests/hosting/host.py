@@ -125,12 +125,12 @@ def _quick_sweeps(sessions: Any) -> Any:
 
 def _tiny(folder: Path, limits: Limits) -> Service:
     """A Stable Diffusion that was given by its folder, as the app serves it to others."""
-    import app
+    from demo.server import launch
     from tests.helpers import tiny
 
     model = tiny.save_model("sd", folder / "model")
     given = ("--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu")
-    return app.serve_model(app.parse_flags(["--hosted", *given]), limits)
+    return launch.load_service(launch.parse_flags(["--hosted", *given]), limits)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-import app
+from demo.server import launch
 from mmdiff_core.backbones.base import Backbone
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import CheckpointError, GenerationError, MMDiffError, ModelError, WritingError
@@ -193,8 +193,8 @@ def test_the_app_goes_on_with_the_built_in_model(
     adapter = tmp_path / "adapter.safetensors"
     shutil.copy(base / "adapter.safetensors", adapter)
     spoil(adapter, "nan")
-    flags = app.parse_flags(["--base", str(base), "--adapter", str(adapter), "--device", "cpu"])
-    assert app.load(flags).backbone.name == "toybox"
+    flags = launch.parse_flags(["--base", str(base), "--adapter", str(adapter), "--device", "cpu"])
+    assert launch.load_model(flags).backbone.name == "toybox"
     assert "not finite" in caplog.text
     assert "Going on with the built-in model" in caplog.text
 

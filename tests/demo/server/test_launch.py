@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
+from demo.server import launch
 from demo.server.limits import local_limits
 from mmdiff_core.errors import ModelError
 from tests.helpers import tiny
@@ -20,18 +21,18 @@ from tests.helpers.stand_in import StandIn
 def test_flags_default_to_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
     monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
-    flags = app.parse_flags([])
+    flags = launch.parse_flags([])
     assert (flags.host, flags.port, flags.model, flags.share) == ("127.0.0.1", 7860, "toybox", False)
     assert flags.votes is None
-    assert app.parse_flags(["--votes", "off"]).votes == "off"
+    assert launch.parse_flags(["--votes", "off"]).votes == "off"
 
 
 def test_a_space_says_where_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "8080")
-    flags = app.parse_flags([])
+    flags = launch.parse_flags([])
     assert (flags.host, flags.port) == ("0.0.0.0", 8080)
-    assert app.parse_flags(["--port", "1234"]).port == 1234
+    assert launch.parse_flags(["--port", "1234"]).port == 1234
 
 
 @pytest.mark.parametrize("port", ["many", "70000", "-1"])
@@ -40,17 +41,17 @@ def test_a_port_that_is_none_ends_with_one_sentence(
 ) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)
     with pytest.raises(SystemExit):
-        app.parse_flags([])
+        launch.parse_flags([])
     assert f'must be a whole number from 1 to 65535, but is "{port}"' in capsys.readouterr().err
 
 
 def test_an_empty_port_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", "")
-    assert app.parse_flags([]).port == 7860
+    assert launch.parse_flags([]).port == 7860
 
 
 def test_a_port_in_use_ends_with_one_sentence_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "load", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(launch, "load_model", lambda _: pytest.fail("loaded"))
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -63,8 +64,8 @@ def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch)
     def missing(_: object) -> None:
         raise ModelError("There is no such model: get it with ...")
 
-    monkeypatch.setattr(app, "load", missing)
-    monkeypatch.setattr(app, "check_address", lambda *_: None)
+    monkeypatch.setattr(launch, "load_model", missing)
+    monkeypatch.setattr(launch, "check_address", lambda *_: None)
     with pytest.raises(SystemExit, match="There is no such model"):
         app.main([])
 
@@ -77,24 +78,24 @@ def test_importing_the_app_does_nothing() -> None:
 @pytest.mark.parametrize(("flag", "shown"), [("--hosted", False), ("--share", False), ("--log-words", True)])
 def test_only_the_own_machine_is_told_of_folders(tmp_path: Path, flag: str, shown: bool) -> None:
     folder = tiny.save_toybox(tmp_path / "mine")
-    flags = app.parse_flags([flag, "--model", str(folder), "--device", "cpu"])
-    assert app.serve_model(flags, local_limits()).origin.model == (str(folder) if shown else "mine")
+    flags = launch.parse_flags([flag, "--model", str(folder), "--device", "cpu"])
+    assert launch.load_service(flags, local_limits()).origin.model == (str(folder) if shown else "mine")
 
 
 def test_a_public_link_counts_as_hosted_for_votes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
-    assert app.is_open(app.parse_flags(["--share"]))
-    assert not app.is_open(app.parse_flags([]))
+    assert launch.is_public(launch.parse_flags(["--share"]))
+    assert not launch.is_public(launch.parse_flags([]))
 
 
 def test_hosting_is_said_by_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PASSWORD", "USER", "LOG", "LOG_WORDS"):
         monkeypatch.delenv(f"MMDIFF_{name}", raising=False)
-    flags = app.parse_flags([])
+    flags = launch.parse_flags([])
     assert (flags.hosted, flags.password, flags.user, flags.log, flags.log_words) == (False, None, "guest", None, False)
     monkeypatch.setenv("MMDIFF_PASSWORD", "open sesame")
     monkeypatch.setenv("MMDIFF_LOG_WORDS", "1")
-    flags = app.parse_flags(["--hosted", "--upload-mb", "3"])
+    flags = launch.parse_flags(["--hosted", "--upload-mb", "3"])
     assert (flags.hosted, flags.password, flags.log_words, flags.upload_mb) == (True, "open sesame", True, 3)
 
 
@@ -106,9 +107,9 @@ def test_a_limit_that_is_none_ends_with_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_temporary_files_get_a_folder_of_their_own_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "/somewhere")
-    assert app.prepare() is None
+    assert launch.set_environment() is None
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    folder = app.prepare()
+    folder = launch.set_environment()
     assert folder is not None
     assert os.environ["GRADIO_TEMP_DIR"] == str(folder.files)
     folder.remove()
@@ -121,6 +122,6 @@ def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch
     spaces.GPU = lambda duration: lambda work: work  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "spaces", spaces)
     asked: list[argparse.Namespace] = []
-    monkeypatch.setattr(app, "load", lambda flags: asked.append(flags) or StandIn())
-    app.serve_model(app.parse_flags([]), local_limits())
+    monkeypatch.setattr(launch, "load_model", lambda flags: asked.append(flags) or StandIn())
+    launch.load_service(launch.parse_flags([]), local_limits())
     assert (asked[0].device, asked[0].dtype, asked[0].offload) == ("cpu", "float16", "none")

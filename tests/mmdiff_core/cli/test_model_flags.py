@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import app
+from demo.server import launch
 from mmdiff_core.backbones import placement
 from mmdiff_core.cli import model_flags
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
@@ -35,7 +35,7 @@ def test_the_words_are_those_of_the_core() -> None:
 
 def test_the_app_loads_a_base(model: Path) -> None:
     given = ["--base", str(model), "--adapter", str(model / "adapter.safetensors"), "--device", "cpu"]
-    personalizer = app.load(app.parse_flags(given))
+    personalizer = launch.load_model(launch.parse_flags(given))
     assert personalizer.backbone.name == str(model)
     assert personalizer.adapter is not None
 
@@ -43,7 +43,7 @@ def test_the_app_loads_a_base(model: Path) -> None:
 def test_the_app_goes_on_with_the_built_in_model(built_in: Path, caplog: pytest.LogCaptureFixture) -> None:
     given = ["--base", "maker/not-here", "--adapter", "none.safetensors", "--device", "cpu"]
     with caplog.at_level(logging.WARNING):
-        assert app.load(app.parse_flags(given)).backbone.name == "toybox"
+        assert launch.load_model(launch.parse_flags(given)).backbone.name == "toybox"
     assert "python -m mmdiff_core models --download maker/not-here" in caplog.text
     assert "Going on with the built-in model." in caplog.text
 
@@ -51,14 +51,14 @@ def test_the_app_goes_on_with_the_built_in_model(built_in: Path, caplog: pytest.
 def test_a_wrong_adapter_is_no_reason_to_go_on(model: Path, built_in: Path) -> None:
     given = ["--base", str(model), "--adapter", "none.safetensors", "--device", "cpu"]
     with pytest.raises(CheckpointError, match=r"none\.safetensors"):
-        app.load(app.parse_flags(given))
+        launch.load_model(launch.parse_flags(given))
 
 
 def test_a_missing_complete_model_is_an_error(built_in: Path) -> None:
     with pytest.raises(ModelError, match="neither"):
-        app.load(app.parse_flags(["--model", "nowhere", "--device", "cpu"]))
+        launch.load_model(launch.parse_flags(["--model", "nowhere", "--device", "cpu"]))
 
 
 def test_the_built_in_model_has_one_text_encoder(built_in: Path) -> None:
     with pytest.raises(SettingsError, match="one text encoder"):
-        app.load(app.parse_flags(["--text-encoder-2-lora", "--device", "cpu"]))
+        launch.load_model(launch.parse_flags(["--text-encoder-2-lora", "--device", "cpu"]))

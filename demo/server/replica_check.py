@@ -1,7 +1,7 @@
-"""Whether replicas may stand side by side: no state but the sessions' lives in the process.
+"""A check that the process keeps no state but its sessions', so that replicas can share a load balancer.
 
-Two visitors make pictures over the served page, one after the other and at the same time. When they have gone,
-everything must be as it was before they came, and the same request must have given the same picture every time.
+Two visitors make images over the served page, one after the other and at the same time. When they have gone,
+everything must be as it was before they came, and the same request must have given the same image every time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Any
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from demo.form.examples import render_toy, vocabulary_of
-from demo.page import build_ui, launch_options
 from demo.server.sessions import Page, sweep_once
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT
+from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 
 if TYPE_CHECKING:
@@ -50,17 +48,23 @@ class Finding:
     says: str
 
 
-def check_replicas(service: Service) -> int:
-    """Tell what was found; returns 0 where all is well, else 1, as a program's exit code."""
-    found = list(findings(service))
+def check_replicas(page: Page, options: dict[str, Any]) -> int:
+    """Log what was found; returns 0 where all is well, else 1, as a program's exit code.
+
+    Args:
+        page: built around the service that is checked.
+        options: what the page is launched with.
+    """
+    found = list(findings(page, options))
     for each in found:
         logger.log(logging.INFO if each.good else logging.ERROR, "%s %s", "ok " if each.good else "NOT", each.says)
     return 0 if all(each.good for each in found) else 1
 
 
-def findings(service: Service) -> Iterator[Finding]:
+def findings(page: Page, options: dict[str, Any]) -> Iterator[Finding]:
     """Serve two visitors and compare what is left of them with what was there before."""
-    with tempfile.TemporaryDirectory() as name, _served(build_ui(service), Path(name)) as (page, app, url):
+    service = page.service
+    with tempfile.TemporaryDirectory() as name, _served(page, options) as (app, url):
         photo = _photo(service, Path(name))
         _Visitor(url, service, photo).picture(0)  # whatever is made at the first request only is made now
         _leave(page, app)
@@ -102,11 +106,10 @@ class _Visitor:
 
 
 @contextmanager
-def _served(page: Page, folder: Path) -> Iterator[tuple[Page, App, str]]:
-    options = launch_options(page)
+def _served(page: Page, options: dict[str, Any]) -> Iterator[tuple[App, str]]:
     app, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield page, app, url
+        yield app, url
     finally:
         page.close(verbose=False)
 
@@ -118,13 +121,13 @@ def _leave(page: Page, app: App) -> None:
 
 
 def _noun(service: Service) -> str:
-    known = vocabulary_of(service.backbone) or WHOLE_WORLD
+    known = getattr(service.backbone, "vocabulary", None) or WHOLE_WORLD
     return known.classes[0]
 
 
 def _photo(service: Service, folder: Path) -> Path:
     path = folder / "photo.png"
-    render_toy(_noun(service), HELD_OUT).photos[0].save(path)
+    toy_photos(_noun(service), HELD_OUT, views=1)[0].save(path)
     return path
 
 

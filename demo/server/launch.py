@@ -1,0 +1,216 @@
+"""The flags of ``app.py``, loading the model they name, and serving the page."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.server.limits import Limits, add_limit_flags, is_hosted, lends_gpus, limits_from
+from demo.server.temp_folder import TempFolder
+from mmdiff_core.cli.aliases import MODEL_FLAGS, rename_flags
+from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
+from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from demo.server.service import Service
+    from demo.server.sessions import Page
+    from mmdiff_core.pipeline import Personalizer
+
+logger = logging.getLogger("mmdiff")
+
+
+def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which a Space sets, are its defaults."""
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Personalised pictures with a heatmap per subject, in the browser."
+    )
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT") or "7860")
+    parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
+    add_host_flags(parser)
+    parser.add_argument(
+        "--votes",
+        metavar="FILE",
+        help="the file that keeps the answers of the Vote tab, or off; by default MMDIFF_VOTES, else a file in your "
+        "data folder, and no file on a public page",
+    )
+    add_model_flags(parser)
+    add_limit_flags(parser)
+    return parser.parse_args(rename_flags(sys.argv[1:] if arguments is None else arguments, MODEL_FLAGS))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(
+            f'the port, also of GRADIO_SERVER_PORT, must be a whole number from 1 to 65535, but is "{text}"'
+        )
+    return int(text)
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that the page can be served there, before the model is loaded.
+
+    Raises:
+        SettingsError: another program listens there, or this machine has no such address.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose another with --host and "
+            "--port, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."
+        ) from error
+
+
+def add_host_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for a page that others can reach."""
+    environment, group = os.environ, parser.add_argument_group("hosting")
+    group.add_argument(
+        "--hosted", action="store_true", help="the page is public: stricter limits and a log in JSON; a Space and "
+        "MMDIFF_HOSTED=1 imply it",
+    )  # fmt: skip
+    group.add_argument(
+        "--password", default=environment.get("MMDIFF_PASSWORD"), help="ask visitors for this password; better set "
+        "MMDIFF_PASSWORD, since other accounts on the machine can read flags",
+    )  # fmt: skip
+    group.add_argument(
+        "--user", default=environment.get("MMDIFF_USER", "guest"), help="the user name that goes with the password"
+    )
+    group.add_argument(
+        "--log", choices=("text", "json"), default=environment.get("MMDIFF_LOG"), help="the log's format"
+    )
+    group.add_argument(
+        "--log-words", action="store_true", default=environment.get("MMDIFF_LOG_WORDS") == "1", help="write prompts "
+        "and subjects' names into the log, too",
+    )  # fmt: skip
+    group.add_argument(
+        "--share-nothing", action="store_true", help="do not serve: check that the process keeps no state but its "
+        "sessions', so that replicas can share a load balancer",
+    )  # fmt: skip
+
+
+def is_public(flags: argparse.Namespace) -> bool:
+    """Tell whether people other than the one who started the app can reach the page."""
+    return flags.hosted or flags.share or is_hosted()
+
+
+def prepare(flags: argparse.Namespace) -> tuple[Limits, TempFolder | None]:
+    """Check the flags and set up what must stand before Gradio and CUDA are imported.
+
+    Returns:
+        The limits, and the folder of temporary files; None where GRADIO_TEMP_DIR names another.
+
+    Raises:
+        SystemExit: a limit is wrong or the address is taken; the message says what to do.
+    """
+    hosted = flags.hosted or is_hosted()
+    try:
+        limits = limits_from(flags, hosted)
+        if not flags.share_nothing:
+            check_address(flags.host, flags.port)
+    except SettingsError as error:
+        raise SystemExit(f"{error}") from error
+    temp_folder = set_environment()
+    from demo.server.event_log import set_up_logging  # imports Gradio
+
+    set_up_logging(flags.log or ("json" if hosted else "text"))
+    return limits, temp_folder
+
+
+def set_environment() -> TempFolder | None:
+    """Set the variables that Gradio and the hub's client read; returns the folder of temporary files, if it is ours."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # else a table of all events at each event
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if lends_gpus():
+        import spaces  # noqa: F401  (before CUDA)
+    if os.environ.get("GRADIO_TEMP_DIR"):
+        return None
+    folder = TempFolder()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder.files)
+    return folder
+
+
+def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
+    """Load the model for visitors, on GPUs that the host lends where it does.
+
+    Raises:
+        SystemExit: the model cannot be loaded; the message says what to do.
+    """
+    from demo.server.event_log import EventLog
+    from demo.server.service import Service
+    from demo.server.zero_gpu import run_on_loan
+
+    logger.info("Loading the model %s ...", flags.base or flags.model)
+    event_log = EventLog(flags.log_words)
+    try:
+        if not lends_gpus():
+            return Service(_with_public_source(load_model(flags), flags), limits, event_log)
+        precise = "float16" if flags.dtype == "auto" else flags.dtype
+        on_cpu = argparse.Namespace(**{**vars(flags), "device": "cpu", "offload": "none", "dtype": precise})
+        model = _with_public_source(load_model(on_cpu), flags, device="cuda")
+        return Service(model, limits, event_log, run=run_on_loan(model))
+    except MMDiffError as error:
+        raise SystemExit(f"{error}") from error
+
+
+def load_model(flags: argparse.Namespace) -> Personalizer:
+    """Load the model that the flags name; where it is missing or damaged, the built-in one instead.
+
+    Raises:
+        MMDiffError: it cannot be loaded; the message says what to do.
+    """
+    try:
+        return load_from_flags(flags)
+    except (ModelError, CheckpointError) as error:
+        mistyped = isinstance(error, CheckpointError) and not Path(flags.adapter or "").exists()
+        if mistyped or (flags.base is None and flags.adapter is None):
+            raise
+        logger.warning("%s Going on with the built-in model.", error)
+        built_in = {"base": None, "model": BUILT_IN, "adapter": None, "text_encoder_2_lora": False}
+        return load_from_flags(argparse.Namespace(**{**vars(flags), **built_in}))
+
+
+def _with_public_source(model: Personalizer, flags: argparse.Namespace, device: str | None = None) -> Personalizer:
+    """Hide the model's folders from visitors of a public page, and name the device that images are made on."""
+    if model.origin is not None:
+        origin = model.origin.without_folders() if is_public(flags) else model.origin
+        model.origin = replace(origin, device=device or origin.device)
+    return model
+
+
+def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_folder: TempFolder | None) -> None:
+    """Serve the page until Ctrl-C or TERM; with ``--share-nothing``, check it instead.
+
+    Raises:
+        SystemExit: another program took the port, or the check has ended.
+    """
+    if flags.share_nothing:
+        from demo.server.replica_check import check_replicas
+
+        raise SystemExit(check_replicas(page, options))
+    if flags.password:
+        options["auth"] = (flags.user, flags.password)
+    signal.signal(signal.SIGTERM, _interrupt)  # containers are ended by TERM
+    try:
+        page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
+    except OSError as error:  # while the model was loaded, another program took the port
+        raise SystemExit(f"The page cannot be served at {flags.host}, port {flags.port}: {error}") from error
+    finally:
+        if temp_folder is not None:
+            temp_folder.remove()
+
+
+def _interrupt(*_: object) -> None:
+    """Do what Ctrl-C does; sending INT would not, since processes started in the background ignore it."""
+    raise KeyboardInterrupt
