@@ -1,1 +1,1 @@
-"""What the figures about speed are made with: ``python -m mmdiff_core benchmark``."""
+"""Measurements of speed and memory: ``python -m mmdiff_core benchmark``, ``presets`` and ``dryrun``."""

@@ -1,6 +1,6 @@
-"""UNets with random weights in the sizes that count, and a request for each: a step's time does not depend on weights.
+"""UNets with random weights in the sizes of real ones, each with a request: the time of a step is the same.
 
-name      pictures    UNet
+name      images      UNet
 toybox    96 px       the shipped one's shape
 sd15      512 px      Stable Diffusion 1.5
 sdxl      512 px      SDXL; on a CPU the pair of its blocks that holds most of its transformers, at reduced depth
@@ -66,29 +66,29 @@ _TINY: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What stands around a UNet."""
+class BenchSizes:
+    """Sizes of the parts around a UNet."""
 
     text_tokens: int  # T
     patches: int  # M
     patch_width: int  # Dh
-    resampler_heads: int  # of IP-Adapter-Plus, which stands beside it
+    resampler_heads: int  # of IP-Adapter-Plus
     resampler_width: int
     rank: int  # of our LoRAs
 
 
 SIZES = {
-    "toybox": Sizes(48, 64, 192, 3, 192, 32),
-    "sd15": Sizes(77, 256, 1024, 12, 768, 64),
-    "sdxl": Sizes(77, 256, 1024, 20, 1280, 64),
-    "tiny": Sizes(11, 9, 32, 2, 32, 4),
+    "toybox": BenchSizes(48, 64, 192, 3, 192, 32),
+    "sd15": BenchSizes(77, 256, 1024, 12, 768, 64),
+    "sdxl": BenchSizes(77, 256, 1024, 20, 1280, 64),
+    "tiny": BenchSizes(11, 9, 32, 2, 32, 4),
 }
 NAMES = tuple(SIZES)
 
 
 @dataclass(frozen=True, eq=False)
 class BenchModel:
-    """A UNet, an adapter for it, and the noisy pair of a guided step."""
+    """A UNet, an adapter for it, and the pair of latents for classifier-free guidance."""
 
     name: str
     what: str  # for the report
@@ -98,7 +98,7 @@ class BenchModel:
     states: Tensor  # (2, T, D)
     latents: Tensor  # (2, c, h, w)
     added: Mapping[str, Tensor]
-    sizes: Sizes
+    sizes: BenchSizes
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +109,7 @@ class BenchModel:
         return layer_sizes(self.unet, *self.latents.shape[-2:])
 
     def condition(self, subjects: int = SUBJECTS, recorded: bool = False) -> Condition:
-        """That of a guided step with so many subjects of one photo each."""
+        """Return the condition of a step with ``subjects`` subjects of one photo each."""
         own, scales = self.subjects(subjects), torch.ones(1, subjects, device=self.device)
         both = replace(
             own,
@@ -129,8 +129,8 @@ class BenchModel:
         return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
 
     def subjects(self, count: int) -> SubjectEmbeddings:
-        """Random subject tokens (1, count * N, D)."""
-        tokens = _drawn(7, 1, count * TOKENS, self.states.shape[-1]).to(self.states)
+        """Return random subject tokens (1, count * N, D)."""
+        tokens = _random(7, 1, count * TOKENS, self.states.shape[-1]).to(self.states)
         owners = torch.arange(count, device=self.device).repeat_interleave(TOKENS)
         return SubjectEmbeddings((), tokens, owners, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device))
 
@@ -140,7 +140,7 @@ def bench_model(name: str, device: torch.device, dtype: torch.dtype = torch.floa
     """Build one of ``NAMES``."""
     config, what = configuration(name, device)
     torch.manual_seed(0)
-    with device:  # a GPU draws a billion weights sooner than the CPU
+    with device:  # a GPU samples a billion weights faster than the CPU
         unet = UNet2DConditionModel(**config).to(dtype).eval()
     sizes = SIZES[name]
     adapter = _adapter(unet, sizes).to(device, dtype).eval()
@@ -151,15 +151,15 @@ def bench_model(name: str, device: torch.device, dtype: torch.dtype = torch.floa
         unet=unet,
         adapter=adapter,
         weights=adapter.weights(unet),
-        states=_drawn(1, 2, sizes.text_tokens, unet.config.cross_attention_dim).to(device, dtype),
-        latents=_drawn(2, 1, channels, side, side).to(device, dtype).expand(2, -1, -1, -1),
+        states=_random(1, 2, sizes.text_tokens, unet.config.cross_attention_dim).to(device, dtype),
+        latents=_random(2, 1, channels, side, side).to(device, dtype).expand(2, -1, -1, -1),
         added=_added(unet, device, dtype),
         sizes=sizes,
     )
 
 
 def configuration(name: str, device: torch.device) -> tuple[dict[str, Any], str]:
-    """Of the UNet, and what it is."""
+    """Return the configuration of a UNet, and its description."""
     if name == "toybox":
         stored = json.loads((FOLDER / "unet" / "config.json").read_text())
         return {key: value for key, value in stored.items() if not key.startswith("_")}, "the shipped UNet's shape"
@@ -172,8 +172,8 @@ def configuration(name: str, device: torch.device) -> tuple[dict[str, Any], str]
     return _SDXL, "SDXL, 512 px"
 
 
-def _adapter(unet: UNet2DConditionModel, sizes: Sizes) -> MMDiffAdapter:
-    """With LoRAs that are not zero, as a trained one's are not."""
+def _adapter(unet: UNet2DConditionModel, sizes: BenchSizes) -> MMDiffAdapter:
+    """Return an adapter whose LoRAs are not zero, like those of a trained one."""
     install(unet)
     config = AdapterConfig(
         cross_attention=cross_attention_layers(unet),
@@ -196,8 +196,8 @@ def _added(unet: UNet2DConditionModel, device: torch.device, dtype: torch.dtype)
     if unet.config.addition_embed_type != "text_time":
         return {}
     ids = torch.tensor([[512.0, 512, 0, 0, 512, 512]] * 2).to(device, dtype)
-    return {"text_embeds": _drawn(3, 2, 1280).to(device, dtype), "time_ids": ids}
+    return {"text_embeds": _random(3, 2, 1280).to(device, dtype), "time_ids": ids}
 
 
-def _drawn(seed: int, *shape: int) -> Tensor:
+def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

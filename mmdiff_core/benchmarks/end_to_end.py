@@ -1,4 +1,4 @@
-"""Everything about speed that is not a single step: pictures, memory, start-up, loading, training, rendering."""
+"""The speed of everything but a single step: images, memory, start-up, loading, training, rendering."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from mmdiff_core.types import GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import load_adapter
 
 APP = FOLDER.parents[1] / "app.py"
-PATIENCE = 300.0  # seconds for the page to answer
+TIMEOUT = 300.0  # seconds for the page to answer
 PHOTO_SIDE = 64
 MEGABYTE = 2**20
 
 
-def two_subjects(personalizer: Personalizer) -> GenerateRequest:
-    """A cat and a robot that no training saw, at the defaults of the app."""
+def two_subjects() -> GenerateRequest:
+    """Return a request for a held-out cat and robot, at the defaults of the app."""
     nouns = ("cat", "robot")
     subjects = (Subject(noun, tuple(toy_photos(noun, 900_005, views=2, size=PHOTO_SIDE))) for noun in nouns)
     return GenerateRequest("a cat next to a robot on the beach", tuple(subjects))
 
 
-def pictures(personalizer: Personalizer, rounds: int, device: torch.device, clock: Clock) -> dict[str, list[float]]:
-    """Seconds to the first preview and to a finished picture of two subjects, recorded, at the app's defaults."""
-    request = two_subjects(personalizer)
+def image_times(personalizer: Personalizer, rounds: int, device: torch.device, clock: Clock) -> dict[str, list[float]]:
+    """Return the seconds to the first preview and to the finished image of two subjects, at the app's defaults."""
+    request = two_subjects()
 
     def first() -> None:
         next(personalizer.generate(request))
@@ -52,15 +52,15 @@ def pictures(personalizer: Personalizer, rounds: int, device: torch.device, cloc
         for _ in personalizer.generate(request):
             pass
 
-    both = {"first_preview_s": Method(_nothing, first), "picture_s": Method(_nothing, whole)}
+    both = {"first_preview_s": Method(_prepare_nothing, first), "picture_s": Method(_prepare_nothing, whole)}
     return alternate(both, rounds, device, clock)
 
 
 def peak_memory_mb(personalizer: Personalizer, device: torch.device) -> float:
-    """Of a picture at the app's defaults: of the GPU, or of this whole process."""
+    """Return the peak memory of generating an image at the app's defaults: of the GPU, or of this whole process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    for _ in personalizer.generate(two_subjects(personalizer)):
+    for _ in personalizer.generate(two_subjects()):
         pass
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MEGABYTE
@@ -69,12 +69,12 @@ def peak_memory_mb(personalizer: Personalizer, device: torch.device) -> float:
 
 
 def adapter_load_s(rounds: int, device: torch.device, clock: Clock) -> list[float]:
-    """Seconds to read the built-in adapter from its file."""
+    """Return the seconds to read the built-in adapter from its file."""
     return [timed(lambda: load_adapter(FOLDER / "adapter.safetensors"), device, clock) for _ in range(rounds)]
 
 
 def startup_s(rounds: int) -> list[float]:
-    """Seconds from ``python app.py`` to the first answer of the page, the first start not counted; none without it."""
+    """Return the seconds from ``python app.py`` to the page's first answer, after a first start that does not count."""
     return [_start_app() for _ in range(rounds + 1)][1:] if APP.is_file() else []
 
 
@@ -88,11 +88,11 @@ def _start_app() -> float:
         cwd=APP.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while time.perf_counter() - start < PATIENCE and app.poll() is None:
+        while time.perf_counter() - start < TIMEOUT and app.poll() is None:
             if _answers(f"http://127.0.0.1:{port}/"):
                 return time.perf_counter() - start
             time.sleep(0.05)
-        raise RuntimeError(f"{APP} did not serve its page within {PATIENCE:.0f} seconds")
+        raise RuntimeError(f"{APP} did not serve its page within {TIMEOUT:.0f} seconds")
     finally:
         app.terminate()
         app.wait()
@@ -107,7 +107,7 @@ def _answers(url: str) -> bool:
 
 
 def rendered_per_s(rounds: int, count: int, size: int, device: torch.device, clock: Clock) -> list[float]:
-    """Scenes of the toy world per second."""
+    """Return the scenes of the toy world that are rendered per second."""
     rng = random.Random(0)
     scenes = [random_scene(rng) for _ in range(count)]
     seconds = [timed(lambda: render(scenes, size, str(device)), device, clock) for _ in range(rounds + 1)]
@@ -117,11 +117,13 @@ def rendered_per_s(rounds: int, count: int, size: int, device: torch.device, clo
 # ---------------------------------------------------------------- training
 
 
-def training(backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, clock: Clock) -> dict[str, object]:
-    """Samples per second of a step of the base's training and of the adapter's, and the second over the first."""
+def training_speed(
+    backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, clock: Clock
+) -> dict[str, object]:
+    """Return the samples per second of training the base and the adapter, and the ratio of the second to the first."""
     device = backbone.device
     steps = {name: _training_step(backbone, adapter, batch, name == "adapter") for name in ("base", "adapter")}
-    samples = alternate({name: Method(_nothing, step) for name, step in steps.items()}, rounds, device, clock)
+    samples = alternate({name: Method(_prepare_nothing, step) for name, step in steps.items()}, rounds, device, clock)
     over = ratio(samples["base"], samples["adapter"])  # samples per second are one over seconds
     return {
         "base_samples_per_s": [batch / s for s in samples["base"]],
@@ -131,7 +133,7 @@ def training(backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, 
 
 
 def _training_step(backbone: Toybox, adapter: MMDiffAdapter, batch: int, photos: bool) -> Callable[[], None]:
-    """Forward, backward and the optimizer, on random pictures: of the base alone, or of the adapter on it."""
+    """Return a training step on random latents: of the base alone, or of the adapter on it."""
     network = FlowMatchingLoss(backbone, adapter, LossWeights(), photos)
     parts: tuple[nn.Module, ...] = (adapter,) if photos else (backbone.unet, backbone.text_encoders[0])
     trained = [parameter for part in parts for parameter in part.parameters()]
@@ -155,7 +157,7 @@ def _training_step(backbone: Toybox, adapter: MMDiffAdapter, batch: int, photos:
 def _batch(backbone: Toybox, batch: int, photos: bool) -> FlowMatchingBatch:
     width, height = backbone.sizes.default
     encoder = backbone.image_encoder
-    assert encoder is not None  # the built-in model brings one
+    assert encoder is not None  # the built-in model has one
     latents = torch.cat([backbone.noise(seed, width, height) for seed in range(batch)])
     tokens = tokenize(backbone.tokenizers[0], *find_words("a cat next to a robot on the beach", ["cat", "robot"]))
     device = backbone.device
@@ -168,5 +170,5 @@ def _batch(backbone: Toybox, batch: int, photos: bool) -> FlowMatchingBatch:
     )
 
 
-def _nothing() -> None:
-    """Nothing to prepare."""
+def _prepare_nothing() -> None:
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""A full-size model on this machine without a download: does it fit, and how much do the kept maps take?"""
+"""A dry run of a full-size model with random weights: whether it fits, and how large the recorded maps are."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ USUAL_STEPS = 30
 
 
 @dataclass(frozen=True)
-class DryRun:
-    """What to try."""
+class DryRunOptions:
+    """Options of a dry run."""
 
     steps: int = 2
     subjects: int = 2
@@ -43,31 +43,31 @@ class DryRun:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What came out; memory in bytes, times in seconds."""
+class DryRunResult:
+    """What was measured; memory in bytes, times in seconds."""
 
     size: tuple[int, int]  # (width, height)
     dtype: str
     weights: Mapping[str, int]  # of each part
     peak: int  # of the whole process, or of the GPU
-    maps: int  # kept after the steps
-    maps_usual: int  # what a picture of ``USUAL_STEPS`` steps keeps
+    maps: int  # after the steps
+    maps_usual: int  # of an image of ``USUAL_STEPS`` steps
     records: int  # layers times steps
     seconds: Mapping[str, float]
-    finite: bool  # the latents are numbers
+    finite: bool  # whether all latents are
 
     def to_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return it as plain JSON values."""
         return asdict(self)
 
 
-def dry_run(shape: ModelShape, options: DryRun, **sizes: Any) -> Findings:
-    """Build a model of a shape with random weights, attach an adapter, and take a few steps with every map recorded.
+def dry_run(shape: ModelShape, options: DryRunOptions, **sizes: Any) -> DryRunResult:
+    """Build a model with random weights, attach an adapter, and take a few steps with every map recorded.
 
     Args:
-        shape: the model.
-        options: what to try.
-        sizes: fields of the adapter's ``AdapterConfig``, of its usual size by default.
+        shape: of the model.
+        options: of the run.
+        sizes: fields of the adapter's ``AdapterConfig``, by default those of a full-size one.
     """
     clock = _Clock()
     personalizer = build_personalizer(shape, options, **sizes)
@@ -82,7 +82,7 @@ def dry_run(shape: ModelShape, options: DryRun, **sizes: Any) -> Findings:
     )
     clock.lap("steps")
     assert last.maps is not None
-    return Findings(
+    return DryRunResult(
         size=(numbers.width, numbers.height),
         dtype=str(options.dtype).removeprefix("torch."),
         weights=_weights(personalizer),
@@ -95,8 +95,8 @@ def dry_run(shape: ModelShape, options: DryRun, **sizes: Any) -> Findings:
     )
 
 
-def build_personalizer(shape: ModelShape, options: DryRun, **sizes: Any) -> Personalizer:
-    """The model of a shape under a random adapter, on its device."""
+def build_personalizer(shape: ModelShape, options: DryRunOptions, **sizes: Any) -> Personalizer:
+    """Return the model with a random adapter, on its device."""
     pipe = build_pipeline(shape, options.dtype)
     install(pipe.unet)
     adapter = build_adapter(pipe, shape, options.dtype, **sizes).to(options.device)
@@ -113,7 +113,7 @@ def build_personalizer(shape: ModelShape, options: DryRun, **sizes: Any) -> Pers
     return Personalizer(replace(backbone, sizes=native_sizes(pipe)), adapter)
 
 
-def _request(personalizer: Personalizer, options: DryRun) -> GenerateRequest:
+def _request(personalizer: Personalizer, options: DryRunOptions) -> GenerateRequest:
     names = NAMES[: options.subjects]
     photo = Image.linear_gradient("L").convert("RGB")
     return GenerateRequest(
@@ -128,7 +128,7 @@ def _request(personalizer: Personalizer, options: DryRun) -> GenerateRequest:
 
 
 def _weights(personalizer: Personalizer) -> dict[str, int]:
-    """Bytes of each part. ``merged`` are the frozen attention weights with their LoRAs added, kept beside them."""
+    """Return the bytes of each part. ``merged`` are the frozen attention weights with their LoRAs added."""
     backbone, adapter = personalizer.backbone, personalizer.adapter
     assert adapter is not None
     parts: dict[str, nn.Module | None] = {
@@ -148,7 +148,7 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def peak_memory(device: str) -> int:
-    """The most bytes that this process had at once, or that it took of the GPU."""
+    """Return the peak memory of this process, or of the GPU, in bytes."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -156,7 +156,7 @@ def peak_memory(device: str) -> int:
 
 
 class _Clock:
-    """Seconds of the parts of a run, one after the other."""
+    """Times the parts of a run."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -167,16 +167,16 @@ class _Clock:
         self.laps[name], self._last = round(now - self._last, 1), now
 
 
-def describe_findings(found: Findings) -> str:
-    """The findings for a person."""
-    weights = ", ".join(f"{name} {size / MEGABYTE:,.0f}" for name, size in found.weights.items())
-    seconds = ", ".join(f"{name} {spent:g} s" for name, spent in found.seconds.items())
+def describe_dry_run(result: DryRunResult) -> str:
+    """Return the result as text."""
+    weights = ", ".join(f"{name} {size / MEGABYTE:,.0f}" for name, size in result.weights.items())
+    seconds = ", ".join(f"{name} {spent:g} s" for name, spent in result.seconds.items())
     return (
-        f"size             {found.size[0]} x {found.size[1]}, {found.dtype}\n"
+        f"size             {result.size[0]} x {result.size[1]}, {result.dtype}\n"
         f"weights in MB    {weights}\n"
-        f"peak memory      {found.peak / MEGABYTE:,.0f} MB\n"
-        f"maps kept        {found.maps / MEGABYTE:.2f} MB in {found.records} records; "
-        f"{found.maps_usual / MEGABYTE:.1f} MB for {USUAL_STEPS} steps\n"
+        f"peak memory      {result.peak / MEGABYTE:,.0f} MB\n"
+        f"maps kept        {result.maps / MEGABYTE:.2f} MB in {result.records} records; "
+        f"{result.maps_usual / MEGABYTE:.1f} MB for {USUAL_STEPS} steps\n"
         f"time             {seconds}\n"
-        f"latents          {'finite' if found.finite else 'NOT FINITE'}\n"
+        f"latents          {'finite' if result.finite else 'NOT FINITE'}\n"
     )

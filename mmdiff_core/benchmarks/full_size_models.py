@@ -34,13 +34,13 @@ from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-TILE = 65_537  # random numbers that large weights repeat; prime, so that no row of a weight is like another
+TILE = 65_537  # random numbers, repeated in large weights; prime, so that the rows of a weight differ
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes of a model's parts, as the configurations of its networks."""
+    """The configurations of a model's networks."""
 
     kind: type[StableDiffusion]
     unet: Mapping[str, Any]
@@ -68,7 +68,7 @@ _VISION_L = {
 }
 _CROSS_DOWN, _CROSS_UP = ("CrossAttnDownBlock2D",) * 3, ("CrossAttnUpBlock2D",) * 3
 
-SHAPES = {
+MODEL_SHAPES = {
     "sd15": ModelShape(
         kind=StableDiffusion,
         unet={
@@ -110,12 +110,12 @@ SHAPES = {
 
 
 def build_pipeline(shape: ModelShape, dtype: torch.dtype) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
-    """A stock pipeline of a shape with random weights, and an image encoder with it; ready on the CPU."""
+    """Return a stock pipeline with random weights and an image encoder, on the CPU."""
     words = _tokenizer()
     end = words.convert_tokens_to_ids(END)
     ids = {"bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end, "vocab_size": 49_408}
     one, *two = (CLIPTextConfig(**ids, **config) for config in shape.text)
-    with init_empty_weights():  # parameters take no room until they are filled, buffers are real
+    with init_empty_weights():  # parameters take no memory until they are filled, buffers do
         unet, vae = UNet2DConditionModel(**shape.unet), AutoencoderKL(**shape.vae)
         vision = CLIPVisionModelWithProjection(CLIPVisionConfig(**shape.vision))
         text = CLIPTextModel(one)
@@ -143,7 +143,7 @@ def build_pipeline(shape: ModelShape, dtype: torch.dtype) -> StableDiffusionPipe
 def build_adapter(
     pipe: StableDiffusionPipeline | StableDiffusionXLPipeline, shape: ModelShape, dtype: torch.dtype, **sizes: Any
 ) -> MMDiffAdapter:
-    """A random adapter for a pipeline of a shape; ``sizes`` are fields of ``AdapterConfig``."""
+    """Return a random adapter for such a pipeline; ``sizes`` are fields of ``AdapterConfig``."""
     config = AdapterConfig(
         cross_attention=cross_attention_layers(pipe.unet),
         text_towers=tuple(TextTower(text["hidden_size"]) for text in shape.text),
@@ -158,9 +158,9 @@ def build_adapter(
 
 
 def fill_with_random(network: nn.Module, dtype: torch.dtype, seed: int = 0) -> None:
-    """Give a network whose parameters are empty random ones that keep the scale of what passes through.
+    """Fill the empty parameters of a network with random numbers that keep the scale of the activations.
 
-    The numbers repeat, so that billions of them take seconds.
+    The numbers repeat, so that billions of them take only seconds.
     """
     tile = torch.randn(TILE, generator=torch.Generator().manual_seed(seed)).to(dtype)
     for module in network.modules():
@@ -180,7 +180,7 @@ def _values(parameter: nn.Parameter, name: str, is_norm: bool, tile: Tensor, dty
 
 
 def _tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-pair tokenizer without a merge: every word falls apart into letters."""
+    """Return CLIP's byte-pair tokenizer without merges, which splits every word into letters."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), START, END]
     return CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=[], model_max_length=77)

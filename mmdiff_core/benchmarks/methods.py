@@ -1,14 +1,14 @@
-"""The ways to make a denoising step that are held against each other: one forward of a guided pair each.
+"""The compared methods of a denoising step: one forward each, of a pair for classifier-free guidance.
 
 stock             the base model
 ours              two subjects
-ours_recorded     the same, all maps recorded and brought to the host
+ours_recorded     the same, with all maps recorded and copied to the host
   _apart          the same with heads apart and eight other words' maps, as the page asks of small models
-ours_unmerged     the same as ours, with the LoRAs of queries and outputs as layers of their own
-ours_uncached     the same as ours, with keys and values made anew in every step
+ours_unmerged     the same as ours, with the LoRAs of queries and outputs as separate layers
+ours_uncached     the same as ours, with keys and values computed in every step
 ours_one, _four   one and four subjects
-ip_adapter_plus   diffusers' own classes with two photos and as many tokens, its resampler in every step as there
-daam_style        the base model, all cross-attention by an explicit softmax, the maps of all tokens summed up
+ip_adapter_plus   diffusers' own classes with two photos and as many tokens; its resampler runs in every step
+daam_style        the base model, with all cross-attention by an explicit softmax and the maps of all tokens summed
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ APART = Recording(per_head=True, words=True, tokens=tuple(range(1, 9)))
 
 
 def make_methods(model: BenchModel) -> dict[str, Method]:
-    """All of them, on one UNet."""
+    """Return all methods, on one UNet."""
     merged = _conditioned(model)
     unmerged = _conditioned(model)
     for layer in model.adapter.config.cross_attention:
@@ -64,7 +64,7 @@ def make_methods(model: BenchModel) -> dict[str, Method]:
 
 
 def recorded_step(model: BenchModel, condition: Condition, recording: Recording = USUAL) -> AttentionMaps:
-    """A recorded step; its maps on the host."""
+    """Take a recorded step; return its maps on the host."""
     recorder = Recorder(recording)
     recorder.begin_step()
     _ours(model, condition, recorder)
@@ -76,7 +76,7 @@ def _ours(model: BenchModel, condition: Condition, recorder: Recorder | None = N
 
 
 class UnmergedAttention(ConditionedAttention):
-    """Queries and outputs through the frozen layer and the LoRA's two factors, as training libraries leave them."""
+    """Queries and outputs through the frozen layer and the LoRA's two factors, as training libraries run them."""
 
     def __init__(self, path: str, stock: Callable[..., Tensor], loras: LayerLoras) -> None:
         super().__init__(path, stock)
@@ -109,7 +109,7 @@ def _low_rank(lora: Lora, x: Tensor) -> Tensor:
 
 
 def _ip_adapter(model: BenchModel) -> Method:
-    """IP-Adapter-Plus as diffusers runs it, one photo per subject."""
+    """Return IP-Adapter-Plus as diffusers runs it, with one photo per subject."""
     context, sizes = model.states.shape[-1], model.sizes
     projection = MultiIPAdapterImageProjection(
         [
@@ -143,7 +143,7 @@ def _daam(model: BenchModel) -> Method:
 
 
 class DaamStyle:
-    """Cross-attention by an explicit softmax; the guided half's maps of all tokens are added to a heat map per head."""
+    """Cross-attention by an explicit softmax; the conditional half's maps of all tokens are summed per head."""
 
     def __init__(self, path: str, kept: dict[str, Tensor]) -> None:
         self.path, self.kept = path, kept
@@ -181,16 +181,16 @@ def _stock(model: BenchModel) -> dict[str, Any]:
 
 
 def _conditioned(model: BenchModel) -> dict[str, Any]:
-    """As ``install`` places them."""
+    """Return our processors, as ``install`` places them."""
     stock = _stock(model)
     return {name: ConditionedAttention(name.removesuffix(".processor"), own) for name, own in stock.items()}
 
 
 def _place(model: BenchModel, processors: Mapping[str, Any]) -> Callable[[], None]:
-    """Put processors into the UNet, and take out what IP-Adapter needs there."""
+    """Return a function that puts processors into the UNet and removes what IP-Adapter needs there."""
 
     def prepare() -> None:
-        model.unet.encoder_hid_proj = cast(nn.Module, None)  # first: it has attention layers of its own
+        model.unet.encoder_hid_proj = cast(nn.Module, None)  # first: it has attention layers, too
         model.unet.register_to_config(encoder_hid_dim_type=None)
         model.unet.set_attn_processor(dict(processors))
 

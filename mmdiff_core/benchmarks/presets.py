@@ -1,7 +1,7 @@
-"""Which solver, steps and guidance make good pictures soonest: candidates judged by the referee and by the clock.
+"""Comparison of solvers, steps and guidance scales: which make good images fastest.
 
-A candidate's pictures of two subjects are held against the reference's, many steps with the same seeds: by the
-referee's measures, and by how far they are from it in pixels, which tells the solver's error on any weights.
+A candidate's images of two subjects are compared with those of the reference, which takes many steps from the same
+seeds: by the referee's measures, and by their distance in pixels, which is the solver's error with any weights.
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ MEASURES = ("identity", "present", "place", "swapped")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A way to sample."""
+class SamplingCandidate:
+    """A solver with its steps and guidance scale."""
 
     solver: Solver
     steps: int
     guidance: float
 
     @classmethod
-    def read(cls, text: str) -> Candidate:
-        """``dpm2m:8:2.5``: solver, steps and guidance.
+    def read(cls, text: str) -> SamplingCandidate:
+        """Read ``dpm2m:8:2.5``: solver, steps and guidance scale.
 
         Raises:
-            SettingsError: it is not written so, or there is no such solver.
+            SettingsError: it is written in another way, or there is no such solver.
         """
         try:
             solver, steps, guidance = text.split(":")
-            found = cls(solver, int(steps), float(guidance))
+            candidate = cls(solver, int(steps), float(guidance))
         except ValueError as error:
             raise SettingsError(f'"{text}" cannot be read: write it as in dpm2m:8:2.5.') from error
         if solver not in SOLVERS:
             raise SettingsError(f'There is no solver "{solver}": choose among {", ".join(SOLVERS)}.')
-        return found
+        return candidate
 
     @property
     def name(self) -> str:
@@ -77,42 +77,42 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PresetScore:
-    """How a candidate did."""
+    """What was measured of a candidate."""
 
-    candidate: Candidate
-    seconds: float  # a picture, median
+    candidate: SamplingCandidate
+    seconds: float  # per image, median
     distance: float  # to the reference, root mean square in steps of 255
     measures: Mapping[str, float]  # means, of MEASURES
 
 
-def with_solver(backbone: Toybox, candidate: Candidate) -> Toybox:
-    """The same model, sampled that way by default."""
+def with_candidate(backbone: Toybox, candidate: SamplingCandidate) -> Toybox:
+    """Return the model with the candidate as its default."""
     kind, changes = SOLVERS[candidate.solver]
     scheduler = kind.from_config({**backbone.scheduler.config, **changes})
     return replace(backbone, scheduler=scheduler, defaults=Defaults(candidate.steps, candidate.guidance))
 
 
 @torch.no_grad()
-def compare(
+def compare_candidates(
     backbone: Toybox, adapter: MMDiffAdapter, referee: Referee, cases: Sequence[ToyboxCase],
-    candidates: Sequence[Candidate], clock: Clock = "wall",
+    candidates: Sequence[SamplingCandidate], clock: Clock = "wall",
 ) -> Iterator[PresetScore]:  # fmt: skip
-    """The candidates' scores, one by one; the first is the reference."""
+    """Yield the score of each candidate; the first one is the reference."""
     suite = ToyboxSuite(Personalizer(backbone, adapter), referee, seeds=(0,), bounds=False)
     reference: list[Image.Image] = []
     for candidate in candidates:
-        suite.personalizer = Personalizer(with_solver(backbone, candidate), adapter)
+        suite.personalizer = Personalizer(with_candidate(backbone, candidate), adapter)
         outcomes = [suite.run(case) for case in cases]
         judged = [one for outcome in outcomes for one in outcome.images if one.scores.kind == MODEL]
-        made = [one.image for one in judged]
-        reference = reference or made
+        images = [one.image for one in judged]
+        reference = reference or images
         means = {name: _mean([getattr(one.scores, name) for one in judged]) for name in MEASURES}
         seconds = float(np.median([_seconds(suite.personalizer, outcome, clock) for outcome in outcomes]))
-        yield PresetScore(candidate, seconds, _distance(made, reference), means)
+        yield PresetScore(candidate, seconds, _distance(images, reference), means)
 
 
 def _seconds(personalizer: Personalizer, outcome: CaseOutcome, clock: Clock) -> float:
-    """Of a recorded picture, from its photos to the end."""
+    """Return the seconds of a recorded image, photos included."""
     caption = outcome.case.scene.caption
     subjects = tuple(Subject(name, photos) for name, photos in zip(caption.names, outcome.photos, strict=True))
     request = GenerateRequest(caption.text, subjects)
@@ -124,8 +124,8 @@ def _mean(values: Sequence[Any]) -> float:
     return float(np.mean(flat)) if flat else float("nan")
 
 
-def _distance(made: Sequence[Image.Image], reference: Sequence[Image.Image]) -> float:
-    pairs = zip(made, reference, strict=True)
+def _distance(images: Sequence[Image.Image], reference: Sequence[Image.Image]) -> float:
+    pairs = zip(images, reference, strict=True)
     errors = [np.asarray(a, dtype=float) - np.asarray(b, dtype=float) for a, b in pairs]
     return float(np.sqrt(np.mean(np.square(errors))))
 
@@ -144,6 +144,6 @@ def presets_markdown(scores: Sequence[PresetScore]) -> str:
     return markdown_table(["sampling", "s per image", "distance", *MEASURES], rows) + "\n"
 
 
-def to_json(scores: Sequence[PresetScore]) -> str:
-    """The same for programs."""
+def presets_json(scores: Sequence[PresetScore]) -> str:
+    """Return the scores as JSON."""
     return json.dumps([asdict(score) for score in scores], indent=2) + "\n"

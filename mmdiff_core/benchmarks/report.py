@@ -15,7 +15,7 @@ import torch
 from mmdiff_core.benchmarks.timing import Clock, ratio
 from mmdiff_core.output.markdown import markdown_table
 
-SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # what speed.json promises
+SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # always in speed.json
 ALSO = ("ours_recorded_apart", "ours_uncached", "ours_one", "ours_four")
 TITLES = {
     "stock": "stock pipeline",
@@ -31,18 +31,18 @@ TITLES = {
 }
 UNITS = {
     "first_preview_s": "first preview, s",
-    "picture_s": "a picture at the app's defaults, s",
+    "picture_s": "an image at the app's defaults, s",
     "peak_memory_mb": "peak memory, MB",
     "startup_s": "start-up to the first page, warm, s",
     "adapter_load_s": "adapter load, s",
-    "rendered_per_s": "rendered pictures per second",
+    "rendered_per_s": "rendered images per second",
     "base_samples_per_s": "training, base, samples per second",
     "adapter_samples_per_s": "training, adapter, samples per second",
 }
 
 
 def summary(samples: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """What ``speed.json`` holds of a model: median ratios to the stock step, their intervals, the seconds beside."""
+    """Return the part of ``speed.json`` on a model: median ratios to the stock step, intervals, and seconds."""
     ratios = {name: ratio(seconds, samples["stock"]) for name, seconds in samples.items()}
     return {
         **{name: ratios[name].median for name in SHOWN},
@@ -52,9 +52,9 @@ def summary(samples: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def machine(device: torch.device, clock: Clock) -> dict[str, Any]:
-    """What it ran on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+def describe_machine(device: torch.device, clock: Clock) -> dict[str, Any]:
+    """Describe the machine."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "device": name,
         "threads": torch.get_num_threads(),
@@ -63,32 +63,41 @@ def machine(device: torch.device, clock: Clock) -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """The processor's own name, as far as the system tells it."""
+def processor_name() -> str:
+    """Return the processor's name, as far as the system knows it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     return f"{named or platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
 
 
-def write(folder: Path, steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> list[Path]:
-    """Write everything; ``steps`` holds a :func:`summary` per model, ``about`` the machine and the other figures."""
+def write_benchmark(
+    folder: Path, steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]
+) -> list[Path]:
+    """Write all files and return them.
+
+    Args:
+        folder: for the files.
+        steps: a :func:`summary` per model.
+        titles: of the models.
+        about: the machine and the other figures.
+    """
     files = [folder / name for name in ("speed.json", "about.json", "speed.md")]
     files[0].write_text(json.dumps(steps, indent=2) + "\n", encoding="utf-8")
     files[1].write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     files[2].write_text(speed_markdown(steps, titles, about), encoding="utf-8")
     if steps:
         files.append(folder / "speed.png")
-        chart(steps, files[-1], about["machine"]["device"])
+        draw_chart(steps, files[-1], about["machine"]["device"])
     return files
 
 
 def speed_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: Mapping[str, Any]) -> str:
     """Return a table of ratios and one of the other measurements."""
-    parts = [f"Ratios to the stock step, medians (95 % interval). {_machine(about['machine'])}"]
+    parts = [f"Ratios to the stock step, medians (95 % interval). {_machine_line(about['machine'])}"]
     if steps:
         seconds = (f"{np.median(model['samples']['stock']):.3g} s" for model in steps.values())
-        rows = [[title, *(_ratio(found, name) for found in steps.values())] for name, title in TITLES.items()]
+        rows = [[title, *(_ratio(model, name) for model in steps.values())] for name, title in TITLES.items()]
         parts.append(markdown_table(["step", *steps], [*rows, ["the stock step itself", *seconds]]))
         parts.append("\n".join(f"* {name}: {titles[name]}" for name in steps))
     measured = {key: about["figures"][key] for key in UNITS if about["figures"].get(key)}
@@ -102,8 +111,8 @@ def speed_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: M
     return "\n\n".join(parts) + "\n"
 
 
-def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
-    """Ratios and their intervals, a row for each way to make a step and a colour for each model."""
+def draw_chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
+    """Draw the ratios and their intervals, a row per method and a colour per model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,11 +120,11 @@ def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
     figure = Figure(figsize=(7.5, 1 + 0.42 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for number, (model, found) in enumerate(steps.items()):
+    for number, (title, model) in enumerate(steps.items()):
         rows = np.arange(len(names)) + (number - (len(steps) - 1) / 2) * 0.6 / len(steps)
-        medians = np.array([_median(found, name) for name in names])
-        reach = np.abs(np.array([found["intervals"][name] for name in names]).T - medians)
-        axes.errorbar(medians, rows, xerr=reach, fmt="o", markersize=5, elinewidth=1.2, label=model)
+        medians = np.array([_median(model, name) for name in names])
+        reach = np.abs(np.array([model["intervals"][name] for name in names]).T - medians)
+        axes.errorbar(medians, rows, xerr=reach, fmt="o", markersize=5, elinewidth=1.2, label=title)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(names)), [TITLES[name] for name in names])
     axes.invert_yaxis()
@@ -126,18 +135,18 @@ def chart(steps: Mapping[str, Any], path: Path, device: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _median(found: Mapping[str, Any], name: str) -> float:
-    return found[name] if name in found else found["more"][name]
+def _median(model: Mapping[str, Any], name: str) -> float:
+    return model[name] if name in model else model["more"][name]
 
 
-def _ratio(found: Mapping[str, Any], name: str) -> str:
-    low, high = found["intervals"][name]
-    return "1" if name == "stock" else f"{_median(found, name):.3f} ({low:.3f} to {high:.3f})"
+def _ratio(model: Mapping[str, Any], name: str) -> str:
+    low, high = model["intervals"][name]
+    return "1" if name == "stock" else f"{_median(model, name):.3f} ({low:.3f} to {high:.3f})"
 
 
 def _spread(values: Sequence[float]) -> list[str]:
     return [f"{value:.3g}" for value in (np.median(values), min(values), max(values))]
 
 
-def _machine(about: Mapping[str, Any]) -> str:
+def _machine_line(about: Mapping[str, Any]) -> str:
     return f"{about['device']}, {about['threads']} thread(s), torch {about['torch']}, {about['clock']}."

@@ -1,4 +1,4 @@
-"""Timing on a machine that is not quiet: contestants in turn, and medians of the ratios within a round."""
+"""Timing on a busy machine: the methods take turns, and ratios are taken within a round."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Method:
-    """Something to time: ``prepare`` puts things in place and does not count, ``step`` does."""
+    """A method to time: ``prepare`` sets it up and is not timed, ``step`` is."""
 
     prepare: Callable[[], None]
     step: Callable[[], object]
@@ -31,13 +31,14 @@ class Ratio:
     high: float
 
     def to_json(self) -> dict[str, float]:
+        """Return it as plain JSON values."""
         return {"median": self.median, "low": self.low, "high": self.high}
 
 
 def timed(step: Callable[[], object], device: torch.device, clock: Clock = "wall") -> float:
-    """Seconds that one call takes, all work on a GPU included.
+    """Return the seconds that one call takes, including its work on a GPU.
 
-    ``cpu`` counts the processor time of this process, for machines that others use at the same time.
+    The clock ``cpu`` counts the processor time of this process, for shared machines.
     """
     now = time.perf_counter if clock == "wall" else time.process_time
     _finish(device)
@@ -48,26 +49,26 @@ def timed(step: Callable[[], object], device: torch.device, clock: Clock = "wall
 
 
 def alternate(
-    contestants: Mapping[str, Method], rounds: int, device: torch.device, clock: Clock = "wall"
+    methods: Mapping[str, Method], rounds: int, device: torch.device, clock: Clock = "wall"
 ) -> dict[str, list[float]]:
-    """Seconds of every contestant in every round, after a round that warms up and does not count.
+    """Return the seconds of every method in every round, after a round of warm-up.
 
-    Each round begins with another one, so that none always follows the same.
+    Each round starts with another method, so that none always follows the same one.
     """
-    names = list(contestants)
+    names = list(methods)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         start = number % len(names)
         for name in names[start:] + names[:start]:
-            contestants[name].prepare()
-            seconds = timed(contestants[name].step, device, clock)
+            methods[name].prepare()
+            seconds = timed(methods[name].step, device, clock)
             if number:
                 samples[name].append(seconds)
     return samples
 
 
 def ratio(samples: Sequence[float], base: Sequence[float], seed: int = 0) -> Ratio:
-    """The median over rounds of ``samples / base``, with a percentile bootstrap over the rounds."""
+    """Return the median over rounds of ``samples / base``, with a percentile bootstrap over the rounds."""
     ratios = np.asarray(samples) / np.asarray(base)
     draws = np.random.default_rng(seed).integers(len(ratios), size=(RESAMPLES, len(ratios)))
     low, high = np.percentile(np.median(ratios[draws], axis=1), [2.5, 97.5])

@@ -89,21 +89,27 @@ def run_presets(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.toybox import FOLDER, load_toybox
-    from mmdiff_core.benchmarks.presets import CANDIDATES, Candidate, compare, presets_markdown, to_json
+    from mmdiff_core.benchmarks.presets import (
+        CANDIDATES,
+        SamplingCandidate,
+        compare_candidates,
+        presets_json,
+        presets_markdown,
+    )
     from mmdiff_core.evaluation.toybox.toybox_cases import draw_toybox_cases
     from mmdiff_core.referee.network import FILE, load_referee
 
     check_at_least(args, prompts=1)
-    candidates = [Candidate.read(text) for text in args.candidates or CANDIDATES]
+    candidates = [SamplingCandidate.read(text) for text in args.candidates or CANDIDATES]
     quiet_libraries()
     backbone, adapter = load_toybox(args.model or FOLDER)
     referee = load_referee(FILE, "cpu")
     cases = draw_toybox_cases(backbone.vocabulary, {2: args.prompts})
     args.out.mkdir(parents=True, exist_ok=True)
     scores = []
-    for score in compare(backbone, adapter, referee, cases, candidates, args.clock):
+    for score in compare_candidates(backbone, adapter, referee, cases, candidates, args.clock):
         scores.append(score)
-        (args.out / "presets.json").write_text(to_json(scores), encoding="utf-8")
+        (args.out / "presets.json").write_text(presets_json(scores), encoding="utf-8")
         (args.out / "presets.md").write_text(presets_markdown(scores), encoding="utf-8")
     sys.stdout.write(presets_markdown(scores))
     return 0
@@ -120,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     check_at_least(args, rounds=1)
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
-    from mmdiff_core.benchmarks.report import machine, speed_markdown, write
+    from mmdiff_core.benchmarks.report import describe_machine, speed_markdown, write_benchmark
 
     logger.setLevel(logging.INFO)
     quiet_libraries()
@@ -131,11 +137,11 @@ def run(args: argparse.Namespace) -> int:
     figures = {} if args.only_steps else _around(args, device)
     steps: dict[str, Any] = {}
     titles: dict[str, str] = {}
-    about = {"machine": machine(device, args.clock), "models": titles, "figures": figures}
-    files = write(args.out, steps, titles, about)
+    about = {"machine": describe_machine(device, args.clock), "models": titles, "figures": figures}
+    files = write_benchmark(args.out, steps, titles, about)
     for name, found, what in _steps(args, device):
         steps[name], titles[name] = found, what
-        files = write(args.out, steps, titles, about)  # the next one may take an hour, or be stopped
+        files = write_benchmark(args.out, steps, titles, about)  # the next one may take an hour, or be stopped
     sys.stdout.write(speed_markdown(steps, titles, about))
     sys.stdout.write("".join(f"{file}\n" for file in files))
     return 0
@@ -155,7 +161,7 @@ def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str
 
     for name in args.models:
         rounds = _rounds(args, ROUNDS[name])
-        logger.info("%s: steps of a guided pair, %d rounds ...", name, rounds)
+        logger.info("%s: steps with guidance, %d rounds ...", name, rounds)
         model = bench_model(name, device, choose_dtype("auto", device))
         yield name, summary(alternate(make_methods(model), rounds, device, args.clock)), model.what
 
@@ -169,14 +175,14 @@ def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     personalizer = Personalizer.from_assets(device)
     logger.info("the built-in model: images ...")
     figures: dict[str, Any] = {"peak_memory_mb": [end_to_end.peak_memory_mb(personalizer, device)]}
-    figures |= end_to_end.pictures(personalizer, rounds, device, args.clock)
+    figures |= end_to_end.image_times(personalizer, rounds, device, args.clock)
     figures["adapter_load_s"] = end_to_end.adapter_load_s(rounds, device, args.clock)
     logger.info("rendering and training ...")
     count, size = (2, 32) if args.quick else (16, 256)
     figures["rendered_per_s"] = end_to_end.rendered_per_s(rounds, count, size, device, args.clock)
     backbone, adapter = personalizer.backbone, personalizer.adapter
     assert adapter is not None  # the built-in model brings one
-    figures |= end_to_end.training(backbone, adapter, rounds, 2 if args.quick else 8, args.clock)  # type: ignore[arg-type]
+    figures |= end_to_end.training_speed(backbone, adapter, rounds, 2 if args.quick else 8, args.clock)  # type: ignore[arg-type]
     if not args.quick:
         logger.info("starting the app ...")
         figures["startup_s"] = end_to_end.startup_s(min(rounds, 3))

@@ -44,15 +44,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device, choose_dtype
-    from mmdiff_core.benchmarks.full_size_dryrun import DryRun, describe_findings, dry_run
-    from mmdiff_core.benchmarks.full_size_models import SHAPES
+    from mmdiff_core.benchmarks.full_size_dryrun import DryRunOptions, describe_dry_run, dry_run
+    from mmdiff_core.benchmarks.full_size_models import MODEL_SHAPES
 
     if not 1 <= args.subjects <= MAX_SUBJECTS:
         raise SettingsError(f"The number of subjects must be from 1 to {MAX_SUBJECTS}, but is {args.subjects}.")
     check_at_least(args, steps=1)
     quiet_libraries()
     device = choose_device(args.device)
-    options = DryRun(
+    options = DryRunOptions(
         args.steps,
         args.subjects,
         args.guidance,
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         choose_dtype(args.dtype, device),
         str(device),
     )
-    found = dry_run(SHAPES[args.model], options)
+    found = dry_run(MODEL_SHAPES[args.model], options)
     if args.out is not None:
         args.out.write_text(json.dumps({"model": args.model, **found.to_json()}, indent=2) + "\n")
-    sys.stdout.write(describe_findings(found))
+    sys.stdout.write(describe_dry_run(found))
     return 0

@@ -32,7 +32,7 @@ from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
 from tests.helpers.markdown import cells
 from tests.helpers.paths import DOCS
 from tests.helpers.small_referee import CONFIG, VOCABULARY
-from tests.mmdiff_core.benchmarks.test_full_size_dryrun import TINY
+from tests.helpers.tiny_shapes import TINY_SHAPES
 from tests.parity.recordings import write_release
 from tests.parity.test_pipeline import base_pipeline
 
@@ -75,7 +75,7 @@ def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In that folder, where a name of the hub is a folder; faces are squares."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(face.InsightFaces, "find", lambda self, photo: Squares().find(photo))
-    monkeypatch.setattr(full_size_models, "SHAPES", TINY)
+    monkeypatch.setattr(full_size_models, "MODEL_SHAPES", TINY_SHAPES)
 
 
 def _named(command: str, *words: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from mmdiff_core.training.annotated.format import Annotation
 from mmdiff_core.types import Box, Face
 
 
-class DetectedFace(Protocol):
+class LocatedFace(Protocol):
     """A face and its place, in fractions of the image."""
 
     @property
@@ -26,17 +26,17 @@ class DetectedFace(Protocol):
 class FaceFinder(Protocol):
     """Finds the faces of an image."""
 
-    def find(self, photo: Image.Image) -> Sequence[DetectedFace]: ...
+    def find(self, photo: Image.Image) -> Sequence[LocatedFace]: ...
 
 
 def add_faces(
-    annotation: Annotation, ids: np.ndarray, detected: Sequence[DetectedFace]
+    annotation: Annotation, ids: np.ndarray, detected: Sequence[LocatedFace]
 ) -> tuple[Annotation, dict[int, Image.Image]]:
     """Return the annotation with the embeddings of its segments' faces, and their crops by segment.
 
     A face belongs to the segment that covers most of its box, at least a third; of several faces the largest counts.
     """
-    chosen: dict[int, DetectedFace] = {}
+    chosen: dict[int, LocatedFace] = {}
     for face in sorted(detected, key=_area):
         owner = _owner(face.box, ids)
         if owner:
@@ -62,5 +62,5 @@ def _owner(box: Box, ids: np.ndarray) -> int:
     return best if counts[best] >= inside.size / 3 else 0
 
 
-def _area(face: DetectedFace) -> float:
+def _area(face: LocatedFace) -> float:
     return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)

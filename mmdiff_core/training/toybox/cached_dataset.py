@@ -37,7 +37,7 @@ from mmdiff_core.toyworld.scenes.scene import Caption
 from mmdiff_core.training.precision import mixed_precision
 from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import Recipe
-from mmdiff_core.training.toybox.samples import ImageBatch, Samples, join_samples
+from mmdiff_core.training.toybox.samples import ImagesWithMasks, Samples, join_samples
 
 if TYPE_CHECKING:  # the processes that render do not need them, and they are slow to import
     from diffusers import AutoencoderKL
@@ -148,14 +148,14 @@ class CachedDataset:
         Both are computed once per encoder and stored beside the shards.
         """
         self._latents = EncoderCache(
-            self.folder / f"latents-{fingerprint(vae.encoder.state_dict().values())}",
+            self.folder / f"latents-{fingerprint_weights(vae.encoder.state_dict().values())}",
             lambda images: {"latents": encode_latents(vae, images)},
         )
         self._features = None
         if image_encoder is not None:
             weights = [*image_encoder.model.state_dict().values(), image_encoder.mean, image_encoder.std]
             self._features = EncoderCache(
-                self.folder / f"features-{fingerprint(weights)}", partial(encode_features, image_encoder)
+                self.folder / f"features-{fingerprint_weights(weights)}", partial(encode_features, image_encoder)
             )
         bar = tqdm(self.shards, desc="encoding the dataset", unit="shard", disable=self._all_encoded())
         self.shards = {path: self._open(path) for path in bar}
@@ -166,7 +166,7 @@ class CachedDataset:
 
     def _open(self, path: Path) -> Shard:
         """Open a shard with what the encoders made of it."""
-        shard = read_shard(path)
+        shard = open_shard(path)
         if self._latents is not None:
             assert shard.images is not None  # as read
             latents = self._latents.get(path.name, shard.images)["latents"]
@@ -187,11 +187,11 @@ class CachedDataset:
         pairs = zip(shards, sizes, strict=True)
         return join_samples([shard.take(self.rng.choices(range(len(shard.captions)), k=size)) for shard, size in pairs])
 
-    def sample_images(self, count: int) -> ImageBatch:
+    def sample_images(self, count: int) -> ImagesWithMasks:
         """Return images of one to three subjects."""
         samples = self.sample(count)
         assert samples.images is not None  # of a dataset that is not encoded
-        return ImageBatch(samples.images, samples.masks.amax(1))
+        return ImagesWithMasks(samples.images, samples.masks.amax(1))
 
     def sample_photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
         """Return two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R), and each first one described."""
@@ -248,7 +248,7 @@ def encode_features(encoder: ImageEncoder, references: Tensor) -> dict[str, Tens
     return {"cls": cls, "patches": patches}
 
 
-def fingerprint(weights: Iterable[Tensor]) -> str:
+def fingerprint_weights(weights: Iterable[Tensor]) -> str:
     """Return a short digest of a network's weights."""
     digest = hashlib.sha256()
     for tensor in weights:
@@ -294,7 +294,7 @@ def write_shard(path: Path, samples: Samples) -> None:
     _write_tensors(tensors, path, {"captions": json.dumps(captions), "descriptions": json.dumps(samples.descriptions)})
 
 
-def read_shard(path: Path) -> Shard:
+def open_shard(path: Path) -> Shard:
     """Open a shard as it was rendered."""
     tensors, metadata = _read_tensors(path)
     captions = [Caption(c["text"], tuple(c["names"]), c["detailed"]) for c in json.loads(metadata["captions"])]

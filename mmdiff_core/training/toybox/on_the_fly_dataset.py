@@ -11,7 +11,7 @@ from mmdiff_core.toyworld.render.renderer import render, to_bytes
 from mmdiff_core.toyworld.scenes.random_scenes import Identities, random_scene, reference_scene
 from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.training.toybox.recipes import Recipe
-from mmdiff_core.training.toybox.samples import MAX_SUBJECTS, ImageBatch, Samples, coverage
+from mmdiff_core.training.toybox.samples import MAX_SUBJECTS, ImagesWithMasks, Samples, coverage
 
 
 class OnTheFlyDataset:
@@ -57,10 +57,10 @@ class OnTheFlyDataset:
             descriptions=tuple(tuple(next(descriptions) for _ in scene.toys) for scene in scenes),
         )
 
-    def sample_images(self, count: int) -> ImageBatch:
+    def sample_images(self, count: int) -> ImagesWithMasks:
         """Render images of one to three subjects."""
         rendered = render([self._scene() for _ in range(count)], self.recipe.size, self.device)
-        return ImageBatch(to_bytes(rendered.images), coverage(rendered.masks).amax(1))
+        return ImagesWithMasks(to_bytes(rendered.images), coverage(rendered.masks).amax(1))
 
     def sample_photo_pairs(self, count: int) -> tuple[Tensor, list[str]]:
         """Render two photos of each of ``count`` toys, uint8 (count, 2, 3, R, R); describe each first one."""

@@ -42,7 +42,7 @@ class Samples:
         return seen.shape[2]
 
 
-class ImageBatch(NamedTuple):
+class ImagesWithMasks(NamedTuple):
     """Images alone, with the regions of their subjects."""
 
     images: Tensor  # uint8 (B, 3, H, W)
@@ -60,7 +60,7 @@ class ToyDataset(Protocol):
         """Return images of one to three subjects with reference photos of each."""
         ...
 
-    def sample_images(self, count: int) -> ImageBatch:
+    def sample_images(self, count: int) -> ImagesWithMasks:
         """Return images of one to three subjects."""
         ...
 

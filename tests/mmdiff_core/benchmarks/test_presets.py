@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from mmdiff_core.backbones.toybox import FAST, Toybox, load_toybox
-from mmdiff_core.benchmarks.presets import CANDIDATES, SOLVERS, Candidate, PresetScore, presets_markdown, with_solver
+from mmdiff_core.benchmarks.presets import (
+    CANDIDATES,
+    SOLVERS,
+    PresetScore,
+    SamplingCandidate,
+    presets_markdown,
+    with_candidate,
+)
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -29,22 +36,22 @@ def model(folder: Path) -> tuple[Toybox, MMDiffAdapter]:
 
 
 def test_ways_are_read_and_named() -> None:
-    way = Candidate.read("dpm2m shift 2:8:2.5")
-    assert way == Candidate("dpm2m shift 2", 8, 2.5)
+    way = SamplingCandidate.read("dpm2m shift 2:8:2.5")
+    assert way == SamplingCandidate("dpm2m shift 2", 8, 2.5)
     assert way.name == "dpm2m shift 2, 8 steps, guidance 2.5"
-    assert all(Candidate.read(text) for text in CANDIDATES)
+    assert all(SamplingCandidate.read(text) for text in CANDIDATES)
 
 
 @pytest.mark.parametrize("text", ["dpm2m", "dpm2m:8", "dpm2m:eight:2", "magic:8:2"])
 def test_a_way_that_cannot_be_read(text: str) -> None:
     with pytest.raises(SettingsError, match=r"cannot be read|no solver"):
-        Candidate.read(text)
+        SamplingCandidate.read(text)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_samples_by_default(model: tuple[Toybox, MMDiffAdapter], solver: str) -> None:
     backbone, adapter = model
-    changed = with_solver(backbone, Candidate(solver, 3, 2.0))
+    changed = with_candidate(backbone, SamplingCandidate(solver, 3, 2.0))
     steps = list(Personalizer(changed, adapter).generate(GenerateRequest("a cat", recording=None)))
     assert len(steps) == 3
     assert steps[-1].picture.image.getextrema() != ((0, 0),) * 3
@@ -61,5 +68,5 @@ def test_the_preset_fills_what_is_left_open(folder: Path, tmp_path: Path) -> Non
 
 def test_a_row_a_way() -> None:
     measures = {"identity": 0.5, "present": 1.0, "place": 0.25, "swapped": float("nan")}
-    table = presets_markdown([PresetScore(Candidate("dpm2m", 8, 3.0), 0.4, 3.2, measures)])
+    table = presets_markdown([PresetScore(SamplingCandidate("dpm2m", 8, 3.0), 0.4, 3.2, measures)])
     assert ["dpm2m, 8 steps, guidance 3", "0.40", "3.2", "0.50", "1.00", "0.25", "nan"] in cells(table)

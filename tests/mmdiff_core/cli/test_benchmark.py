@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmdiff_core.benchmarks import bench_models
-from mmdiff_core.benchmarks.report import SHOWN, speed_markdown
+from mmdiff_core.benchmarks.report import SHOWN
 from mmdiff_core.cli.main import BAD_INPUT, main
 from tests.helpers.markdown import cells
 
@@ -70,11 +70,6 @@ def test_a_table_and_a_chart(folder: Path) -> None:
     assert "adapter load" in table
     with Image.open(folder / "speed.png") as chart:
         assert chart.width > 800
-
-
-def test_a_table_without_models_or_figures() -> None:
-    machine = {"device": "a machine", "threads": 1, "torch": "2", "clock": "wall"}
-    assert "a machine" in speed_markdown({}, {}, {"machine": machine, "figures": {}})
 
 
 @pytest.mark.parametrize(("flags", "told"), [(["--models", "dit"], "choose among"), (["--rounds", "0"], "at least 1")])

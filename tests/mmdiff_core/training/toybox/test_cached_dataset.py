@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.errors import TrainingError
 from mmdiff_core.training.toybox import cached_dataset
-from mmdiff_core.training.toybox.cached_dataset import CachedDataset, encode_latents, read_shard
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset, encode_latents, open_shard
 from mmdiff_core.training.toybox.create import create_autoencoder, create_image_encoder
 from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from tests.helpers.toybox_training import RECIPE, SHARD_SIZE, render_shards
@@ -174,7 +174,7 @@ def test_encoded_tensors_carry_no_gradient() -> None:
 @pytest.mark.skipif(not MAPS.exists(), reason="only Linux lists what is mapped")
 def test_shards_are_mapped_and_not_read(dataset: CachedDataset) -> None:
     path = next(iter(dataset.shards))
-    shard = read_shard(path)
+    shard = open_shard(path)
     assert str(path) in MAPS.read_text()
     assert shard.images is not None
 
