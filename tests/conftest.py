@@ -12,9 +12,43 @@ FIGURE = "figure"  # the name of a test's property
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", dest="every_test", help="run the slow tests too")
+    parser.addoption("--rest", action="store_true", help="run the slow tests only: those that a plain run leaves out")
     parser.addoption(
         "--long", action="store_true", help="the long form of the abuse and load tests, which tells figures"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: runs with --all or --rest, or if its file or the test itself is named")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in files)  # long files first, so that no worker ends with one
+    if config.getoption("every_test"):
+        return
+    if config.getoption("rest"):
+        left_out = [item for item in items if item not in slow]
+    else:
+        left_out = [item for item in slow if not is_named(item, config)]
+    if left_out:
+        unwanted = set(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in unwanted]
+
+
+def is_named(item: pytest.Item, config: pytest.Config) -> bool:
+    """Whether the command line names the test or its file (a folder does not count)."""
+    own = item.nodeid.partition("::")[2]
+    for argument in config.args:
+        path, _, name = argument.partition("::")
+        if item.path == (config.invocation_params.dir / path).resolve() and (
+            name in ("", own) or own.startswith((f"{name}[", f"{name}::"))
+        ):
+            return True
+    return False
 
 
 @pytest.hookimpl(optionalhook=True)

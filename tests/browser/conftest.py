@@ -25,12 +25,16 @@ except ImportError:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: drives a real browser; leave out with -m 'not browser'")
+    config.addinivalue_line("markers", "smoke: a browser test of the plain run; all others are slow")
 
 
+@pytest.hookimpl(tryfirst=True)  # the slow ones are left out by tests/conftest.py
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
+            if not item.get_closest_marker("smoke"):
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

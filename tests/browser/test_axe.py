@@ -31,8 +31,8 @@ def _violations(page: Page) -> list[list[str]]:
     )
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.smoke), "dark"])
+@pytest.mark.parametrize("options", [{}, pytest.param(PHONE, marks=pytest.mark.slow)], ids=["desktop", "phone"])
 def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[str, object]) -> None:
     page = open_page(theme, **options)
     assert _violations(page) == []

@@ -44,6 +44,7 @@ def _painted(page: Page, canvas: str) -> int:
     raise AssertionError("nothing was painted")
 
 
+@pytest.mark.smoke
 def test_something_left_out_in_turn(opened: Page) -> None:
     page = opened
     expect(page.locator("#compare-base mark")).to_have_text(["cat", "robot"])

@@ -52,7 +52,7 @@ def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: Stan
     assert download.value.suggested_filename.endswith("-heatmap.png")
 
 
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.smoke), PHONE], ids=["desktop", "phone"])
 def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options: dict[str, object]) -> None:
     """An example fills the page, makes the picture, and a note points at the heatmap; the next example only fills."""
     page = open_page(guided=True, **options)
@@ -107,6 +107,7 @@ def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> 
     assert requests == []
 
 
+@pytest.mark.smoke
 def test_the_heatmap_works_by_keyboard(open_page: Open) -> None:
     page = open_page()
     fill_example(page)

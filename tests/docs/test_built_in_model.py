@@ -39,6 +39,7 @@ def _program(document: Path, heading: str) -> str:
     return program
 
 
+@pytest.mark.slow
 def test_from_the_shell(folder: Path) -> None:
     for words in commands(section(README, "## From the shell")):
         assert main(of_program(words)) == 0
@@ -47,6 +48,7 @@ def test_from_the_shell(folder: Path) -> None:
     assert made == ["1_seed7.png", "1_seed7_1_cat.png", "1_seed7_2_robot.png", "1_seed7_maps.npz", "settings.json"]
 
 
+@pytest.mark.slow
 def test_from_python(folder: Path) -> None:
     """The front page's program gives the images of the longer one, which writes heatmaps, too."""
     images = []

@@ -121,6 +121,7 @@ def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.Monke
     assert load_adapter_file(tmp_path / "portrait.safetensors").adapter.config.source == "face"
 
 
+@pytest.mark.slow
 def test_binding_of_weights_that_never_learned_the_constraint(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,8 @@ from tests.hosting import requests, uploads
 from tests.hosting.host import running, until
 from tests.hosting.test_visitors import Visitor
 
+pytestmark = pytest.mark.slow
+
 VISITORS = 50
 PLACES = 40
 

@@ -40,11 +40,13 @@ class Leaky(Service):
         return super().plan(request)
 
 
+@pytest.mark.slow
 def test_what_is_left_on_the_model_is_found(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
     assert _check(Leaky(model, Limits())) == 1
     assert "NOT the model's settings" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_a_function_remembers_is_found(
     model: Personalizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

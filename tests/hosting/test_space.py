@@ -19,6 +19,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.stand_in import StandIn, served_page
 from tests.hosting.host import STARTS_WITHIN, Host, free_port, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:

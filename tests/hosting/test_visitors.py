@@ -16,6 +16,8 @@ import pytest
 from tests.hosting import requests, uploads
 from tests.hosting.host import Host, running, until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "the-secret-of-this-server"
 INNER = "what-stands-inside-the-secret"
 # What a browser must never see: traces, and paths other than those of its own uploads.

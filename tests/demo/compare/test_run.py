@@ -173,6 +173,7 @@ def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -
     assert runner.rest()[runner.panel.grid].props["live"] is None
 
 
+@pytest.mark.slow
 def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunner, values: Values) -> None:
     values |= _grid(runner, "strength", "0.5 1", "none", "")
     assert runner.panel._axis(NOTHING) is None

@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_speed_holds_ratios_and_samples(folder: Path) -> None:
     speed = json.loads((folder / "speed.json").read_text())
     assert list(speed) == ["tiny"]

@@ -65,6 +65,7 @@ def swaps(referee: Referee, exchanged: bool) -> list[bool]:
     return found
 
 
+@pytest.mark.slow
 def test_exchanged_looks_are_called_swapped_and_others_are_not(referee: Referee) -> None:
     wrong, right = swaps(referee, exchanged=True), swaps(referee, exchanged=False)
     assert sum(wrong) >= 0.95 * len(wrong)  # measured 1.00

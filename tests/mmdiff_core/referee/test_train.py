@@ -177,6 +177,7 @@ def test_check_is_right_about_a_referee_that_knows_nothing() -> None:
     assert (found["noun"].mean, found["alarm"].mean, found["mush"].mean, found["iou"].mean) == (1.0, 1.0, 1.0, 0.0)
 
 
+@pytest.mark.slow
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = ["train-referee", "--out", str(tmp_path), "--steps", "1", "--batch", "8", "--scenes", "4"]
     assert main(train) == 0

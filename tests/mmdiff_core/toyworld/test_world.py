@@ -72,6 +72,7 @@ def test_toys_stand_on_the_ground_and_fit_their_height(class_name: str) -> None:
         assert 0.45 < top <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same_picture() -> None:
     """No string hash, which differs from process to process, may enter a scene."""
     code = (

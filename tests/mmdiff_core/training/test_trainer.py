@@ -97,6 +97,7 @@ def train_until_killed(folder: Path) -> None:
     Trainer(Line(), folder, save_every_s=0).run()
 
 
+@pytest.mark.slow
 def test_a_kill_while_saving_costs_that_save_alone(tmp_path: Path) -> None:
     code = f"import sys, pathlib, {__name__} as t; t.train_until_killed(pathlib.Path(sys.argv[1]))"
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True)

@@ -150,6 +150,7 @@ def test_position_ids_of_older_files_are_known(layers: tuple[Layers, Layers]) ->
     )
 
 
+@pytest.mark.slow
 def test_the_keys_at_the_size_of_sdxl() -> None:
     """Every key and shape of the real checkpoint's adapter, as the official classes define them."""
     expected = json.loads((FOLDER / "official_keys_sdxl_base.json").read_text())

@@ -43,6 +43,8 @@ from tests.helpers import tiny
 from tests.helpers.markdown import cells
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("no-image-branch", "ip-adapter-plus")
 
 

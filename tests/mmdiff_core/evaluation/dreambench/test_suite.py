@@ -283,6 +283,7 @@ def test_a_fingerprint_of_the_official_folder(tmp_path: Path) -> None:
     assert len(found) == 2
 
 
+@pytest.mark.slow
 def test_two_real_processes(dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     ran = subprocess.run(

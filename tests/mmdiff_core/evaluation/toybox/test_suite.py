@@ -133,6 +133,7 @@ def test_report_has_the_shape_that_is_promised(model: Path, referee: Path, tmp_p
             assert min(sheet.size) > 160
 
 
+@pytest.mark.slow
 def test_stopped_evaluation_goes_on_with_the_same_result(model: Path, referee: Path, tmp_path: Path) -> None:
     options = ToyboxOptions(tmp_path, model, referee, {1: 2, 2: 1}, seeds=(0,))
     table = evaluate_toybox(options)
@@ -145,6 +146,7 @@ def test_stopped_evaluation_goes_on_with_the_same_result(model: Path, referee: P
     assert (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True) == rows
 
 
+@pytest.mark.slow
 def test_commands_refuse_what_cannot_be_measured(
     model: Path, referee: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,8 @@ from mmdiff_core.weights.adapter_file import read_metadata
 from tests.helpers import annotated, tiny
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 
 

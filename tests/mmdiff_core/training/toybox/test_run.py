@@ -34,6 +34,8 @@ from tests.helpers import tiny
 from tests.helpers.toybox_training import RECIPE as SMALL_RECIPE
 from tests.helpers.toybox_training import render_shards
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 RECIPE = replace(SMALL_RECIPE, sheet_every=STEPS - 1)
 for _stage in STAGES:
