@@ -20,7 +20,7 @@ from tests.helpers.documents import CHANGELOG, DOCUMENTS, commands, inline_code,
 TODAY = [document for document in DOCUMENTS if document != CHANGELOG]  # a changelog names what there was
 FOREIGN = {  # of torchrun, the hub's client, node and pytest
     *("--nnodes", "--node-rank", "--master-addr", "--repo-type", "--test"),
-    *("--all", "--long", "--nproc-per-node"),
+    *("--all", "--rest", "--long", "--nproc-per-node"),
 }
 
 

@@ -13,13 +13,14 @@ from demo.server.limits import PREFIX, Limits
 from mmdiff_core.evaluation.ablation.adapter_variants import VARIANTS
 from mmdiff_core.training.stable_diffusion.recipes import SD_RECIPES
 from mmdiff_core.training.toybox.recipes import RECIPES
-from tests.helpers.documents import cells, read, section
+from tests.helpers.documents import read, section
+from tests.helpers.markdown import cells
 from tests.helpers.paths import DOCS, README, ROOT
 
 
 def _rows(text: str) -> list[list[str]]:
-    """Return the cells of all tables, their heads included."""
-    return [row for line in text.splitlines() if (row := cells(line)) and set(row[0]) - set("-: ")]
+    """Return the cells of all tables' rows, their heads included and the rules below them left out."""
+    return [row for row in cells(text) if set(row[0]) - set("-: ")]
 
 
 def test_limits() -> None:

@@ -43,11 +43,6 @@ def commands(text: str) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-def cells(line: str) -> list[str]:
-    """Return the cells of a table's line; none for any other line."""
-    return [cell.strip() for cell in line.strip("|\n").split("|")] if line.startswith("|") else []
-
-
 def of_program(words: list[str]) -> list[str] | None:
     """Return the words after ``python -m mmdiff_core``, whatever starts it; None for other commands."""
     return words[words.index("mmdiff_core") + 1 :] if "-m" in words and "mmdiff_core" in words else None
