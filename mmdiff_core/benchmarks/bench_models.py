@@ -3,7 +3,7 @@
 name      images      UNet
 toybox    96 px       the shipped one's shape
 sd15      512 px      Stable Diffusion 1.5
-sdxl      512 px      SDXL; on a CPU the pair of its blocks that holds most of its transformers, at reduced depth
+sdxl      512 px      SDXL; on a CPU the pair of its blocks with most of its transformers, at reduced depth
 tiny      32 px       for tests
 """
 

@@ -36,8 +36,8 @@ MEGABYTE = 2**20
 
 def two_subjects() -> GenerateRequest:
     """Return a request for a held-out cat and robot, at the defaults of the app."""
-    nouns = ("cat", "robot")
-    subjects = (Subject(noun, tuple(toy_photos(noun, 900_005, views=2, size=PHOTO_SIDE))) for noun in nouns)
+    names = ("cat", "robot")
+    subjects = (Subject(name, tuple(toy_photos(name, 900_005, views=2, size=PHOTO_SIDE))) for name in names)
     return GenerateRequest("a cat next to a robot on the beach", tuple(subjects))
 
 

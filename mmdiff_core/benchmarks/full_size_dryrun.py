@@ -175,7 +175,7 @@ def describe_dry_run(result: DryRunResult) -> str:
         f"size             {result.size[0]} x {result.size[1]}, {result.dtype}\n"
         f"weights in MB    {weights}\n"
         f"peak memory      {result.peak / MEGABYTE:,.0f} MB\n"
-        f"maps kept        {result.maps / MEGABYTE:.2f} MB in {result.records} records; "
+        f"maps             {result.maps / MEGABYTE:.2f} MB in {result.records} records; "
         f"{result.maps_usual / MEGABYTE:.1f} MB for {USUAL_STEPS} steps\n"
         f"time             {seconds}\n"
         f"latents          {'finite' if result.finite else 'NOT FINITE'}\n"

@@ -3,7 +3,7 @@
 stock             the base model
 ours              two subjects
 ours_recorded     the same, with all maps recorded and copied to the host
-  _apart          the same with heads apart and eight other words' maps, as the page asks of small models
+  _apart          the same with separate heads and eight other words' maps, as the page records small models
 ours_unmerged     the same as ours, with the LoRAs of queries and outputs as separate layers
 ours_uncached     the same as ours, with keys and values computed in every step
 ours_one, _four   one and four subjects
@@ -136,17 +136,17 @@ def _ip_adapter(model: BenchModel) -> Method:
 
 def _daam(model: BenchModel) -> Method:
     processors = _stock(model)
-    kept: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
     for layer in model.adapter.config.cross_attention:
-        processors[f"{layer.path}.processor"] = DaamStyle(layer.path, kept)
+        processors[f"{layer.path}.processor"] = DaamStyle(layer.path, maps)
     return Method(_place(model, processors), lambda: _forward(model))
 
 
 class DaamStyle:
     """Cross-attention by an explicit softmax; the conditional half's maps of all tokens are summed per head."""
 
-    def __init__(self, path: str, kept: dict[str, Tensor]) -> None:
-        self.path, self.kept = path, kept
+    def __init__(self, path: str, sums: dict[str, Tensor]) -> None:
+        self.path, self.sums = path, sums
 
     def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
         query = attn.head_to_batch_dim(attn.to_q(hidden_states))
@@ -154,7 +154,7 @@ class DaamStyle:
         value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
         probabilities = attn.get_attention_scores(query, key)  # (B H, L, T)
         maps = probabilities[len(probabilities) // 2 :].mT.contiguous()  # (H, T, L)
-        self.kept[self.path] = maps if self.path not in self.kept else self.kept[self.path] + maps
+        self.sums[self.path] = maps if self.path not in self.sums else self.sums[self.path] + maps
         merged = attn.batch_to_head_dim(torch.bmm(probabilities, value))
         projection, dropout = attn.to_out
         return dropout(projection(merged))

@@ -102,7 +102,10 @@ def speed_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: M
         parts.append("\n".join(f"* {name}: {titles[name]}" for name in steps))
     measured = {key: about["figures"][key] for key in UNITS if about["figures"].get(key)}
     if measured:
-        rows = [[UNITS[key], *_spread(values)] for key, values in measured.items()]
+        rows = [
+            [UNITS[key], *(f"{value:.3g}" for value in (np.median(values), min(values), max(values)))]
+            for key, values in measured.items()
+        ]
         parts.append(markdown_table(["built-in model", "median", "lowest", "highest"], rows))
     over = about["figures"].get("adapter_over_base")
     if over:
@@ -142,10 +145,6 @@ def _median(model: Mapping[str, Any], name: str) -> float:
 def _ratio(model: Mapping[str, Any], name: str) -> str:
     low, high = model["intervals"][name]
     return "1" if name == "stock" else f"{_median(model, name):.3f} ({low:.3f} to {high:.3f})"
-
-
-def _spread(values: Sequence[float]) -> list[str]:
-    return [f"{value:.3g}" for value in (np.median(values), min(values), max(values))]
 
 
 def _machine_line(about: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ class ExactlyResumable(Seekable, Protocol):
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """Options of the training loop, beside the stage's own settings."""
+    """Options of the training loop that are not settings of a stage."""
 
     precision: str = "auto"  # no, bf16 or fp16; auto measures which one is faster
     accumulate: int = 1  # batches per step

@@ -43,7 +43,7 @@ class Trainer:
 
     Args:
         stage: networks, batches and losses.
-        folder: where the files of the run go; a state that lies there is resumed.
+        folder: for the files of the run; a state in it is resumed.
         device: ``cpu`` or ``cuda``.
         save_every_s: seconds between two saves, so the most work that a kill may cost.
         sheet_every: steps between two sample sheets.
@@ -103,9 +103,9 @@ class Trainer:
         batches = _batches(self.stage.batch, ahead=self.accelerator.device.type == "cuda")
         with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar, closing(batches):
             while not self._any(interrupted() or time.monotonic() > self.deadline or self._progress(self.step) >= 1):
-                asked = time.monotonic()
+                waiting_since = time.monotonic()
                 parts = [next(batches) for _ in range(self.options.accumulate)]
-                waited_s += time.monotonic() - asked
+                waited_s += time.monotonic() - waiting_since
                 terms = self._train(parts)
                 bar.update()
                 if self._log_is_due(logged):
@@ -198,7 +198,7 @@ class Trainer:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Use the averaged weights in place of the current ones for the length of a block."""
+        """Use the averaged weights in place of the current ones in a block."""
         self.ema.store(self.parameters)
         self.ema.copy_to(self.parameters)
         try:
@@ -227,8 +227,8 @@ class Trainer:
             return
         with self._averaged():
             sheet = self.stage.sheet()
-        with atomic_file(self.folder / "sheets" / f"{self.step:07d}.png") as aside:
-            sheet.save(aside)
+        with atomic_file(self.folder / "sheets" / f"{self.step:07d}.png") as temporary:
+            sheet.save(temporary)
         if self.tensorboard is not None:
             self.tensorboard.add_image(self.step, "sheet", sheet)
 
@@ -270,8 +270,8 @@ class Trainer:
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
-        with atomic_file(self.folder / STATE) as aside:
-            torch.save(state, aside)
+        with atomic_file(self.folder / STATE) as temporary:
+            torch.save(state, temporary)
 
     def _resume(self) -> int:
         path = self.folder / STATE

@@ -1,4 +1,4 @@
-"""Assignment of detected faces to the segments that they lie in."""
+"""Assignment of detected faces to the segments that contain them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_faces(
     A face belongs to the segment that covers most of its box, at least a third; of several faces the largest counts.
     """
     chosen: dict[int, LocatedFace] = {}
-    for face in sorted(detected, key=_area):
+    for face in sorted(detected, key=lambda face: (face.box.right - face.box.left) * (face.box.bottom - face.box.top)):
         owner = _owner(face.box, ids)
         if owner:
             chosen[owner] = face
@@ -60,7 +60,3 @@ def _owner(box: Box, ids: np.ndarray) -> int:
     counts[0] = 0
     best = int(counts.argmax())
     return best if counts[best] >= inside.size / 3 else 0
-
-
-def _area(face: LocatedFace) -> float:
-    return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)

@@ -61,10 +61,10 @@ class AnnotateOptions:
 def annotate(options: AnnotateOptions, annotators: Annotators, rules: Rules | None = None) -> list[AnnotationOutcome]:
     """Annotate the images that were not processed before; return the results for all of them.
 
-    The caption of an image is that of the text file of the same name beside it, if there is one.
+    The caption of an image is that of the text file of the same name next to it, if there is one.
 
     Raises:
-        SettingsError: there is no image, or the output would lie among the images.
+        SettingsError: there is no image, or the output would be among the images.
     """
     sources = find_images(options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,9 @@ def annotate(options: AnnotateOptions, annotators: Annotators, rules: Rules | No
 def find_images(options: AnnotateOptions) -> list[str]:
     """Return the paths of the images below the folder; raise SettingsError as ``annotate``."""
     if not options.images.is_dir():
-        raise SettingsError(f'There is no folder "{options.images}": give one that holds images.')
+        raise SettingsError(f'There is no folder "{options.images}": give one with images.')
     if options.out.resolve().is_relative_to(options.images.resolve()):
-        raise SettingsError("The annotations would lie among the images: give --out a folder elsewhere.")
+        raise SettingsError("The annotations would be among the images: give --out a folder elsewhere.")
     found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise SettingsError(f'There is no image in "{options.images}" ({", ".join(SUFFIXES)}).')

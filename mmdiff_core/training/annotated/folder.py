@@ -1,6 +1,6 @@
 """Annotated images in a folder, in the format of ``format``.
 
-More photos of an identity may lie in ``identities/NAME/`` of the folder: plain images, or cut-outs with a transparent
+More photos of an identity may be in ``identities/NAME/`` of the folder: plain images, or cut-outs with a transparent
 background.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -98,9 +98,11 @@ class AnnotatedFolder:
         for segment in annotation.segments:
             elsewhere = self._elsewhere(index, segment, rng)
             if segment.face is not None:
-                faces[segment.id] = (self._face(index, segment), *self._other_faces(elsewhere))
-            if others := self._other_photos(segment, elsewhere, rng):
-                photos[segment.id] = others
+                with_face = [(other, its) for other, its in elsewhere if its.face is not None]
+                others = (self._face(other, its) for other, its in with_face[: self.max_others])
+                faces[segment.id] = (self._face(index, segment), *others)
+            if other_photos := self._other_photos(segment, elsewhere, rng):
+                photos[segment.id] = other_photos
         return AnnotatedImage(annotation, image, mask, photos, faces)
 
     def _pixels(self, index: int) -> tuple[Image.Image, np.ndarray]:
@@ -134,10 +136,6 @@ class AnnotatedFolder:
             return open_cut_out(choice)
         index, segment = choice
         return cut_out(*self._pixels(index), segment)
-
-    def _other_faces(self, elsewhere: Sequence[tuple[int, Segment]]) -> Iterator[Face]:
-        with_face = [(index, segment) for index, segment in elsewhere if segment.face is not None]
-        yield from (self._face(index, segment) for index, segment in with_face[: self.max_others])
 
     def _face(self, index: int, segment: Segment) -> Face:
         stem = self.stems[index]
@@ -266,7 +264,7 @@ def _files(stem: Path) -> tuple[Path, Path]:
     images = [stem.with_name(stem.name + suffix) for suffix in IMAGE_SUFFIXES]
     image = next((file for file in images if file.is_file() and file != mask), None)
     if image is None:
-        raise AnnotationError(f'The annotation "{stem}.json" has no image beside it ({", ".join(IMAGE_SUFFIXES)}).')
+        raise AnnotationError(f'The annotation "{stem}.json" has no image next to it ({", ".join(IMAGE_SUFFIXES)}).')
     return image, mask
 
 

@@ -33,7 +33,7 @@ from mmdiff_core.types import Face
 
 logger = logging.getLogger(__name__)
 
-BUFFER = 500  # compressed samples, from which the next one is drawn
+BUFFER = 500  # compressed samples, from which the next one is sampled
 NEEDED = "reading shards needs webdataset: pip install -r requirements-train.txt"
 IMAGE_KINDS = ("jpg", "jpeg", "webp")
 OPENABLE = "a local path, or anything that webdataset opens: http(s)://, s3://, gs://, pipe:"
@@ -105,7 +105,7 @@ class ShardedRecords:
         return order[: len(order) // self.world_size * self.world_size][self.rank :: self.world_size]
 
     def _mixed(self, url: str, epoch: int) -> Iterator[Mapping[str, Any]]:
-        """Yield the shard's samples, each drawn from a buffer."""
+        """Yield the shard's samples, each sampled from a buffer."""
         rng, buffer = random.Random(f"{self.seed}:{epoch}:{url}"), list[Mapping[str, Any]]()
         for sample in read_shard(url):
             buffer.append(sample)

@@ -24,15 +24,11 @@ def render_folder(folder: Path, count: int, size: int = 256, seed: int = 0) -> N
         stem = folder / f"{number:09d}"[:5] / f"{number:09d}"
         stem.parent.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(to_bytes(rendered.images)[0].movedim(0, -1).numpy())
-        ids = _ids(rendered.masks[0].numpy())
+        masks = rendered.masks[0].numpy()  # (S, H, W) bool, which do not overlap
+        ids = (masks * np.arange(1, len(masks) + 1)[:, None, None]).sum(0)
         image.save(stem.with_suffix(".jpg"), quality=95)
         stem.with_suffix(".png").write_bytes(write_mask(ids))
         stem.with_suffix(".json").write_text(_annotate(scene, ids, stem.name).to_json(), encoding="utf-8")
-
-
-def _ids(masks: np.ndarray) -> np.ndarray:
-    """Turn masks (S, H, W) bool that do not overlap into ids (H, W), 0 background."""
-    return (masks * np.arange(1, len(masks) + 1)[:, None, None]).sum(0)
 
 
 def _annotate(scene: Scene, ids: np.ndarray, name: str) -> Annotation:

@@ -117,7 +117,7 @@ class Collator:
         return replace(stacked, words=F.pad(stacked.words, (0, present.shape[1] - stacked.words.shape[1]), value=-1))
 
     def _references(self, examples: Sequence[TrainingExample]) -> References:
-        """Pad the photos, for the face variant also the crops and embeddings of faces, and tell which are seen."""
+        """Pad the photos, for the face variant also the crops and embeddings of faces, and mark those that are seen."""
         with_faces, side = self.examples.with_faces, self.examples.reference
         subjects = max(1, *(len(example.photos) for example in examples))
         counted = [example.faces if with_faces else example.photos for example in examples]

@@ -67,7 +67,7 @@ class SdRecipe:
     checkpointing: bool = True  # compute activations twice instead of storing them
     optimizer: Optimizer = "adamw"
     precision: MixedPrecision = "auto"
-    half_base: bool = False  # hold the frozen base in half precision where the training is mixed
+    half_base: bool = False  # the frozen base in half precision, where the training is mixed
     validation: float = 0.01  # share of the records, unless there is a folder for validation
     max_validation: int = 64  # records
     validate_every: int = 500

@@ -49,7 +49,7 @@ HALF_PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class SdOptions:
-    """Inputs and options of a run, beside its recipe."""
+    """Inputs and options of a run that are not part of its recipe."""
 
     folder: Path
     base: str  # a folder or a name in the hub's cache
@@ -68,7 +68,7 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     Raises:
         ModelError: the base is missing, of another kind than the recipe's, or its image encoder is missing.
         TrainingError: the data cannot be used.
-        SettingsError: a setting does not suit the base, or the folder holds a run of other settings.
+        SettingsError: a setting does not suit the base, or the folder has a run of other settings.
         CheckpointError: the adapter to start from does not fit.
     """
     state = PartialState(cpu=options.device == "cpu")

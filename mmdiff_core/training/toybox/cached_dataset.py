@@ -1,6 +1,6 @@
-"""Samples that are rendered once into shards on disk and reused, with the outputs of the frozen encoders beside them.
+"""Samples that are rendered once into shards on disk and reused, with the outputs of the frozen encoders.
 
-Rendering an image takes as long as a training step on a CPU, and longer than one on a GPU. A folder holds::
+Rendering an image takes as long as a training step on a CPU, and longer than one on a GPU. The files of a folder::
 
     00000.safetensors                        250 scenes: images, masks, reference photos, captions
     latents-<fingerprint>/00000.safetensors  float16 latents of those images, by one autoencoder
@@ -65,7 +65,7 @@ class Shard:
 
     @cached_property
     def _numbers(self) -> Tensor:
-        """Which of the n subjects each one is, long (B, S)."""
+        """The index of each subject among the n that are there, long (B, S)."""
         return self.present.flatten().cumsum(0).view_as(self.present) - 1
 
     def take(self, rows: Sequence[int]) -> Samples:
@@ -145,7 +145,7 @@ class CachedDataset:
     def encode_with(self, vae: AutoencoderKL, image_encoder: ImageEncoder | None = None) -> None:
         """Replace images by latents and, with an image encoder, reference photos by features.
 
-        Both are computed once per encoder and stored beside the shards.
+        Both are computed once per encoder and stored in the folder.
         """
         self._latents = EncoderCache(
             self.folder / f"latents-{fingerprint_weights(vae.encoder.state_dict().values())}",
@@ -157,12 +157,10 @@ class CachedDataset:
             self._features = EncoderCache(
                 self.folder / f"features-{fingerprint_weights(weights)}", partial(encode_features, image_encoder)
             )
-        bar = tqdm(self.shards, desc="encoding the dataset", unit="shard", disable=self._all_encoded())
+        folders = [cache.folder for cache in (self._latents, self._features) if cache is not None]
+        encoded = all((folder / path.name).exists() for folder in folders for path in self.shards)
+        bar = tqdm(self.shards, desc="encoding the dataset", unit="shard", disable=encoded)
         self.shards = {path: self._open(path) for path in bar}
-
-    def _all_encoded(self) -> bool:
-        caches = [cache for cache in (self._latents, self._features) if cache is not None]
-        return all((cache.folder / path.name).exists() for cache in caches for path in self.shards)
 
     def _open(self, path: Path) -> Shard:
         """Open a shard with what the encoders made of it."""
@@ -260,13 +258,13 @@ def fingerprint_weights(weights: Iterable[Tensor]) -> str:
 
 
 def _start_worker() -> None:
-    """Use one thread, the fastest way side by side; leave Ctrl-C to the process that waits."""
+    """Use one thread, which is fastest for several processes; ignore Ctrl-C, which the waiting process handles."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def render_dataset(folder: Path, recipe: Recipe, workers: int) -> None:
-    """Render the missing shards of a folder, until Ctrl-C: the work of a process beside a training."""
+    """Render the missing shards of a folder, until Ctrl-C; for a process of its own."""
     with suppress(KeyboardInterrupt):
         CachedDataset(folder, recipe).render(workers)
 

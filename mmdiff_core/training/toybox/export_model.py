@@ -19,23 +19,23 @@ LARGEST_FILE = "30MB"
 
 
 def export_model(model: Path, folder: Path) -> int:
-    """Write a model folder in half precision, as it ships; returns its size in bytes.
+    """Write a model folder in half precision, as it ships; return its size in bytes.
 
-    It takes the place of a model that is there.
+    An older model in the folder is replaced.
 
     Raises:
         ModelError: ``model`` is no model folder.
-        SettingsError: ``folder`` holds something else than a model, or is part of what is read.
+        SettingsError: ``folder`` has other contents than a model, or contains ``model``.
     """
     if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SettingsError(f'"{folder}" is there and holds no model, which would be lost: choose a new folder.')
+        raise SettingsError(f'"{folder}" has other contents than a model, which would be lost: choose a new folder.')
     if model.resolve() != folder.resolve() and (model.resolve().is_relative_to(folder.resolve())):
-        raise SettingsError(f'"{folder}" holds the model that is to be written, "{model}": choose another folder.')
+        raise SettingsError(f'"{folder}" contains the model to export, "{model}": choose another folder.')
     backbone, adapter = load_toybox(model)
-    with atomic_folder(folder) as aside:
-        shutil.copytree(model, aside, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
-        _save_half(backbone, aside)
-        save_adapter(adapter, aside / "adapter.safetensors", dtype=torch.float16)
+    with atomic_folder(folder) as temporary:
+        shutil.copytree(model, temporary, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+        _save_half(backbone, temporary)
+        save_adapter(adapter, temporary / "adapter.safetensors", dtype=torch.float16)
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
@@ -47,7 +47,7 @@ def _save_half(backbone: StableDiffusion, folder: Path) -> None:
     backbone.image_encoder.model.half().save_pretrained(folder / "image_encoder")
     for config in folder.glob("*/config.json"):
         values = json.loads(config.read_text())
-        values.pop("_name_or_path", None)  # where it was trained is nobody's business
+        values.pop("_name_or_path", None)  # a path of the machine that trained it
         if "dtype" in values:  # transformers opens a model in this precision, diffusers its own in float32
             values["dtype"] = "float32"
         config.write_text(json.dumps(values, indent=2) + "\n")

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 
-FRESH_SCALE = 0.1  # of the new weights, small beside the trained ones
+FRESH_SCALE = 0.1  # of the new weights, small compared with the trained ones
 
 
 @torch.no_grad()

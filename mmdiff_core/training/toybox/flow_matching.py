@@ -144,7 +144,7 @@ class FlowMatchingStage:
 
     @cached_property
     def held_out(self) -> Samples:
-        """The samples on the sheets; rendered when the first sheet is drawn."""
+        """The samples of the sheets, rendered for the first one."""
         return self._held_out_dataset.sample(SHEET_IMAGES)
 
     def trained(self) -> list[nn.Parameter]:
@@ -196,7 +196,7 @@ class FlowMatchingStage:
             return self._read(caption.text, caption.names)
         if self.rng.random() < self.mix.empty / (self.mix.empty + self.mix.described):
             return self._read("")
-        # Without a photo a toy of that class may look any way, or the way that the words say.
+        # Without a photo a toy of that class may have any attributes, or those of the description.
         return self._read(self.rng.choice((caption.detailed, caption.detailed, caption.text)))
 
     def _tokenize(self, text: str, names: tuple[str, ...] = ()) -> PromptTokens:

@@ -1,4 +1,4 @@
-"""Samples that are rendered when they are asked for."""
+"""Samples that are rendered on the fly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmdiff_core.training.toybox.samples import MAX_SUBJECTS, ImagesWithMasks, S
 
 
 class OnTheFlyDataset:
-    """Renders every sample anew; needs no files and never repeats.
+    """Renders every sample on the fly; needs no files and never repeats one.
 
     Args:
         recipe: sizes, the number of photos of a subject, and the world.

@@ -73,7 +73,7 @@ class ConditionMix:
 class Recipe:
     """A complete training run.
 
-    ``scenes`` of the ``world`` are rendered once and reused; 0 renders every sample anew.
+    ``scenes`` of the ``world`` are rendered once and reused; 0 renders every sample on the fly.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Recipe:
         return dict(json.loads(json.dumps(plain)))
 
     def write(self, folder: Path, options: Mapping[str, Any]) -> None:
-        """Write the resolved recipe into the run folder, with the options of the run beside it."""
+        """Write the resolved recipe into the run folder, together with the options of the run."""
         write_text(folder / "recipe.json", json.dumps({**self.resolved(), "run": dict(options)}, indent=2) + "\n")
 
 

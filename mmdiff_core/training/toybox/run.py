@@ -5,7 +5,7 @@ runs/NAME/
     run.json               the settings that later starts must keep
     model/                 a stock Stable Diffusion folder, the adapter, the preview and the vocabulary; every stage
                            writes its part
-    dataset/               rendered scenes, unless the recipe renders each anew
+    dataset/               rendered scenes, unless the recipe renders every sample on the fly
     autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
 """
 
@@ -47,13 +47,13 @@ logger = logging.getLogger(__name__)
 
 DATASET = "dataset"  # the stage that renders scenes, and their folder
 UNCHANGEABLE = ("size", "reference", "shapes", "world")  # of a recipe, while a run folder is in use
-FIRST_SHARDS = 8  # before a stage starts beside the rendering of the others
+FIRST_SHARDS = 8  # that a stage waits for, while the others are rendered
 _NEED_ALL_SCENES = ("base", "adapter", "joint")  # stages that go through all scenes; the others see few
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of a run, beside its recipe."""
+    """Options of a run that are not part of its recipe."""
 
     folder: Path
     stages: tuple[str, ...]
@@ -68,7 +68,7 @@ def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, 
     """Run the stages in turn, each from where an earlier run left it; return what each measured.
 
     Raises:
-        SettingsError: a stage that the recipe does not have, or a folder that holds another recipe's run.
+        SettingsError: a stage that the recipe does not have, or a folder with a run of another recipe.
         ModelError: the folder to start from is no model folder.
         TrainingError: the dataset is neither there nor among the stages.
     """
@@ -117,7 +117,7 @@ def dataset_folder(run: Path) -> Path:
 
 @contextmanager
 def rendering(recipe: Recipe, options: RunOptions) -> Iterator[Callable[[], None]]:
-    """Render the dataset if it is among the stages: on CPUs at once, on a GPU in a process beside the first stages.
+    """Render the dataset if it is among the stages: on CPUs now, with a GPU in a process parallel to the first stages.
 
     Yields a function that waits until all of it is rendered.
 
@@ -167,7 +167,7 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
     finished = trainer.run()
     result: Mapping[str, float] = {}
     if trainer.accelerator.is_main_process:
-        result = trainer.finish()  # an interrupted stage leaves a usable model, too
+        result = trainer.finish()  # an interrupted stage results in a usable model, too
         logger.info("%s: %s", name, result)
         if finished:
             write_text(done, json.dumps(dict(result)) + "\n")
@@ -224,16 +224,16 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     if options.init_from is not None:
         if not (options.init_from / INDEX).exists():
             raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
-        with atomic_folder(model) as aside:
-            shutil.copytree(options.init_from, aside, dirs_exist_ok=True)
-            _adapt_model(aside, recipe.shapes.latent_channels)
+        with atomic_folder(model) as temporary:
+            shutil.copytree(options.init_from, temporary, dirs_exist_ok=True)
+            _adapt_model(temporary, recipe.shapes.latent_channels)
         return
     pipeline = create_pipeline(recipe)
     adapter = create_fresh_adapter(recipe, pipeline.unet)
-    with atomic_folder(model) as aside:
-        save_adapter(adapter, aside / "adapter.safetensors")
-        _blank_preview(aside, recipe.shapes.latent_channels)
-        pipeline.save_pretrained(aside)
+    with atomic_folder(model) as temporary:
+        save_adapter(adapter, temporary / "adapter.safetensors")
+        _blank_preview(temporary, recipe.shapes.latent_channels)
+        pipeline.save_pretrained(temporary)
 
 
 def _adapt_model(model: Path, channels: int) -> None:

@@ -49,8 +49,8 @@ def test_daams_way_is_the_stock_model_with_maps_of_every_token(model: BenchModel
     assert torch.allclose(_run(known["daam_style"]), _run(known["stock"]), atol=1e-5)
     known["daam_style"].prepare()
     path = model.adapter.config.cross_attention[0].path
-    kept = model.unet.attn_processors[f"{path}.processor"].kept
-    assert kept[path].shape == (2, 11, 16)  # heads, tokens, pixels
+    sums = model.unet.attn_processors[f"{path}.processor"].sums
+    assert sums[path].shape == (2, 11, 16)  # heads, tokens, pixels
 
 
 def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known: dict[str, Method]) -> None:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdiff_core.backbones.toybox import FAST, Toybox, load_toybox
 from mmdiff_core.benchmarks.presets import (
     CANDIDATES,
+    MEASURES,
     SOLVERS,
     PresetScore,
     SamplingCandidate,
+    compare_candidates,
+    presets_json,
     presets_markdown,
     with_candidate,
 )
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.evaluation.toybox import suite
+from mmdiff_core.evaluation.toybox.toybox_cases import draw_toybox_cases
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.export import read_settings
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.referee.network import Referee
 from mmdiff_core.types import GenerateRequest
 from tests.helpers import tiny
 from tests.helpers.markdown import cells
+from tests.helpers.small_referee import CONFIG, VOCABULARY
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +79,20 @@ def test_a_row_a_way() -> None:
     measures = {"identity": 0.5, "present": 1.0, "place": 0.25, "swapped": float("nan")}
     table = presets_markdown([PresetScore(SamplingCandidate("dpm2m", 8, 3.0), 0.4, 3.2, measures)])
     assert ["dpm2m, 8 steps, guidance 3", "0.40", "3.2", "0.50", "1.00", "0.25", "nan"] in cells(table)
+
+
+def test_candidates_are_compared_with_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "CANDIDATES", 4)
+    monkeypatch.setattr(suite, "DISTRACTORS", 3)
+    backbone, adapter = load_toybox(folder)
+    torch.manual_seed(0)
+    cases = draw_toybox_cases(VOCABULARY, {2: 1})
+    candidates = [SamplingCandidate(*ways) for ways in (("stored", 3, 3.0), ("stored", 3, 3.0), ("euler", 1, 2.0))]
+    first, same, other = compare_candidates(backbone, adapter, Referee(CONFIG).eval(), cases, candidates)
+    assert first.distance == same.distance == 0
+    assert other.distance > 0
+    assert [score.candidate for score in (first, same, other)] == candidates
+    for score in (first, same, other):
+        assert score.measures.keys() == set(MEASURES)
+        assert score.seconds > 0
+    assert [score["candidate"]["solver"] for score in json.loads(presets_json([first, other]))] == ["stored", "euler"]
