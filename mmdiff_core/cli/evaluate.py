@@ -41,7 +41,7 @@ def _add_toybox(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--prompts", type=int, help="prompts with one and with two subjects; half as many with three")
     add_built_in_flags(parser)
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
-    parser.set_defaults(run=run_toybox)
+    parser.set_defaults(run=run_toybox_suite)
 
 
 def _add_leakage(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +60,7 @@ def _add_leakage(suites: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_built_in_flags(parser)
     parser.add_argument("--adapter", type=Path, metavar="FILE", help="another adapter for the model")
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
-    parser.set_defaults(run=run_leakage)
+    parser.set_defaults(run=run_leakage_suite)
 
 
 def _add_dreambench(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,7 +86,7 @@ def _add_dreambench(suites: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--dino", metavar="NAME", help="DINO that measures (default: ViT-S/16)")
     add("--faces", action="store_true", help="compare faces, too; needs requirements-face.txt")
     add_model_flags(parser)
-    parser.set_defaults(run=run_dreambench)
+    parser.set_defaults(run=run_dreambench_suite)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few prompts, one image of each: under five minutes")
 
 
-def run_toybox(args: argparse.Namespace) -> int:
+def run_toybox_suite(args: argparse.Namespace) -> int:
     """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate_toybox``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
@@ -121,7 +121,7 @@ def run_toybox(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_leakage(args: argparse.Namespace) -> int:
+def run_leakage_suite(args: argparse.Namespace) -> int:
     """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.measure_leakage``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
@@ -146,7 +146,7 @@ def run_leakage(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_dreambench(args: argparse.Namespace) -> int:
+def run_dreambench_suite(args: argparse.Namespace) -> int:
     """Measure a model on photos.
 
     Raises:
@@ -167,7 +167,7 @@ def run_dreambench(args: argparse.Namespace) -> int:
     read_subjects(options.dataset)  # before any model is loaded
     device = _device_of_process(args)
     faces = InsightFaces(device=device.split(":")[0]) if args.faces else None
-    judges = Evaluators.load(args.clip or CLIP_EVALUATOR, args.dino or DINO_EVALUATOR, device, faces)
+    evaluators = Evaluators.load(args.clip or CLIP_EVALUATOR, args.dino or DINO_EVALUATOR, device, faces)
     personalizer = load_from_flags(argparse.Namespace(**{**vars(args), "device": device}))
     about = {
         "model": args.base or args.model,
@@ -179,7 +179,7 @@ def run_dreambench(args: argparse.Namespace) -> int:
         "dino": args.dino or DINO_EVALUATOR,
         "device": device.split(":")[0],
     }
-    table = evaluate_dreambench(personalizer, judges, options, about)
+    table = evaluate_dreambench(personalizer, evaluators, options, about)
     sys.stdout.write("" if table is None else dreambench_markdown(table))
     return 0
 

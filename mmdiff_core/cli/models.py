@@ -58,11 +58,11 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_models(args: argparse.Namespace) -> int:
     """List the models, or download one."""
     from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
-    from mmdiff_core.weights.hub import download
+    from mmdiff_core.weights.hub import download_model
     from mmdiff_core.weights.insightface_models import FACES, download_faces
 
     if args.download is not None:
-        folder = download_faces() if args.download == FACES else download(args.download)
+        folder = download_faces() if args.download == FACES else download_model(args.download)
         sys.stdout.write(f"{folder}\n")
         return 0
     for folder in args.folders:

@@ -63,10 +63,10 @@ def add_sd_parser(models: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add("--log-every", type=int, metavar="STEPS", help="steps between lines of the log")
     add("--save-every", type=float, metavar="SECONDS", help="the most work that a kill may cost")
     add("--tensorboard", action=argparse.BooleanOptionalAction, default=True, help="log to TensorBoard (default: on)")
-    parser.set_defaults(run=run_sd)
+    parser.set_defaults(run=run_sd_training)
 
 
-def run_sd(args: argparse.Namespace) -> int:
+def run_sd_training(args: argparse.Namespace) -> int:
     """Train an adapter; errors as ``training.stable_diffusion.run.train_sd``."""
     check_launcher(os.environ)
     from mmdiff_core.backbones.loading import quiet_libraries

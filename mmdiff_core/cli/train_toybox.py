@@ -40,10 +40,10 @@ def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser
     add("--batch", type=int, help="batch size of each stage, instead of the recipe's")
     add("--seed", type=int, default=0, help="seed of the order of the samples (default: 0)")
     add("--workers", type=int, help="processes that render scenes (default: one per core)")
-    parser.set_defaults(run=run_toybox)
+    parser.set_defaults(run=run_toybox_training)
 
 
-def run_toybox(args: argparse.Namespace) -> int:
+def run_toybox_training(args: argparse.Namespace) -> int:
     """Train the built-in model.
 
     Raises:

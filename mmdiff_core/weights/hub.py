@@ -107,7 +107,7 @@ def how_to_get(name: str) -> str:
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
 
 
-def download(name: str) -> Path:
+def download_model(name: str) -> Path:
     """Fetch the needed files of a hub model, in half precision if it is offered, with a progress bar.
 
     Files that are here are not fetched again, and an interrupted download continues where it stopped.

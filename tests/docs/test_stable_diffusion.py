@@ -136,7 +136,7 @@ def test_binding_of_weights_that_never_learned_the_constraint(
     save_vocabulary(VOCABULARY, model)
     torch.manual_seed(0)
     save_referee(Referee(CONFIG), referee)
-    options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, pool=12, prompts=1)
+    options = AblationOptions(Path(), (), model, referee, steps=1, batch=4, scenes=12, prompts=1)
     pool = place / training[training.index("--out") + 1] / "pool"
     pool.mkdir(parents=True)  # so that no other process is started to render it
     cached_dataset.render_shard(

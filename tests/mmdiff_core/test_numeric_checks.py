@@ -250,7 +250,7 @@ def test_a_hub_that_hangs_is_given_up(hanging_hub: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(constants, "ENDPOINT", hanging_hub)
     monkeypatch.setattr(hub, "TIMEOUT_S", 1)
     with pytest.raises(ModelError, match="does not answer"):
-        hub.download("somebody/model")
+        hub.download_model("somebody/model")
 
 
 def test_nothing_of_a_picture_reaches_the_hub(model: Personalizer, good: bytes) -> None:

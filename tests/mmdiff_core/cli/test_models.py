@@ -31,7 +31,7 @@ def test_nothing_is_downloaded_when_offline(
 
 
 def test_a_download_prints_its_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("mmdiff_core.weights.hub.download", lambda name: Path("cache") / name)
+    monkeypatch.setattr("mmdiff_core.weights.hub.download_model", lambda name: Path("cache") / name)
     monkeypatch.setattr("mmdiff_core.weights.insightface_models.download_faces", lambda: Path("faces"))
     assert main(["models", "--download", "maker/model"]) == 0
     assert main(["models", "--download", "insightface/buffalo_l"]) == 0

@@ -64,8 +64,8 @@ def test_only_what_is_needed_is_downloaded(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(hub, "ask_hub", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
     monkeypatch.setattr(hub, "snapshot_download", fetch)
-    assert hub.download("maker/model") == tmp_path
-    assert hub.download(hub.CLIP) == tmp_path
+    assert hub.download_model("maker/model") == tmp_path
+    assert hub.download_model(hub.CLIP) == tmp_path
     assert asked[0] == ("maker/model", {"variant": "fp16", "safety_checker": None})
     assert asked[1][0] == hub.CLIP
     assert "model.safetensors" in asked[1][1]["allow_patterns"]  # and not the other formats of the same weights
@@ -82,7 +82,7 @@ def test_a_model_that_is_not_offered_in_half_precision(tmp_path: Path, monkeypat
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fetch)
     with pytest.raises(ValueError, match="fp16"):  # diffusers' own words
         fetch("maker/model", "fp16")
-    assert hub.download("maker/model") == tmp_path
+    assert hub.download_model("maker/model") == tmp_path
 
 
 @pytest.mark.usefixtures("online")
@@ -93,5 +93,5 @@ def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(hub, "ask_hub", lambda _: None)
     monkeypatch.setattr(hub.DiffusionPipeline, "download", fail)
     with pytest.raises(ModelError, match=r'"no/where" cannot be downloaded: check the name.*identifier\)$') as caught:
-        hub.download("no/where")
+        hub.download_model("no/where")
     assert "\n" not in str(caught.value)
