@@ -122,7 +122,7 @@ def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_binding_of_weights_that_never_learned_the_constraint(
+def test_leakage_of_weights_that_were_trained_without_the_constraints(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second command takes the file that the first one leaves."""
