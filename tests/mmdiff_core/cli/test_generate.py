@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmdiff_core.backbones.schedulers import SCHEDULERS
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.output.export import read_settings
+from mmdiff_core.types import MAP_KINDS, Components
 from tests.helpers import tiny
+from tests.helpers.command_line import all_parsers
 
 PROMPT = "a cat next to a robot on the beach"
 
@@ -165,6 +169,14 @@ def test_stopping_keeps_what_is_finished(
     assert "Stopped" in capsys.readouterr().err
     assert (tmp_path / "1_seed1.png").exists()
     assert len(json.loads((tmp_path / "settings.json").read_text())["pictures"]) == 1
+
+
+def test_the_words_are_those_of_the_core() -> None:
+    """They are written twice, so that --help starts without torch."""
+    flags = {action.dest: action for action in all_parsers("generate")["generate",]._actions}
+    assert tuple(flags["without"].choices) == tuple(field.name for field in fields(Components))
+    assert set(flags["map"].choices) == set(MAP_KINDS)
+    assert all(name in flags["scheduler"].help for name in SCHEDULERS)
 
 
 # ---------------------------------------------------------------- which model
