@@ -48,10 +48,10 @@ def atomic_file(path: str | PathLike[str]) -> Iterator[Path]:
         WritingError: the disk is full or cannot be written. What was at ``path`` before is as it was.
     """
     path = Path(path)
-    with named_disk_errors(path), _beside(path) as folder:
+    with named_disk_errors(path), _temp_folder(path) as folder:
         aside = folder / path.name
         yield aside
-        _to_disk(aside)
+        _sync(aside)
         aside.replace(path)
 
 
@@ -62,7 +62,7 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
     Errors as :func:`atomic_file`.
     """
     path = Path(path)
-    with named_disk_errors(path), _beside(path) as folder:
+    with named_disk_errors(path), _temp_folder(path) as folder:
         aside = folder / path.name
         aside.mkdir()
         yield aside
@@ -77,17 +77,17 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
             raise
 
 
-def save_part(part: Saveable, folder: Path) -> None:
+def save_network(part: Saveable, folder: Path) -> None:
     """A part of a model in its folder; files are replaced one by one, so that a kill leaves no folder without weights.
 
     Errors as :func:`atomic_file`.
     """
-    with named_disk_errors(folder), _beside(folder) as beside:
+    with named_disk_errors(folder), _temp_folder(folder) as beside:
         part.save_pretrained(beside)
         folder.mkdir(exist_ok=True)
         written = sorted(beside.iterdir())
         for file in written:
-            _to_disk(file)
+            _sync(file)
             file.replace(folder / file.name)
         for stale in {path.name for path in folder.iterdir()} - {file.name for file in written}:
             (folder / stale).unlink()  # shards, beside which the whole file would not be read
@@ -101,7 +101,7 @@ def remove_leftovers(path: str | PathLike[str]) -> None:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _temp_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent))
     try:
@@ -126,14 +126,14 @@ def named_disk_errors(path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WritingError(_unwritten(path, _REASONS.get(error.errno or 0, _first_line(error)))) from error
+        raise WritingError(_not_written(path, _REASONS.get(error.errno or 0, _first_line(error)))) from error
     except (SafetensorError, RuntimeError) as error:
         if not any(sign in str(error) for sign in _WRITERS_SIGNS):
             raise
-        raise WritingError(_unwritten(path, _REASONS[errno.ENOSPC])) from error
+        raise WritingError(_not_written(path, _REASONS[errno.ENOSPC])) from error
 
 
-def _unwritten(path: str | PathLike[str], reason: str) -> str:
+def _not_written(path: str | PathLike[str], reason: str) -> str:
     return f'"{path}" was not written, and what was there before is as it was: {reason}, then do it again.'
 
 
@@ -141,7 +141,7 @@ def _first_line(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _to_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
     """A rename may reach the disk before the contents do; after a power cut the file would be empty."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -18,7 +18,7 @@ _SHOWN = 3  # names of tensors in a message
 
 
 @contextmanager
-def memory_faults() -> Iterator[None]:
+def named_memory_errors() -> Iterator[None]:
     """Name memory that runs out, and give back what the attempt held, so that the next request finds it.
 
     Raises:
@@ -75,7 +75,7 @@ def check_pixels(pixels: Tensor) -> None:
         )
 
 
-def check_weights(parts: Mapping[str, nn.Module], source: object) -> None:
+def check_finite_weights(parts: Mapping[str, nn.Module], source: object) -> None:
     """Whether every weight of a model's parts is a number.
 
     Raises:

@@ -15,7 +15,7 @@ from mmdiff_core.backbones.placement import Offloading, merged_weights
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import is_toybox, load_toybox
-from mmdiff_core.deprecation import warn_renamed
+from mmdiff_core.deprecation import renamed_keywords, warn_renamed
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import ModelError
@@ -27,7 +27,7 @@ from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.generation.stock_pipeline import Attachment
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.numeric_checks import memory_faults
+from mmdiff_core.numeric_checks import named_memory_errors
 from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import GenerateRequest, Size, Subject
 from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
@@ -69,6 +69,7 @@ class Personalizer:
         return cls(*load_toybox(device=device), origin=ModelSource(device=str(device)))
 
     @classmethod
+    @renamed_keywords("Personalizer.load", memory="offload")
     def load(
         cls,
         model: str | PathLike[str] = "toybox",
@@ -76,19 +77,19 @@ class Personalizer:
         image_encoder: str | PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        memory: Offloading = "none",
+        offload: Offloading = "none",
         text_encoder_2_lora: bool = False,
     ) -> Personalizer:
         """The built-in model, or any Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
 
         The arguments and errors are those of ``backbones.registry.load_backbone``.
         """
-        parts = load_backbone(model, adapter, image_encoder, device, dtype, memory, text_encoder_2_lora)
+        parts = load_backbone(model, adapter, image_encoder, device, dtype, offload, text_encoder_2_lora)
         weights = None if adapter is None else str(adapter)
         if model == BUILT_IN or is_toybox(model):
             return cls(*parts, origin=ModelSource(str(model), weights, device=str(device)))
         precision, sees = str(dtype).removeprefix("torch."), None if image_encoder is None else str(image_encoder)
-        named = (str(model), weights, sees, str(device), precision, memory, text_encoder_2_lora)
+        named = (str(model), weights, sees, str(device), precision, offload, text_encoder_2_lora)
         return cls(*parts, origin=ModelSource(*named, complete=False))
 
     @classmethod
@@ -155,9 +156,9 @@ class Personalizer:
         """What ``defaults`` are for somebody in a hurry; None where the model has no such preset."""
         return self.backbone.fast
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
-        """The sizes of all parts for pictures of ``picture`` = (width, height); by default the usual ones."""
-        return summarise_model(self.backbone, self.adapter, picture or self.sizes.default)
+    def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
+        """Return the sizes of all parts for images of ``image_size`` = (width, height), by default the model's own."""
+        return summarise_model(self.backbone, self.adapter, image_size or self.sizes.default)
 
     def plan(self, request: GenerateRequest) -> Plan:
         """Read a request, without any work but finding faces; see ``request_plan.plan_request`` for the errors."""
@@ -186,7 +187,7 @@ class Personalizer:
     @torch.no_grad()
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
         """Make the images of a plan; otherwise as :meth:`generate`."""
-        with memory_faults():
+        with named_memory_errors():
             conditions = condition_request(plan, self.backbone, self.adapter, self._weights, photos)
             seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()
             for index, seed in enumerate(seeds):

@@ -113,7 +113,7 @@ class Components:
     null_token: bool = True  # "no subject here" in the softmax of the image term
 
     @property
-    def see_photos(self) -> bool:
+    def use_photos(self) -> bool:
         """Whether a photo enters at all. If not, the LoRAs are off as well, and the picture is the base model's."""
         return self.vision_text or self.image_branch
 

@@ -30,11 +30,11 @@ def model_facts(facts: PageFacts) -> gr.HTML:
     )
 
 
-def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> PageFacts:
+def run_facts(summary: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> PageFacts:
     """The diagram.
 
     Args:
-        anatomy: of the model at the picture's size.
+        summary: of the model at the picture's size.
         picture: the last one; None: nothing was made yet, so one subject with one photo stands for all.
         start, steps: the model's defaults for delay and steps.
     """
@@ -42,31 +42,31 @@ def run_facts(anatomy: ModelSummary, picture: GeneratedImage | None, start: int,
     counts = [int(subject["photos"]) for subject in settings.get("subjects", [{"photos": 1}])]
     photos, subjects = sum(counts), len(counts)
     steps, start = int(settings.get("steps", steps)), int(settings.get("start_step", start))
-    facts = _seen(anatomy, counts) | {
-        "text": _shape(anatomy.text_tokens, anatomy.text_width),
-        "word": _shape(subjects, anatomy.text_width),
-        "latents": _shape(*anatomy.latents),
+    facts = _seen(summary, counts) | {
+        "text": _shape(summary.text_tokens, summary.text_width),
+        "word": _shape(subjects, summary.text_width),
+        "latents": _shape(*summary.latents),
         "steps": str(steps),
         "delay": str(start),
-        "picture": _shape(*anatomy.picture, 3),
+        "picture": _shape(*summary.image_size, 3),
         "prompt": str(settings.get("prompt", "")),
         "seed": str(settings.get("seed", "")),
-        "maps": _maps(anatomy, picture, steps, subjects),
+        "maps": _maps(summary, picture, steps, subjects),
     }
     keys = 0
-    if anatomy.adapter is not None:
-        keys = photos * anatomy.adapter.tokens
-        facts["s0"] = _shape(photos, anatomy.adapter.tokens, anatomy.text_width)
-        facts["tokens"] = _shape(keys, anatomy.text_width)
-        facts["rank"] = str(anatomy.adapter.rank)
-        keys += anatomy.adapter.null_token
-    rows = [_layer_row(group.size, group.heads, group.layers, anatomy.text_tokens, keys) for group in anatomy.groups]
+    if summary.adapter is not None:
+        keys = photos * summary.adapter.tokens
+        facts["s0"] = _shape(photos, summary.adapter.tokens, summary.text_width)
+        facts["tokens"] = _shape(keys, summary.text_width)
+        facts["rank"] = str(summary.adapter.rank)
+        keys += summary.adapter.null_token
+    rows = [_layer_row(group.size, group.heads, group.layers, summary.text_tokens, keys) for group in summary.groups]
     return {"facts": facts, "rows": {"layers": rows}, "when": ["idle" if picture is None else "run"]}
 
 
-def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabulary | None) -> PageFacts:
+def weight_facts(name: str, summary: ModelSummary, sizes: Size, known: Vocabulary | None) -> PageFacts:
     """What is loaded, and what of the rendered world its weights were trained on (None: on the wide world)."""
-    counted = {part: count for part, count in anatomy.parameters.items() if count}
+    counted = {part: count for part, count in summary.parameters.items() if count}
     fixed = sizes.smallest == sizes.largest
     facts = {
         "model": name,
@@ -74,7 +74,7 @@ def weight_facts(name: str, anatomy: ModelSummary, sizes: Size, known: Vocabular
         "parameters": " + ".join(f"{part} {count / 1e6:.1f} M" for part, count in counted.items()),
     }
     if known is None:
-        return {"facts": facts, "rows": {}, "when": ["world" if anatomy.adapter else "stock"]}
+        return {"facts": facts, "rows": {}, "when": ["world" if summary.adapter else "stock"]}
     facts |= {key: _listed(names) for key, names in _vocabulary(known)}
     lacking = dict(_vocabulary(known, WHOLE_WORLD))
     facts |= {f"no_{key}": _listed(names) for key, names in lacking.items()}
@@ -91,26 +91,26 @@ def merged_facts(*parts: PageFacts) -> PageFacts:
     }
 
 
-def _seen(anatomy: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
+def _seen(summary: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
     """What becomes of the photos before they meet the prompt."""
-    side, photos = anatomy.photo_side, sum(counts)
-    if side is None or anatomy.patches is None:
+    side, photos = summary.photo_side, sum(counts)
+    if side is None or summary.patches is None:
         return {}
     split = f"{' + '.join(map(str, counts))} = " if len(counts) > 1 else ""
     return {
         "photos": split + _shape(photos, 3, side, side),
-        "cls": _shape(photos, anatomy.cls_width or 0),
-        "patches": _shape(photos, anatomy.patches, anatomy.patch_width or 0),
+        "cls": _shape(photos, summary.cls_width or 0),
+        "patches": _shape(photos, summary.patches, summary.patch_width or 0),
     }
 
 
-def _maps(anatomy: ModelSummary, picture: GeneratedImage | None, steps: int, subjects: int) -> str:
+def _maps(summary: ModelSummary, picture: GeneratedImage | None, steps: int, subjects: int) -> str:
     """Steps x layers x kinds x subjects, and how many maps a picture really has."""
-    shape = _shape(steps, anatomy.layers, len(MAP_KINDS), subjects)
+    shape = _shape(steps, summary.layers, len(MAP_KINDS), subjects)
     if picture is None or picture.maps is None:
         return shape
     made = sum(len(maps) for record in picture.maps.records for kind, maps in record.kinds.items() if kind in MAP_KINDS)
-    return shape if made == steps * anatomy.layers * len(MAP_KINDS) * subjects else f"{shape} → {made}"
+    return shape if made == steps * summary.layers * len(MAP_KINDS) * subjects else f"{shape} → {made}"
 
 
 def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photos: int) -> list[str]:

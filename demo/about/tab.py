@@ -47,6 +47,6 @@ class AboutTab:
     def told(self, picture: GeneratedImage | None) -> PageFacts:
         """Everything that the page's script fills in."""
         model = self.personalizer
-        anatomy = model.anatomy(None if picture is None else picture.image.size)
-        weights = weight_facts(model.backbone.display_name, anatomy, model.sizes, vocabulary_of(model.backbone))
-        return merged_facts(run_facts(anatomy, picture, model.defaults.start_step, model.defaults.steps), weights)
+        summary = model.summary(None if picture is None else picture.image.size)
+        weights = weight_facts(model.backbone.display_name, summary, model.sizes, vocabulary_of(model.backbone))
+        return merged_facts(run_facts(summary, picture, model.defaults.start_step, model.defaults.steps), weights)

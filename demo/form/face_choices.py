@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from mmdiff_core.encoders.face import MOST_WEIGHT
+from mmdiff_core.encoders.face import MAX_FACE_WEIGHT
 from mmdiff_core.types import FaceChoice
 
 FaceChoices = dict[str, FaceChoice]  # by the photo's path; a photo without one has its largest face, of weight 1
@@ -33,5 +33,5 @@ def choose_face(choices: FaceChoices, photo: str, face: object) -> None:
 
 def set_weight(choices: FaceChoices, photo: str, weight: object) -> None:
     """Set the weight of a photo, in place; anything but a number in range changes nothing."""
-    if isinstance(weight, int | float) and 0 <= weight <= MOST_WEIGHT:
+    if isinstance(weight, int | float) and 0 <= weight <= MAX_FACE_WEIGHT:
         choices[photo] = FaceChoice(choice_of(choices, photo).face, float(weight))

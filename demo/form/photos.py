@@ -11,7 +11,7 @@ from PIL import Image
 from demo.server.photo_files import PhotoFiles
 from demo.server.sessions import claim
 from demo.web.cached_files import data_url, photo_path
-from mmdiff_core.encoders.photo import square
+from mmdiff_core.encoders.photo import pad_to_square
 from mmdiff_core.errors import PhotoError
 
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
@@ -62,7 +62,7 @@ def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int 
     figures = []
     for number, photo in enumerate(photos, 1):
         try:
-            image = square(photo_files.load(photo), side)
+            image = pad_to_square(photo_files.load(photo), side)
         except PhotoError:
             continue  # named where it was dropped
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)

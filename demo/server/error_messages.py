@@ -11,7 +11,7 @@ import gradio as gr
 from demo.server.event_log import EventLog
 from mmdiff_core.atomic_files import named_disk_errors
 from mmdiff_core.errors import MMDiffError
-from mmdiff_core.numeric_checks import memory_faults
+from mmdiff_core.numeric_checks import named_memory_errors
 
 TEMP_FILE = "the temporary file"  # messages do not tell visitors its path
 
@@ -20,7 +20,7 @@ TEMP_FILE = "the temporary file"  # messages do not tell visitors its path
 def user_facing_errors(event_log: EventLog | None = None) -> Iterator[None]:
     """Turn errors into messages on the page: ours with their sentence, others with their number in the log."""
     try:
-        with named_disk_errors(TEMP_FILE), memory_faults():
+        with named_disk_errors(TEMP_FILE), named_memory_errors():
             yield
     except gr.Error:
         raise

@@ -109,7 +109,7 @@ class Model(Protocol):
     @property
     def fast(self) -> Defaults | None: ...
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary: ...
+    def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary: ...
     def plan(self, request: GenerateRequest) -> Plan: ...
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]: ...
 
@@ -173,9 +173,9 @@ class Service:
         """The same of the model's preset for few steps."""
         return self.model.fast and self.limits.fewer_steps(self.model.fast)
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
-        """Return the sizes of the model's parts; see ``Personalizer.anatomy``."""
-        return self.model.anatomy(picture)
+    def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
+        """Return the sizes of the model's parts; see ``Personalizer.summary``."""
+        return self.model.summary(image_size)
 
     def plan(self, request: GenerateRequest) -> Plan:
         """Apply the limits, then read the request; a refusal goes into the event log.

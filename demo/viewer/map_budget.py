@@ -23,20 +23,20 @@ def with_map_budget(plan: Plan, service: Service, pictures: int = 1) -> Plan:
         service: the model, whose layers decide the weight.
         pictures: how many images are kept together.
     """
-    anatomy = service.anatomy((plan.numbers.width, plan.numbers.height))
-    return plan.with_heads(heads_fit(anatomy, len(plan.words), len(plan.others), plan.numbers.steps, pictures))
+    summary = service.summary((plan.numbers.width, plan.numbers.height))
+    return plan.with_heads(heads_fit(summary, len(plan.words), len(plan.others), plan.numbers.steps, pictures))
 
 
-def heads_fit(anatomy: ModelSummary, subjects: int, words: int, steps: int, pictures: int = 1) -> bool:
+def heads_fit(summary: ModelSummary, subjects: int, words: int, steps: int, pictures: int = 1) -> bool:
     """Tell whether the maps of every head are light enough to be looked at in the browser.
 
     Args:
-        anatomy: of the model at the image's size.
+        summary: of the model at the image's size.
         subjects: how many.
         words: of the prompt that no subject owns.
         steps: of the image.
         pictures: how many images are kept together.
     """
-    pixels = sum(group.layers * group.heads * group.size[0] * group.size[1] for group in anatomy.groups)
+    pixels = sum(group.layers * group.heads * group.size[0] * group.size[1] for group in summary.groups)
     weight = pixels * steps * (subjects * len(MAP_KINDS) + words)
     return weight <= MAX_BYTES_APART and weight * pictures <= MAX_BYTES_TOGETHER

@@ -136,7 +136,7 @@ def _model_flags(origin: ModelSource) -> list[tuple[str, object]]:
         if value := getattr(origin, name):
             flags.append(("--" + name.replace("_", "-"), value))
     flags.append(("--device", origin.device))
-    return flags if origin.complete else [*flags, ("--dtype", origin.dtype), ("--offload", origin.memory)]
+    return flags if origin.complete else [*flags, ("--dtype", origin.dtype), ("--offload", origin.offload)]
 
 
 def _parts_off(settings: Mapping[str, Any]) -> list[str]:

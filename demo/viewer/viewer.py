@@ -19,7 +19,7 @@ from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from mmdiff_core.maps.heatmap import colour_of
-from mmdiff_core.maps.leakage import measure_leakage
+from mmdiff_core.maps.leakage import subject_leakage
 from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import MapKind, Word
 from mmdiff_core.weights.model_source import ModelSource
@@ -141,7 +141,7 @@ def _bindings(kept: HistoryEntry) -> dict[MapKind, LeakageRecord]:
     maps, names = picture.maps, [word.text for word in picture.words]
     if maps is None or not maps.records:
         return {}
-    cases = {kind: LeakageCase(measure_leakage(maps, kind), names, kept.slots, picture.settings) for kind in maps.kinds}
+    cases = {kind: LeakageCase(subject_leakage(maps, kind), names, kept.slots, picture.settings) for kind in maps.kinds}
     return {kind: leakage_record(case) for kind, case in cases.items()}
 
 

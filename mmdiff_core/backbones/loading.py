@@ -28,7 +28,7 @@ from mmdiff_core.backbones.processors import cross_attention_layers, self_attent
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
-from mmdiff_core.numeric_checks import check_weights
+from mmdiff_core.numeric_checks import check_finite_weights
 from mmdiff_core.types import Size
 from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors, load_adapter_file
 from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, variant_of
@@ -56,7 +56,7 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
         ModelError: there is no such model here, it is not complete, or it is of another kind.
     """
     folder = find_folder(source)
-    found = kind_of(folder)
+    found = pipeline_class_name(folder)
     if found != kind.__name__:
         raise ModelError(f'The model "{source}" is a {found}, but a {kind.__name__} is needed.')
     check_pipeline_files(folder, source)
@@ -75,14 +75,14 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
             f'The model "{source}" cannot be opened: a file in "{folder}" is damaged or of another kind. Get the model '
             f"again. ({first_line(error)})"
         ) from error
-    check_weights(networks, source)
+    check_finite_weights(networks, source)
     pipe.register_to_config(_name_or_path=str(source))
     if pipe.vae.config.force_upcast and dtype != torch.float32:
         pipe.vae.to(torch.float32)
     return pipe
 
 
-def kind_of(folder: Path) -> str:
+def pipeline_class_name(folder: Path) -> str:
     """The class named in a stock model's ``model_index.json``."""
     return str(_index(folder).get("_class_name"))
 
@@ -179,7 +179,7 @@ def _open_image_encoder(
         raise ModelError(
             f'The image encoder "{source}" cannot be opened: it is not a CLIP vision model. ({first_line(error)})'
         ) from error
-    check_weights({"image encoder": model}, source)
+    check_finite_weights({"image encoder": model}, source)
     return model, *_statistics(folder / "preprocessor_config.json")
 
 
@@ -324,13 +324,15 @@ def name_of(pipe: DiffusionPipeline) -> str:
 # ---------------------------------------------------------------- the device
 
 
-def place(pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, memory: Offloading) -> Placement:
-    """Bring the parts of a model to the device, or to where its memory mode has them wait."""
+def place_networks(
+    pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, offload: Offloading
+) -> Placement:
+    """Bring the parts of a model to the device, or to where its offloading mode has them wait."""
     towers = (pipe.text_encoder, getattr(pipe, "text_encoder_2", None))
     modules = [part for part in (pipe.unet, *towers, pipe.vae, encoder) if isinstance(part, nn.Module)]
     width, height = native_sizes(pipe).default
     needs = footprint(modules, pipe.vae, width * height)
-    mode = choose_offloading(memory, device, free_memory(device), needs)
+    mode = choose_offloading(offload, device, free_memory(device), needs)
     if mode != "none":
         save_decoder_memory(pipe.vae)
     return Placement.of(modules, device, mode)

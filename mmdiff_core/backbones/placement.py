@@ -71,8 +71,8 @@ class Footprint:
 
     weights: int  # of all parts
     largest: int  # of the largest part
-    picture: int  # beside the weights, to make a picture of the native size
-    tiled_picture: int  # the same with a tiled autoencoder
+    image: int  # beside the weights, to make a picture of the native size
+    tiled_image: int  # the same with a tiled autoencoder
 
 
 def footprint(modules: Sequence[nn.Module], vae: AutoencoderKL, pixels: int) -> Footprint:
@@ -91,18 +91,18 @@ def choose_offloading(asked: Offloading, device: torch.device, free: int | None,
         SettingsError: there is no such mode, or it needs a GPU.
     """
     if asked not in get_args(Offloading):
-        raise SettingsError(f'There is no memory mode "{asked}": say one of {", ".join(get_args(Offloading))}.')
+        raise SettingsError(f'There is no offloading mode "{asked}": say one of {", ".join(get_args(Offloading))}.')
     if asked in ("offload", "sequential") and device.type == "cpu":
-        raise SettingsError(f'The memory mode "{asked}" moves parts to and from a GPU, and the device is the CPU.')
+        raise SettingsError(f'The offloading mode "{asked}" moves parts to and from a GPU, and the device is the CPU.')
     if asked != "auto":
         return asked
     if device.type == "cpu" or free is None:
         return "none"
-    if needs.weights + needs.picture <= free:
+    if needs.weights + needs.image <= free:
         return "none"
-    if needs.weights + needs.tiled_picture <= free:
+    if needs.weights + needs.tiled_image <= free:
         return "tiling"
-    return "offload" if needs.largest + needs.tiled_picture <= free else "sequential"
+    return "offload" if needs.largest + needs.tiled_image <= free else "sequential"
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -116,7 +116,7 @@ def free_memory(device: torch.device) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Keeps the parts of a model where its memory mode wants them. It knows nothing about any request."""
+    """Keeps the parts of a model where its offloading mode wants them. It knows nothing about any request."""
 
     device: torch.device
     mode: Offloading = "none"

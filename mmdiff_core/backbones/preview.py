@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mmdiff_core.encoders.devices import device_of
 
-FIT_PICTURES = 2
+FIT_IMAGES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
 FIT_SIDE = 16  # latent pixels a side of a fitted picture
-CALM = 0.002  # of the latents' variance: keeps the map of channels that say the same from showing their noise
+RIDGE = 0.002  # of the latents' variance: keeps the map of channels that say the same from showing their noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,10 @@ class LatentPreview:
     def __call__(self, latents: Tensor) -> Image.Image:
         """A picture in the size of the latents (1, c, h, w)."""
         pixels = latents[0].float().cpu().movedim(0, -1) @ self.matrix + self.bias  # (h, w, 3)
-        return to_pictures(pixels.movedim(-1, 0)[None])[0]
+        return to_images(pixels.movedim(-1, 0)[None])[0]
 
 
-def to_pictures(pixels: Tensor) -> list[Image.Image]:
+def to_images(pixels: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) with [0, 1] as the visible range -> 8-bit pictures."""
     values = (pixels.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(picture) for picture in values]
@@ -55,12 +55,12 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
     middle, usual = known.mean(0), seen.mean(0)
     deviations = known - middle
     covariance = deviations.T @ deviations / len(known)  # (c, c)
-    ridge = CALM * covariance.diagonal().mean() * torch.eye(len(covariance))
+    ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
     matrix = torch.linalg.lstsq(covariance + ridge, deviations.T @ (seen - usual) / len(known), driver="gelsd").solution
     return LatentPreview(matrix, usual - middle @ matrix)
 
 
 def random_colours(side: int) -> Tensor:
     """Smooth pictures (n, 3, side, side) of colours all over the cube, always the same."""
-    drawn = torch.rand(FIT_PICTURES, 3, FIT_BLOBS, FIT_BLOBS, generator=torch.Generator().manual_seed(0))
+    drawn = torch.rand(FIT_IMAGES, 3, FIT_BLOBS, FIT_BLOBS, generator=torch.Generator().manual_seed(0))
     return F.interpolate(drawn, side, mode="bicubic").clamp(0, 1)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdiff_core.errors import ModelError
+from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.attention import (
     Gate,
     MapRequest,
@@ -32,20 +33,8 @@ from mmdiff_core.nn.attention import (
 )
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, LayerMaps
-from mmdiff_core.types import Recording
 
 LayerSizes = Mapping[str, tuple[int, int]]
-
-
-class Recorder(Protocol):
-    """Takes the maps of one forward."""
-
-    @property
-    def wants(self) -> Recording:
-        """What to record."""
-
-    def add(self, maps: LayerMaps) -> None:
-        """Take one layer's maps."""
 
 
 class Forward(Protocol):
@@ -119,14 +108,17 @@ class ConditionedAttention:
             )
 
     def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Forward) -> Tensor:
-        """Multimodal attention, recorded if somebody listens. Args: query (B, H, L, d). Returns the same shape."""
-        watch = None if call.recorder is None else _watch(call.condition, layer, call.recorder.wants)
+        """Return multimodal attention (B, H, L, d) of a query of that shape, recorded if the call has a recorder."""
+        condition, recorder, request = call.condition, call.recorder, None
+        if recorder is not None:
+            words, owned, rows = condition.words, condition.owned, condition.conditional_rows
+            request = MapRequest(words, owned, rows, recorder.recording, layer.recorded_keys)
         gate = None if layer.image is None else _gate(query, text, layer.image, call, self.path)
-        attended = multimodal_attention(query, text, layer.image, watch, gate)
-        if call.recorder is not None and attended.maps is not None:
+        attended = multimodal_attention(query, text, layer.image, request, gate)
+        if recorder is not None and attended.maps is not None:
             size = call.sizes[self.path]
             kinds = {kind: x.unflatten(-1, size) for kind, x in attended.maps.items()}
-            call.recorder.add(LayerMaps(self.path, size, kinds))
+            recorder.add(LayerMaps(self.path, size, kinds))
         return attended.output
 
 
@@ -237,8 +229,3 @@ def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: s
     if condition.regions is not None:
         gates = gates * region_gates(condition.regions[-rows:], call.sizes[path])
     return Gate(gates, condition.subjects.owners)
-
-
-def _watch(condition: Condition, layer: LayerCondition, recording: Recording) -> MapRequest:
-    """What to look at in a layer, for this condition."""
-    return MapRequest(condition.words, condition.owned, condition.conditional_rows, recording, layer.recorded_keys)

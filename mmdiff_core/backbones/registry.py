@@ -12,11 +12,12 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.loading import kind_of
+from mmdiff_core.backbones.loading import pipeline_class_name
 from mmdiff_core.backbones.placement import Offloading
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
 from mmdiff_core.backbones.toybox import FOLDER, NEEDED, is_toybox, load_toybox
+from mmdiff_core.deprecation import renamed_keywords
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.weights.hub import CLIP, HUB_MODELS, INDEX, cached_models, download_command, find_folder, size_on_disk
@@ -47,13 +48,14 @@ class AvailableModel:
     download: float | None = None  # gigabytes to fetch, if nothing is there
 
 
+@renamed_keywords("load_backbone", memory="offload")
 def load_backbone(
     model: str | PathLike[str] = TOYBOX,
     adapter: str | PathLike[str] | None = None,
     image_encoder: str | PathLike[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    memory: Offloading = "none",
+    offload: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[Backbone, MMDiffAdapter | None]:
     """The built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.
@@ -64,18 +66,18 @@ def load_backbone(
     Raises:
         ModelError: something is missing or of a kind that is not known; the message says what to do.
         CheckpointError: the adapter does not fit the model.
-        SettingsError: the memory mode or a flag does not suit the model.
+        SettingsError: the offloading mode or a flag does not suit the model.
     """
     if model == TOYBOX or is_toybox(model):
         if text_encoder_2_lora:
             raise SettingsError("This model has one text encoder: leave --text-encoder-2-lora out.")
         return load_toybox(FOLDER if model == TOYBOX else model, device, adapter)
-    kind = kind_of(find_folder(model))
+    kind = pipeline_class_name(find_folder(model))
     if kind not in KINDS:
         raise ModelError(f'The model "{model}" is a {kind}; only {" and ".join(KINDS)} can be used.')
     return load_stock(
         KINDS[kind], model, adapter, image_encoder, device, dtype,
-        memory=memory, text_encoder_2_lora=text_encoder_2_lora,
+        offload=offload, text_encoder_2_lora=text_encoder_2_lora,
     )  # fmt: skip
 
 
@@ -162,7 +164,7 @@ def _cached() -> Iterator[AvailableModel]:
 def _on_disk(key: str, folder: Path, where: Where, cure: str) -> AvailableModel:
     """A model whose folder is here, whole or not."""
     try:
-        kind = kind_of(folder)
+        kind = pipeline_class_name(folder)
     except ModelError as error:
         return AvailableModel(key, UNKNOWN, where, False, False, size_on_disk(folder), str(error), cure)
     problem = next(pipeline_problems(folder), "")

@@ -60,7 +60,7 @@ def check_scheduler(name: str | None, known: Collection[str]) -> None:
         raise SettingsError(f'There is no sampler "{name}": choose one of {", ".join(known)}.')
 
 
-def with_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:
+def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:
     """The same noise schedule under another solver; the scheduler itself for None."""
     if name is None:
         return scheduler

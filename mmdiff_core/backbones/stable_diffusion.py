@@ -20,11 +20,12 @@ from mmdiff_core.backbones.loading import (
     name_of,
     native_sizes,
     open_pipeline,
-    place,
+    place_networks,
 )
 from mmdiff_core.backbones.placement import Offloading, Placement
-from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_pictures
+from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_images
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, attention_paths, install, layer_sizes
+from mmdiff_core.deprecation import renamed_keywords
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
@@ -45,7 +46,7 @@ class StableDiffusion(Backbone):
     stock_defaults: ClassVar[Defaults] = Defaults(steps=30, guidance=7.5)
 
     @classmethod
-    def parts_of(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
+    def fields_from(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
         """The fields that a stock pipeline fills.
 
         Raises:
@@ -66,7 +67,7 @@ class StableDiffusion(Backbone):
         }
 
     def around(self, pipe: DiffusionPipeline) -> Self:
-        return replace(self, **self.parts_of(pipe), placement=Placement(pipe._execution_device))
+        return replace(self, **self.fields_from(pipe), placement=Placement(pipe._execution_device))
 
     def fresh_scheduler(self) -> SchedulerMixin:
         return type(self.scheduler).from_config(self.scheduler.config)
@@ -124,7 +125,7 @@ class StableDiffusion(Backbone):
         with self.placement.using(self.vae):
             pixels = self.vae.decode(unscaled).sample / 2 + 0.5
         check_pixels(pixels)
-        return to_pictures(pixels)
+        return to_images(pixels)
 
     def preview(self, latents: Tensor) -> Image.Image:
         return self.latent_preview(latents)
@@ -133,6 +134,7 @@ class StableDiffusion(Backbone):
 B = TypeVar("B", bound=StableDiffusion)
 
 
+@renamed_keywords("load_stock", memory="offload")
 def load_stock(
     kind: type[B],
     source: str | PathLike[str],
@@ -141,7 +143,7 @@ def load_stock(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     preview: LatentPreview | None = None,
-    memory: Offloading = "none",
+    offload: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[B, MMDiffAdapter | None]:
     """Load a stock folder or cached hub model of a kind, and an adapter for it.
@@ -154,20 +156,20 @@ def load_stock(
         image_encoder: folder of a CLIP vision model with projection; by default the one in ``source``.
         device, dtype: where and in what precision to run. The autoencoder stays in float32 if it asks for it.
         preview: the map from latents to colour where one is known; fitted otherwise.
-        memory: what to do where the device is small.
+        offload: what to do where the device is small; see ``placement``.
         text_encoder_2_lora: apply the official LoRA of the second text encoder, which the release never does.
 
     Raises:
         ModelError: something is missing; the message says how to get it.
         CheckpointError: the adapter does not fit the model.
-        SettingsError: the memory mode does not suit the device.
+        SettingsError: the offloading mode does not suit the device.
     """
     pipe = open_pipeline(kind.stock, source, dtype)
     install(pipe.unet)
     loaded = load_matching_adapter(adapter, pipe, torch.device(device), dtype, text_encoder_2_lora)
     encoder = find_image_encoder(image_encoder, pipe, loaded, dtype)
     preview = preview or fit_preview(pipe.vae)
-    placement = place(pipe, encoder, torch.device(device), memory)
+    placement = place_networks(pipe, encoder, torch.device(device), offload)
     backbone = _backbone(kind, str(source), pipe, encoder, placement, preview)
     return backbone, None if loaded is None else loaded.adapter
 
@@ -206,7 +208,7 @@ def _backbone(
         defaults=kind.stock_defaults,
         placement=placement,
         latent_preview=preview,
-        **kind.parts_of(pipe),
+        **kind.fields_from(pipe),
     )
 
 

@@ -30,8 +30,8 @@ class StableDiffusionXL(StableDiffusion):
     stock_defaults: ClassVar[Defaults] = Defaults(steps=30, guidance=5.0)
 
     @classmethod
-    def parts_of(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
-        return super().parts_of(pipe) | {
+    def fields_from(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
+        return super().fields_from(pipe) | {
             "tokenizers": (pipe.tokenizer, pipe.tokenizer_2),
             "text_encoders": (pipe.text_encoder, pipe.text_encoder_2),
             "zero_blank_negative": pipe.config.force_zeros_for_empty_prompt,

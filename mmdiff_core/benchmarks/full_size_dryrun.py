@@ -108,7 +108,7 @@ def build_personalizer(shape: ModelShape, options: DryRunOptions, **sizes: Any) 
         defaults=shape.kind.stock_defaults,
         placement=Placement.of(modules, torch.device(options.device), "none"),
         latent_preview=LatentPreview(torch.full((4, 3), 0.1), torch.full((3,), 0.5)),
-        **shape.kind.parts_of(pipe),
+        **shape.kind.fields_from(pipe),
     )
     return Personalizer(replace(backbone, sizes=native_sizes(pipe)), adapter)
 

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.photo import as_image
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.types import Box, Face, FaceChoice, Subject
 from mmdiff_core.weights.insightface_models import FACES, FACES_SIZE, INSTALL, face_folder
@@ -30,8 +30,8 @@ from mmdiff_core.weights.integrity import download_command
 logger = logging.getLogger(__name__)
 
 CROP = 224  # pixels a side of an aligned face, as the official release cuts them
-SEARCHED = (640, 320)  # the detector's sizes; a face that fills the photo is found at the smaller one alone
-MOST_WEIGHT = 10.0
+DETECTOR_SIZES = (640, 320)  # the detector's sizes; a face that fills the photo is found at the smaller one alone
+MAX_FACE_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class InsightFaces:
         """See :class:`FaceAnalyser`."""
         pixels = np.ascontiguousarray(np.asarray(photo.convert("RGB"))[:, :, ::-1])  # (h, w, 3) BGR
         with self._lock:
-            for size in SEARCHED:
+            for size in DETECTOR_SIZES:
                 self._analysis.prepare(ctx_id=0, det_size=(size, size))
                 if found := [self._found(raw, pixels) for raw in self._analysis.get(pixels)]:
                     return tuple(sorted(found, key=lambda each: each.box.left))
@@ -150,16 +150,16 @@ def with_faces(subject: Subject, analyser: FaceAnalyser | None) -> Subject:
         ModelError: what finds faces is not here.
     """
     if subject.faces:
-        check_weights(subject.name, [face.weight for face in subject.faces])
+        check_face_weights(subject.name, [face.weight for face in subject.faces])
         return subject
-    choices = fitting_choices(subject)
-    check_weights(subject.name, [choice.weight for choice in choices])
-    taken = list(_take(subject, choices, InsightFaces() if analyser is None else analyser))
+    choices = choice_per_photo(subject)
+    check_face_weights(subject.name, [choice.weight for choice in choices])
+    taken = list(_choose_faces(subject, choices, InsightFaces() if analyser is None else analyser))
     faces = tuple(replace(face, weight=choice.weight) for choice, face in taken)
     return replace(subject, faces=faces, choices=tuple(choice for choice, _ in taken))
 
 
-def fitting_choices(subject: Subject) -> tuple[FaceChoice, ...]:
+def choice_per_photo(subject: Subject) -> tuple[FaceChoice, ...]:
     """One choice per photo: those of the subject, and the largest face where it left them out.
 
     Raises:
@@ -173,14 +173,16 @@ def fitting_choices(subject: Subject) -> tuple[FaceChoice, ...]:
     return subject.choices or (FaceChoice(),) * len(subject.photos)
 
 
-def _take(subject: Subject, choices: Sequence[FaceChoice], analyser: FaceAnalyser) -> Iterator[tuple[FaceChoice, Face]]:
+def _choose_faces(
+    subject: Subject, choices: Sequence[FaceChoice], analyser: FaceAnalyser
+) -> Iterator[tuple[FaceChoice, Face]]:
     for number, (photo, choice) in enumerate(zip(subject.photos, choices, strict=True), 1):
-        found = analyser.find(as_picture(photo))
-        index = choose(found, choice.face, f'Photo {number} of "{subject.name}"')
+        found = analyser.find(as_image(photo))
+        index = choose_face(found, choice.face, f'Photo {number} of "{subject.name}"')
         yield replace(choice, face=index + 1), found[index].face
 
 
-def choose(found: Sequence[DetectedFace], wanted: int | None, photo: str) -> int:
+def choose_face(found: Sequence[DetectedFace], wanted: int | None, photo: str) -> int:
     """The index of the face that is meant.
 
     Args:
@@ -209,14 +211,14 @@ def choose(found: Sequence[DetectedFace], wanted: int | None, photo: str) -> int
     return wanted - 1
 
 
-def check_weights(name: str, weights: Sequence[float]) -> None:
+def check_face_weights(name: str, weights: Sequence[float]) -> None:
     """Whether faces can be mixed by these weights.
 
     Raises:
         SettingsError: one is out of range, or all are 0.
     """
-    if not all(0 <= weight <= MOST_WEIGHT for weight in weights):  # also false for what is not a number
-        raise SettingsError(f'The weights of the faces of "{name}" must be from 0 to {MOST_WEIGHT:g}.')
+    if not all(0 <= weight <= MAX_FACE_WEIGHT for weight in weights):  # also false for what is not a number
+        raise SettingsError(f'The weights of the faces of "{name}" must be from 0 to {MAX_FACE_WEIGHT:g}.')
     if weights and not any(weights):
         raise SettingsError(f'All faces of "{name}" have the weight 0: give one of them more.')
 

@@ -23,9 +23,9 @@ from mmdiff_core.types import Photo
 logger = logging.getLogger(__name__)
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-MOST_PIXELS = 64_000_000
-SMALLEST_SIDE = 8
-KEPT_SIDE = 1024  # the image encoder reads a fraction of this; more would only fill memory
+MAX_PIXELS = 64_000_000
+MIN_SIDE = 8
+MAX_SIDE = 1024  # the image encoder reads a fraction of this; more would only fill memory
 FORMATS = (
     "JPEG",
     "PNG",
@@ -39,7 +39,7 @@ FORMATS = (
     "TGA",
 )  # without PostScript: opening it runs a program
 # What Pillow raises on broken data, by way of its own readers and of what they read with.
-BROKEN = (
+DECODING_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError, AttributeError),
     *(MemoryError, NotImplementedError, struct.error, zlib.error),
 )
@@ -74,7 +74,7 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
             return _upright_rgb(image, name)
     except PhotoError:
         raise
-    except BROKEN as error:  # before there is an image at all
+    except DECODING_ERRORS as error:  # before there is an image at all
         if _is_heic(path):
             raise PhotoError(
                 f'"{name}" is an HEIC photo, as phones take them, which cannot be read here: export it as JPEG.'
@@ -112,7 +112,7 @@ def read_photo(photo: Photo, name: str) -> Photo:
     return photo
 
 
-def as_picture(photo: Photo) -> Image.Image:
+def as_image(photo: Photo) -> Image.Image:
     """The photo for eyes and files; pixels are clamped and rounded to 8 bits."""
     if not isinstance(photo, Tensor):
         return photo
@@ -123,27 +123,27 @@ def as_picture(photo: Photo) -> Image.Image:
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     """Check the size before any pixel is decoded, then decode, turn, flatten and shrink."""
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise PhotoError(_too_large(name))
-    if min(width, height) < SMALLEST_SIDE:
+    if min(width, height) < MIN_SIDE:
         raise PhotoError(f'The photo "{name}" is only {width} x {height} pixels: use a larger one.')
-    if min(width, height) * KEPT_SIDE < SMALLEST_SIDE * max(width, height):  # nothing would be left of it
+    if min(width, height) * MAX_SIDE < MIN_SIDE * max(width, height):  # nothing would be left of it
         raise PhotoError(f'The photo "{name}" is a strip of {width} x {height} pixels: cut its subject out.')
     try:
         image.seek(0)
         image.load()
         profile = image.info.get("icc_profile")
         image = _eight_bit(ImageOps.exif_transpose(image))
-        image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)  # first: what follows needs several copies
-        return _flat(_in_srgb(image, profile))
-    except BROKEN as error:
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)  # first: what follows needs several copies
+        return _without_transparency(_in_srgb(image, profile))
+    except DECODING_ERRORS as error:
         raise PhotoError(f'The photo "{name}" is damaged and cannot be read: save it anew or use another.') from error
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Any mode brought to L, RGB, RGBA or CMYK of 8 bits, which can be shrunk."""
     if image.mode.startswith(("I", "F")):
-        return _gray(image)
+        return _scale_gray(image)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -154,7 +154,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def _gray(image: Image.Image) -> Image.Image:
+def _scale_gray(image: Image.Image) -> Image.Image:
     """Gray pictures with more than 8 bits a pixel: scaled, where Pillow's own conversion would clip them to white.
 
     By strips: a whole picture in floats takes many times the memory of the picture.
@@ -187,11 +187,11 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     try:
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, own, srgb, outputMode=mode) or image
-    except (ImageCms.PyCMSError, *BROKEN):
+    except (ImageCms.PyCMSError, *DECODING_ERRORS):
         return image
 
 
-def _flat(image: Image.Image) -> Image.Image:
+def _without_transparency(image: Image.Image) -> Image.Image:
     """RGB; what is transparent over a neutral grey."""
     if image.mode != "RGBA":
         return image.convert("RGB")
@@ -200,10 +200,10 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _too_large(name: str) -> str:
-    return f'The photo "{name}" has more than {MOST_PIXELS // 1_000_000} million pixels: use a smaller one.'
+    return f'The photo "{name}" has more than {MAX_PIXELS // 1_000_000} million pixels: use a smaller one.'
 
 
-def square(photo: Image.Image, size: int) -> Image.Image:
+def pad_to_square(photo: Image.Image, size: int) -> Image.Image:
     """The whole photo on a black square of ``size`` pixels a side, centred; nothing is cropped away."""
     side = max(photo.size)
     ground = Image.new("RGB", (side, side))
@@ -211,14 +211,14 @@ def square(photo: Image.Image, size: int) -> Image.Image:
     return ground.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def prepare(photo: Photo, size: int) -> Tensor:
+def prepare_photo(photo: Photo, size: int) -> Tensor:
     """A photo as the image encoder takes it: (3, size, size) float32 in [0, 1].
 
     A picture is padded to a square; pixels are resized as they are, as the official code does.
     """
     if isinstance(photo, Tensor):
         return resize(photo.detach().cpu().float()[None], size)[0]
-    pixels = np.asarray(square(photo, size), dtype=np.float32) / 255  # (size, size, 3)
+    pixels = np.asarray(pad_to_square(photo, size), dtype=np.float32) / 255  # (size, size, 3)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.types import Photo
 
 if TYPE_CHECKING:  # a page has a memory before any model is loaded
     from mmdiff_core.encoders.image import ImageEncoder
 
-MOST_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
+MAX_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,20 @@ class PhotoCache:
         most: how many photos to keep; those that were not asked for the longest leave first.
     """
 
-    def __init__(self, most: int = MOST_PHOTOS) -> None:
-        self.most = most
+    def __init__(self, max_photos: int = MAX_PHOTOS) -> None:
+        self.max_photos = max_photos
         self._seen: OrderedDict[bytes, PhotoFeatures] = OrderedDict()
         self._encoder: weakref.ref[ImageEncoder] | None = None
 
-    def see(self, encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
+    def encode(self, encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
         """What ``encoder`` sees in a photo that was found good, from memory if it can be."""
         if self._encoder is None or self._encoder() is not encoder:
             self._seen.clear()
             self._encoder = weakref.ref(encoder)
         key = content_key(photo)
-        found = self._seen.pop(key, None) or see_photo(encoder, photo)
+        found = self._seen.pop(key, None) or encode_photo(encoder, photo)
         self._seen[key] = found
-        while len(self._seen) > self.most:
+        while len(self._seen) > self.max_photos:
             self._seen.popitem(last=False)
         return found
 
@@ -58,9 +58,9 @@ class PhotoCache:
         return len(self._seen)
 
 
-def see_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
+def encode_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
     """One forward of the image encoder."""
-    cls, patches = encoder.encode(prepare(photo, encoder.size)[None])
+    cls, patches = encoder.encode(prepare_photo(photo, encoder.size)[None])
     return PhotoFeatures(cls[0], patches[0])
 
 

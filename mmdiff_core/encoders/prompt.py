@@ -31,7 +31,7 @@ _SPACELESS = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
-_SHOWN = 200  # characters of a prompt in a message
+_MAX_SHOWN = 200  # characters of a prompt in a message
 
 Span = tuple[int, int]
 
@@ -48,7 +48,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
     """
     if not prompt.strip():
         raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
-    clean, marks = _take_triggers_out(prompt)
+    clean, marks = _remove_triggers(prompt)
     claimed = _claim_by_name(clean, names, marks)
     missing = [subject for subject in range(len(names)) if subject not in claimed]
     loose = [mark for mark in marks if not _overlaps(mark, claimed.values())]
@@ -58,7 +58,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
         start, end = loose[len(missing)]
         raise PromptError(
             f'"{clean[start:end]}" is marked with {TRIGGER} but there is no subject left for it: '
-            f'the prompt "{_shown(prompt)}" has more triggers than the {len(names)} subject(s).'
+            f'the prompt "{_shorten(prompt)}" has more triggers than the {len(names)} subject(s).'
         )
     claimed |= zip(missing, loose, strict=True)
     spans = (claimed[subject] for subject in range(len(names)))
@@ -76,7 +76,7 @@ def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> di
     return claimed
 
 
-def _take_triggers_out(prompt: str) -> tuple[str, list[Span]]:
+def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
     """The prompt without triggers, and the span of the word that each trigger marks (a doubled trigger counts once)."""
     pieces = _TRIGGER_WITH_SPACE.split(prompt)
     clean, positions = pieces[0], []
@@ -88,7 +88,9 @@ def _take_triggers_out(prompt: str) -> tuple[str, list[Span]]:
     for position in positions:
         before = bisect_left(words, (position, 0))
         if not before:
-            raise PromptError(f'{TRIGGER} must follow the word of a subject, but starts the prompt "{_shown(prompt)}".')
+            raise PromptError(
+                f'{TRIGGER} must follow the word of a subject, but starts the prompt "{_shorten(prompt)}".'
+            )
         if words[before - 1] not in marks[-1:]:
             marks.append(words[before - 1])
     return clean, marks
@@ -113,18 +115,21 @@ def _overlaps(span: Span, others: Iterable[Span]) -> bool:
 
 
 def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:
-    name, shown = names[subject].strip(), _shown(prompt)
+    name, shown = names[subject].strip(), _shorten(prompt)
     if not name:
         return f'Subject {subject + 1} has no name: give it the words that stand for it in the prompt "{shown}".'
     times = sum(other.strip().lower() == name.lower() for other in names)
+    name = _shorten(name)
     if times > 1:
-        return f'{times} subjects are named "{_shown(name)}", but the prompt "{shown}" does not name it {times} times.'
-    return f'The subject "{_shown(name)}" is not in the prompt "{shown}": write its name there as it stands.'
+        return (
+            f'{times} subjects are named "{_shorten(name)}", but the prompt "{shown}" does not name it {times} times.'
+        )
+    return f'The subject "{_shorten(name)}" is not in the prompt "{shown}": write its name there as it stands.'
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     """A text as messages show it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word] = ()) -> PromptTokens:
@@ -146,8 +151,9 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Wo
     for word, place in zip(words, places, strict=True):
         if place is None:
             raise PromptError(
-                f'The subject "{_shown(word.text)}" comes too late in the prompt "{_shown(prompt)}": the text encoder '
-                f"reads only the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the prompt."
+                f'The subject "{_shorten(word.text)}" comes too late in the prompt "{_shorten(prompt)}": the text '
+                f"encoder reads only the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the "
+                "prompt."
             )
     ids = torch.tensor([encoded["input_ids"]], dtype=torch.long)  # (1, T)
     return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))

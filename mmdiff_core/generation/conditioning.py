@@ -14,8 +14,8 @@ from torch import Tensor
 from mmdiff_core.backbones.base import Backbone, TextDeltas
 from mmdiff_core.encoders.face import token_weights
 from mmdiff_core.encoders.image import ImageEncoder
-from mmdiff_core.encoders.photo import prepare
-from mmdiff_core.encoders.photo_cache import PhotoCache, see_photo
+from mmdiff_core.encoders.photo import prepare_photo
+from mmdiff_core.encoders.photo_cache import PhotoCache, encode_photo
 from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
@@ -85,7 +85,7 @@ def embed_subjects(
             return adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
         features, identity = encode_face_subjects(encoder, plan.subjects)
     embedded = adapter.embed(features, identity, components)
-    return weigh(embedded, token_weights(plan.subjects, adapter.config.tokens))
+    return with_token_weights(embedded, token_weights(plan.subjects, adapter.config.tokens))
 
 
 def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: PhotoCache | None = None) -> ImageFeatures:
@@ -95,9 +95,9 @@ def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: Pho
     """
     most = max(len(subject.photos) for subject in subjects)
     present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
-    see = see_photo if cache is None else cache.see
-    seen = [see(encoder, photo) for subject in subjects for photo in subject.photos]
-    cls, patches = torch.stack([x.cls for x in seen]), torch.stack([x.patches for x in seen])
+    encode = encode_photo if cache is None else cache.encode
+    encoded = [encode(encoder, photo) for subject in subjects for photo in subject.photos]
+    cls, patches = torch.stack([x.cls for x in encoded]), torch.stack([x.patches for x in encoded])
     present = present.to(cls.device)
     return ImageFeatures(_scatter(cls, present), _scatter(patches, present), present)
 
@@ -110,10 +110,10 @@ def encode_face_subjects(encoder: ImageEncoder, subjects: Sequence[Subject]) -> 
     present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
     for s, subject in enumerate(subjects):
         for p, face in enumerate(subject.faces):
-            crops[0, s, p] = prepare(face.crop, encoder.size)
+            crops[0, s, p] = prepare_photo(face.crop, encoder.size)
             embeddings[0, s, p] = torch.tensor(face.embedding)
             present[0, s, p] = True
-    photos = torch.stack([prepare(subject.photos[0], encoder.size) for subject in subjects])[None]
+    photos = torch.stack([prepare_photo(subject.photos[0], encoder.size) for subject in subjects])[None]
     features = encode_faces(encoder, photos, crops, present)
     return features, embeddings.to(features.cls)
 
@@ -133,7 +133,7 @@ def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: 
     return ImageFeatures(cls[:, :, None].expand(-1, -1, present.shape[2], -1), _scatter(patches, present), present)
 
 
-def weigh(subjects: SubjectEmbeddings, weights: Tensor | None) -> SubjectEmbeddings:
+def with_token_weights(subjects: SubjectEmbeddings, weights: Tensor | None) -> SubjectEmbeddings:
     """Subjects whose tokens count by ``weights`` (B, K); None, or no tokens at all, leaves them alike."""
     if weights is None or subjects.tokens.shape[1] == 0:
         return subjects
@@ -219,7 +219,7 @@ def build_condition(
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
     """
-    adapter = adapter if components.see_photos else None
+    adapter = adapter if components.use_photos else None
     text = encode_prompts(backbone, tokens, adapter, subjects)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
     scales = (torch.ones(words.shape) if scales is None else scales).to(text.states)
@@ -233,7 +233,9 @@ def build_condition(
         regions=None if regions is None else regions.to(words.device),
     )
     if negative is not None:
-        condition = _with_unguided_half(condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter)))
+        condition = _with_unconditional_half(
+            condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter))
+        )
     condition = replace(condition, added=backbone.added_conditions(condition.text, size))
     if adapter is None:
         return condition
@@ -253,7 +255,7 @@ def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Conditio
     }
 
 
-def _with_unguided_half(condition: Condition, unconditional: TextStates) -> Condition:
+def _with_unconditional_half(condition: Condition, unconditional: TextStates) -> Condition:
     """The batch [unguided, guided]; the first half knows no subject."""
     return replace(
         condition,

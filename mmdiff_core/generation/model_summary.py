@@ -1,4 +1,4 @@
-"""The sizes of a loaded model, for people who want to see them: the letters of ``mmdiff_core.types`` as numbers."""
+"""The sizes of a loaded model: the letters of ``mmdiff_core.types`` as numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LayerGroup:
 
 @dataclass(frozen=True)
 class AdapterSummary:
-    """What MM-Diff adds; a part that the adapter was made without is 0 or False."""
+    """What MM-Diff adds; a component that the adapter was made without is 0 or False."""
 
     tokens: int  # N
     refiner_depth: int
@@ -36,9 +36,9 @@ class AdapterSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model at one size of picture."""
+    """The sizes of a model's parts for images of one size."""
 
-    picture: tuple[int, int]  # (width, height)
+    image_size: tuple[int, int]  # (width, height)
     latents: tuple[int, int, int]  # (c, h, w)
     photo_side: int | None  # pixels a side; None: no image encoder
     patches: int | None  # M
@@ -48,21 +48,21 @@ class ModelSummary:
     text_width: int  # D
     groups: tuple[LayerGroup, ...]  # the finest first
     adapter: AdapterSummary | None
-    parameters: Mapping[str, int]  # by part: unet, vae, text, image, adapter
+    parameters: Mapping[str, int]  # by network: unet, vae, text, image, adapter
 
     @property
     def layers(self) -> int:
-        """How many cross-attention layers there are."""
+        """Return the number of cross-attention layers."""
         return sum(group.layers for group in self.groups)
 
 
-def summarise_model(backbone: Backbone, adapter: MMDiffAdapter | None, picture: tuple[int, int]) -> ModelSummary:
-    """Measure a model for pictures of ``picture`` = (width, height) pixels. Nothing is computed with it."""
+def summarise_model(backbone: Backbone, adapter: MMDiffAdapter | None, image_size: tuple[int, int]) -> ModelSummary:
+    """Return a model's sizes for images of ``image_size`` = (width, height) pixels, without running it."""
     scale = 2 ** (len(backbone.vae.config.block_out_channels) - 1)
-    height, width = picture[1] // scale, picture[0] // scale
+    height, width = image_size[1] // scale, image_size[0] // scale
     vision = None if backbone.image_encoder is None else backbone.image_encoder.model.config
     return ModelSummary(
-        picture=picture,
+        image_size=image_size,
         latents=(backbone.unet.config.in_channels, height, width),
         photo_side=vision and vision.image_size,
         patches=vision and (vision.image_size // vision.patch_size) ** 2,
@@ -77,6 +77,7 @@ def summarise_model(backbone: Backbone, adapter: MMDiffAdapter | None, picture: 
 
 
 def _groups(backbone: Backbone, height: int, width: int) -> Iterable[LayerGroup]:
+    """Yield the cross-attention layers by size and heads, for latents of that height and width."""
     sizes = layer_sizes(backbone.unet, height, width)
     counted = Counter((sizes[layer.path], layer.heads) for layer in cross_attention_layers(backbone.unet))
     for (size, heads), count in sorted(counted.items(), key=lambda entry: -entry[0][0][0] * entry[0][0][1]):

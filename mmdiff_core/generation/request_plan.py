@@ -55,7 +55,7 @@ class Plan:
     @property
     def recording(self) -> Recording | None:
         """What to record; nothing without a subject to show, or where no photo enters."""
-        wanted = self.request.recording if self.subjects and self.request.components.see_photos else None
+        wanted = self.request.recording if self.subjects and self.request.components.use_photos else None
         return wanted and replace(wanted, tokens=tuple(self.others.values()))
 
     def with_heads(self, per_head: bool) -> Plan:

@@ -10,7 +10,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import with_solver
+from mmdiff_core.backbones.schedulers import change_solver
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.numeric_checks import check_latents
@@ -64,7 +64,7 @@ def sample(
     Raises:
         GenerationError: the latents of a step are no longer numbers.
     """
-    scheduler = with_solver(backbone.fresh_scheduler(), settings.scheduler)
+    scheduler = change_solver(backbone.fresh_scheduler(), settings.scheduler)
     scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
     options = _step_options(scheduler, generator)
@@ -81,14 +81,14 @@ def sample(
         )
         if recorder is not None and maps is not None:
             maps = maps.with_step(index, recorder.seal(), condition)
-        prediction = guide(prediction, condition.conditional, settings.guidance)
+        prediction = apply_guidance(prediction, condition.conditional, settings.guidance)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
         check_latents(latents, index + 1, backbone.unet)
         yield Sample(index + 1, len(scheduler.timesteps), latents, clean, maps)
 
 
-def guide(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
+def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
     """Classifier-free guidance of a batch [unguided, guided] -> (1, c, h, w); a guided row alone stays as it is."""
     if bool(conditional.all()):
         return prediction

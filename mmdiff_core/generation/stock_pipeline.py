@@ -27,7 +27,10 @@ from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.types import GenerateRequest
 
-SWITCHED = ("prompt_embeds", "add_text_embeds")  # what a pipeline's loop keeps of the text, and a callback may replace
+TEXT_INPUTS = (
+    "prompt_embeds",
+    "add_text_embeds",
+)  # what a callback may replace of the text
 
 
 class Attachment:
@@ -109,7 +112,7 @@ class PipelineCondition:
             "generator": torch.Generator().manual_seed(numbers.seed if seed is None else seed),
             "cross_attention_kwargs": {"mmdiff": self._run},
             "callback_on_step_end": self._run.end_step,
-            "callback_on_step_end_tensor_inputs": [x for x in SWITCHED if x in self._pipe._callback_tensor_inputs],
+            "callback_on_step_end_tensor_inputs": [x for x in TEXT_INPUTS if x in self._pipe._callback_tensor_inputs],
         }
         given |= {} if strength is None else {"strength": strength}
         return {name: value for name, value in given.items() if name in known}

@@ -22,8 +22,8 @@ class Recorder:
     gradient; a constraint loss reads them from ``layers``.
     """
 
-    def __init__(self, wants: Recording | None = None) -> None:
-        self.wants = wants or Recording()
+    def __init__(self, recording: Recording | None = None) -> None:
+        self.recording = recording or Recording()
         self._layers: list[LayerMaps] = []
         self._open = False
 

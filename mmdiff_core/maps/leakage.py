@@ -92,7 +92,7 @@ def leakage_of(maps: np.ndarray, threshold: float = THRESHOLD) -> Leakage:
     )
 
 
-def measure_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: float = THRESHOLD) -> Leakage:
+def subject_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: float = THRESHOLD) -> Leakage:
     """Measure a finished picture's maps of one kind, averaged over steps and layers.
 
     Raises:

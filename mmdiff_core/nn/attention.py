@@ -84,7 +84,7 @@ def attend(query: Tensor, keys: KeyValue) -> Tensor:
 
 
 def multimodal_attention(
-    query: Tensor, text: KeyValue, image: KeyValue | None, watch: MapRequest | None, gate: Gate | None = None
+    query: Tensor, text: KeyValue, image: KeyValue | None, request: MapRequest | None, gate: Gate | None = None
 ) -> Attended:
     """Text attention plus subject attention (eq. 4 of the paper, lambda inside the image values).
 
@@ -93,7 +93,7 @@ def multimodal_attention(
         text: keys and values of T text tokens.
         image: keys and values of K subject tokens and, after them, perhaps of a null token, for the last R rows of the
             batch; the rows before, the unguided half, have no image term. None: no row has one.
-        watch: what to record; None leaves the fused kernels alone. The output is the same either way.
+        request: what to record; None leaves the fused kernels alone. The output is the same either way.
         gate: where each subject may be; None: everywhere.
     """
     output = attend(query, text)
@@ -101,7 +101,7 @@ def multimodal_attention(
         image = image if gate is None else gate.close(image)
         part = attend(query[-len(image.key) :], image)  # (R, H, L, d)
         output = _add_rows(output, part if gate is None else part * gate.total.to(part.dtype))
-    maps = None if watch is None else attention_maps(query, text, image, output, watch, gate)
+    maps = None if request is None else attention_maps(query, text, image, output, request, gate)
     return Attended(output, maps)
 
 
@@ -116,9 +116,9 @@ def _add_rows(whole: Tensor, part: Tensor) -> Tensor:
 
 
 def attention_maps(
-    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, watch: MapRequest, gate: Gate | None = None
+    query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, request: MapRequest, gate: Gate | None = None
 ) -> dict[MapKind, Tensor]:
-    """The maps that ``watch`` asks for, in float32 even under autocast; they carry gradients.
+    """The maps that ``request`` asks for, in float32 even under autocast; they carry gradients.
 
     ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
@@ -128,11 +128,11 @@ def attention_maps(
 
     Everything here has its pixels last, which is several times as fast as tokens last: there are few tokens.
     """
-    recording, rows = watch.recording, watch.rows
+    recording, rows = request.recording, request.rows
     query, output = query[-rows:], output[-rows:]
     maps: dict[MapKind, Tensor] = {}
     with torch.autocast(query.device.type, enabled=False):
-        keys = watch.keys or recorded_keys(text, image, watch.words, watch.owned, rows)
+        keys = request.keys or recorded_keys(text, image, request.words, request.owned, rows)
         if "text" in recording.kinds:
             maps["text"] = word_maps(query, keys.text, keys.columns, keys.named, recording.per_head)
         if recording.tokens:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmdiff_core.deprecation import renamed_arguments
+
 BUILT_IN = "toybox"
 
 
+@renamed_arguments(memory="offload")
 @dataclass(frozen=True)
 class ModelSource:
     """The arguments of ``Personalizer.load``; those that a complete model ignores keep their defaults.
@@ -18,7 +21,7 @@ class ModelSource:
         image_encoder: a folder or a name on the hub.
         device: torch's name of the device.
         dtype: torch's name of the precision.
-        memory: the requested offloading mode.
+        offload: the requested offloading mode.
         text_encoder_2_lora: whether that LoRA is applied.
         complete: the model includes MM-Diff's weights: ``--model`` on the command line, else ``--base``.
     """
@@ -28,7 +31,7 @@ class ModelSource:
     image_encoder: str | None = None
     device: str = "cpu"
     dtype: str = "float32"
-    memory: str = "none"
+    offload: str = "none"
     text_encoder_2_lora: bool = False
     complete: bool = True
 

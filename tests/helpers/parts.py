@@ -87,7 +87,7 @@ def condition_for(
 
 
 def run(
-    unet: UNet2DConditionModel, latents: Tensor, condition: Condition | None, recorder: Ear | None = None
+    unet: UNet2DConditionModel, latents: Tensor, condition: Condition | None, recorder: MapList | None = None
 ) -> Tensor:
     """One forward of the UNet, stock without a condition."""
     if condition is None:
@@ -102,11 +102,11 @@ def latents(batch: int = 2, height: int = 16, width: int = 16, seed: int = 4) ->
 
 
 @dataclass
-class Ear:
-    """The smallest recorder."""
+class MapList:
+    """A recorder that keeps the maps of all forwards."""
 
-    wants: Recording = field(default_factory=Recording)
-    heard: list[LayerMaps] = field(default_factory=list)
+    recording: Recording = field(default_factory=Recording)
+    maps: list[LayerMaps] = field(default_factory=list)
 
     def add(self, maps: LayerMaps) -> None:
-        self.heard.append(maps)
+        self.maps.append(maps)

@@ -152,12 +152,12 @@ class StandIn:
         self.held_at = None
         self.go.set()
 
-    def anatomy(self, picture: tuple[int, int] | None = None) -> ModelSummary:
+    def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
         """Sizes of nothing, in the layout of the real ones."""
-        width, height = picture or self.sizes.default
+        width, height = image_size or self.sizes.default
         size = (height // 8, width // 8)
         return ModelSummary(
-            picture=(width, height),
+            image_size=(width, height),
             latents=(4, *size),
             photo_side=64,
             patches=16,

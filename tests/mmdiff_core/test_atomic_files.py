@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from mmdiff_core.atomic_files import atomic_file, atomic_folder, remove_leftovers, save_part, write_text
+from mmdiff_core.atomic_files import atomic_file, atomic_folder, remove_leftovers, save_network, write_text
 from mmdiff_core.errors import WritingError
 
 SMALL = 200_000  # bytes
@@ -83,7 +83,7 @@ def test_a_part_s_files_replace_those_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "unet"
     folder.mkdir()
     (folder / "model-00001-of-00002.safetensors").write_bytes(b"shard")
-    save_part(Part(1, 1), folder)
+    save_network(Part(1, 1), folder)
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert [path.name for path in tmp_path.iterdir()] == ["unet"]
 

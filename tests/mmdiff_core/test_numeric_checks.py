@@ -21,7 +21,7 @@ from demo.server import launch
 from mmdiff_core.backbones.base import Backbone
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import CheckpointError, GenerationError, MMDiffError, ModelError, WritingError
-from mmdiff_core.numeric_checks import memory_faults
+from mmdiff_core.numeric_checks import named_memory_errors
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights import hub
@@ -98,7 +98,7 @@ def test_the_failed_attempt_s_tensors_are_given_back() -> None:
     held: list[weakref.ref[torch.Tensor]] = []
     caught: list[MMDiffError] = []
     try:
-        with memory_faults():
+        with named_memory_errors():
             attempt()
     except GenerationError as error:
         caught.append(error)  # somebody keeps the error, as a log does
@@ -108,7 +108,7 @@ def test_the_failed_attempt_s_tensors_are_given_back() -> None:
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory_faults():
+    with pytest.raises(RuntimeError, match="shapes"), named_memory_errors():
         raise RuntimeError("shapes do not match")
 
 

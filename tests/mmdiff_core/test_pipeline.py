@@ -81,7 +81,7 @@ def test_steps_of_several_pictures(personalizer: Personalizer) -> None:
     steps = _run(personalizer, replace(REQUEST, seeds=(5, 8), width=40, height=24))
     assert [(s.image_index, s.step) for s in steps] == [(p, s) for p in (0, 1) for s in (1, 2, 3, 4)]
     assert {s.image_count for s in steps} == {2}
-    assert [s.picture is not None for s in steps] == [False, False, False, True] * 2
+    assert [s.finished is not None for s in steps] == [False, False, False, True] * 2
     assert [s.result is not None for s in steps] == [False] * 7 + [True]
     assert all(s.preview.size == (20, 12) for s in steps)
     first, second = steps[-1].result

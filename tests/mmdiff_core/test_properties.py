@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mmdiff_core.encoders.photo import KEPT_SIDE, SMALLEST_SIDE, load_photo, prepare, square
+from mmdiff_core.encoders.photo import MAX_SIDE, MIN_SIDE, load_photo, pad_to_square, prepare_photo
 from mmdiff_core.encoders.prompt import TRIGGER, find_words, tokenize
 from mmdiff_core.errors import CheckpointError, PhotoError, PromptError
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
@@ -96,7 +96,7 @@ def test_a_subject_s_token_is_the_last_of_its_word(tokenizer: object, around: li
 
 # ---------------------------------------------------------------- photos
 
-SIDES = some.integers(1, 300) | some.sampled_from([KEPT_SIDE - 1, KEPT_SIDE, KEPT_SIDE + 1, 2500])
+SIDES = some.integers(1, 300) | some.sampled_from([MAX_SIDE - 1, MAX_SIDE, MAX_SIDE + 1, 2500])
 FORMATS = some.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 MODES = some.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
 
@@ -107,13 +107,13 @@ def test_any_picture_becomes_a_photo_or_is_refused(width: int, height: int, mode
     image = Image.new("RGB", (width, height), (value, 255 - value, 7))
     for step in {"I;16": ("L", "I", "I;16"), "F": ("L", "F")}.get(mode, (mode,)):
         image = image.convert(step)
-    if min(width, height) < SMALLEST_SIDE:
+    if min(width, height) < MIN_SIDE:
         with pytest.raises(PhotoError, match=f"{width} x {height}"):
             load_photo(image)
         return
     photo = load_photo(image)
     assert photo.mode == "RGB"
-    assert max(photo.size) == min(KEPT_SIDE, max(width, height))
+    assert max(photo.size) == min(MAX_SIDE, max(width, height))
     kept = max(photo.size) / max(width, height)
     assert all(abs(new - max(old * kept, 1)) <= 1 for new, old in zip(photo.size, (width, height), strict=True))
 
@@ -121,12 +121,12 @@ def test_any_picture_becomes_a_photo_or_is_refused(width: int, height: int, mode
 @usual
 @given(some.integers(8, 200), some.integers(8, 200), some.sampled_from([8, 32, 224]))
 def test_a_prepared_photo_is_square_in_range_and_whole(width: int, height: int, side: int) -> None:
-    pixels = prepare(Image.new("RGB", (width, height), "white"), side)
+    pixels = prepare_photo(Image.new("RGB", (width, height), "white"), side)
     assert pixels.shape == (3, side, side)
     assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1
     share = min(width, height) / max(width, height)  # what is not photo is black
     assert abs(float(pixels.mean()) - share) < 2 / side + 0.02
-    assert square(Image.new("RGB", (width, height)), side).size == (side, side)
+    assert pad_to_square(Image.new("RGB", (width, height)), side).size == (side, side)
 
 
 @usual

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mmdiff_core.encoders.image import ImageEncoder
-from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo import prepare_photo
 from tests.parity.recordings import assert_same, below, configs, tensors
 
 
@@ -50,16 +50,16 @@ def test_photo_on_a_square() -> None:
     recorded = below(tensors("preprocess"), "object_transforms/150x100/")
     photo = Image.fromarray(recorded["inputs/image_uint8"].byte().permute(1, 2, 0).numpy())
     expected = recorded["outputs/object_pixel_values_times_255_uint8"].float() / 255
-    assert (prepare(photo, 224) - expected).abs().max() <= 1.01 / 255
+    assert (prepare_photo(photo, 224) - expected).abs().max() <= 1.01 / 255
 
 
 def test_odd_difference_keeps_the_square() -> None:
     """The official padding is one pixel short there (150 x 151); ours is square and the whole photo stays."""
     recorded = below(tensors("preprocess"), "object_transforms/100x151_odd/")
     photo = Image.fromarray(recorded["inputs/image_uint8"].byte().permute(1, 2, 0).numpy())
-    ours = prepare(photo, 151)
+    ours = prepare_photo(photo, 151)
     rows = ours.amax(dim=(0, 2)) > 0
     assert ours.shape == (3, 151, 151)
     assert rows.sum() == 100
     expected = recorded["outputs/object_pixel_values_times_255_uint8"].float() / 255
-    assert (prepare(photo, 224) - expected).abs().mean() < 0.03
+    assert (prepare_photo(photo, 224) - expected).abs().mean() < 0.03

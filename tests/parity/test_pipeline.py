@@ -23,7 +23,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mmdiff_core.backbones.loading import apply_second_text_lora
 from mmdiff_core.cli.main import main
-from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.photo import as_image
 from mmdiff_core.errors import CheckpointError, PhotoError
 from mmdiff_core.generation.sampling import sample
 from mmdiff_core.pipeline import Personalizer
@@ -222,7 +222,7 @@ def test_recorded_floats_go_in_as_they_are(personalizer: Personalizer, material:
     material.reference.pipe.scheduler = SCHEDULERS["euler"]
     official = material.reference(run)
     assert_same(_ours(personalizer, "euler", replace(request, subjects=subjects)), official, TOLERANCE)
-    pictures = tuple(replace(subject, photos=tuple(map(as_picture, subject.photos))) for subject in subjects)
+    pictures = tuple(replace(subject, photos=tuple(map(as_image, subject.photos))) for subject in subjects)
     assert difference(_ours(personalizer, "euler", replace(request, subjects=pictures)), official) > 1e-4
 
 

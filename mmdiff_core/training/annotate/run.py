@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS, load_photo
+from mmdiff_core.encoders.photo import FORMATS, MAX_PIXELS, load_photo
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.output.markdown import markdown_table
 from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
@@ -138,7 +138,7 @@ def open_image(path: Path) -> Image.Image:
     except PhotoError as error:
         raise Dropped("the image cannot be read", str(error)) from error
     with Image.open(path, formats=FORMATS) as image:
-        assert image.width * image.height <= MOST_PIXELS  # load_photo saw to it
+        assert image.width * image.height <= MAX_PIXELS  # load_photo saw to it
         upright = ImageOps.exif_transpose(image).convert("RGB")
     upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return upright

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from mmdiff_core.encoders.photo import KEPT_SIDE, load_photo
+from mmdiff_core.encoders.photo import MAX_SIDE, load_photo
 from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
 from mmdiff_core.training.annotated.format import Annotation, Segment, read_image, read_mask
 from mmdiff_core.types import Face
@@ -241,7 +241,7 @@ def open_cut_out(file: Path) -> Image.Image:
     with Image.open(file) as image:
         if image.has_transparency_data:
             turned = ImageOps.exif_transpose(image).convert("RGBA")
-            turned.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+            turned.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
             return turned
     return photo.convert("RGBA")
 

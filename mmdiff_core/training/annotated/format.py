@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmdiff_core.encoders.photo import FORMATS, MOST_PIXELS
+from mmdiff_core.encoders.photo import FORMATS, MAX_PIXELS
 from mmdiff_core.errors import AnnotationError
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import Word
@@ -123,7 +123,7 @@ def read_mask(data: bytes, kind: str, source: str) -> np.ndarray:
             values = np.load(io.BytesIO(data), allow_pickle=False)
         else:
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                if image.width * image.height > MOST_PIXELS:
+                if image.width * image.height > MAX_PIXELS:
                     raise ValueError("it is too large")
                 values = np.asarray(image if image.mode in ("L", "P") else image.convert("L"))
     except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError) as error:
@@ -148,8 +148,8 @@ def read_image(data: bytes, source: str) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"it has more than {MOST_PIXELS // 1_000_000} million pixels")
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
             return image.convert("RGB")
     except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise AnnotationError(f'The image "{source}" cannot be read: {error}.') from error

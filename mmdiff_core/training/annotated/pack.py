@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from mmdiff_core.atomic_files import atomic_file
-from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.photo import as_image
 from mmdiff_core.errors import AnnotationError, PhotoError, TrainingError
 from mmdiff_core.training.annotated.folder import AnnotatedFolder, AnnotatedImage
 from mmdiff_core.training.annotated.format import write_mask
@@ -70,9 +70,9 @@ def _files_of(record: AnnotatedImage) -> Iterator[tuple[str, bytes]]:
         for index, photo in enumerate(photos):
             yield f"photo{number}-{index}.webp", _encode(photo, "WEBP", quality=92, exact=True)
     for number, (own, *others) in record.faces.items():
-        yield f"face{number}.png", _encode(as_picture(own.crop), "PNG")
+        yield f"face{number}.png", _encode(as_image(own.crop), "PNG")
         for index, face in enumerate(others):
-            yield f"face{number}-{index}.png", _encode(as_picture(face.crop), "PNG")
+            yield f"face{number}-{index}.png", _encode(as_image(face.crop), "PNG")
             yield f"face{number}-{index}.json", json.dumps(face.embedding).encode()
 
 

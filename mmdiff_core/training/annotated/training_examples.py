@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.encoders.photo import NEUTRAL, prepare
+from mmdiff_core.encoders.photo import NEUTRAL, prepare_photo
 from mmdiff_core.training.annotated.folder import AnnotatedImage, cut_out
 from mmdiff_core.training.annotated.format import Segment
 from mmdiff_core.types import Face, Word
@@ -174,7 +174,7 @@ class ExampleMaker:
         if self.fixed or rng.random() < self.settings.cut:
             background = Image.new("RGBA", photo.size, (*NEUTRAL, 255))  # as ``load_photo`` fills transparency
             photo = Image.alpha_composite(background, photo)
-        return prepare(photo.convert("RGB"), self.reference)
+        return prepare_photo(photo.convert("RGB"), self.reference)
 
     def _faces(self, rng: random.Random, faces: tuple[Face, ...]) -> tuple[Face, ...]:
         """Choose faces of an identity, those of other photos where there are any."""

@@ -16,7 +16,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
-from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.encoders.prompt import stack_tokens, tokenize
 from mmdiff_core.errors import PromptError
 from mmdiff_core.nn.records import PromptTokens
@@ -135,7 +135,7 @@ class Collator:
                 for p, face in enumerate(faces):
                     assert crops is not None
                     assert identity is not None
-                    crops[row, s, p] = prepare(face.crop, side)
+                    crops[row, s, p] = prepare_photo(face.crop, side)
                     identity[row, s, p] = torch.tensor(face.embedding)
         return References(photos, present, identity, crops)
 

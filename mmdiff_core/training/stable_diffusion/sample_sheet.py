@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.photo import as_image
 from mmdiff_core.encoders.prompt import find_words, tokenize
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of, overlay
@@ -45,7 +45,7 @@ def _column(backbone: Backbone, adapter: MMDiffAdapter, example: TrainingExample
     )
     *_, last = Personalizer(backbone, adapter).generate(request)
     assert last.finished is not None
-    photos = [as_picture(photo) for subject in subjects for photo in subject.photos]
+    photos = [as_image(photo) for subject in subjects for photo in subject.photos]
     maps = [_maps(last.finished, kind, len(subjects)) for kind in KINDS]
     return [shared_cell(images, real.size) for images in (photos, [real], [last.finished.image], *maps)]
 

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
-from mmdiff_core.atomic_files import save_part, write_text
+from mmdiff_core.atomic_files import save_network, write_text
 from mmdiff_core.backbones.preview import fit_preview
 from mmdiff_core.output.image_grid import image_grid, to_pixels
 from mmdiff_core.training.stage import StageSettings
@@ -124,7 +124,7 @@ class AutoencoderStage:
             fitted = fit_preview(self.vae, images)
             preview = {"matrix": fitted.matrix.tolist(), "bias": fitted.bias.tolist()}
             write_text(self.folder / "preview.json", json.dumps(preview, indent=1) + "\n")
-        save_part(self.vae, self.folder / "vae")
+        save_network(self.vae, self.folder / "vae")
         return {"psnr_db": -10 * math.log10(float(error))}
 
     def _reconstruct(self, images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from mmdiff_core.atomic_files import save_part
+from mmdiff_core.atomic_files import save_network
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.prompt import stack_tokens, tokenize
 from mmdiff_core.encoders.text import encode_text
@@ -121,8 +121,8 @@ class ContrastiveStage:
         for _ in range(GALLERIES):
             a, b = self._embed(self._pairs(self.held_out, GALLERY))
             right.append((a @ b.T).argmax(-1) == torch.arange(GALLERY, device=a.device))
-        save_part(self.network.text_encoder, self.folder / "text_encoder")
-        save_part(self.network.image_encoder.model, self.folder / "image_encoder")
+        save_network(self.network.text_encoder, self.folder / "text_encoder")
+        save_network(self.network.image_encoder.model, self.folder / "image_encoder")
         return {"same_toy_of_16": float(torch.cat(right).float().mean())}
 
     def _embed(self, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from mmdiff_core.atomic_files import save_part
+from mmdiff_core.atomic_files import save_network
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
 from mmdiff_core.generation.conditioning import build_condition, encode_pixels
@@ -237,8 +237,8 @@ class FlowMatchingStage:
         """Write the trained parts; return their number of parameters."""
         self.network.eval()
         if self.name != "adapter":
-            save_part(self.backbone.unet, self.folder / "unet")
-            save_part(self.backbone.text_encoders[0], self.folder / "text_encoder")
+            save_network(self.backbone.unet, self.folder / "unet")
+            save_network(self.backbone.text_encoders[0], self.folder / "text_encoder")
         if self.name != "base":
             save_adapter(self.adapter, self.folder / "adapter.safetensors")
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from mmdiff_core.atomic_files import atomic_folder, save_part, write_text
+from mmdiff_core.atomic_files import atomic_folder, save_network, write_text
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
@@ -245,9 +245,9 @@ def _adapt_model(model: Path, channels: int) -> None:
     unet, vae = backbone.unet, backbone.vae
     if vae.config.latent_channels < channels:
         unet, vae = extend_unet(unet, channels), extend_autoencoder(vae, channels)
-        save_part(vae, model / "vae")
+        save_network(vae, model / "vae")
         _blank_preview(model, channels)
-    save_part(unet, model / "unet")
+    save_network(unet, model / "unet")
 
 
 def _blank_preview(model: Path, channels: int) -> None:

@@ -17,7 +17,7 @@ def _picture(model: StandIn, **more: object):
 
 
 def test_before_the_first_picture_one_subject_stands_for_all() -> None:
-    told = run_facts(StandIn().anatomy(), None, start=1, steps=6)
+    told = run_facts(StandIn().summary(), None, start=1, steps=6)
     assert told["when"] == ["idle"]
     assert told["facts"]["photos"] == "1 × 3 × 64 × 64"
     assert told["facts"]["tokens"] == "4 × 48"
@@ -26,7 +26,7 @@ def test_before_the_first_picture_one_subject_stands_for_all() -> None:
 def test_shapes_are_those_of_the_picture() -> None:
     model = StandIn()
     picture = _picture(model, steps=3, start_step=0, width=192, height=128)
-    told = run_facts(model.anatomy(picture.image.size), picture, start=1, steps=6)
+    told = run_facts(model.summary(picture.image.size), picture, start=1, steps=6)
     facts = told["facts"]
     assert told["when"] == ["run"]
     assert (facts["photos"], facts["cls"], facts["patches"]) == ("2 + 1 = 3 × 3 × 64 × 64", "3 × 24", "3 × 16 × 32")
@@ -39,20 +39,20 @@ def test_shapes_are_those_of_the_picture() -> None:
 def test_maps_that_a_delay_left_out_are_not_counted() -> None:
     model = StandIn()
     picture = _picture(model, steps=3, start_step=1)
-    assert run_facts(model.anatomy(), picture, 1, 6)["facts"]["maps"] == "3 × 1 × 3 × 2 → 14"
+    assert run_facts(model.summary(), picture, 1, 6)["facts"]["maps"] == "3 × 1 × 3 × 2 → 14"
 
 
 def test_what_is_not_known_is_said() -> None:
-    told = weight_facts("toybox", StandIn().anatomy(), Size((96, 96), 96, 96, 16), FIRST_WORLD)
+    told = weight_facts("toybox", StandIn().summary(), Size((96, 96), 96, 96, 16), FIRST_WORLD)
     assert "cat" in told["facts"]["kinds"]
     assert "owl" in told["facts"]["no_kinds"]
     assert "fixed" in told["when"]
     assert told["facts"]["parameters"] == "unet 3.0 M + adapter 0.5 M"
-    whole = weight_facts("toybox", StandIn().anatomy(), StandIn().sizes, WHOLE_WORLD)
+    whole = weight_facts("toybox", StandIn().summary(), StandIn().sizes, WHOLE_WORLD)
     assert whole["when"] == ["toys"]  # nothing is lacking, and the size is free
 
 
 def test_other_models_know_the_wide_world() -> None:
     told = AboutTab(StandIn(), None).told(None)  # type: ignore[arg-type]
     assert {"idle", "toys"} <= set(told["when"])
-    assert weight_facts("sd", StandIn().anatomy(), StandIn().sizes, None)["when"] == ["world"]
+    assert weight_facts("sd", StandIn().summary(), StandIn().sizes, None)["when"] == ["world"]

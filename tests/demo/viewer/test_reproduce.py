@@ -138,7 +138,7 @@ def test_program_and_command_load_the_very_same_model(
 
 
 def test_the_kind_of_device_and_the_precision_come_along(request_made: GenerateRequest) -> None:
-    origin = ModelSource("some/base", "a.safetensors", device="cuda", dtype="float16", memory="auto", complete=False)
+    origin = ModelSource("some/base", "a.safetensors", device="cuda", dtype="float16", offload="auto", complete=False)
     flags = _parsed(shell_command(_settings(request_made), PHOTOS, origin))
     assert (flags.base, str(flags.adapter), flags.device, flags.dtype) == (
         "some/base",

@@ -28,7 +28,7 @@ from mmdiff_core.types import GenerateRequest
 from tests.helpers import tiny
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-NEEDS = Footprint(weights=700, largest=500, picture=300, tiled_picture=100)
+NEEDS = Footprint(weights=700, largest=500, image=300, tiled_image=100)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_cpu_has_nowhere_to_offload_to(mode: Offloading) -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(SettingsError, match='no memory mode "much"'):
+    with pytest.raises(SettingsError, match='no offloading mode "much"'):
         choose_offloading("much", CPU, None, NEEDS)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match='no precision "float8"'):
         choose_dtype("float8", CPU)  # type: ignore[arg-type]
@@ -90,9 +90,9 @@ def test_footprint_counts_every_part() -> None:
     sizes = [sum(4 * x.numel() for x in part.parameters()) for part in parts]
     found = footprint(parts, pipe.vae, 1024 * 1024)
     assert (found.weights, found.largest) == (sum(sizes), max(sizes))
-    assert found.tiled_picture < found.picture
+    assert found.tiled_image < found.image
     small = footprint(parts, pipe.vae, 64 * 64)
-    assert small.tiled_picture == small.picture
+    assert small.tiled_image == small.image
 
 
 class Part(nn.Module):
@@ -143,13 +143,13 @@ def test_a_mode_makes_the_same_picture(kind: str, mode: Offloading, tmp_path: Pa
     waiting = Personalizer(replace(backbone, placement=Placement.of(parts, CPU, mode)), usual.adapter)
     assert next(backbone.unet.parameters()).is_meta == (mode == "sequential")
     *_, found = waiting.generate(request)
-    difference = np.asarray(found.picture.image, dtype=int) - np.asarray(expected.picture.image, dtype=int)
+    difference = np.asarray(found.finished.image, dtype=int) - np.asarray(expected.finished.image, dtype=int)
     assert np.abs(difference).max() <= 1
     assert np.allclose(found.maps.at("cat", "image"), expected.maps.at("cat", "image"), atol=2e-3)
 
 
 def test_tiling_is_switched_on(tmp_path: Path) -> None:
     tiny.save_model("sd", tmp_path)
-    backbone = Personalizer.load(tmp_path, memory="tiling").backbone
+    backbone = Personalizer.load(tmp_path, offload="tiling").backbone
     assert (backbone.vae.use_tiling, backbone.vae.use_slicing) == (True, True)
     assert Personalizer.load(tmp_path).backbone.vae.use_tiling is False

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from mmdiff_core.backbones.preview import LatentPreview, fit_preview, random_colours, to_pictures
+from mmdiff_core.backbones.preview import LatentPreview, fit_preview, random_colours, to_images
 from tests.helpers import tiny
 
 
@@ -53,7 +53,7 @@ def test_preview_is_clipped_and_oriented() -> None:
 
 def test_pixels_are_rounded_and_clipped() -> None:
     pixels = torch.tensor([0.0, 0.5, 1.0, 1.7, -0.2, 0.003]).view(1, 1, 1, 6).expand(2, 3, 1, 6)
-    images = to_pictures(pixels)
+    images = to_images(pixels)
     assert [image.size for image in images] == [(6, 1)] * 2
     assert [images[0].getpixel((x, 0))[0] for x in range(6)] == [0, 128, 255, 255, 0, 1]
 

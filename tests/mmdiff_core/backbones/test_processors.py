@@ -19,7 +19,16 @@ from mmdiff_core.backbones.processors import (
 from mmdiff_core.errors import ModelError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.types import Recording
-from tests.helpers.parts import Ear, adapter_for, condition_for, latents, photo_features, run, text_states, tiny_unet
+from tests.helpers.parts import (
+    MapList,
+    adapter_for,
+    condition_for,
+    latents,
+    photo_features,
+    run,
+    text_states,
+    tiny_unet,
+)
 
 
 @pytest.fixture
@@ -80,17 +89,17 @@ def test_sizes_are_carried(unet: UNet2DConditionModel, adapter: MMDiffAdapter, s
     for path in sizes:
         block = unet.get_submodule(path.split(".transformer_blocks")[0])
         hooks.append(block.register_forward_pre_hook(lambda _, args, path=path: planes.update({path: args[0].shape})))
-    ear = Ear()
+    recorder = MapList()
     with torch.no_grad():
-        run(unet, latents(2, *size), condition_for(adapter, unet, adapter.embed(photo_features())), ear)
+        run(unet, latents(2, *size), condition_for(adapter, unet, adapter.embed(photo_features())), recorder)
     for hook in hooks:
         hook.remove()
     assert {path: tuple(shape[-2:]) for path, shape in planes.items()} == sizes
     assert all(x.shape[1] == sizes[path][0] * sizes[path][1] for path, x in pixels.items())
-    assert [heard.layer for heard in ear.heard] == _in_order(unet, adapter)
-    for heard in ear.heard:
-        assert heard.size == sizes[heard.layer]
-        assert all(x.shape == (2, 2, *heard.size) for x in heard.kinds.values())
+    assert [maps.layer for maps in recorder.maps] == _in_order(unet, adapter)
+    for maps in recorder.maps:
+        assert maps.size == sizes[maps.layer]
+        assert all(x.shape == (2, 2, *maps.size) for x in maps.kinds.values())
 
 
 def _in_order(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> list[str]:
@@ -100,16 +109,16 @@ def _in_order(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> list[str]:
 
 
 def test_heads_apart(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
-    ear = Ear(Recording(kinds=("image",), per_head=True))
+    recorder = MapList(Recording(kinds=("image",), per_head=True))
     with torch.no_grad():
-        run(unet, latents(2, 8, 12), condition_for(adapter, unet, adapter.embed(photo_features())), ear)
-    assert all(heard.kinds["image"].shape == (2, 2, 2, *heard.size) for heard in ear.heard)
+        run(unet, latents(2, 8, 12), condition_for(adapter, unet, adapter.embed(photo_features())), recorder)
+    assert all(maps.kinds["image"].shape == (2, 2, 2, *maps.size) for maps in recorder.maps)
 
 
 def test_recording_changes_nothing(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
     with torch.no_grad():
         condition = condition_for(adapter, unet, adapter.embed(photo_features()))
-        assert torch.equal(run(unet, latents(), condition, Ear()), run(unet, latents(), condition))
+        assert torch.equal(run(unet, latents(), condition, MapList()), run(unet, latents(), condition))
 
 
 def test_interleaved_calls_share_nothing(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
@@ -121,14 +130,14 @@ def test_interleaved_calls_share_nothing(unet: UNet2DConditionModel, adapter: MM
         )
         x, y = latents(seed=8), latents(2, 12, 10, seed=9)
         alone = run(unet, x, first), run(unet, y, second)
-        ears = Ear(), Ear()
+        recorders = MapList(), MapList()
         for _ in range(2):
-            together = run(unet, x, first, ears[0]), run(unet, y, second, ears[1])
+            together = run(unet, x, first, recorders[0]), run(unet, y, second, recorders[1])
             assert torch.equal(together[0], alone[0])
             assert torch.equal(together[1], alone[1])
         assert torch.equal(run(unet, x, None), run(tiny_unet(), x, None))
-    assert len(ears[0].heard) == len(ears[1].heard) == 2 * len(adapter.config.cross_attention)
-    assert ears[0].heard[0].size != ears[1].heard[0].size
+    assert len(recorders[0].maps) == len(recorders[1].maps) == 2 * len(adapter.config.cross_attention)
+    assert recorders[0].maps[0].size != recorders[1].maps[0].size
 
 
 def test_the_photo_matters_only_where_it_is_present(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
@@ -148,9 +157,9 @@ def test_gradient_checkpointing(unet: UNet2DConditionModel, adapter: MMDiffAdapt
 
     def gradients() -> dict[str, torch.Tensor]:
         adapter.zero_grad()
-        ear = Ear(Recording(kinds=kinds)) if kinds else None
-        noise = run(unet, latents(), condition_for(adapter, unet, adapter.embed(photo_features())), ear)
-        maps = [x for heard in ear.heard for x in heard.kinds.values()] if ear else []
+        recorder = MapList(Recording(kinds=kinds)) if kinds else None
+        noise = run(unet, latents(), condition_for(adapter, unet, adapter.embed(photo_features())), recorder)
+        maps = [x for maps in recorder.maps for x in maps.kinds.values()] if recorder else []
         (noise.square().mean() + sum(x.square().mean() for x in maps)).backward()
         return {name: x.grad.clone() for name, x in adapter.named_parameters() if x.grad is not None}
 

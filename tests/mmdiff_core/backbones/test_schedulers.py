@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
-from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS, SCHEDULERS, check_scheduler, schedulers_for, with_solver
+from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS, SCHEDULERS, change_solver, check_scheduler, schedulers_for
 from mmdiff_core.errors import SettingsError
 
 
@@ -16,7 +16,7 @@ from mmdiff_core.errors import SettingsError
 def test_every_scheduler_comes_to_the_clean_latents(name: str, flow: bool) -> None:
     """Of a network that knows them, so that its prediction is exact at every step."""
     options = {"prediction_type": "flow_prediction", "use_flow_sigmas": True} if flow else {}
-    scheduler = with_solver(DPMSolverMultistepScheduler(**options), name)
+    scheduler = change_solver(DPMSolverMultistepScheduler(**options), name)
     scheduler.set_timesteps(5)
     clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     latents, generator = noise * scheduler.init_noise_sigma, torch.Generator().manual_seed(1)
@@ -37,20 +37,20 @@ def test_a_flow_has_schedulers_of_its_own() -> None:
     flow = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
     assert set(schedulers_for(EulerDiscreteScheduler())) - set(schedulers_for(flow)) == {"euler"}
     with pytest.raises(SettingsError, match='no sampler "euler": choose one of'):
-        with_solver(flow, "euler")
+        change_solver(flow, "euler")
 
 
 def test_none_is_the_models_own_and_an_unknown_one_is_refused() -> None:
     own = EulerDiscreteScheduler()
-    assert with_solver(own, None) is own
+    assert change_solver(own, None) is own
     with pytest.raises(SettingsError, match=r"choose one of dpm\+\+"):
-        with_solver(own, "magic")
+        change_solver(own, "magic")
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_the_noise_schedule_stays_the_models(name: str) -> None:
     own = DDIMScheduler(beta_schedule="scaled_linear", beta_end=0.01, prediction_type="v_prediction")
-    other = with_solver(own, name)
+    other = change_solver(own, name)
     assert torch.equal(other.alphas_cumprod, own.alphas_cumprod)
     assert other.config.prediction_type == "v_prediction"
     assert not other.config.get("clip_sample", False)

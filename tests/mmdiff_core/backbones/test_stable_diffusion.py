@@ -85,7 +85,7 @@ def test_a_distilled_unet_is_refused() -> None:
     pipe = tiny.stable_diffusion()
     pipe.unet.register_to_config(time_cond_proj_dim=256)
     with pytest.raises(ModelError, match="distilled to take the guidance as an input"):
-        StableDiffusion.parts_of(pipe)
+        StableDiffusion.fields_from(pipe)
 
 
 def test_half_precision_is_that_of_the_networks(sd: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
-from mmdiff_core.encoders.photo import prepare
+from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.generation.conditioning import encode_photos, encode_pixels
 from mmdiff_core.types import Subject
 from tests.helpers import tiny
@@ -36,7 +36,7 @@ def test_photos_of_a_request_are_padded() -> None:
     assert features.patches.shape == (1, 2, 2, 16, tiny.PATCH_WIDTH)
     assert features.present.tolist() == [[[True, True], [True, False]]]
     assert (features.cls[0, 1, 1] == 0).all()
-    alone = encoder.encode(prepare(tiny.photo(3), 32)[None])
+    alone = encoder.encode(prepare_photo(tiny.photo(3), 32)[None])
     assert torch.allclose(features.cls[0, 1, 0], alone[0][0], atol=1e-6)
     assert torch.allclose(features.patches[0, 1, 0], alone[1][0], atol=1e-6)
 

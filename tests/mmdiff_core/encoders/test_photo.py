@@ -14,14 +14,14 @@ import torch
 from PIL import Image
 
 from mmdiff_core.encoders.photo import (
-    KEPT_SIDE,
-    MOST_PIXELS,
+    MAX_PIXELS,
+    MAX_SIDE,
     NEUTRAL,
-    as_picture,
+    as_image,
     load_photo,
-    prepare,
+    pad_to_square,
+    prepare_photo,
     read_photo,
-    square,
 )
 from mmdiff_core.errors import PhotoError
 from tests.helpers.icc import wide_profile
@@ -107,7 +107,7 @@ def test_a_large_deep_picture_takes_little_memory(tmp_path: Path) -> None:
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 40 * 2**20  # of NumPy; the decoded picture itself, 32 MB, is Pillow's
-    assert np.abs(photo[0, :, 0] - np.linspace(0, 255, KEPT_SIDE)).max() <= 1
+    assert np.abs(photo[0, :, 0] - np.linspace(0, 255, MAX_SIDE)).max() <= 1
 
 
 # ---------------------------------------------------------------- colour profiles
@@ -163,13 +163,13 @@ def test_an_animation_that_somebody_has_wound_on(tmp_path: Path) -> None:
 
 def test_large_photo_is_shrunk_in_proportion(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), RED).save(tmp_path / "large.jpg")
-    assert load_photo(tmp_path / "large.jpg").size == (KEPT_SIDE, KEPT_SIDE // 2)
+    assert load_photo(tmp_path / "large.jpg").size == (MAX_SIDE, MAX_SIDE // 2)
 
 
 def test_a_photo_that_was_taken_can_be_taken_again(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 3000 // 128 + 1), RED).save(tmp_path / "narrow.png")
     photo = load_photo(tmp_path / "narrow.png")
-    assert load_photo(photo).size == photo.size == (KEPT_SIDE, 8)
+    assert load_photo(photo).size == photo.size == (MAX_SIDE, 8)
 
 
 def test_an_open_image_stays_as_it_was(half_red: Image.Image) -> None:
@@ -217,7 +217,7 @@ def _damaged(path: Path) -> None:
 
 
 def _huge(path: Path) -> None:
-    Image.new("1", (9000, MOST_PIXELS // 9000 + 1)).save(path, format="PNG")
+    Image.new("1", (9000, MAX_PIXELS // 9000 + 1)).save(path, format="PNG")
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -261,7 +261,7 @@ def test_name_given_by_the_caller_is_used(tmp_path: Path) -> None:
 
 
 def test_whole_photo_on_a_square(half_red: Image.Image) -> None:
-    padded = square(half_red, 60)
+    padded = pad_to_square(half_red, 60)
     assert padded.size == (60, 60)
     assert padded.getpixel((30, 5)) == (0, 0, 0)
     assert padded.getpixel((2, 15)) == RED
@@ -269,7 +269,7 @@ def test_whole_photo_on_a_square(half_red: Image.Image) -> None:
 
 
 def test_prepared_values(half_red: Image.Image) -> None:
-    pixels = prepare(half_red, 32)
+    pixels = prepare_photo(half_red, 32)
     assert pixels.shape == (3, 32, 32)
     assert pixels.dtype == torch.float32
     assert torch.allclose(pixels[:, 10, 16] * 255, torch.tensor(RED).float(), atol=1)
@@ -287,13 +287,13 @@ def test_an_heic_photo_is_named_as_what_it_is(tmp_path: Path) -> None:
 def test_pixels_stay_as_they_are() -> None:
     pixels = torch.randn(3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert read_photo(pixels, "1") is pixels
-    assert torch.equal(prepare(pixels, 32), pixels.float())
-    assert prepare(pixels, 16).shape == (3, 16, 16)
+    assert torch.equal(prepare_photo(pixels, 32), pixels.float())
+    assert prepare_photo(pixels, 16).shape == (3, 16, 16)
 
 
 def test_pixels_as_a_picture() -> None:
     pixels = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1).expand(3, 8, 9)
-    picture = as_picture(pixels)
+    picture = as_image(pixels)
     assert picture.size == (9, 8)
     assert picture.getpixel((0, 0)) == (0, 128, 255)
 

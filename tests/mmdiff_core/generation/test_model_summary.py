@@ -20,25 +20,25 @@ def personalizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def test_they_are_those_of_the_tensors(personalizer: Personalizer) -> None:
-    anatomy, backbone = personalizer.anatomy((40, 32)), personalizer.backbone
-    assert anatomy.latents == tuple(backbone.noise(0, 40, 32).shape[1:])
-    assert anatomy.text_width == personalizer.adapter.config.width
+    summary, backbone = personalizer.summary((40, 32)), personalizer.backbone
+    assert summary.latents == tuple(backbone.noise(0, 40, 32).shape[1:])
+    assert summary.text_width == personalizer.adapter.config.width
     with torch.no_grad():
         features = encode_photos(backbone.image_encoder, [Subject("cat", (tiny.photo(0),))])
-    assert features.cls.shape[-1] == anatomy.cls_width
-    assert features.patches.shape[-2:] == (anatomy.patches, anatomy.patch_width)
+    assert features.cls.shape[-1] == summary.cls_width
+    assert features.patches.shape[-2:] == (summary.patches, summary.patch_width)
 
 
 def test_layers_are_those_whose_maps_are_recorded(personalizer: Personalizer) -> None:
     request = GenerateRequest("a cat", (Subject("cat", (tiny.photo(0),)),), steps=1, width=40, height=32)
     *_, last = personalizer.generate(request)
-    anatomy = personalizer.anatomy(last.finished.image.size)
+    summary = personalizer.summary(last.finished.image.size)
     sizes = sorted(last.finished.maps.layers.values())
-    assert sizes == sorted(group.size for group in anatomy.groups for _ in range(group.layers))
+    assert sizes == sorted(group.size for group in summary.groups for _ in range(group.layers))
 
 
 def test_a_stock_model_has_no_adapter(personalizer: Personalizer) -> None:
-    anatomy = Personalizer(personalizer.backbone).anatomy()
-    assert anatomy.adapter is None
-    assert anatomy.parameters["adapter"] == 0
-    assert anatomy.parameters["unet"] > 0
+    summary = Personalizer(personalizer.backbone).summary()
+    assert summary.adapter is None
+    assert summary.parameters["adapter"] == 0
+    assert summary.parameters["unet"] > 0

@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 from mmdiff_core.backbones.base import Backbone
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.generation.conditioning import build_condition
-from mmdiff_core.generation.sampling import SampleSettings, expected_clean, guide, sample
+from mmdiff_core.generation.sampling import SampleSettings, apply_guidance, expected_clean, sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from tests.helpers import tiny
@@ -105,7 +105,7 @@ def test_guided_row_alone_is_not_guided(backbone: Backbone) -> None:
 
 def test_guidance_moves_away_from_the_unguided_half() -> None:
     prediction = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
-    assert guide(prediction, torch.tensor([False, True]), 2.5).item() == 6.0
+    assert apply_guidance(prediction, torch.tensor([False, True]), 2.5).item() == 6.0
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_around_a_pipeline_whose_networks_are_shared(adapters: dict[str, Path]) 
     with personalizer.attach(pipe) as attached:
         _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
     *_, after = personalizer.generate(REQUEST)
-    assert np.array_equal(np.asarray(before.picture.image), np.asarray(after.picture.image))
+    assert np.array_equal(np.asarray(before.finished.image), np.asarray(after.finished.image))
 
 
 def test_networks_that_are_shared_become_stock_ones_again(adapters: dict[str, Path]) -> None:
@@ -207,7 +207,7 @@ def test_networks_that_are_shared_become_stock_ones_again(adapters: dict[str, Pa
     assert _modules(pipe.unet) == _modules(stock.unet)
     pipe.unet.set_default_attn_processor()
     *_, after = personalizer.generate(REQUEST)
-    assert np.array_equal(np.asarray(before.picture.image), np.asarray(after.picture.image))
+    assert np.array_equal(np.asarray(before.finished.image), np.asarray(after.finished.image))
 
 
 def test_two_attachments_detached_in_the_order_in_which_they_were_made(personalizers: dict[str, Personalizer]) -> None:
@@ -370,7 +370,7 @@ def test_a_lora_counts_in_our_own_loop(adapters: dict[str, Path], tmp_path: Path
     *_, ours = personalizer.generate(request)
     attached = personalizer.attach(pipe)
     call = attached.condition(request).pipeline_kwargs() | {"latents": personalizer.backbone.noise(5, 40, 24)}
-    assert np.abs(_pixels(pipe, call) - np.asarray(ours.picture.image, dtype=int)).max() <= 1
+    assert np.abs(_pixels(pipe, call) - np.asarray(ours.finished.image, dtype=int)).max() <= 1
 
 
 # ---------------------------------------------------------------- pipelines whose weights wait elsewhere

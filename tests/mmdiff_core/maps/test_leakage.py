@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.maps.leakage import leakage_of, measure_leakage
+from mmdiff_core.maps.leakage import leakage_of, subject_leakage
 
 CAT = [[8, 2, 0, 0], [8, 2, 0, 0]]
 ROBOT = [[0, 0, 2, 8], [3, 3, 2, 2]]
@@ -65,7 +65,7 @@ def test_a_flat_map_points_nowhere(value: float) -> None:
 def test_recorded_maps_are_averaged_over_steps() -> None:
     first, second = torch.tensor([CAT, ROBOT]).half(), torch.tensor([ROBOT, CAT]).half()
     records = tuple(StepMaps(step, "mid", (2, 4), {"text": maps}) for step, maps in enumerate((first, second)))
-    binding = measure_leakage(AttentionMaps(("cat", "robot"), records), "text")
+    binding = subject_leakage(AttentionMaps(("cat", "robot"), records), "text")
     mean = (np.array(CAT) + np.array(ROBOT)) / 2
     np.testing.assert_allclose(binding.shares, leakage_of(np.stack([mean, mean])).shares)
 

@@ -21,7 +21,7 @@ from tests.helpers.parts import (
     CONTEXT,
     TOKENS,
     WORD,
-    Ear,
+    MapList,
     adapter_for,
     condition_for,
     latents,
@@ -146,13 +146,13 @@ def test_a_fresh_adapter_leaves_the_unet_as_it_is(unet: UNet2DConditionModel) ->
 def _loss(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> Tensor:
     """Touches noise, maps, words and the LoRAs of the text encoders."""
     subjects = adapter.embed(photo_features())
-    ear = Ear(Recording(kinds=("text", "image")))
-    noise = run(unet, latents(), condition_for(adapter, unet, subjects), ear)
+    recorder = MapList(Recording(kinds=("text", "image")))
+    noise = run(unet, latents(), condition_for(adapter, unet, subjects), recorder)
     words = [
         fusion(torch.randn(2, 2, x.shape[-1]), x)
         for fusion, x in zip(adapter.word_fusions, subjects.words, strict=True)
     ]
-    maps = [x for heard in ear.heard for x in heard.kinds.values()]
+    maps = [x for maps in recorder.maps for x in maps.kinds.values()]
     deltas = [delta for i in range(2) for delta in adapter.text_encoder_deltas(i).values()]
     return sum((x.square().mean() for x in (noise, *maps, *words, *deltas)), torch.zeros(()))
 

@@ -43,7 +43,7 @@ def _text(weights: LayerWeights) -> KeyValue:
     return text_key_value(weights, torch.randn(B, T, D, generator=torch.Generator().manual_seed(3)))
 
 
-def _watch(subjects: SubjectEmbeddings, recording: Recording | None = None) -> MapRequest:
+def _map_request(subjects: SubjectEmbeddings, recording: Recording | None = None) -> MapRequest:
     words = torch.tensor([[1, 4], [6, 0], [2, -1]])
     return MapRequest(words, _owned(subjects), B, recording or Recording())
 
@@ -71,7 +71,7 @@ def test_a_row_without_photos_gets_exactly_nothing(weights: LayerWeights) -> Non
     present[1] = False
     subjects, query, text = _subjects(present), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    attended = multimodal_attention(query, text, image, _watch(subjects))
+    attended = multimodal_attention(query, text, image, _map_request(subjects))
     assert torch.equal(attended.output[1], attend(query, text)[1])
     assert attended.output.isfinite().all()
     assert not attended.maps["image"][1].any()
@@ -85,7 +85,7 @@ def test_gradients_are_finite_with_absent_tokens(weights: LayerWeights) -> None:
     subjects = _subjects(present)
     subjects.tokens.requires_grad_()
     attended = multimodal_attention(
-        _query(), _text(weights), image_key_value(weights, subjects, torch.ones(B, S)), _watch(subjects)
+        _query(), _text(weights), image_key_value(weights, subjects, torch.ones(B, S)), _map_request(subjects)
     )
     loss = attended.output.square().sum() + sum(x.square().sum() for x in attended.maps.values())
     (gradient,) = torch.autograd.grad(loss, subjects.tokens)
@@ -109,22 +109,22 @@ def test_padding_is_as_if_it_were_not_there(weights: LayerWeights) -> None:
 def test_recording_changes_nothing(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    recorded_keys = multimodal_attention(query, text, image, _watch(subjects))
-    unwatched = multimodal_attention(query, text, image, None)
-    assert unwatched.maps is None
-    assert torch.equal(recorded_keys.output, unwatched.output)
+    recorded = multimodal_attention(query, text, image, _map_request(subjects))
+    unrecorded = multimodal_attention(query, text, image, None)
+    assert unrecorded.maps is None
+    assert torch.equal(recorded.output, unrecorded.output)
 
 
 def test_maps_are_what_they_say(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.tensor([[1.0, 0.5]]).expand(B, -1))
-    watch = _watch(subjects, Recording(per_head=True))
-    attended = multimodal_attention(query, text, image, watch)
+    request = _map_request(subjects, Recording(per_head=True))
+    attended = multimodal_attention(query, text, image, request)
     text_softmax = (query @ text.key.mT / query.shape[-1] ** 0.5).softmax(-1)  # (B, H, L, T)
     image_softmax = (query @ image.key.mT / query.shape[-1] ** 0.5).softmax(-1)  # (B, H, L, K[+1])
     for b in range(B):
         for s in range(S):
-            word, mine = int(watch.words[b, s]), slice(s * N, (s + 1) * N)
+            word, mine = int(request.words[b, s]), slice(s * N, (s + 1) * N)
             column = text_softmax[b, ..., word] if word >= 0 else torch.zeros(H, L)
             part = image_softmax[b, ..., mine] @ image.value[b, :, mine]  # (H, L, d)
             influence = part.norm(dim=-1) / attended.output[b].norm(dim=-1)
@@ -137,7 +137,7 @@ def test_heads_averaged_or_apart(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
     apart, averaged = (
-        multimodal_attention(query, text, image, _watch(subjects, Recording(per_head=per_head))).maps
+        multimodal_attention(query, text, image, _map_request(subjects, Recording(per_head=per_head))).maps
         for per_head in (True, False)
     )
     for stream in MAP_KINDS:
@@ -161,15 +161,15 @@ def test_only_what_was_asked_for(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
     for stream in MAP_KINDS:
-        watch = _watch(subjects, Recording(kinds=(stream,)))
-        assert list(multimodal_attention(query, text, image, watch).maps) == [stream]
+        request = _map_request(subjects, Recording(kinds=(stream,)))
+        assert list(multimodal_attention(query, text, image, request).maps) == [stream]
 
 
 def test_other_words_have_maps_of_their_own(weights: LayerWeights) -> None:
     """As a subject's word has one, in every row."""
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    maps = multimodal_attention(query, text, image, _watch(subjects, Recording(tokens=(5, 1)))).maps
+    maps = multimodal_attention(query, text, image, _map_request(subjects, Recording(tokens=(5, 1)))).maps
     softmax = (query @ text.key.mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)  # (B, L, T)
     assert torch.allclose(maps["words"], softmax[..., [5, 1]].mT, atol=1e-6)
     assert torch.allclose(maps["words"][0, 1], maps["text"][0, 0])  # token 1 is a subject's word in the first row
@@ -181,26 +181,26 @@ def test_the_image_term_of_the_last_rows_alone(weights: LayerWeights) -> None:
     present[0] = False
     subjects, query, text = _subjects(present), _query(), _text(weights)
     rest = SubjectEmbeddings((), subjects.tokens[1:], subjects.owners, present[1:])
-    watch = replace(_watch(subjects), rows=2)
-    padded = multimodal_attention(query, text, image_key_value(weights, subjects, torch.ones(B, S)), watch)
+    request = replace(_map_request(subjects), rows=2)
+    padded = multimodal_attention(query, text, image_key_value(weights, subjects, torch.ones(B, S)), request)
     for full in (False, True):
         image = image_key_value(weights, rest, torch.ones(B - 1, S), full)
         assert (image.bias is None) is full
         with torch.no_grad():
-            fewer = multimodal_attention(query, text, image, watch)
+            fewer = multimodal_attention(query, text, image, request)
         assert torch.allclose(fewer.output, padded.output, atol=1e-6)
         assert torch.equal(fewer.output[0], attend(query, text)[0])
         assert all(torch.allclose(fewer.maps[stream], padded.maps[stream], atol=1e-6) for stream in MAP_KINDS)
     tracked = query.requires_grad_()
-    multimodal_attention(tracked, text, image, watch).output.sum().backward()
+    multimodal_attention(tracked, text, image, request).output.sum().backward()
     assert tracked.grad is not None
 
 
 def test_only_the_last_rows_are_recorded(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    every = multimodal_attention(query, text, image, _watch(subjects)).maps
-    last = multimodal_attention(query, text, image, replace(_watch(subjects), rows=1)).maps
+    every = multimodal_attention(query, text, image, _map_request(subjects)).maps
+    last = multimodal_attention(query, text, image, replace(_map_request(subjects), rows=1)).maps
     for kind, maps in last.items():
         assert len(maps) == 1
         assert torch.allclose(maps, every[kind][-1:], atol=1e-6)
@@ -208,7 +208,7 @@ def test_only_the_last_rows_are_recorded(weights: LayerWeights) -> None:
 
 def test_without_an_image_term_only_the_text_has_a_map(weights: LayerWeights) -> None:
     subjects, query, text = _subjects(), _query(), _text(weights)
-    attended = multimodal_attention(query, text, None, _watch(subjects))
+    attended = multimodal_attention(query, text, None, _map_request(subjects))
     assert torch.equal(attended.output, attend(query, text))
     assert attended.maps["text"].any()
     assert not attended.maps["image"].any()
@@ -222,8 +222,8 @@ def test_a_null_token_gives_a_single_subject_a_map_that_is_not_flat() -> None:
         weights = _weights(null_token)
         subjects = SubjectEmbeddings((), _subjects().tokens[:, :N], torch.zeros(N).long(), torch.ones(B, N).bool())
         image = image_key_value(weights, subjects, torch.ones(B, 1))
-        watch = replace(_watch(subjects), words=torch.ones(B, 1).long())
-        maps[null_token] = multimodal_attention(_query(), _text(weights), image, watch).maps["image"]
+        request = replace(_map_request(subjects), words=torch.ones(B, 1).long())
+        maps[null_token] = multimodal_attention(_query(), _text(weights), image, request).maps["image"]
     assert torch.allclose(maps[False], torch.ones(B, 1, L))
     assert maps[True].max() < 1
     assert maps[True].std(-1).min() > 0.05
@@ -233,7 +233,7 @@ def test_maps_are_float32_and_precise_under_autocast(weights: LayerWeights) -> N
     subjects, query = _subjects(), _query().bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         text, image = _text(weights), image_key_value(weights, subjects, torch.ones(B, S))
-        attended = multimodal_attention(query, text, image, _watch(subjects))
+        attended = multimodal_attention(query, text, image, _map_request(subjects))
     assert attended.output.dtype == torch.bfloat16
     assert all(x.dtype == torch.float32 for x in attended.maps.values())
     exact = (query.float() @ text.key.float().mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)[0, :, 1]

@@ -161,10 +161,10 @@ def test_binding_moves_a_subjects_influence_to_its_word() -> None:
     text = KeyValue(key, torch.ones_like(key))
     image = KeyValue(torch.zeros(1, 1, S * N, WIDTH), _drawn(3, 1, 1, S * N, WIDTH))
     words = torch.tensor([[1, 3]])
-    watch = MapRequest(words, OWNED[None], 1, Recording())
-    free = multimodal_attention(query, text, image, watch).maps
+    request = MapRequest(words, OWNED[None], 1, Recording())
+    free = multimodal_attention(query, text, image, request).maps
     assert torch.allclose(free["image"], torch.full_like(free["image"], 0.5))
-    bound = multimodal_attention(query, text, image, watch, Gate(word_gates(query, text, words, 1.0), OWNERS)).maps
+    bound = multimodal_attention(query, text, image, request, Gate(word_gates(query, text, words, 1.0), OWNERS)).maps
     for stream in ("image", "influence"):
         for subject, (inside, outside) in enumerate(((slice(0, 6), slice(6, L)), (slice(6, L), slice(0, 6)))):
             assert bound[stream][0, subject, inside].min() > 5 * bound[stream][0, subject, outside].max()
