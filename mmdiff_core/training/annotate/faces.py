@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from mmdiff_core.encoders.photo import as_picture
+from mmdiff_core.encoders.photo import as_image
 from mmdiff_core.training.annotated.format import Annotation
 from mmdiff_core.types import Box, Face
 
@@ -45,9 +45,7 @@ def add_faces(
         replace(segment, face=chosen[segment.id].face.embedding) if segment.id in chosen else segment
         for segment in annotation.segments
     )
-    return replace(annotation, segments=segments), {
-        number: as_picture(face.face.crop) for number, face in chosen.items()
-    }
+    return replace(annotation, segments=segments), {number: as_image(face.face.crop) for number, face in chosen.items()}
 
 
 def _owner(box: Box, ids: np.ndarray) -> int:
