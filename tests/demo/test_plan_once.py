@@ -136,14 +136,3 @@ def test_a_click_that_is_refused_keeps_no_plan(page: Page) -> None:
     checked = page.compare.runner.check(values | {panel.mode: GRID, panel.down: NOTHING})
     assert panel.planned not in next(checked)
     assert page.model.planned == []
-
-
-def test_a_photo_that_changes_is_decoded_anew(page: Page, photos: list[str], decoded: list[str]) -> None:
-    files = page.studio.form.personalizer.photo_files
-    assert files.load(photos[0]).getpixel((0, 0)) == (255, 165, 0)
-    Image.new("RGB", (64, 48), "red").save(photos[0])
-    Path(photos[0]).touch()
-    assert files.load(photos[0]).getpixel((0, 0)) == (255, 0, 0)
-    Path(photos[0]).unlink()
-    files.forget_missing()
-    assert len(files) == 0

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFilter
@@ -30,6 +31,7 @@ from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
 from mmdiff_core.types import MAP_KINDS, GenerateRequest, MapKind, Size, Word
 from mmdiff_core.weights.model_source import ModelSource
 
+Values = dict[Any, Any]  # what fields hold, by component
 MAP_SIDE = 32
 PATIENCE = 300  # seconds
 

@@ -2,123 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import pytest
 
 from demo.compare.grid import Comparison
-from demo.compare.panel import AXIS, GRID, NOTHING, OMIT
+from demo.compare.panel import NOTHING
 from demo.compare.run import ComparisonRunner
-from demo.compare.tab import CompareTab
-from demo.compare.variants import VariantTable
-from demo.form.form import Form
-from demo.server.limits import Limits, hosted_limits, local_limits
+from demo.server.limits import Limits, hosted_limits
 from demo.server.service import Service
-from demo.studio.tab import StudioTab
 from demo.viewer.history import History
-from mmdiff_core.errors import PhotoError, SettingsError
-from tests.helpers.stand_in import StandIn
-
-Values = dict[Any, Any]
-
-
-@pytest.fixture
-def runner() -> ComparisonRunner:
-    return _comparing(StandIn())
-
-
-def _comparing(model: StandIn | Service) -> ComparisonRunner:
-    studio = StudioTab(model)  # type: ignore[arg-type]
-    tab = CompareTab(model, studio)  # type: ignore[arg-type]
-    with gr.Blocks():
-        studio.render()
-        tab.render()
-    return tab.runner
-
-
-@pytest.fixture
-def values(runner: ComparisonRunner, photo: str) -> Values:
-    return _values(runner, photo)
-
-
-def _values(runner: ComparisonRunner, photo: str) -> Values:
-    """A cat and a robot in the Studio, seed 4."""
-    form, panel = runner.form, runner.panel
-    values: Values = {field: getattr(field, "value", None) for field in (*form.fields, *panel.fields)}
-    for card in form.compose.cards:
-        values |= {card.name: None, card.photos: None, card.rejected: ()}
-    for card, name in zip(form.compose.cards, ("cat", "robot"), strict=False):
-        values |= {card.name: name, card.photos: [(photo, None)]}
-    values |= {form.compose.prompt: "a cat and a robot", form.settings.seed: 4, form.settings.pictures: 3}
-    values |= {panel.comparison: panel.comparison.value, panel.mode: OMIT}
-    return values
-
-
-def test_fields_come_back_from_the_browser(runner: ComparisonRunner) -> None:
-    panel = runner.panel
-    kept = {"model": "toybox", "mode": GRID, "omit": ["refiner"], "across": AXIS("steps"), "columns": "3 6"}
-    update = panel._recall(kept | {"down": AXIS("parts"), "rows": ""})
-    assert (update[panel.mode], update[panel.omit], update[panel.across]) == (GRID, ["refiner"], AXIS("steps"))
-    assert update[panel.columns]["value"] == "3 6"
-    assert (update[panel.rows]["value"], update[panel.rows]["visible"]) == ("", False)
-
-
-@pytest.mark.parametrize("axis", ["steps", "delay", "guidance", "sampler", "width", "height"])
-def test_values_of_another_model_do_not(runner: ComparisonRunner, axis: str) -> None:
-    panel = runner.panel
-    kept = {
-        "model": "another",
-        "mode": GRID,
-        "across": AXIS(axis),
-        "columns": "1024",
-        "down": AXIS("seed"),
-        "rows": "7",
-    }
-    update = panel._recall(kept)
-    assert panel.across not in update
-    assert panel.columns not in update
-    assert update[panel.rows]["value"] == "7"
-
-
-@pytest.mark.parametrize(
-    "kept",
-    [
-        None,
-        "soul",
-        [],
-        {},
-        {"mode": ["mode-grid"], "omit": "refiner", "across": {}, "columns": "1", "down": None, "rows": []},
-        {"mode": "grid", "omit": None, "across": "axis-soul", "columns": "1", "down": AXIS("seed"), "rows": 3},
-    ],
-)
-def test_what_is_no_good_is_left(runner: ComparisonRunner, kept: object) -> None:
-    update = runner.panel._recall(kept)
-    assert list(update) == [runner.panel.mode]
-    assert update[runner.panel.mode] == gr.skip()
-
-
-def _table(runner: ComparisonRunner, values: Values) -> VariantTable:
-    return runner.table(runner.form.read(values), values)
-
-
-def _run(runner: ComparisonRunner, values: Values) -> Iterator[gr.HTML]:
-    """Click on Compare."""
-    (checked,) = runner.check(values)
-    return runner.run(checked[runner.panel.planned], values[runner.panel.comparison])
-
-
-def _grid(runner: ComparisonRunner, across: str, columns: str, down: str, rows: str) -> Values:
-    panel = runner.panel
-    return {
-        panel.mode: GRID, panel.across: AXIS(across), panel.columns: columns, panel.down: AXIS(down), panel.rows: rows,
-    }  # fmt: skip
+from tests.helpers.compare_tab import click_compare, comparison_runner, filled_fields, grid_fields, variant_table
+from tests.helpers.stand_in import StandIn, Values
 
 
 def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner, values: Values) -> None:
-    table = _table(runner, values)
+    table = variant_table(runner, values)
     assert table.against_first
     assert [label.key for label in table.columns] == [
         *("as_composed", "without_vision_text", "without_refiner", "without_image_branch", "without_null_token"),
@@ -129,7 +29,7 @@ def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner
 
 def test_cells_have_what_pictures_of_the_studio_have(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner"]}
-    cell = list(_run(runner, values))[-1].value["cells"][1]
+    cell = list(click_compare(runner, values))[-1].value["cells"][1]
     maps = values[runner.panel.comparison].get(cell["name"]).frame["maps"]["streams"]
     assert "words" in maps
     assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
@@ -144,7 +44,7 @@ def test_what_is_in_common_tells_of_binding_and_sampler(runner: ComparisonRunner
 
 def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner", "all_photos"]}
-    updates = list(_run(runner, values))
+    updates = list(click_compare(runner, values))
     assert updates[0].props["live"] == {"progress": None}
     assert updates[1].value["columns"] == [["as_composed", ""], ["without_refiner", ""], ["without_photos", ""]]
     step = updates[3].props["live"]
@@ -160,8 +60,8 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
 
 
 def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -> None:
-    values |= _grid(runner, "strength", "0.5 1", "seed", "1-2")
-    run = _run(runner, values)
+    values |= grid_fields(runner, "strength", "0.5 1", "seed", "1-2")
+    run = click_compare(runner, values)
     for update in run:
         if update.value and len(update.value["cells"]) == 2:
             break
@@ -175,9 +75,9 @@ def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -
 
 @pytest.mark.slow
 def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunner, values: Values) -> None:
-    values |= _grid(runner, "strength", "0.5 1", "none", "")
+    values |= grid_fields(runner, "strength", "0.5 1", "none", "")
     assert runner.panel._axis(NOTHING) is None
-    list(_run(runner, values))
+    list(click_compare(runner, values))
     comparison, history = values[runner.panel.comparison], History()
     name = list(comparison.cells)[1]
     update = runner.inspect(comparison, history, gr.EventData(None, {"name": name}))
@@ -190,25 +90,14 @@ def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunn
         runner.inspect(Comparison(), history, gr.EventData(None, {"name": name}))
 
 
-def test_a_comparison_forgets_the_one_before(runner: ComparisonRunner, values: Values) -> None:
-    values |= {runner.panel.omit: ["refiner"]}
-    comparison = values[runner.panel.comparison]
-    list(_run(runner, values))
-    before = list(comparison.cells)
-    list(_run(runner, values))
-    assert len(comparison.cells) == 2
-    with pytest.raises(PhotoError):
-        comparison.get(before[0])
-
-
 def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: Values) -> None:
     panel, prompt = runner.panel, runner.form.compose.prompt
     for change, says in (
         ({prompt: ""}, "prompt"),
         ({panel.omit: []}, "Choose what to leave out"),
-        (_grid(runner, "seed", "1", "seed", "1"), "two different settings"),
-        (_grid(runner, "strength", "9", "seed", "1"), "out of range"),
-        (_grid(runner, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
+        (grid_fields(runner, "seed", "1", "seed", "1"), "two different settings"),
+        (grid_fields(runner, "strength", "9", "seed", "1"), "out of range"),
+        (grid_fields(runner, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
     ):
         checking = runner.check(values | change)
         told = next(checking)[panel.plan]
@@ -227,47 +116,29 @@ def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, valu
     assert runner.review(values | {runner.form.compose.prompt: ""})[runner.panel.base] == ""
 
 
-def test_an_axis_brings_values(runner: ComparisonRunner) -> None:
-    assert runner.panel._suggest(AXIS("guidance"))["value"] == "1 3 6"
-    assert runner.panel._suggest(AXIS("parts"))["visible"] is False
-    assert runner.panel._suggest(NOTHING)["visible"] is False
-
-
-def test_too_many_pictures_are_refused(runner: ComparisonRunner, values: Values) -> None:
-    with pytest.raises(SettingsError, match="132 pictures"):
-        _table(runner, values | _grid(runner, "seed", "1-11", "strength", "0 .1 .2 .3 .4 .5 .6 .7 .8 .9 1 1.1"))
-
-
 def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
-    runner = _comparing(Service(StandIn(), hosted_limits()))  # type: ignore[arg-type]
-    values = _values(runner, photo) | {runner.form.settings.pictures: 1}
-    told = runner.review(values | _grid(runner, "seed", "1-4", "strength", "0.5 1 1.5 2"))
+    runner = comparison_runner(Service(StandIn(), hosted_limits()))  # type: ignore[arg-type]
+    values = filled_fields(runner, photo) | {runner.form.settings.pictures: 1}
+    told = runner.review(values | grid_fields(runner, "seed", "1-4", "strength", "0.5 1 1.5 2"))
     assert told[runner.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
-    assert len(_table(runner, values | _grid(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
+    assert len(variant_table(runner, values | grid_fields(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
     comparison: Comparison = values[runner.panel.comparison]
     for _ in range(2):
         assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().history_mb * 2**20)
-        list(_run(runner, values | {runner.panel.omit: ["refiner"]}))
+        list(click_compare(runner, values | {runner.panel.omit: ["refiner"]}))
 
 
 def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second a step."""
     model, now = StandIn(), [0.0]
     monkeypatch.setattr("demo.server.service.time", SimpleNamespace(monotonic=lambda: now[0]))
-    runner = _comparing(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
-    values = _values(runner, photo) | {runner.panel.omit: ["refiner", "all_photos"]}
+    runner = comparison_runner(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
+    values = filled_fields(runner, photo) | {runner.panel.omit: ["refiner", "all_photos"]}
 
     def tick(update: gr.HTML) -> None:
         now[0] += 1
 
     with pytest.raises(gr.Error, match="A comparison may keep the model for 10 seconds"):
-        list(map(tick, _run(runner, values)))
+        list(map(tick, click_compare(runner, values)))
     assert model.log[-1] == "cancelled"
     assert len(values[runner.panel.comparison].cells) == 1  # what is finished stays
-
-
-def test_photos_are_remembered_from_one_comparison_to_the_next() -> None:
-    comparison = Comparison(local_limits())
-    photos = comparison.history.photos
-    comparison.begin(VariantTable(None, None, (), (), ()), Form("", ()))
-    assert comparison.history.photos is photos

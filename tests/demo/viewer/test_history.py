@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from demo.server.limits import Limits
-from demo.viewer.history import History, HistoryEntry, animation_format, map_kind, restorable
+from demo.viewer.history import History, HistoryEntry, animation_format, map_kind, restorable, restore_message
 from demo.viewer.reproduce import photo_names
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
@@ -102,3 +102,16 @@ def test_a_forged_picture_brings_no_path() -> None:
     )
     assert record == {"prompt": "a cat", "subjects": [{"name": "cat", "strength": None, "photos": 0}]}
     assert restorable({"subjects": "cat"}) == {}
+
+
+def test_what_is_said_of_a_saved_picture() -> None:
+    settings = {"model": "/models/sd", "subjects": [{"name": "cat", "region": [0, 0, 1, 1]}]}
+    assert restore_message(settings, ["steps 150"], "toybox") == (
+        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: steps "
+        "150, regions. The picture is of another model, “sd”; here “toybox” is loaded. Photos are not inside a "
+        "picture: the cards keep those they have; drop the others again."
+    )
+    assert restore_message({"model": "toybox", "subjects": []}, [], "toybox") == (
+        "Prompt, names, strengths and settings are as they were. It was made without subjects: the cards stay as they "
+        "are."
+    )

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
-import random
 import sqlite3
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
-from PIL import Image
 
-from demo.compare.grid import Comparison, ComparisonCell
-from demo.compare.tab import CompareTab
-from demo.compare.variants import FormRequest, RequestVariant, VariantLabel, VariantTable
-from demo.form.form import Form, SubjectForm
-from demo.page import build_ui
-from demo.studio.tab import StudioTab
-from demo.vote.pairs import BallotState, BlindPair, pairs_of, votes_on
+from demo.compare.variants import VariantLabel
 from demo.vote.store import Vote, VoteStore, as_csv, tally, variant_key, variant_labels, votes_file
-from demo.vote.tab import VoteTab
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import GenerateRequest
-from tests.helpers.stand_in import StandIn
-
-FORM = Form("a cat", (SubjectForm(0, "cat", ()),))
-CASE = FormRequest(FORM, GenerateRequest("a cat"))
-
-
-def _comparison(columns: list[VariantLabel], seeds: list[int], folder: Path, against_first: bool = False) -> Comparison:
-    """Pictures of these variants with each of the seeds."""
-    comparison = Comparison()
-    comparison.begin(VariantTable("parts", "seed", tuple(columns), (), (), against_first), FORM)
-    for row, seed in enumerate(seeds):
-        for column, label in enumerate(columns):
-            name = f"{label.key}{label.value}-{seed}"
-            path = folder / f"{name}.png"
-            Image.new("RGB", (8, 8), (column * 40, seed, 0)).save(path)
-            variant = RequestVariant(column, row, (label, VariantLabel("seed", str(seed))), CASE)
-            comparison.cells[name] = ComparisonCell(variant, seed, {"name": name, "image": {"path": str(path)}})
-    return comparison
 
 
 def _vote(choice: Any = "first", question: str = "better", first: str = "a", second: str = "b") -> Vote:
@@ -125,14 +95,6 @@ def test_models_are_counted_apart() -> None:
     ]
 
 
-def test_visitors_of_a_hosted_page_cannot_delete_the_answers() -> None:
-    def deleting(hosted: bool) -> int:
-        page = build_ui(StandIn(), votes=Path("votes.db"), hosted=hosted)  # type: ignore[arg-type]
-        return sum(name == "reset" for function in page.fns.values() for _, name in function.targets)
-
-    assert (deleting(False), deleting(True)) == (1, 0)
-
-
 def test_the_csv_has_a_line_per_answer() -> None:
     lines = list(csv.DictReader(as_csv([_vote("second", "text")]).splitlines()))
     assert len(lines) == 1
@@ -145,101 +107,7 @@ def test_a_variant_is_written_without_seed_and_names() -> None:
     assert variant_labels(variant_key(labels)) == [VariantLabel("without_one_subject"), VariantLabel("strength", "0.5")]
 
 
-# ---------------------------------------------------------------- pairs
-
-
-def test_pairs_share_the_seed_and_differ_in_something(tmp_path: Path) -> None:
-    grid = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1, 2], tmp_path)
-    pairs = pairs_of(grid)
-    assert len(pairs) == 3 + 3
-    assert all(grid.cells[one].seed == grid.cells[other].seed for one, other in pairs)
-    columns = [VariantLabel("as_composed"), VariantLabel("without_refiner"), VariantLabel("without_null_token")]
-    assert pairs_of(_comparison(columns, [1], tmp_path, against_first=True)) == [
-        ("as_composed-1", "without_refiner-1"),
-        ("as_composed-1", "without_null_token-1"),
-    ]
-
-
-def test_sides_are_by_chance_and_every_pair_comes_once(tmp_path: Path) -> None:
-    comparison = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
-    chance, firsts = random.Random(1), set()
-    for _ in range(20):
-        ballot, seen = BallotState(), []
-        while pair := ballot.draw(comparison, chance):
-            assert ballot.draw(comparison, chance) == pair  # it stays until it is done with
-            seen.append(frozenset((pair.left, pair.right)))
-            firsts.add((pair.left, pair.right))
-            ballot.close()
-        assert len(seen) == len(set(seen)) == 3
-    assert len(firsts) == 6
-    comparison.run = "another"
-    assert ballot.draw(comparison, chance) is not None
-
-
-@pytest.mark.parametrize("names", [("as_composed-1", "without_refiner-1"), ("without_refiner-1", "as_composed-1")])
-def test_an_answer_names_the_variant_not_the_side(tmp_path: Path, names: tuple[str, str]) -> None:
-    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
-    side = "left" if names[0].startswith("as") else "right"
-    answers = {"subject": side, "better": "neither"}
-    subject, better = votes_on(BlindPair(*names), comparison, answers, "toybox")
-    assert (subject.first, subject.second, subject.choice) == ("as_composed", "without_refiner", "first")
-    assert better.choice == "neither"
-    assert subject.left_side == ("first" if side == "left" else "second")
-
-
-@pytest.mark.parametrize("answers", [{}, None, "left", {"better": "up"}, {"price": "left"}])
-def test_what_no_page_can_answer_is_refused(tmp_path: Path, answers: object) -> None:
-    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
-    with pytest.raises(SettingsError):
-        votes_on(BlindPair(*comparison.cells), comparison, answers, "toybox")
-
-
 # ---------------------------------------------------------------- the tab
-
-
-@pytest.fixture
-def tab(tmp_path: Path) -> VoteTab:
-    model = StandIn()
-    compare = CompareTab(model, StudioTab(model))  # type: ignore[arg-type]
-    tab = VoteTab(model, compare, tmp_path / "votes.db")  # type: ignore[arg-type]
-    with gr.Blocks():
-        tab.render()
-    return tab
-
-
-def test_the_page_is_not_told_which_is_which(tab: VoteTab, tmp_path: Path) -> None:
-    comparison = _comparison([VariantLabel("as_composed"), VariantLabel("without_refiner")], [1], tmp_path)
-    shown = tab._show(BallotState(), comparison)
-    assert [picture["orig_name"] for picture in shown["pictures"]] == ["left.png", "right.png"]
-    assert "refiner" not in json.dumps(shown)
-    with Image.open(shown["pictures"][0]["path"]) as picture:
-        assert picture.info == {}
-    assert (shown["left"], shown["votes"], shown["tally"]) == (1, 0, [])
-
-
-def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
-    comparison = _comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
-    ballot, given = BallotState(), {"better": "left", "text": "neither"}
-    first = tab._show(ballot, comparison)
-    event = gr.EventData(None, {"pair": first["pair"], "answers": given})
-    second = tab._vote(ballot, comparison, event)
-    assert second["pair"] != first["pair"]
-    assert (second["left"], second["votes"]) == (2, 2)
-    again = tab._vote(ballot, comparison, event)  # an answer to a pair that is gone does not count
-    assert (again["pair"], again["votes"]) == (second["pair"], 2)
-    third = tab._skip(ballot, comparison)
-    assert (third["left"], third["votes"]) == (1, 2)
-    last = tab._skip(ballot, comparison)
-    assert (last["pair"], last["compared"]) == (None, True)
-    text = Path(tab._export()["file"]["path"]).read_text()
-    assert text.count("\n") == 3
-    assert tab._reset(ballot, comparison)["votes"] == 0
-    assert tab.box.all() == []
-
-
-def test_without_a_comparison_there_is_nothing_to_ask(tab: VoteTab) -> None:
-    shown = tab._show(BallotState(), Comparison())
-    assert (shown["pair"], shown["compared"], shown["left"]) == (None, False, 0)
 
 
 def test_many_people_write_one_file(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""The settings that a grid can run over, and the values that a person types."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.compare.axes import MAX_VALUES, Axis
+from demo.compare.variants import (
+    FormRequest,
+    VariantLabel,
+    variant_table,
+)
+from demo.web.i18n import english
+from mmdiff_core.errors import SettingsError
+
+
+def test_binding_and_sampler_are_axes_as_well(axes: dict[str, Axis], case: FormRequest) -> None:
+    bound, schedulers = axes["bound"].choices("0 .5", case), axes["sampler"].choices("own, UniPC", case)
+    assert [choice.change(case).request.word_gating for choice in bound] == [0, 0.5]
+    assert [choice.change(case).request.scheduler for choice in schedulers] == [None, "unipc"]
+    assert [choice.label for choice in schedulers] == [VariantLabel("sampler_own"), VariantLabel("sampler", "unipc")]
+    assert axes["sampler"].choices(axes["sampler"].suggestion, case)
+    with pytest.raises(SettingsError, match="“euler” is no sampler here"):
+        axes["sampler"].choices("euler", case)
+
+
+def test_the_delay_keeps_its_part_of_the_steps(case: FormRequest, axes: dict[str, Axis]) -> None:
+    (ten,) = axes["steps"].choices("10", case)
+    assert (ten.change(case).request.steps, ten.change(case).request.start_step) == (10, 2)
+    table = variant_table(case, [ten], axes["delay"].choices("3", case))
+    assert table.variants[0].case.request.start_step == 3  # as it was asked for
+
+
+def test_one_subject_s_strength_beside_that_of_all(case: FormRequest, axes: dict[str, Axis]) -> None:
+    rows, columns = axes["strength_3"].choices("1.5", case), axes["strength"].choices("0.5", case)
+    for table in (variant_table(case, columns, rows), variant_table(case, rows, columns)):
+        assert [subject.scale for subject in table.variants[0].case.request.subjects] == [0.5, 1.5]
+    gone = variant_table(case, axes["subjects"].choices("", case), axes["strength_1"].choices("2", case))
+    assert [len(variant.case.request.subjects) for variant in gone.variants] == [2, 1, 1]
+    with pytest.raises(SettingsError, match="no subject 2"):
+        variant_table(case, axes["strength_2"].choices("1", case))
+
+
+@pytest.mark.parametrize(
+    ("axis", "typed", "says"),
+    [
+        ("strength", "", "at least one value"),
+        ("strength", "1 much", "“much” is not a number"),
+        ("strength", "0 3.5", "from 0 to 3"),
+        ("strength", "nan", "out of range"),
+        ("steps", "2.5", "not a whole number"),
+        ("width", "200", "multiple of 64"),
+        ("seed", "1-99", f"1 to {MAX_VALUES} values"),
+        ("seed", "5-3", f"1 to {MAX_VALUES} values"),
+    ],
+)
+def test_bad_values_are_named(case: FormRequest, axes: dict[str, Axis], axis: str, typed: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        axes[axis].choices(typed, case)
+
+
+def test_every_suggestion_can_be_used(case: FormRequest, axes: dict[str, Axis]) -> None:
+    for axis in axes.values():
+        assert axis.choices(axis.suggestion, case), axis.key
+        assert axis.key in english()
+
+
+def test_there_is_an_end_to_it(case: FormRequest, axes: dict[str, Axis]) -> None:
+    seeds = axes["seed"].choices("1-12", case)
+    with pytest.raises(SettingsError, match="144 pictures: ask for 143 at most"):
+        variant_table(case, seeds, seeds, most=143)
+    assert len(variant_table(case, seeds, seeds, most=144).variants) == 144

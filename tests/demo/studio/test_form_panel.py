@@ -1,0 +1,69 @@
+"""The fields as a whole: filled from a record, and read again."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.studio.generate import GenerationRunner
+from demo.viewer.history import restorable
+from tests.helpers.stand_in import Values
+
+
+def test_what_a_saved_picture_asks_too_much_of_is_named(generation: GenerationRunner) -> None:
+    form = generation.form
+    record = restorable(
+        {"prompt": "a cat", "steps": 150, "guidance": 40, "seed": 5, "sampler": "euler", "width": 64}
+        | {"subjects": [{"name": f"toy {n}", "strength": 4 if n == 1 else 1, "photos": 1} for n in range(5)]}
+    )
+    assert form.refused(record) == [
+        *("strength 4 of “toy 1”", "the subject “toy 4”"),
+        *("steps 150", "guidance 40", "width 64", "sampler euler"),
+    ]
+    assert form.settings.steps not in form.restore(record)
+    assert form.refused({"prompt": "a cat", "steps": 9, "sampler": None, "subjects": []}) == []
+
+
+def test_what_is_said_while_typing_names_the_fields_that_generate_was_asked_for(
+    generation: GenerationRunner, values: Values
+) -> None:
+    form, in_vain = generation.form, values | {generation.form.compose.prompt: "a cat"}
+    asked = next(generation.check(in_vain))[form.faults]
+    assert form._review(in_vain)[form.faults]["of"] == asked["of"]  # it may come later, and says no more
+    assert form._review(values)[form.faults]["of"] != asked["of"]
+
+
+def test_a_picture_s_settings_fill_the_fields(generation: GenerationRunner, values: Values) -> None:
+    form, settings = generation.form, generation.form.settings
+    compose = form.compose
+    record = {
+        "prompt": "a robot",
+        "subjects": [{"name": "robot", "strength": 0.5, "photos": 3}],
+        "seed": 77,
+        "steps": 9,
+        "guidance": 99,  # no good: stays out
+        "parts": {"refiner": False},
+        "sampler": "unipc",
+        "binding": 0.4,
+        "model": "unknown to the form",
+    }
+    update = form.restore(record)
+    first, second, *_ = compose.cards
+    assert (update[compose.prompt], update[compose.count]) == ("a robot", 1)
+    assert (update[first.name], update[first.strength]) == ("robot", 0.5)
+    assert first.photos not in update  # a picture does not hold its photos
+    assert second.photos not in update  # it is only hidden
+    assert (update[settings.seed], update[settings.fresh], update[settings.steps]) == (77, False, 9)
+    assert settings.guidance not in update
+    assert update[settings.parts] == ["vision_text", "image_branch", "null_token"]
+    assert set(update) <= set(form.targets())
+    read = form.read(values | {field: value for field, value in update.items() if field in values})
+    request = read.request()
+    assert (request.components.refiner, request.scheduler, request.word_gating) == (False, "unipc", 0.4)
+
+
+def test_advice_touches_nothing_but_its_field(generation: GenerationRunner) -> None:
+    form = generation.form
+    assert form.restore({"start_step": 3})[form.settings.start_step] == 3
+    assert len(form.restore({"start_step": 3})) == 2  # the number of cards is named and left alone
+    assert form.restore({"strengths": {1: 0.7}})[form.compose.cards[1].strength] == 0.7
+    assert form.restore({}) == {form.compose.count: gr.skip()}

@@ -1,0 +1,67 @@
+"""Generate and Stop: the check, the plan, the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gradio as gr
+import pytest
+
+from demo.studio.generate import GenerationRunner
+from mmdiff_core.errors import PromptError
+from tests.helpers.stand_in import Values
+
+
+def _run(generation: GenerationRunner, values: Values) -> Iterator[gr.HTML]:
+    """Click on Generate."""
+    (checked,) = generation.check(values)
+    return generation.run(checked[generation.actions.planned], values[generation.result.history])
+
+
+def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: GenerationRunner, values: Values) -> None:
+    checking = generation.check(values | {generation.form.compose.prompt: "a cat"})
+    told = next(checking)[generation.form.faults]
+    assert told["asked"]
+    assert told["faults"] == [
+        {"place": "name-2", "text": "“robot” is not in the prompt yet.", "level": "lacking"},
+    ]
+    with pytest.raises(gr.Error, match="robot") as raised:
+        next(checking)
+    assert raised.value.visible is False  # the page says it already
+    assert generation.personalizer.log == []
+
+
+def test_what_only_the_model_finds_is_said_as_well(
+    generation: GenerationRunner, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PromptError("The subject comes too late in the prompt.")
+
+    monkeypatch.setattr(generation.personalizer, "plan", refuse)
+    told = next(generation.check(values))[generation.form.faults]
+    assert told["faults"] == [
+        {"place": "prompt", "text": "The subject comes too late in the prompt.", "level": "wrong"}
+    ]
+
+
+def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: GenerationRunner, values: Values) -> None:
+    settings = generation.form.settings
+    (kept,) = generation.check(values)
+    assert (kept[settings.seed], kept[settings.last_seed]) == (4, 4)
+    drawn = {next(generation.check(values | {settings.fresh: True}))[settings.seed] for _ in range(5)}
+    assert len(drawn) > 1
+
+
+def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
+    run = _run(generation, values | {generation.form.settings.pictures: 2})
+    assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
+    assert generation.personalizer.log == []  # Stop is heard from here on
+    next(run)
+    run.close()
+    assert generation.personalizer.log == ["start (4, 5)", "cancelled"]
+
+
+def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Values) -> None:
+    updates = list(_run(generation, values | {generation.form.settings.pictures: 2}))
+    assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
+    assert generation.personalizer.log[-1] == "finished"
