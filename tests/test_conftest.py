@@ -32,7 +32,7 @@ class Run:
         self.tests: list[str] = []
         (folder / "none.ini").write_text("[pytest]\n")
         options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", str(folder / "none.ini"), "--strict-markers"]
-        options += ["--capture=no", "--import-mode=importlib"]
+        options += ["--capture=no", "--import-mode=importlib", f"--basetemp={folder / 'temporary'}"]
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
             code = pytest.main([*options, *arguments], plugins=[self])

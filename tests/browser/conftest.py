@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as long as playwright runs, no other test of the process can start an event loop
 def browser() -> Iterator[playwright.Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
@@ -67,7 +67,7 @@ def url(model: StandIn) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def profiles(browser: playwright.Browser) -> dict[str, playwright.BrowserContext]:
     """What a browser knows beyond a page, by what the pages asked for; it has read the page's scripts before."""
     return {}

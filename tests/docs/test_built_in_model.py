@@ -63,6 +63,7 @@ def test_from_python(folder: Path) -> None:
         assert Image.open(folder / f"{seed}_cat.png").tobytes() != image
 
 
+@pytest.mark.slow
 def test_over_http() -> None:
     with served_page(build_ui(Personalizer.from_assets())) as url:
         said: dict[str, list[dict[str, object]]] = {}

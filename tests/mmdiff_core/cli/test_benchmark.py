@@ -53,6 +53,7 @@ def test_a_stopped_run_keeps_the_models_that_are_done(tmp_path: Path, monkeypatc
     assert "ours, recorded" in [row[0] for row in cells((tmp_path / "speed.md").read_text())]
 
 
+@pytest.mark.slow
 def test_everything_around_it(folder: Path) -> None:
     about = json.loads((folder / "about.json").read_text())
     assert about["machine"]["device"]
@@ -65,6 +66,7 @@ def test_everything_around_it(folder: Path) -> None:
     assert figures["first_preview_s"][0] < figures["picture_s"][0]
 
 
+@pytest.mark.slow
 def test_a_table_and_a_chart(folder: Path) -> None:
     table = (folder / "speed.md").read_text()
     assert "ours, recorded" in [row[0] for row in cells(table)]

@@ -127,6 +127,7 @@ def test_smaller_pictures_show_the_same(tmp_path: Path) -> None:
     assert share[0] == pytest.approx(share[1], abs=0.01)
 
 
+@pytest.mark.slow
 def test_training_learns_stops_and_goes_on(tmp_path: Path) -> None:
     phases = (Phase("coarse", 1.0, 30, 16, 2e-3, (3,)), Phase("fine", 1.0, 2, 8, 1e-3, (1, 2)))
     options = RefereeTrainingOptions(tmp_path, VOCABULARY, phases=phases, scenes=20)
