@@ -36,6 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_line_by_line(place: Path) -> None:
     lines = commands(section(DOCS / "training.md", "## An adapter on your own images"))
     told = [words for line in lines if (words := of_program(line)) is not None]

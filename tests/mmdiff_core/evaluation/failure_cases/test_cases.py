@@ -104,6 +104,7 @@ def test_clutter_has_the_spectrum_of_natural_pictures() -> None:
     assert 4 < low / high < 64
 
 
+@pytest.mark.slow
 def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, FailureCase], tmp_path: Path) -> None:
     model = tiny.save_toybox(tmp_path / "model")
     save_vocabulary(VOCABULARY, model)
@@ -117,6 +118,7 @@ def test_sheet_is_judged_as_far_as_the_referee_can(limits: dict[str, FailureCase
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.slow
 def test_what_is_judged_and_what_is_not(limits: dict[str, FailureCase], tmp_path: Path) -> None:
     torch.manual_seed(0)
     suite = ToyboxSuite(Personalizer.load(tiny.save_toybox(tmp_path)), Referee(CONFIG).eval(), (0,))

@@ -33,6 +33,8 @@ from tests.helpers import tiny
 from tests.helpers.markdown import cells
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> LeakageOptions:
