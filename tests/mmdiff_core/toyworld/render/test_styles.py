@@ -1,31 +1,25 @@
-"""Picture styles: unlike photos and one another, the toys in them the same and their colours told apart."""
+"""Image styles: unlike photos and one another, with the same toys in colours that can be distinguished."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
 import torch
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.toyworld import Caption, PlacedToy, Scene, make_toy, random_scene, render
-from mmdiff_core.toyworld.bodies.toys import Toy
-from mmdiff_core.toyworld.render.colours import COLOURS, RGB
+from mmdiff_core.toyworld import PlacedToy, Scene, make_toy, render
+from mmdiff_core.toyworld.render.colours import COLOURS
 from mmdiff_core.toyworld.render.styles import PHOTO, STYLES, restyle
+from tests.helpers.toy_scenes import NO_CAPTION, painted, scenes
 
 DRAWN = [style for style in STYLES if style != PHOTO]
 VIVID = ("red", "yellow", "green", "blue", "purple", "pink")
 
 
-def scenes(count: int, seed: int = 0) -> list[Scene]:
-    rng = random.Random(seed)
-    return [random_scene(rng) for _ in range(count)]
-
-
 @pytest.mark.parametrize("size", [64, 96, (48, 80)])
 @pytest.mark.parametrize("style", DRAWN)
-def test_a_style_changes_the_picture_and_no_mask(style: str, size: int | tuple[int, int]) -> None:
+def test_a_style_changes_the_image_and_no_mask(style: str, size: int | tuple[int, int]) -> None:
     photos = [replace(scene, style=PHOTO) for scene in scenes(6)]
     photo, drawn = render(photos, size), render([replace(scene, style=style) for scene in photos], size)
     assert torch.equal(photo.masks, drawn.masks)
@@ -51,7 +45,7 @@ def test_what_makes_each_style() -> None:
 
 @pytest.mark.parametrize("style", DRAWN)
 @pytest.mark.parametrize("background", ["meadow", "sunset", "under water"])
-def test_colours_of_toys_are_told_apart_in_every_style(style: str, background: str) -> None:
+def test_colours_of_toys_can_be_distinguished_in_every_style(style: str, background: str) -> None:
     """The mean colour of a toy in a style is nearest to that of the toy of the same colour in another scene."""
     first, second = (_means(style, background, seed) for seed in (1, 2))
     assert torch.equal(torch.cdist(first, second).argmin(1), torch.arange(len(VIVID)))
@@ -75,7 +69,7 @@ def test_another_sheet_of_paper_for_another_scene() -> None:
         assert torch.equal(drawn[1], again[0])
 
 
-def test_an_unknown_style_is_told_with_the_styles_there_are() -> None:
+def test_an_unknown_style_is_refused_with_the_styles_there_are() -> None:
     with pytest.raises(SettingsError, match=r'style "fresco".*photo, watercolour'):
         render([replace(scenes(1)[0], style="fresco")], 16)
 
@@ -93,17 +87,11 @@ def _saturation(images: torch.Tensor) -> float:
 
 
 def _means(style: str, background: str, seed: int) -> torch.Tensor:
-    """Mean colour of the same toy in each vivid colour, in one view of the place."""
+    """Mean colour of the same toy in each vivid colour, in one view of the background."""
     drawn = []
     for name in VIVID:
-        placed = PlacedToy(_painted(make_toy("bear", 5), COLOURS[name]), 0.0, 0.36, 0.6, 20.0 * seed)
-        drawn.append(Scene((placed,), background, seed, 10.0, Caption("", (), ""), style))
+        placed = PlacedToy(painted(make_toy("bear", 5), COLOURS[name]), 0.0, 0.36, 0.6, 20.0 * seed)
+        drawn.append(Scene((placed,), background, seed, 10.0, NO_CAPTION, style))
     images, masks = render(drawn, 64)
     weights = masks[:, :1].float()
     return (images * weights).sum((2, 3)) / weights.sum((2, 3))
-
-
-def _painted(toy: Toy, colour: RGB) -> Toy:
-    """The same body all in one colour."""
-    solids = tuple(part._replace(colour=colour, patterned=False) for part in toy.figure.solids)
-    return replace(toy, figure=toy.figure._replace(solids=solids))

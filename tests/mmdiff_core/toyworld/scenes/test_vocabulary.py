@@ -30,7 +30,7 @@ RECORDED_CAPTIONS = [
 RECORDED_MEANS = [0.3320, 0.2563, 0.3601, 0.4827, 0.6626, 0.5901, 0.2981, 0.3021, 0.3646, 0.7888, 0.5528, 0.3842]
 
 
-def test_the_whole_world_is_all_that_can_be_drawn_and_holds_the_first() -> None:
+def test_the_whole_world_is_all_that_can_be_drawn_and_contains_the_first() -> None:
     assert Vocabulary(CLASS_NAMES, BACKGROUND_NAMES, STYLES, ACCESSORIES) == WHOLE_WORLD
     for field, words in FIRST_WORLD.to_json().items():
         assert set(words) < set(WHOLE_WORLD.to_json()[field])
@@ -58,7 +58,7 @@ def test_scenes_of_the_first_world_are_those_that_the_first_weights_saw() -> Non
     assert images.mean((2, 3)).flatten().tolist() == pytest.approx(RECORDED_MEANS, abs=1 / 255)
 
 
-def test_too_few_nouns_are_told() -> None:
+def test_too_few_classes_are_refused() -> None:
     lonely = replace(FIRST_WORLD, classes=("penguin",), backgrounds=("desert",))
     assert all(len(random_scene(random.Random(i), None, "held_out", lonely).toys) == 1 for i in range(9))
     with pytest.raises(SettingsError, match=r"2 toys \(desert, photo\).*only 1 of"):
@@ -67,7 +67,7 @@ def test_too_few_nouns_are_told() -> None:
         random_scene(random.Random(0), vocabulary=lonely)
 
 
-def test_one_place_is_enough_for_photos() -> None:
+def test_one_background_is_enough_for_photos() -> None:
     rng = random.Random(1)
     known = replace(FIRST_WORLD, backgrounds=("desert",))
     scene = random_scene(rng, 1, "held_out", known)
@@ -91,7 +91,7 @@ def test_a_model_folder_keeps_its_vocabulary(vocabulary: Vocabulary, tmp_path: P
         (json.dumps(replace(FIRST_WORLD, backgrounds=()).to_json()), r"names no places.*beach"),
     ],
 )
-def test_an_unusable_vocabulary_is_told_in_a_sentence(content: str | None, message: str, tmp_path: Path) -> None:
+def test_an_unusable_vocabulary_is_refused_in_a_sentence(content: str | None, message: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "vocabulary.json").write_text(content)
     with pytest.raises(ModelError, match=message):
