@@ -122,7 +122,7 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
 
 
 def run_leakage_suite(args: argparse.Namespace) -> int:
-    """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.measure_leakage``."""
+    """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.evaluate_leakage``."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox import leakage_suite
@@ -142,7 +142,7 @@ def run_leakage_suite(args: argparse.Namespace) -> int:
         word_gatings=tuple(args.word_gating or leakage_suite.WORD_GATINGS),
         device=str(choose_device(args.device)),
     )
-    sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.measure_leakage(options)))
+    sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.evaluate_leakage(options)))
     return 0
 
 
@@ -159,7 +159,7 @@ def run_dreambench_suite(args: argparse.Namespace) -> int:
     from mmdiff_core.evaluation.dreambench.run import dreambench_markdown, evaluate_dreambench
     from mmdiff_core.evaluation.dreambench.similarity import Evaluators
     from mmdiff_core.evaluation.dreambench.suite import read_subjects
-    from mmdiff_core.evaluation.result_folder import fingerprint
+    from mmdiff_core.evaluation.result_folder import weights_fingerprint
     from mmdiff_core.weights.hub import CLIP_EVALUATOR, DINO_EVALUATOR
 
     quiet_libraries()
@@ -171,7 +171,7 @@ def run_dreambench_suite(args: argparse.Namespace) -> int:
     personalizer = load_from_flags(argparse.Namespace(**{**vars(args), "device": device}))
     about = {
         "model": args.base or args.model,
-        "adapter": args.adapter and f"{args.adapter.name} {fingerprint(args.adapter)}",
+        "adapter": args.adapter and f"{args.adapter.name} {weights_fingerprint(args.adapter)}",
         "text encoder 2 LoRA": args.text_encoder_2_lora,
         "image encoder": args.image_encoder or "the usual one",
         "dtype": str(personalizer.backbone.unet.dtype).removeprefix("torch."),

@@ -47,7 +47,7 @@ def repair(file: Path) -> None:
         write_text(file, "".join(lines[:-1]))
 
 
-def fingerprint(path: Path) -> str:
+def weights_fingerprint(path: Path) -> str:
     """Return the first twelve digits of a hash over all weights in a folder, or over one file."""
     digest = hashlib.sha256()
     inside = (file for file in path.rglob("*") if file.suffix in WEIGHTS)

@@ -39,8 +39,9 @@ def measure_accuracy(referee: Referee, renders: Renders, rng: random.Random) -> 
         colour, second, accent, pattern: right attributes of a toy's region.
         swapped: toys whose attributes match their neighbour better.
     """
-    names = _class_names(referee, renders)
-    kept = [c for c, classes in enumerate(names) if len(set(classes)) == len(classes)]
+    classes = referee.config.classes
+    names = [[classes[number] for number in row if number != NONE] for row in renders.classes.tolist()]
+    kept = [c for c, own in enumerate(names) if len(set(own)) == len(own)]
     images = renders.images.float() / 255
     judgements = dict(zip(kept, judge(referee, images[kept], [names[c] for c in kept]), strict=True))
     toys = [(c, s) for c in kept for s in range(len(names[c]))]
@@ -54,14 +55,10 @@ def measure_accuracy(referee: Referee, renders: Renders, rng: random.Random) -> 
         "mush": proportion(_mush(referee, renders, rng, kept)),
         "place": proportion([judgements[c].background == backgrounds[int(renders.backgrounds[c])] for c in kept]),
         "style": proportion([judgements[c].style == styles[int(renders.styles[c])] for c in kept]),
-        "iou": average([_iou(judgements[c], renders, c, s) for c, s in toys]),
+        "iou": average([iou(judgements[c].regions[s].numpy(), renders.slots[c].numpy() == 1 + s) for c, s in toys]),
         **_attribute_accuracy(judgements, renders, toys),
         "swapped": proportion(_swaps(judgements, of_photos, names)),
     }
-
-
-def _class_names(referee: Referee, renders: Renders) -> list[list[str]]:
-    return [[referee.config.classes[number] for number in row if number != NONE] for row in renders.classes.tolist()]
 
 
 def _identity_hits(
@@ -101,10 +98,6 @@ def _mush(referee: Referee, renders: Renders, rng: random.Random, kept: list[int
     spoiled = torch.stack([spoil(rng, renders.images[c].float() / 255) for c in kept[:256]])
     found = torch.cat([run_referee(referee, chunk).classes.sigmoid().cpu() for chunk in spoiled.split(32)])
     return (found > PRESENT).any(1).tolist()
-
-
-def _iou(judgement: Judgement, renders: Renders, scene: int, slot: int) -> float:
-    return iou(judgement.regions[slot].numpy(), (renders.slots[scene] == 1 + slot).numpy())
 
 
 def _attribute_accuracy(

@@ -52,9 +52,10 @@ def degrade(rng: random.Random, image: Tensor) -> Tensor:
     if rng.random() < 0.5:
         image = image * rng.uniform(0.93, 1.07) + rng.uniform(-0.03, 0.03)
     if rng.random() < 0.25:
-        image = image + torch.randn(image.shape, generator=_generator(rng)) * rng.uniform(0.005, 0.03)
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(rng.getrandbits(31)))
+        image = image + noise * rng.uniform(0.005, 0.03)
     image = image.clamp(0, 1)
-    return _jpeg(image, rng.randint(35, 92)) if rng.random() < 0.3 else image
+    return jpeg(image, rng.randint(35, 92)) if rng.random() < 0.3 else image
 
 
 def spoil(rng: random.Random, image: Tensor) -> Tensor:
@@ -91,12 +92,9 @@ def _resized(image: Tensor, scale: float) -> Tensor:
     return F.interpolate(small, side, mode="bicubic", align_corners=False)[0]
 
 
-def _jpeg(image: Tensor, quality: int) -> Tensor:
+def jpeg(image: Tensor, quality: int) -> Tensor:
+    """Compress an image (3, H, W) in [0, 1] as JPEG, and decompress it."""
     pixels = (image * 255).round().to(torch.uint8).movedim(0, -1).numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return torch.from_numpy(np.array(Image.open(file))).movedim(-1, 0).float() / 255
-
-
-def _generator(rng: random.Random) -> torch.Generator:
-    return torch.Generator().manual_seed(rng.getrandbits(31))

@@ -146,17 +146,14 @@ class CachedRenders:
     def sample(self, rng: random.Random, groups: int, each: int) -> tuple[Renders, Tensor]:
         """Sample ``each`` toys of ``groups`` classes; return their scenes and slots, fewer if there are too few."""
         classes = rng.sample(sorted(self.toys), min(groups, len(self.toys)))
-        picks = [pick for number in classes for pick in _distinct(rng, self.toys[number], each)]
+        picks = [
+            pick for number in classes for pick in rng.sample(self.toys[number], min(each, len(self.toys[number])))
+        ]
         chosen = [_rows(self.shards[pick.shard], [pick.scene]) for pick in picks]
         return concatenate(chosen), torch.tensor([pick.slot for pick in picks])
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.safetensors"
-
-
-def _distinct(rng: random.Random, toys: list[Pick], count: int) -> list[Pick]:
-    """Draw different toys, at most all: a toy twice in a batch is no contrast."""
-    return rng.sample(toys, min(count, len(toys)))
 
 
 class Pick(NamedTuple):

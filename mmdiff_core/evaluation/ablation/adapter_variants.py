@@ -13,7 +13,7 @@ from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import MapKind
 
-Kind = Literal["mmdiff", "ip-adapter-plus"]
+Architecture = Literal["mmdiff", "ip-adapter-plus"]
 Group = Literal["method", "component", "constraint", "tokens", "rank", "baseline"]
 FULL = "full"
 
@@ -44,10 +44,10 @@ class AdapterVariant:
     config: Mapping[str, Any] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
     layers: LayerChoice = "all"
-    kind: Kind = "mmdiff"
+    architecture: Architecture = "mmdiff"
 
     @property
-    def stream(self) -> MapKind:
+    def map_kind(self) -> MapKind:
         """Return the kind of heatmap that shows its subjects: without an image term that of the words."""
         return "image" if self.config.get("image_branch", True) else "text"
 
@@ -60,8 +60,8 @@ class AdapterVariant:
         return replace(losses, **self.losses)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields, for the report."""
-        return asdict(self)
+        """Return all fields under the keys of the report."""
+        return {"kind" if name == "architecture" else name: value for name, value in asdict(self).items()}
 
 
 def _both(weight: float) -> dict[str, float]:
@@ -79,7 +79,7 @@ VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
     {
         variant.name: variant
         for variant in (
-            # name, group, title, changes of AdapterConfig, changes of LossWeights, constrained layers, kind
+            # name, group, title, changes of AdapterConfig, changes of LossWeights, constrained layers, architecture
             AdapterVariant(FULL, "method", "the whole method"),
             AdapterVariant("no-vision-text", "component", "no vision-augmented text", {"word_fusion": False}),
             AdapterVariant("no-refiner", "component", "no SE-Refiner (CLS tokens only)", {"refiner_depth": 0}),
@@ -98,7 +98,12 @@ VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
             AdapterVariant("rank-4", "rank", "LoRA rank 4", {"rank": 4}),
             AdapterVariant("rank-64", "rank", "LoRA rank 64", {"rank": 64}),
             AdapterVariant(
-                "ip-adapter-plus", "baseline", "IP-Adapter-Plus", _IP_ADAPTER, _both(0.0), kind="ip-adapter-plus"
+                "ip-adapter-plus",
+                "baseline",
+                "IP-Adapter-Plus",
+                _IP_ADAPTER,
+                _both(0.0),
+                architecture="ip-adapter-plus",
             ),
             AdapterVariant(
                 "fastcomposer", "baseline", "FastComposer's recipe", _FASTCOMPOSER, {"image_constraint": 0.0}

@@ -128,7 +128,11 @@ def ablation_markdown(table: Mapping[str, Any]) -> str:
     )
     changes = markdown_table(
         [f"against {variants[FULL]['title']}", *(title for title, _ in SCORES.values()), "reading"],
-        [[one["title"], *_change_cells(one["change"])] for one in variants.values() if one["change"]],
+        [
+            [one["title"], *(estimate_cell(x, sign="+") for x in one["change"].values()), _reading(one["change"])]
+            for one in variants.values()
+            if one["change"]
+        ],
     )
     notes = [f"* {note}" for note in (*table["notes"], f"{settings_line(table['about'])}.")]
     return "\n".join([fidelity, "", measures, "", changes, "", *conclusions(variants), *notes, ""])
@@ -184,10 +188,6 @@ def _measure_cells(one: Mapping[str, Any]) -> list[str]:
         *(estimate_cell(two_subjects[name]) for name in ("swapped", "peak")),
         *(estimate_cell(subjects["iou"]) for subjects in (one_subject, two_subjects)),
     ]
-
-
-def _change_cells(change: Mapping[str, Mapping[str, float]]) -> list[str]:
-    return [*(estimate_cell(estimate, sign="+") for estimate in change.values()), _reading(change)]
 
 
 def _reading(change: Mapping[str, Mapping[str, float]]) -> str:

@@ -20,13 +20,14 @@ from typing import Any
 
 from torch import Tensor
 
+from mmdiff_core.atomic_files import write_text
 from mmdiff_core.backbones.toybox import FOLDER, Toybox, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS, AdapterVariant
 from mmdiff_core.evaluation.ablation.report import BASE, MeasuredVariant, write_ablation_report
 from mmdiff_core.evaluation.ablation.side_by_side import draw_variant_images, time_images, write_comparison_sheet
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, STAGE, VariantStage, create_variant_adapter, load_variant
-from mmdiff_core.evaluation.result_folder import fingerprint
+from mmdiff_core.evaluation.result_folder import weights_fingerprint
 from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_model, read_toybox_scores
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig
@@ -112,7 +113,7 @@ def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
 
 def _check(options: AblationOptions) -> None:
     if options.steps is not None and options.minutes is not None:
-        raise SettingsError("Give either --steps or --minutes: the minutes decide the number of steps.")
+        raise SettingsError("Give either --steps or --minutes: the minutes determine the number of steps.")
     numbers = {"steps": options.steps, "minutes": options.minutes, "batch": options.batch, "scenes": options.scenes}
     for name, number in {**numbers, "prompts": options.prompts}.items():
         if number is not None and number <= 0:
@@ -120,20 +121,20 @@ def _check(options: AblationOptions) -> None:
     if options.seed < FIRST_SEED:
         raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
     if VARIANTS[FULL] not in options.variants:
-        raise SettingsError("The whole method must be among the variants: the others are compared with it.")
+        raise SettingsError("The whole method must be among the variants, because the others are compared with it.")
 
 
 def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> Recipe:
     """Return the recipe, with the number of steps of the folder, and render its samples."""
-    kept, asked = _read_settings(options.folder), _settings(options, like)
-    if other := [name for name in asked if kept and kept.get(name) != asked[name]]:
+    kept, settings = _read_settings(options.folder), _settings(options, like)
+    if other := [name for name in settings if kept and kept.get(name) != settings[name]]:
         was = ", ".join(f"{name} {kept.get(name)}" for name in other)
         raise SettingsError(f'The folder "{options.folder}" contains an ablation with {was}: choose another folder.')
     open_ended = options.steps is None and options.minutes is None
     if kept and not open_ended and (kept["asked"] != _budget(options)):
         raise SettingsError(
-            f'The variants in "{options.folder}" are trained for {kept["steps"]} steps ({kept["asked"]}): ask for the '
-            "same, or take another folder."
+            f'The variants in "{options.folder}" are trained for {kept["steps"]} steps ({kept["asked"]}): choose the '
+            "same, or another folder."
         )
     steps = int(kept["steps"]) if kept else options.steps or STEPS
     recipe = recipe_of(backbone, options, steps)
@@ -141,8 +142,8 @@ def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> R
     if not kept and options.minutes is not None:
         recipe = recipe_of(backbone, options, _steps_within(options.minutes, recipe, options))
     if not kept:
-        settings = {**asked, "asked": _budget(options), "steps": recipe.stages[STAGE].steps}
-        (options.folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+        settings |= {"asked": _budget(options), "steps": recipe.stages[STAGE].steps}
+        write_text(options.folder / "settings.json", json.dumps(settings, indent=2) + "\n")
     return recipe
 
 
@@ -151,8 +152,8 @@ def _settings(options: AblationOptions, like: AdapterConfig) -> dict[str, Any]:
     return {
         "whole method": f"{whole.tokens} tokens per photo; LoRA rank {whole.rank}; text constraint "
         f"{losses.text_constraint:g}; image constraint {losses.image_constraint:g}",
-        "base": fingerprint(options.start),
-        "referee": fingerprint(options.referee),
+        "base": weights_fingerprint(options.start),
+        "referee": weights_fingerprint(options.referee),
         "batch": options.batch,
         "rate": options.lr,
         "pool": options.scenes,
@@ -205,12 +206,12 @@ def _measure(
         seeds=(0,),
         seed=options.seed,
         device=options.device,
-        stream=variant.stream,
+        map_kind=variant.map_kind,
         bounds=variant.name == FULL,
     )
-    about = {"variant": variant.name, "adapter": fingerprint(home / ADAPTER)}
+    about = {"variant": variant.name, "adapter": weights_fingerprint(home / ADAPTER)}
     table = evaluate_model(personalizer, backbone.vocabulary, suite, about, distractors)
-    draw_variant_images(personalizer, backbone.vocabulary, options.seed, variant.stream, home / "pictures")
+    draw_variant_images(personalizer, backbone.vocabulary, options.seed, variant.map_kind, home / "pictures")
     return MeasuredVariant(variant, training, table, read_toybox_scores(home / "report"))
 
 
@@ -229,7 +230,7 @@ def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) ->
     if not trainer.run():
         raise KeyboardInterrupt  # saved; the next start continues
     result = {**trainer.finish(), **_last_terms(home / "training" / "log.jsonl")}
-    done.write_text(json.dumps(result) + "\n")
+    write_text(done, json.dumps(result) + "\n")
     return result
 
 

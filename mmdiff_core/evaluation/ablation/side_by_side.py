@@ -53,7 +53,7 @@ def request_of(case: ToyboxCase, size: tuple[int, int]) -> GenerateRequest:
 
 
 def draw_variant_images(
-    personalizer: Personalizer, vocabulary: Vocabulary, seed: int, stream: MapKind, folder: Path
+    personalizer: Personalizer, vocabulary: Vocabulary, seed: int, map_kind: MapKind, folder: Path
 ) -> None:
     """Write the shown prompts' images, plain and with heatmaps, unless they are in the folder already."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +61,12 @@ def draw_variant_images(
         plain, mapped = _files(folder, case)
         if mapped.exists():
             continue
-        request = replace(request_of(case, personalizer.sizes.default), recording=Recording((stream,)))
+        request = replace(request_of(case, personalizer.sizes.default), recording=Recording((map_kind,)))
         *_, last = personalizer.generate(request)
         assert last.finished is not None
         assert last.finished.maps is not None
         last.finished.image.save(plain)
-        overlay_subjects(last.finished.image, subject_heatmaps(last.finished.maps, stream)).save(mapped)
+        overlay_subjects(last.finished.image, subject_heatmaps(last.finished.maps, map_kind)).save(mapped)
 
 
 def time_images(personalizers: Mapping[str, Personalizer], vocabulary: Vocabulary, seed: int) -> dict[str, ImageTimes]:

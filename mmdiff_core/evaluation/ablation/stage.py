@@ -25,7 +25,7 @@ from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_a
 
 ADAPTER = "adapter.safetensors"
 STAGE = "adapter"
-KIND = "kind"  # in the metadata of an adapter's file
+ARCHITECTURE_KEY = "kind"  # in the metadata of an adapter's file
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class VariantStage:
         folder: for the finished adapter.
         backbone: the base model.
         adapter: fresh, of :func:`create_variant_adapter`.
-        pool: samples that are rendered already.
+        dataset: samples that are rendered already.
         recipe: its stage "adapter", its losses, of which the variant changes some, and its mix.
         seed: of the order of the samples and of the noise.
     """
@@ -65,17 +65,17 @@ class VariantStage:
 
     def __init__(
         self, variant: AdapterVariant, folder: Path, backbone: StableDiffusion, adapter: MMDiffAdapter,
-        pool: CachedDataset, recipe: Recipe, seed: int = 0,
+        dataset: CachedDataset, recipe: Recipe, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.variant, self.folder, self.adapter, self.pool, self.seed = variant, folder, adapter, pool, seed
+        self.variant, self.folder, self.adapter, self.dataset, self.seed = variant, folder, adapter, dataset, seed
         self.settings = recipe.stages[STAGE]
         self.number = 0  # of the next batch
         held_out = OnTheFlyDataset(recipe, seed=1, identities="held_out", device=str(backbone.device))
-        pool.refresh()
-        pool.encode_with(backbone.vae, backbone.image_encoder)
+        dataset.refresh()
+        dataset.encode_with(backbone.vae, backbone.image_encoder)
         self.stage = FlowMatchingStage(
-            STAGE, folder, backbone, adapter, pool, held_out, self.settings, variant.weigh(recipe.losses), recipe.mix,
-            layers=variant.layers,
+            STAGE, folder, backbone, adapter, dataset, held_out, self.settings, variant.weigh(recipe.losses),
+            recipe.mix, layers=variant.layers,
         )  # fmt: skip
         self.network = NumberedMatching(self.stage.network, seed)
 
@@ -83,7 +83,7 @@ class VariantStage:
         return self.stage.trained()
 
     def batch(self) -> NumberedBatch:
-        self.pool.rng.seed(f"samples:{self.seed}:{self.number}")
+        self.dataset.rng.seed(f"samples:{self.seed}:{self.number}")
         self.stage.rng.seed(f"photos:{self.seed}:{self.number}")
         self.number += 1
         return NumberedBatch(self.number - 1, self.stage.batch())
@@ -92,9 +92,10 @@ class VariantStage:
         return self.stage.sheet()
 
     def finish(self) -> Mapping[str, float]:
-        """The finished adapter is in the folder."""
+        """Write the adapter; return its number of parameters."""
         self.network.eval()
-        save_adapter(self.adapter, self.folder / ADAPTER, {KIND: self.variant.kind, "name": self.variant.name})
+        about = {ARCHITECTURE_KEY: self.variant.architecture, "name": self.variant.name}
+        save_adapter(self.adapter, self.folder / ADAPTER, about)
         return {"parameters": sum(parameter.numel() for parameter in self.trained())}
 
 
@@ -104,10 +105,10 @@ def create_variant_adapter(
     """Create a new adapter of a variant, the same for the same seed."""
     torch.manual_seed(seed)
     config = variant.configure(like)
-    return IPAdapterPlus(config, unet) if variant.kind == "ip-adapter-plus" else MMDiffAdapter(config)
+    return IPAdapterPlus(config, unet) if variant.architecture == "ip-adapter-plus" else MMDiffAdapter(config)
 
 
 def load_variant(path: Path) -> MMDiffAdapter:
     """Load an adapter that :meth:`VariantStage.finish` wrote, ready to generate with; errors as ``load_adapter``."""
-    baseline = read_metadata(path).get(KIND) == "ip-adapter-plus"
+    baseline = read_metadata(path).get(ARCHITECTURE_KEY) == "ip-adapter-plus"
     return load_adapter(path, make=IPAdapterPlus if baseline else MMDiffAdapter).eval().requires_grad_(False)

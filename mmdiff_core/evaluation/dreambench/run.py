@@ -55,7 +55,10 @@ def evaluate_dreambench(
     state = PartialState()
     cases = draw_dreambench_cases(read_subjects(options.dataset), options.prompts, options.pairs)
     if state.is_main_process:
-        _begin(options, about)  # only one process may write settings and repair files
+        numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
+        claim_folder(options.folder, {**about, **numbers})
+        for file in options.folder.glob("rows-*.jsonl"):
+            repair(file)
     state.wait_for_everyone()
     done = finished_keys(options.folder)
     state.wait_for_everyone()  # no process writes before all have read
@@ -80,13 +83,6 @@ def _run_cases(bench: DreamBench, cases: Sequence[DreamBenchCase], folder: Path,
                 rows.append(asdict(score))
             append_prompt(folder / f"rows-{rank}.jsonl", rows)
             bar.update()
-
-
-def _begin(options: DreamBenchOptions, about: Mapping[str, object]) -> None:
-    numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
-    claim_folder(options.folder, {**about, **numbers})
-    for file in options.folder.glob("rows-*.jsonl"):
-        repair(file)
 
 
 def finished_keys(folder: Path) -> set[str]:

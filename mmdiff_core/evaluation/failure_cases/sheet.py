@@ -94,7 +94,7 @@ def _judge_surroundings(failure: FailureCase, picture: GeneratedImage, suite: To
         style=style == case.scene.style, peak=[], curves=[],
     )  # fmt: skip
     nowhere = torch.zeros(case.count, *picture.image.size[::-1], dtype=torch.bool)
-    return JudgedImage(scores, picture.image, subject_heatmaps(picture.maps, suite.stream), nowhere)
+    return JudgedImage(scores, picture.image, subject_heatmaps(picture.maps, suite.map_kind), nowhere)
 
 
 def _row(failure: FailureCase, suite: ToyboxSuite) -> Image.Image:

@@ -1,12 +1,11 @@
-"""Stand-ins for the photos that people take, made here: no foreign photo ships with this project.
+"""Synthetic photos, since no real photo ships with this project.
 
-``photographed`` gives a rendered toy what a camera at home adds; the drawings share nothing with the renderer.
-They show how far a photo may be from the rendered world, not how real photos fare.
+``photographed`` adds to a rendered toy what a camera at home adds; the drawings have nothing in common with the
+renderer. They show how far a photo may be from the toy world, not how well real photos work.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import random
 
@@ -15,21 +14,21 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mmdiff_core.referee.augment import blurred
+from mmdiff_core.referee.augment import blurred, jpeg
 from mmdiff_core.toyworld.render.renderer import Rendered
 
-_FINE = 4  # times larger than needed, so that lines come out smooth
+_FINE = 4  # times larger than needed, so that lines are smooth
 _PAPER = (247, 243, 232)
 _INK = (52, 46, 44)
 
 
-def photographed(rng: random.Random, drawn: Rendered) -> Tensor:
-    """Renders (B, 3, H, W) of one toy each in a cluttered room, out of focus, noisy, with a colour cast, as JPEG."""
-    return torch.stack([_photograph(rng, *pair) for pair in zip(drawn.images, drawn.masks[:, 0], strict=True)])
+def photographed(rng: random.Random, rendered: Rendered) -> Tensor:
+    """Put renders (B, 3, H, W) of one toy each before clutter, with blur, noise, a colour cast and JPEG artefacts."""
+    return torch.stack([_photograph(rng, *pair) for pair in zip(rendered.images, rendered.masks[:, 0], strict=True)])
 
 
 def _photograph(rng: random.Random, image: Tensor, mask: Tensor) -> Tensor:
-    """image (3, H, W), mask (H, W) bool."""
+    """Photograph the toy of an image (3, H, W) that a mask (H, W) bool covers."""
     height, width = mask.shape
     scene = torch.where(mask, image.cpu(), clutter(rng, height, width))
     scene = blurred(scene, rng.uniform(0.6, 1.0) * width / 96)
@@ -41,7 +40,7 @@ def _photograph(rng: random.Random, image: Tensor, mask: Tensor) -> Tensor:
 
 
 def clutter(rng: random.Random, height: int, width: int) -> Tensor:
-    """A background (3, H, W) in [0, 1] with the spectrum of natural pictures, 1/f."""
+    """Return a background (3, H, W) in [0, 1] with the spectrum of natural images, 1/f."""
     generator = _generator(rng)
     white = torch.fft.rfft2(torch.randn(3, height, width, generator=generator))
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
@@ -51,16 +50,8 @@ def clutter(rng: random.Random, height: int, width: int) -> Tensor:
     return (0.45 + 0.17 * mixed).clamp(0, 1)
 
 
-def jpeg(picture: Tensor, quality: int) -> Tensor:
-    """A picture (3, H, W) in [0, 1] after that compression."""
-    pixels = (picture * 255).round().to(torch.uint8).movedim(0, -1).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return torch.from_numpy(np.array(Image.open(file))).movedim(-1, 0).float() / 255
-
-
 def drawn_cat(size: tuple[int, int], turned: float = 0.0) -> Tensor:
-    """A cat in crayon on paper, (3, H, W) in [0, 1]. Args: size (width, height); turned, degrees."""
+    """Draw a cat in crayon on paper, (3, H, W) in [0, 1]; ``size`` is (width, height), ``turned`` in degrees."""
     sheet = _Sheet(size)
     fur, belly = (224, 140, 60), (250, 226, 196)
     sheet.blob(0.50, 0.70, 0.20, 0.24, fur)
@@ -80,7 +71,7 @@ def drawn_cat(size: tuple[int, int], turned: float = 0.0) -> Tensor:
 
 
 def drawn_mushroom(size: tuple[int, int], turned: float = 0.0) -> Tensor:
-    """A toadstool in crayon on paper: a noun that the rendered world does not have. Args as :func:`drawn_cat`."""
+    """Draw a toadstool, which the toy world does not have; arguments as for :func:`drawn_cat`."""
     sheet = _Sheet(size)
     sheet.blob(0.50, 0.70, 0.11, 0.24, (240, 232, 214))
     sheet.dome(0.50, 0.52, 0.34, 0.36, (206, 44, 40))
@@ -92,7 +83,7 @@ def drawn_mushroom(size: tuple[int, int], turned: float = 0.0) -> Tensor:
 
 
 class _Sheet:
-    """Paper to draw on, in fractions of its sides."""
+    """Paper to draw on; coordinates are fractions of its sides."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size, (width, height) = size, (size[0] * _FINE, size[1] * _FINE)
@@ -103,12 +94,12 @@ class _Sheet:
     def blob(
         self, x: float, y: float, rx: float, ry: float, colour: tuple[int, int, int], outline: bool = True
     ) -> None:
-        """A filled ellipse."""
+        """Draw a filled ellipse."""
         box = self._points([(x - rx, y - ry), (x + rx, y + ry)])
         self.draw.ellipse(box, colour, _INK if outline else None, self.line)
 
     def dome(self, x: float, y: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
-        """The upper half of an ellipse."""
+        """Draw the upper half of an ellipse."""
         box = self._points([(x - rx, y - ry), (x + rx, y + ry)])
         self.draw.chord(box, 180, 360, colour, _INK, self.line)
 
@@ -120,7 +111,7 @@ class _Sheet:
         self.draw.line(self._points(points), colour, thick, joint="curve")
 
     def finish(self, turned: float) -> Tensor:
-        """The drawing, turned, at its size."""
+        """Turn the drawing and reduce it to its size."""
         turned_ = self.image.rotate(turned, Image.Resampling.BICUBIC, fillcolor=_PAPER)
         small = turned_.resize(self.size, Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(small)).movedim(-1, 0).float() / 255

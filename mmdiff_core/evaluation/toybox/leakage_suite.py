@@ -23,7 +23,7 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, fingerprint, read_prompts, repair
+from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
 from mmdiff_core.evaluation.toybox.suite import ToyboxScores, ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, SEEDS, draw_toybox_cases
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
@@ -70,7 +70,7 @@ class WordGatedPersonalizer(Personalizer):
         return super().generate(replace(request, word_gating=self.word_gating), photos)
 
 
-def measure_leakage(options: LeakageOptions) -> dict[str, Any]:
+def evaluate_leakage(options: LeakageOptions) -> dict[str, Any]:
     """Run the remaining prompts and write the report; return the content of ``binding.json``.
 
     Raises:
@@ -103,7 +103,8 @@ def summarise_leakage(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
     """Return the share of hits of each measure with its 95 % interval, which counts prompts as independent."""
     table = {}
     for name in MEASURES:
-        pairs = [(hit, row.number) for row in rows for hit in _hits(getattr(row, name))]
+        values = ((row.number, getattr(row, name)) for row in rows)
+        pairs = [(hit, number) for number, x in values for hit in (x if isinstance(x, list) else [x])]
         found: Estimate = proportion([hit for hit, _ in pairs], [number for _, number in pairs])
         table[name] = found.to_json() if pairs else None
     return table
@@ -120,10 +121,6 @@ def leakage_markdown(table: Mapping[str, Any]) -> str:
     return "\n".join([results, "", f"In brackets: 95 % interval and number of cases. Two subjects; {about}.", ""])
 
 
-def _hits(value: bool | list[bool]) -> list[bool]:
-    return value if isinstance(value, list) else [value]
-
-
 def _check(options: LeakageOptions) -> None:
     if options.seed < FIRST_SEED:
         raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
@@ -133,11 +130,11 @@ def _check(options: LeakageOptions) -> None:
 
 def _settings(options: LeakageOptions) -> dict[str, object]:
     return {
-        "model": fingerprint(options.model),
-        "referee": fingerprint(options.referee),
+        "model": weights_fingerprint(options.model),
+        "referee": weights_fingerprint(options.referee),
         "first identity": options.seed,
         "seeds": list(options.seeds),
-        **({} if options.adapter is None else {"adapter": fingerprint(options.adapter)}),
+        **({} if options.adapter is None else {"adapter": weights_fingerprint(options.adapter)}),
     }
 
 

@@ -125,12 +125,10 @@ def _result_cells(table: Mapping[str, Any], name: str) -> list[str]:
     for count in COUNTS.values():
         target, estimate = TARGETS.get(count, {}).get(name), table[count][name]
         cell = estimate_cell(estimate, ", n ")
-        missed = target is not None and estimate is not None and not _reached(name, estimate["mean"], target)
-        cells.append(f"**{cell}**" if missed else cell)
+        if target is not None and estimate is not None:
+            missed = estimate["mean"] > target if name in AT_MOST else estimate["mean"] < target
+            cell = f"**{cell}**" if missed else cell
+        cells.append(cell)
         if count in TARGETS:
             cells.append("-" if target is None else f"{'≤' if name in AT_MOST else '≥'} {target:.2f}")
     return cells
-
-
-def _reached(name: str, mean: float, target: float) -> bool:
-    return mean <= target if name in AT_MOST else mean >= target

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, fingerprint, read_prompts, repair
+from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
 from mmdiff_core.evaluation.toybox.report import COUNTS, write_toybox_report
 from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores, ToyboxSuite
@@ -46,7 +46,7 @@ class ToyboxOptions:
     seeds: tuple[int, ...] = SEEDS
     seed: int = FIRST_SEED
     device: str = "cpu"
-    stream: MapKind = "image"  # the kind of heatmap to measure
+    map_kind: MapKind = "image"  # the kind of heatmap to measure
     bounds: bool = True  # real renders and the base model, too
 
 
@@ -87,7 +87,9 @@ def evaluate_model(
     model = {**_model(options), **(about or {})}
     claim_folder(options.folder, {**model, "prompts": {str(count): n for count, n in options.prompts.items()}})
     done = {(scores.count, scores.number) for scores in read_toybox_scores(options.folder) if scores.kind == MODEL}
-    suite = ToyboxSuite(personalizer, referee, options.seeds, options.seed, options.stream, options.bounds, distractors)
+    suite = ToyboxSuite(
+        personalizer, referee, options.seeds, options.seed, options.map_kind, options.bounds, distractors
+    )
     _run_cases(suite, [case for case in cases if (case.count, case.number) not in done], options)
     _write_sheets(options.folder)
     return write_toybox_report(read_toybox_scores(options.folder), options.folder, model)
@@ -101,8 +103,8 @@ def read_toybox_scores(folder: Path) -> list[ToyboxScores]:
 
 def _model(options: ToyboxOptions) -> dict[str, object]:
     return {
-        "model": fingerprint(options.model),
-        "referee": fingerprint(options.referee),
+        "model": weights_fingerprint(options.model),
+        "referee": weights_fingerprint(options.referee),
         "first identity": options.seed,
         "pictures per prompt": len(options.seeds),
     }

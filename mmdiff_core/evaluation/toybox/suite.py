@@ -96,9 +96,15 @@ class ToyboxSuite:
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        stream: MapKind = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
+        map_kind: MapKind = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
-        self.personalizer, self.referee, self.seeds, self.seed, self.stream = personalizer, referee, seeds, seed, stream
+        self.personalizer, self.referee, self.seeds, self.seed, self.map_kind = (
+            personalizer,
+            referee,
+            seeds,
+            seed,
+            map_kind,
+        )
         self.bounds = bounds
         self.size = personalizer.sizes.default
         self._distractors = {} if distractors is None else distractors
@@ -137,7 +143,7 @@ class ToyboxSuite:
         caption = case.scene.caption
         named = zip(caption.names, photos, regions or (None,) * case.count, strict=True)
         subjects = tuple(Subject(name, own, region=region) for name, own, region in named)
-        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.stream,)))
+        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.map_kind,)))
 
     def generate(self, request: GenerateRequest) -> tuple[GeneratedImage, ...]:
         """Generate an image per seed."""
@@ -147,7 +153,7 @@ class ToyboxSuite:
 
     def judge_image(self, case: ToyboxCase, picture: GeneratedImage, known: Sequence[Judgement]) -> JudgedImage:
         """Judge an image of the model under test; ``known`` are the judgements of the subjects' photos."""
-        return self._judge_picture(case, MODEL, picture, self.stream, known)
+        return self._judge_picture(case, MODEL, picture, self.map_kind, known)
 
     def _judge_render(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
         """Judge the rendered scene. Its "heatmaps" are the referee's segmentation, measured against the exact masks."""
@@ -170,11 +176,11 @@ class ToyboxSuite:
                 yield self._judge_picture(case, LOWER, picture, "text", known)
 
     def _judge_picture(
-        self, case: ToyboxCase, kind: str, picture: GeneratedImage, stream: MapKind, known: Sequence[Judgement]
+        self, case: ToyboxCase, kind: str, picture: GeneratedImage, map_kind: MapKind, known: Sequence[Judgement]
     ) -> JudgedImage:
         assert picture.maps is not None
         judgement = judge(self.referee, pixels_of(picture.image)[None], [case.classes])[0]
-        maps = subject_heatmaps(picture.maps, stream)
+        maps = subject_heatmaps(picture.maps, map_kind)
         scores = self._scores(case, kind, picture.seed, judgement, known, maps, judgement.regions)
         return JudgedImage(scores, picture.image, maps, judgement.regions)
 
@@ -222,9 +228,9 @@ class ToyboxSuite:
         return judge_photos(self.referee, photos, class_name).identity
 
 
-def subject_heatmaps(maps: AttentionMaps, stream: MapKind) -> tuple[np.ndarray, ...]:
+def subject_heatmaps(maps: AttentionMaps, map_kind: MapKind) -> tuple[np.ndarray, ...]:
     """Return every subject's heatmap, averaged over steps and layers."""
-    return tuple(maps.at(s, stream) for s in range(len(maps.subjects)))
+    return tuple(maps.at(s, map_kind) for s in range(len(maps.subjects)))
 
 
 def pixels_of(image: Image.Image) -> Tensor:

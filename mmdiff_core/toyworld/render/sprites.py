@@ -57,7 +57,7 @@ def sprites_of(scenes: Sequence[Scene], height: int, width: int, device: Device)
         "scene": torch.tensor([i for i, _, _ in placed]),
         "slot": torch.tensor([slot for _, slot, _ in placed]),
         "screen": screen.T,
-        "layer": torch.tensor([_layer(toy, scenes[i]) for i, _, toy in placed]),
+        "layer": torch.tensor([_LAYER * sorted(t.y for t in scenes[i].toys).index(toy.y) for i, _, toy in placed]),
         "to_toy": view.transpose(1, 2).flatten(1).T,
         "pattern": torch.stack([toy.toy.pattern for _, _, toy in placed]).T,
         "light": lights.T,
@@ -111,10 +111,6 @@ def _screen(placed: PlacedToy, height: int, width: int) -> tuple[float, float, f
 
 def _light_table(scene: Scene) -> Tensor:
     return BACKGROUNDS[scene.background].light(scene.background_seed).table
-
-
-def _layer(placed: PlacedToy, scene: Scene) -> float:
-    return _LAYER * sorted(toy.y for toy in scene.toys).index(placed.y)
 
 
 def _geometry(solid: Tensor, view: Tensor, screen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

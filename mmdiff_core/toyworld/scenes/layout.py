@@ -51,8 +51,8 @@ def compose(
     tallest = max(spot.height * _top(spot) - _STEP_BACK * spot.behind for spot in spots)
     y = rng.uniform(min(max(0.26, tallest - 0.47), 0.40), 0.42)
     return tuple(
-        PlacedToy(spot.toy, xs[order.index(i)], _foot(rng, spot, y), spot.height, spot.yaw, spot.wearing)
-        for i, spot in enumerate(spots)
+        PlacedToy(spot.toy, xs[order.index(i)], foot + rng.uniform(-0.015, 0.015), spot.height, spot.yaw, spot.wearing)
+        for i, (spot, foot) in enumerate((spot, y - _STEP_BACK * spot.behind) for spot in spots)
     )
 
 
@@ -96,7 +96,3 @@ def _top(spot: _Spot) -> float:
     """Return the height of a toy with its headgear, in its own units."""
     worn = 0.16 if spot.wearing is not None and spot.wearing.kind in ("hat", "crown") else 0.0
     return spot.toy.figure.height + worn
-
-
-def _foot(rng: random.Random, spot: _Spot, y: float) -> float:
-    return y - _STEP_BACK * spot.behind + rng.uniform(-0.015, 0.015)

@@ -73,7 +73,9 @@ def random_scene(
             "of the vocabulary fit: add classes to it."
         )
     count = min(count, len(classes))
-    toys = [make_toy(class_name, _identity(rng, identities)) for class_name in _class_names(rng, classes, count)]
+    first, identity_count = (0, HELD_OUT) if identities == "train" else (HELD_OUT, _HELD_OUT_COUNT)
+    names = _class_names(rng, classes, count)
+    toys = [make_toy(class_name, first + rng.randrange(identity_count)) for class_name in names]
     return scene_of(rng, toys, background, style, vocabulary)
 
 
@@ -133,10 +135,6 @@ def toy_photos(class_name: str, seed: int, views: int = 4, size: int = 256) -> l
         placed = PlacedToy(toy, 0.0, foot, height, yaw)
         scenes.append(Scene((placed,), backgrounds[i % len(backgrounds)], rng.getrandbits(31), 10.0, caption))
     return [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in to_bytes(render(scenes, size).images)]
-
-
-def _identity(rng: random.Random, identities: Identities) -> int:
-    return rng.randrange(HELD_OUT) if identities == "train" else HELD_OUT + rng.randrange(_HELD_OUT_COUNT)
 
 
 def _style(rng: random.Random, vocabulary: Vocabulary) -> str:

@@ -16,7 +16,7 @@ from mmdiff_core.referee.network import FILE
 from tests.helpers import tiny
 
 TOYBOX = "mmdiff_core.evaluation.toybox.run.evaluate_toybox"
-LEAKAGE = "mmdiff_core.evaluation.toybox.leakage_suite.measure_leakage"
+LEAKAGE = "mmdiff_core.evaluation.toybox.leakage_suite.evaluate_leakage"
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,8 @@ from mmdiff_core.referee.accuracy import measure_accuracy
 from mmdiff_core.referee.augment import blurred, crop, degrade, spoil
 from mmdiff_core.referee.cached_renders import NONE, CachedRenders, concatenate, render_samples, slot_map
 from mmdiff_core.referee.network import FILE, Referee, RefereeConfig, load_referee, save_referee
-from mmdiff_core.referee.stage import RefereeLoss, RefereeLossWeights, copy_matching, make_batch, segment_labels
+from mmdiff_core.referee.referee_loss import RefereeLoss, RefereeLossWeights, segment_labels
+from mmdiff_core.referee.stage import copy_matching, make_batch
 from mmdiff_core.referee.train import Phase, RefereeTrainingOptions, train_referee
 from mmdiff_core.toyworld.scenes.random_scenes import random_scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary

@@ -117,7 +117,7 @@ def test_every_variant_trains_its_adapter_alone(
     assert batch.batch.photos.any()
     terms = stage.network(batch)
     losses = variant.weigh(LossWeights())
-    asked = {f"{stream}_map" for stream in ("text", "image") if getattr(losses, f"{stream}_constraint")}
+    asked = {f"{map_kind}_map" for map_kind in ("text", "image") if getattr(losses, f"{map_kind}_constraint")}
     assert terms.keys() == {"denoise", *asked}
     torch.stack(list(terms.values())).sum().backward()
     reached = {n for n, parameter in stage.adapter.named_parameters() if parameter.grad is not None}
@@ -139,7 +139,7 @@ def test_variants_differ_in_what_they_say() -> None:
     assert VARIANTS["tokens-16"].configure(like).tokens == 16
     assert VARIANTS["rank-64"].configure(like).rank == 64
     assert VARIANTS["fastcomposer"].configure(like).fuse_after
-    assert VARIANTS["no-image-branch"].stream == "text"
+    assert VARIANTS["no-image-branch"].map_kind == "text"
     assert [variant.name for variant in choose_variants(["rank-4"])] == [FULL, "rank-4"]
     with pytest.raises(SettingsError, match=r"no variant rank-5.*rank-4"):
         choose_variants(["rank-5"])

@@ -32,7 +32,7 @@ from mmdiff_core.evaluation.dreambench.suite import (
     draw_dreambench_cases,
     read_subjects,
 )
-from mmdiff_core.evaluation.result_folder import fingerprint
+from mmdiff_core.evaluation.result_folder import weights_fingerprint
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
@@ -279,7 +279,7 @@ def test_a_fingerprint_of_the_official_folder(tmp_path: Path) -> None:
     found = set()
     for value in (0.0, 1.0):
         torch.save({"x": torch.tensor(value)}, tmp_path / "custom_weights.bin")
-        found.add(fingerprint(tmp_path))
+        found.add(weights_fingerprint(tmp_path))
     assert len(found) == 2
 
 

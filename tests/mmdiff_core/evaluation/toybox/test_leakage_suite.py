@@ -13,13 +13,13 @@ from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.result_folder import fingerprint
+from mmdiff_core.evaluation.result_folder import weights_fingerprint
 from mmdiff_core.evaluation.toybox import leakage_suite, suite
 from mmdiff_core.evaluation.toybox.leakage_suite import (
     LeakageOptions,
     WordGatedPersonalizer,
+    evaluate_leakage,
     leakage_markdown,
-    measure_leakage,
     summarise_leakage,
 )
 from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores
@@ -54,7 +54,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_binding_has_the_same_prompts_and_goes_on(options: LeakageOptions, tmp_path: Path) -> None:
     options = replace(options, folder=tmp_path)
-    table = measure_leakage(options)
+    table = evaluate_leakage(options)
     assert [key for key in table if key != "about"] == ["0", "1"]
     rows = {b: [json.loads(x) for x in (tmp_path / f"rows-{b}.jsonl").read_text().splitlines()] for b in ("0", "1")}
     assert [[row["prompt"] for row in line] for line in rows["0"]] == [
@@ -62,11 +62,11 @@ def test_every_binding_has_the_same_prompts_and_goes_on(options: LeakageOptions,
     ]
     kept = (tmp_path / "rows-1.jsonl").read_text()
     (tmp_path / "rows-1.jsonl").write_text(kept.splitlines(keepends=True)[0] + '[{"torn')
-    assert measure_leakage(options) == table
+    assert evaluate_leakage(options) == table
     assert (tmp_path / "rows-1.jsonl").read_text() == kept
     assert json.loads((tmp_path / "binding.json").read_text()) == table
     with pytest.raises(SettingsError, match="other settings"):
-        measure_leakage(replace(options, seeds=(1,)))
+        evaluate_leakage(replace(options, seeds=(1,)))
 
 
 def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_
     start += ["--out", str(tmp_path / "out"), "--quick", "--prompts", "1", "--device", "cpu", "--word-gating", "1"]
     assert main([*start, "--adapter", str(adapter)]) == 0
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
-    assert kept["adapter"] == fingerprint(adapter)
+    assert kept["adapter"] == weights_fingerprint(adapter)
     assert main(start) == BAD_INPUT  # the model's own is another comparison
 
 
@@ -93,7 +93,7 @@ def test_the_adapter_is_the_one_that_draws(
         return WordGatedPersonalizer(personalizer, binding)
 
     monkeypatch.setattr(leakage_suite, "WordGatedPersonalizer", watched)
-    measure_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, word_gatings=(0.0,)))
+    evaluate_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, word_gatings=(0.0,)))
     assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
 
 
