@@ -1,23 +1,21 @@
-"""The referee's network, its file, and how it is asked."""
+"""The referee's network and its file."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
-from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
+from mmdiff_core.errors import CheckpointError, ModelError
 from mmdiff_core.referee import network as module
-from mmdiff_core.referee.judge import judge, judge_photos, regions_of
-from mmdiff_core.referee.network import Referee, RefereeConfig, RefereeOutput, load_referee, save_referee
+from mmdiff_core.referee.network import Referee, RefereeConfig, load_referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
-from tests.helpers.small_referee import CONFIG
-
-PICTURES = torch.rand(3, 3, 50, 40, generator=torch.Generator().manual_seed(0))
+from tests.helpers.small_referee import CONFIG, VOCABULARY
 
 
 @pytest.fixture
@@ -27,11 +25,11 @@ def referee() -> Referee:
 
 
 def test_shapes(referee: Referee) -> None:
-    seen = referee(torch.rand(2, 3, 32, 32))
-    assert seen.segments.shape == (2, 4, 16, 16)
-    assert seen.features.shape == (2, 8 + 64, 8, 8)
-    assert [x.shape[1] for x in (seen.classes, seen.backgrounds, seen.styles)] == [3, 2, 1]
-    described = referee.describe(seen.features, torch.ones(2, 32, 32))
+    output = referee(torch.rand(2, 3, 32, 32))
+    assert output.segments.shape == (2, 4, 16, 16)
+    assert output.features.shape == (2, 8 + 64, 8, 8)
+    assert [x.shape[1] for x in (output.classes, output.backgrounds, output.styles)] == [3, 2, 1]
+    described = referee.describe(output.features, torch.ones(2, 32, 32))
     assert described.identity.norm(dim=-1).tolist() == pytest.approx([1.0, 1.0])
     assert [x.shape[1] for x in described.attributes] == [12, 12, 12, 5]
 
@@ -74,7 +72,7 @@ def test_broken_files_are_refused(referee: Referee, tmp_path: Path) -> None:
 
 
 def test_region_is_described_by_its_own_colours(referee: Referee) -> None:
-    """The other half of the picture does not change what a histogram says about a region."""
+    """The other half of the image does not change what a histogram says about a region."""
     halves = torch.zeros(2, 3, 32, 32)
     halves[:, 0, :, :16] = 0.9  # left half red in both, right half black or blue
     halves[1, 2, :, 16:] = 0.9
@@ -97,57 +95,17 @@ def test_bands_share_a_region() -> None:
     assert [float(band.sum()) for band in bands] == [8.0, 8.0, 8.0]
 
 
-def seen_with(segments: Tensor) -> RefereeOutput:
-    return RefereeOutput(segments, *(torch.zeros(1) for _ in range(4)))
+def test_files_keep_the_keys_of_earlier_versions(referee: Referee, tmp_path: Path) -> None:
+    save_referee(referee, tmp_path / "referee.safetensors")
+    with safe_open(tmp_path / "referee.safetensors", framework="pt") as file:
+        config = json.loads(file.metadata()["config"])
+        heads = {name.split(".")[0] for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    assert (config["nouns"], config["places"]) == (list(CONFIG.classes), list(CONFIG.backgrounds))
+    assert "classes" not in config
+    assert {"nouns", "places", "styles", "look", "identity", "presence"} <= heads
 
 
-def test_region_belongs_to_the_likeliest_named_noun() -> None:
-    """A pixel that is most like the dog is the cat's where the prompt names no dog, and nobody's on background."""
-    logits = torch.full((1, 4, 1, 4), -9.0)
-    logits[0, 0, 0, 0] = 9.0  # background
-    logits[0, 1, 0, 1] = 9.0  # cat
-    logits[0, [1, 2], 0, 2] = torch.tensor([2.0, 9.0])  # dog, a little cat
-    logits[0, 3, 0, 3] = 9.0  # robot
-    cat_and_robot = regions_of(seen_with(logits), 0, [0, 2], (1, 4))
-    assert cat_and_robot[:, 0].tolist() == [[False, True, True, False], [False, False, False, True]]
-    all_three = regions_of(seen_with(logits), 0, [0, 1, 2], (1, 4))
-    assert all_three[1, 0].tolist() == [False, False, True, False]
-
-
-def test_verdicts_do_not_depend_on_their_neighbours(referee: Referee) -> None:
-    names = [["cat"], ["dog", "robot"], ["cat", "dog", "robot"]]
-    together = judge(referee, PICTURES, names)
-    for number, judgement in enumerate(together):
-        alone = judge(referee, PICTURES[number : number + 1], names[number : number + 1])[0]
-        assert torch.equal(alone.regions, judgement.regions)
-        assert torch.allclose(alone.identity, judgement.identity, atol=1e-5)
-        assert judgement.regions.shape == (len(names[number]), 50, 40)
-        assert int(judgement.regions.sum(0).max()) <= 1
-        assert len(judgement.present) == len(judgement.found) == len(names[number])
-
-
-def test_a_bare_picture_has_no_region(referee: Referee) -> None:
-    with torch.no_grad():
-        referee.segments.bias[0] += 100  # sure of background everywhere
-    judgement = judge(referee, PICTURES[:1], [["cat", "dog"]])[0]
-    assert judgement.found == (False, False)
-    assert judgement.identity.isfinite().all()
-
-
-def test_photos_are_averaged(referee: Referee) -> None:
-    both = judge_photos(referee, PICTURES[:2], "cat")
-    single = [judge_photos(referee, PICTURES[k : k + 1], "cat") for k in range(2)]
-    mean = torch.cat([judgement.identity for judgement in single]).mean(0, keepdim=True)
-    assert torch.allclose(both.identity, torch.nn.functional.normalize(mean, dim=-1), atol=1e-5)
-    assert torch.allclose(
-        both.attributes[0].softmax(-1),
-        (single[0].attributes[0].softmax(-1) + single[1].attributes[0].softmax(-1)) / 2,
-        atol=1e-5,
-    )
-
-
-def test_words_that_it_cannot_judge(referee: Referee) -> None:
-    with pytest.raises(SettingsError, match="bicycle"):
-        judge(referee, PICTURES[:1], [["bicycle"]])
-    with pytest.raises(SettingsError, match="cat, cat"):
-        judge(referee, PICTURES[:1], [["cat", "cat"]])
+def test_a_vocabulary_must_be_known(referee: Referee) -> None:
+    referee.config.check_knows(VOCABULARY)
+    with pytest.raises(ModelError, match=r"classes.*owl"):
+        referee.config.check_knows(replace(VOCABULARY, classes=("cat", "owl")))

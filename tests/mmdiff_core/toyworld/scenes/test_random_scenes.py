@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from mmdiff_core.toyworld import BACKGROUND_NAMES, CLASS_NAMES, HELD_OUT, reference_scene, toy_photos
 from mmdiff_core.toyworld.render.styles import PHOTO, STYLES
@@ -14,6 +15,7 @@ from mmdiff_core.toyworld.scenes.random_scenes import UNSEEN_PAIRS, UNSEEN_STYLE
 from tests.helpers.toy_scenes import scenes
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same_image() -> None:
     """No string hash, which differs from process to process, may enter a scene."""
     code = (
