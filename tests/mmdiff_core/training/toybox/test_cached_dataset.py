@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_shard_holds_what_was_rendered(dataset: CachedDataset) -> None:
     assert some.captions == (rendered.captions[4], rendered.captions[1])
 
 
-def test_several_processes_render_the_missing_shards(dataset: CachedDataset) -> None:
+def check_that_missing_shards_are_rendered(dataset: CachedDataset) -> None:
     first, second, kept = (dataset.folder / f"0000{k}.safetensors" for k in range(3))
     time = kept.stat().st_mtime_ns
     for path in (first, second):
@@ -72,6 +73,16 @@ def test_several_processes_render_the_missing_shards(dataset: CachedDataset) -> 
     for path in (first, second):
         assert torch.equal(again.shards[path].images, dataset.shards[path].images)
     assert kept.stat().st_mtime_ns == time
+
+
+def test_only_missing_shards_are_rendered(dataset: CachedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_dataset, "ProcessPoolExecutor", lambda workers, *_, **__: ThreadPoolExecutor(workers))
+    check_that_missing_shards_are_rendered(dataset)
+
+
+@pytest.mark.slow
+def test_several_processes_render_the_same_shards(dataset: CachedDataset) -> None:
+    check_that_missing_shards_are_rendered(dataset)
 
 
 def test_new_shards_are_noticed(dataset: CachedDataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,16 @@ from tests.helpers.toybox_training import RECIPE
 SETTINGS = replace(RECIPE.stages["encoders"], batch=4)
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_toybox(tmp_path_factory.mktemp("toybox"))
+
+
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContrastiveStage:
+def stage(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContrastiveStage:
     monkeypatch.setattr(contrastive, "GALLERY", 4)
     monkeypatch.setattr(contrastive, "GALLERIES", 2)
-    backbone, _ = load_toybox(tiny.save_toybox(tmp_path / "model"))
-    return make_stage(backbone, tmp_path / "out")
+    return make_stage(load_toybox(model)[0], tmp_path / "out")
 
 
 def make_stage(backbone: Toybox, folder: Path) -> ContrastiveStage:
@@ -60,8 +64,7 @@ def test_everything_learns(stage: ContrastiveStage) -> None:
     terms = stage.network(stage.batch())
     assert terms.keys() == {"text_image", "same_toy"}
     torch.stack(list(terms.values())).sum().backward()
-    still = [name for name, parameter in stage.network.named_parameters() if parameter.grad is None]
-    assert all("post_layernorm" in name or "position" in name or "layers.2" in name for name in still), still
+    assert [name for name, parameter in stage.network.named_parameters() if parameter.grad is None] == []
 
 
 def test_a_few_steps_tell_toys_apart(stage: ContrastiveStage) -> None:
