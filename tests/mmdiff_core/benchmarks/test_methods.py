@@ -28,9 +28,9 @@ def known(model: BenchModel) -> dict[str, Method]:
     return make_methods(model)
 
 
-def _run(contestant: Method) -> torch.Tensor:
-    contestant.prepare()
-    return contestant.step()  # type: ignore[return-value]
+def _run(method: Method) -> torch.Tensor:
+    method.prepare()
+    return method.step()  # type: ignore[return-value]
 
 
 def test_merged_or_not_and_cached_or_not_it_is_the_same_picture(known: dict[str, Method]) -> None:
@@ -63,6 +63,6 @@ def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known
 
 def test_every_turn_leaves_the_unet_as_the_next_needs_it(known: dict[str, Method]) -> None:
     before = _run(known["stock"])
-    for contestant in known.values():
-        _run(contestant)
+    for method in known.values():
+        _run(method)
     assert torch.equal(_run(known["stock"]), before)

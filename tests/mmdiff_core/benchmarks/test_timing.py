@@ -12,13 +12,13 @@ from mmdiff_core.benchmarks.timing import Method, alternate, ratio, timed
 CPU = torch.device("cpu")
 
 
-def test_contestants_take_turns_and_each_begins_once() -> None:
+def test_methods_take_turns_and_each_begins_once() -> None:
     said: list[str] = []
-    contestants = {
+    methods = {
         name: Method(lambda name=name: said.append(f"prepare {name}"), lambda name=name: said.append(name))
         for name in ("a", "b", "c")
     }
-    samples = alternate(contestants, 3, CPU)
+    samples = alternate(methods, 3, CPU)
     steps = [word for word in said if not word.startswith("prepare")]
     assert steps == ["a", "b", "c", "b", "c", "a", "c", "a", "b", "a", "b", "c"]  # the first three warm up
     assert said[:4] == ["prepare a", "a", "prepare b", "b"]
