@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import gradio as gr
 
+from demo.api.map_records import step_records
 from demo.form.examples import render_toy, vocabulary_of
 from demo.form.form import LAST_SEED, Form, Settings, SubjectForm
 from demo.form.uploads import uploaded
@@ -16,7 +17,6 @@ from demo.form.value_types import check_types, is_number, is_text
 from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE
 from demo.server.sessions import claim
-from demo.viewer.map_encoding import pack_step
 from demo.web.cached_files import photo_file, picture_file
 from mmdiff_core.backbones.registry import AvailableModel, available_models
 from mmdiff_core.errors import SettingsError
@@ -245,7 +245,7 @@ def _described(picture: GeneratedImage) -> dict[str, Any]:
 
 def _with_maps(picture: GeneratedImage) -> dict[str, Any]:
     maps = picture.maps
-    packed = [pack_step(maps, step) for step in maps.steps] if maps else []
+    packed = [step_records(maps, step) for step in maps.steps] if maps else []
     return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
 
 

@@ -1,37 +1,38 @@
-// The pictures of a sheet and their heatmaps; what both the table and the slider draw with.
+// The pictures of a comparison and their heatmaps; what both the grid and the lens draw with.
 
-// `kind` is null as long as nobody chose one; `shown` is the kind that is drawn; `width` that of the sheet.
-const sheet = { run: null, kind: null, shown: "off", width: 0 };
+const PREFERRED_KINDS = ["image", "influence", "text"]; // the clearest first
+const CELL_STYLE = { opacity: 0.7, threshold: 0, palette: "subject", outline: false };
+
+const gridView = {
+  run: null,
+  kind: null, // of map; null until somebody chooses one
+  shownKind: "off", // the kind that is drawn
+  width: 0, // of the grid in CSS pixels
+};
 
 const cellsNow = () => props.value?.cells ?? [];
 
-// ------------------------------------------------------------------ heatmaps
-
-function unpackMap({ h, w, lo, hi, data }) {
-  return { h, w, values: Float32Array.from(bytesOf(data), (byte) => lo + (byte * (hi - lo)) / 255) };
-}
-
-/** The clearest kind of the first picture that has maps, until the person chooses one. */
+/** The chosen kind of map; until then the clearest one of the first picture that has maps. */
 function kindNow() {
-  if (sheet.kind) return sheet.kind;
-  const first = cellsNow().find(({ maps }) => Object.keys(maps).length);
-  const clear = (kind) => first?.maps[kind]?.every((map) => !rangeOf(unpackMap(map)).flat);
-  return ["image", "influence", "text"].find(clear) ?? "image";
+  if (gridView.kind) return gridView.kind;
+  const first = cellsNow().find(({ maps }) => maps.steps > 0);
+  const isFlat = (map) => !map || rangeOf(map).flat;
+  const isClear = (kind) => first?.subjects.every((_, i) => !isFlat(mapOf(first.maps, kind, i)));
+  return PREFERRED_KINDS.find(isClear) ?? PREFERRED_KINDS[0];
 }
 
 function paintCell(canvas, image, { subjects, maps }) {
   const width = Math.max(1, Math.round(image.clientWidth * (window.devicePixelRatio || 1)));
   Object.assign(canvas, { width, height: Math.max(1, Math.round((width * image.naturalHeight) / (image.naturalWidth || 1))) });
-  const packed = maps[sheet.shown] ?? [];
-  const layers = packed.map((map, i) => ({ ...subjects[i], subject: i, map: unpackMap(map) }));
-  paintOverlay(canvas, layers, { opacity: 0.7, threshold: 0, palette: "subject", outline: false });
+  const layers = subjects.map((subject, i) => ({ ...subject, subject: i, map: mapOf(maps, gridView.shownKind, i) }));
+  paintOverlay(canvas, layers.filter(({ map }) => map), CELL_STYLE);
 }
 
 const painted = new WeakMap(); // element -> what it shows, so that nothing is painted twice
 
 /** Put a cell's picture and heatmap into an element with an img and a canvas. */
 function showCell(place, cell, alt) {
-  const key = [cell.name ?? cell.image, sheet.shown, sheet.width].join();
+  const key = [cell.name ?? cell.image, gridView.shownKind, gridView.width].join();
   if (painted.get(place) === key) return;
   painted.set(place, key);
   const [image, canvas] = [place.querySelector("img"), place.querySelector("canvas")];

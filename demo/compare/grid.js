@@ -1,22 +1,22 @@
-// Pictures of one request in variants, beside each other. Runs in the browser alone.
+// Pictures of variants of a request, beside each other. Runs in the browser alone.
 //
-// Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties:
+// Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties, see grid.py:
 //   props.value  {run, across, down, columns: [label], rows: [label], cells: [cell]}
 //   props.live   {place, image, subjects, maps, progress} of the picture in the making; null when nothing runs; without
-//                `image` as long as it waits
+//                `image` while it waits
 // A label is [key, value]; across and down are keys or null. A cell is {place, name, image, labels, subjects: [{name,
-// colour}], maps: {kind: [packed map]}} with one map per subject, averaged; places count row by row.
+// colour}], maps}, where `maps` are packed, see map_decoding.js; places count row by row.
 
 // ------------------------------------------------------------------ the table
 
-const icon = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="6.5" cy="6.5" r="4.5"></circle><path d="M10 10l4.5 4.5"></path></svg>';
+const LENS_ICON = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="6.5" cy="6.5" r="4.5"></circle><path d="M10 10l4.5 4.5"></path></svg>';
 
 function emptyPlace(place) {
   const picture = make("button", { type: "button", class: "cell", "data-place": place, disabled: "" });
   picture.append(make("img", { alt: "", hidden: "" }), make("canvas", { "aria-hidden": "true" }));
-  const look = make("button", { type: "button", class: "look-into", hidden: "" });
-  look.innerHTML = icon;
-  return make("div", { class: "place", "data-place": place }, picture, look);
+  const open = make("button", { type: "button", class: "look-into", hidden: "" });
+  open.innerHTML = LENS_ICON;
+  return make("div", { class: "place", "data-place": place }, picture, open);
 }
 
 /** Without an axis down the page: figures that wrap, each with its name. */
@@ -28,15 +28,15 @@ function wall({ columns, across }) {
   return make("div", { class: "wall" }, ...figures);
 }
 
-const valueOf = (label) => (t(label[0]).includes("{name}") ? labelText(label) : label[1] || labelText(label));
+const axisValue = (label) => (t(label[0]).includes("{name}") ? labelText(label) : label[1] || labelText(label));
 
-function grid({ across, down, columns, rows }) {
+function gridTable({ across, down, columns, rows }) {
   const corner = make("td", { class: "corner" });
-  const heads = columns.map((label) => make("th", { scope: "col" }, valueOf(label)));
+  const heads = columns.map((label) => make("th", { scope: "col" }, axisValue(label)));
   const title = make("th", { scope: "colgroup", colspan: columns.length, class: "axis" }, t(across));
   const lines = rows.map((label, row) => {
     const cells = columns.map((_, column) => make("td", {}, emptyPlace(row * columns.length + column)));
-    return make("tr", {}, make("th", { scope: "row" }, valueOf(label)), ...cells);
+    return make("tr", {}, make("th", { scope: "row" }, axisValue(label)), ...cells);
   });
   const axis = make("th", { class: "axis", scope: "col" }, t(down));
   const head = make("thead", {}, make("tr", {}, corner, title), make("tr", {}, axis, ...heads));
@@ -85,7 +85,7 @@ function drawProgress() {
   if (!live) return;
   const { progress } = live;
   const words = { n: progress?.picture, m: progress?.pictures, step: progress?.step, steps: progress?.steps };
-  const line = t(progress ? "sheet_progress" : "sheet_waiting", words);
+  const line = t(progress ? "picture_progress" : "waiting_for_first_step", words);
   find(".step-line").textContent = progress ? `${line} · ${t("time_left", { time: progress.left })}` : line;
   find(".track").setAttribute("aria-valuenow", String(Math.round(100 * (progress?.done ?? 0))));
   find(".track").classList.toggle("waiting", !progress);
@@ -98,22 +98,22 @@ function draw() {
   drawProgress();
   find(".compared").hidden = !value?.run;
   if (!value?.run) return;
-  if (value.run !== sheet.run) {
-    sheet.run = value.run;
-    find(".cells").replaceChildren(value.down ? grid(value) : wall(value));
+  if (value.run !== gridView.run) {
+    gridView.run = value.run;
+    find(".cells").replaceChildren(value.down ? gridTable(value) : wall(value));
   }
-  sheet.shown = kindNow();
-  for (const radio of findAll(".kinds input")) radio.checked = radio.value === sheet.shown;
+  gridView.shownKind = kindNow();
+  for (const radio of findAll(".kinds input")) radio.checked = radio.value === gridView.shownKind;
   drawLens(cellsNow());
   drawPlaces();
   drawLegend();
 }
 
-let before = null;
+let liveBefore = null;
 function receive() {
-  if (props.live && !before && window.innerWidth < 900) find(".viewer").scrollIntoView();
-  if (!props.live && before && cellsNow().length) find(".announce").textContent = t("sheet_ready");
-  before = props.live;
+  if (props.live && !liveBefore && window.innerWidth < 900) find(".viewer").scrollIntoView();
+  if (!props.live && liveBefore && cellsNow().length) find(".announce").textContent = t("grid_ready");
+  liveBefore = props.live;
   draw();
 }
 
@@ -123,7 +123,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const name = button?.closest(".place")?.querySelector(".cell").dataset.cell;
   if (button?.matches(".look-into")) trigger("inspect", { name });
-  if (button?.matches(".save-sheet")) saveSheet();
+  if (button?.matches(".save-grid")) saveGrid();
   if (!button?.matches(".cell") || name === lens.left) return;
   lens.right = name;
   draw();
@@ -131,13 +131,13 @@ element.addEventListener("click", (event) => {
 
 element.addEventListener("input", (event) => {
   if (!event.target.matches(".kinds input")) return;
-  sheet.kind = event.target.value;
+  gridView.kind = event.target.value;
   draw();
 });
 
 new ResizeObserver(([{ contentRect }]) => {
-  if (Math.round(contentRect.width) === sheet.width) return;
-  sheet.width = Math.round(contentRect.width);
+  if (Math.round(contentRect.width) === gridView.width) return;
+  gridView.width = Math.round(contentRect.width);
   requestAnimationFrame(draw);
 }).observe(find(".compared"));
 watch(["value", "live"], receive);

@@ -1,11 +1,11 @@
-"""The sheet of a comparison: a component that runs in the browser, and the records it is fed with."""
+"""The grid of a comparison: a component that runs in the browser, and what turns steps into what it shows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 from uuid import uuid4
 
 import gradio as gr
@@ -13,48 +13,90 @@ import gradio as gr
 from demo.compare.variants import RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form
 from demo.server.limits import Limits, local_limits
+from demo.viewer.frames import FinishedFrame, Progress, SubjectLabel, progress_record
 from demo.viewer.history import History
-from demo.viewer.map_encoding import StepPack, pack_map, pack_step
-from demo.viewer.viewer import RunPresenter, duration_text
-from demo.web.cached_files import data_url
+from demo.viewer.map_encoding import PackedMaps, pack_averages, pack_maps
+from demo.viewer.viewer import HEATMAP_SCRIPTS, RunPresenter
+from demo.web.cached_files import FileRecord, data_url
 from demo.web.static_files import scripts, static
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError
-from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.results import Step
 from mmdiff_core.types import Word
 from mmdiff_core.weights.model_source import ModelSource
 
-SCRIPTS = (
-    *("viewer/heatmap", "viewer/palettes", "viewer/contour", "viewer/overlay"),
-    *("compare/cells", "compare/lens", "compare/grid_file", "compare/grid"),
-)
+SCRIPTS = (*HEATMAP_SCRIPTS, "compare/cells", "compare/lens", "compare/grid_file", "compare/grid")
+
+
+class CellRecord(TypedDict):
+    """A finished picture at its place in the grid, counted row by row, with a map per kind and subject."""
+
+    place: int
+    name: str
+    image: FileRecord
+    labels: list[list[str]]
+    subjects: list[SubjectLabel]
+    maps: PackedMaps
+
+
+class GridValue(TypedDict):
+    """The axes, and the finished pictures. Labels are (key, value); ``across`` and ``down`` are keys of texts."""
+
+    run: str | None
+    across: str | None
+    down: str | None
+    columns: list[list[str]]
+    rows: list[list[str]]
+    cells: list[CellRecord]
+
+
+class LiveCell(TypedDict):
+    """The picture in the making, a data URL, with its newest maps."""
+
+    place: int
+    image: str
+    subjects: list[SubjectLabel]
+    maps: PackedMaps
+    progress: Progress
+
+
+class WaitingCell(TypedDict):
+    """What stands in the place of a :class:`LiveCell` before a picture's first step; None: before any step."""
+
+    progress: Progress | None
 
 
 def comparison_grid() -> gr.HTML:
-    """An empty sheet. Feed it with ``gr.HTML(value=..., live=...)`` made by :class:`ComparisonGrid`."""
+    """Make an empty grid; a :class:`ComparisonGrid` makes its ``value`` and ``live``."""
+    empty: GridValue = {"run": None, "across": None, "down": None, "columns": [], "rows": [], "cells": []}
     return gr.HTML(
-        value={"run": None, "columns": [], "rows": [], "cells": []},
+        value=empty,
         live=None,
         html_template=static("compare/grid.html"),
         js_on_load=scripts(*SCRIPTS),
         apply_default_css=False,
-        elem_id="sheet",
+        elem_id="comparison-grid",
     )
+
+
+def waiting_grid_update() -> gr.HTML:
+    """Return the grid's update before the first step."""
+    live: WaitingCell = {"progress": None}
+    return gr.HTML(live=live)
 
 
 @dataclass(frozen=True)
 class ComparisonCell:
-    """A finished picture of a comparison: the variant, and all that the viewer shows of it."""
+    """A finished picture of a comparison: its variant, and all that the viewer shows of it."""
 
     variant: RequestVariant
     seed: int
-    frame: dict[str, Any]
+    frame: FinishedFrame
 
 
 @dataclass
 class Comparison:
-    """The last comparison of one session: what is finished of it, by name."""
+    """The last comparison of a session: its finished pictures by their names."""
 
     limits: Limits = field(default_factory=local_limits)
     run: str = ""
@@ -67,18 +109,18 @@ class Comparison:
         self.history = self._empty_history()
 
     def begin(self, table: VariantTable, form: Form) -> None:
-        """Forget the one before."""
+        """Forget the last comparison."""
         self.run, self.table, self.form = uuid4().hex, table, form
         self.cells, self.history = {}, self._empty_history(self.history.photos)
 
     def get(self, name: object) -> ComparisonCell:
-        """A finished picture.
+        """Return a finished picture.
 
         Raises:
             PhotoError: it is of another comparison.
         """
         if not isinstance(name, str) or name not in self.cells:
-            raise PhotoError("This picture is of an earlier comparison: compare again to look into it.")
+            raise PhotoError("This picture is of an earlier comparison: compare again to open it.")
         return self.cells[name]
 
     def _empty_history(self, photos: PhotoCache | None = None) -> History:
@@ -89,8 +131,8 @@ class ComparisonGrid:
     """Turns the steps of a comparison's pictures into what the browser shows.
 
     Args:
-        comparison: takes what is finished.
-        steps: how many steps each variant has.
+        comparison: takes the finished pictures.
+        steps: of each variant.
         origin: of the model.
     """
 
@@ -98,77 +140,66 @@ class ComparisonGrid:
         self.comparison = comparison
         self.origin = origin
         self.steps = steps
-        self.cells: list[dict[str, Any]] = []
+        self.cells: list[CellRecord] = []
         self.started = time.monotonic()
 
     @property
     def finished(self) -> bool:
-        """Whether the last picture is there."""
+        """Whether the last picture is finished."""
         return len(self.cells) == len(self.steps)
 
-    def shown(self) -> dict[str, Any]:
-        """The axes, and what is finished."""
+    def value(self) -> GridValue:
+        """Return the axes and the finished pictures."""
         table = self.comparison.table
         assert table is not None  # begun
         return {
             "run": self.comparison.run,
             "across": table.across,
             "down": table.down,
-            "columns": _plain(table.columns),
-            "rows": _plain(table.rows),
+            "columns": _lists(table.columns),
+            "rows": _lists(table.rows),
             "cells": list(self.cells),
         }
 
     def presenter(self, prompt: str, words: Sequence[Word], form: Form) -> RunPresenter:
-        """For the steps of one variant."""
+        """Return a presenter for the steps of one variant."""
         return RunPresenter(prompt, words, form, self.comparison.history, self.origin)
 
     def add(self, place: int, variant: RequestVariant, presenter: RunPresenter, step: Step) -> gr.HTML:
-        """Take a step in; returns the update for the browser."""
+        """Take in a step; returns the update for the browser."""
         presenter.previews.append(step.preview)
         if step.finished is None:
             return gr.HTML(live=self._live(place, presenter, step))
         frame = presenter.finish(step.finished)
-        frame["labels"] = _plain(variant.labels)
+        frame["labels"] = _lists(variant.labels)
         self.comparison.cells[frame["name"]] = ComparisonCell(variant, step.finished.seed, frame)
-        maps = averaged(step.finished.maps) if step.finished.maps else {}
         self.cells.append(
-            {"place": place, "name": frame["name"], "image": frame["image"], "labels": _plain(variant.labels)}
-            | {"subjects": presenter.subjects, "maps": maps}
+            {
+                "place": place,
+                "name": frame["name"],
+                "image": frame["image"],
+                "labels": frame["labels"],
+                "subjects": presenter.subjects,
+                "maps": pack_averages(step.finished.maps),
+            }
         )
-        last = place == len(self.steps) - 1
-        return gr.HTML(value=self.shown(), live=None if last else {"progress": self._progress(place + 1, 0)})
+        next_one: WaitingCell = {"progress": self._progress(place + 1, 0)}
+        return gr.HTML(value=self.value(), live=None if place == len(self.steps) - 1 else next_one)
 
-    def _live(self, place: int, presenter: RunPresenter, step: Step) -> dict[str, Any]:
-        recorded = step.maps.steps if step.maps else ()
-        maps = pack_step(step.maps, recorded[-1]) if step.maps and recorded else {}
+    def _live(self, place: int, presenter: RunPresenter, step: Step) -> LiveCell:
         return {
             "place": place,
             "image": data_url(step.preview),
             "subjects": presenter.subjects,
-            "maps": maps,
+            "maps": pack_maps(step.maps, newest=True, max_bytes=0),
             "progress": self._progress(place, step.step),
         }
 
-    def _progress(self, place: int, step: int) -> dict[str, Any]:
-        done, total = sum(self.steps[:place]) + step, sum(self.steps)
-        left = (time.monotonic() - self.started) / done * (total - done)
+    def _progress(self, place: int, step: int) -> Progress:
+        done = (sum(self.steps[:place]) + step) / sum(self.steps)
         place = min(place, len(self.steps) - 1)
-        return {
-            "picture": place + 1,
-            "pictures": len(self.steps),
-            "step": step,
-            "steps": self.steps[place],
-            "left": duration_text(left),
-            "done": done / total,
-        }
+        return progress_record(place + 1, len(self.steps), step, self.steps[place], done, self.started)
 
 
-def averaged(maps: AttentionMaps) -> StepPack:
-    """Per kind of map, one per subject, averaged over steps and layers."""
-    return {stream: [pack_map(maps.at(i, stream)) for i in range(len(maps.subjects))] for stream in maps.kinds}
-
-
-def _plain(labels: Sequence[VariantLabel]) -> list[list[str]]:
-    """As the browser reads them."""
+def _lists(labels: Sequence[VariantLabel]) -> list[list[str]]:
     return [list(label) for label in labels]

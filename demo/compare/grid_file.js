@@ -1,9 +1,9 @@
-// The whole sheet as one picture with its labels.
+// The whole grid as one image with its labels.
 
-const FILE = { cell: 256, gap: 8, head: 34, side: 150 };
+const FILE = { cell: 256, gap: 8, head: 34, side: 150 }; // pixels
 
-/** Every place with its box, and every heading with its spot, in pixels of the file. */
-function sheetPlan({ columns, rows, down }) {
+/** The size of the file, and where the picture of a place begins. */
+function fileLayout({ columns, rows, down }) {
   const { cell, gap, head, side } = FILE;
   const wide = down ? columns.length : Math.min(columns.length, 4);
   const [left, top] = down ? [side, 2 * head] : [gap, gap];
@@ -13,7 +13,7 @@ function sheetPlan({ columns, rows, down }) {
   return { at, width: left + wide * (cell + gap), height: top + lines * line + (down ? 0 : gap) };
 }
 
-function writeHeads(context, value, plan) {
+function writeHeads(context, value, layout) {
   const { cell, head, side } = FILE;
   const write = (text, x, y, width, bold) => {
     context.font = `${bold ? "600 " : ""}16px system-ui, sans-serif`;
@@ -21,32 +21,32 @@ function writeHeads(context, value, plan) {
   };
   context.textAlign = "center";
   value.columns.forEach((label, i) => {
-    const [x, y] = plan.at(i);
-    if (value.down) write(valueOf(label), x + cell / 2, y - 12, cell, false);
+    const [x, y] = layout.at(i);
+    if (value.down) write(axisValue(label), x + cell / 2, y - 12, cell, false);
     else write(labelText(label), x + cell / 2, y + cell + head - 12, cell, false);
   });
   if (!value.down) return;
-  write(t(value.across), side + (plan.width - side) / 2, head - 10, plan.width - side, true);
+  write(t(value.across), side + (layout.width - side) / 2, head - 10, layout.width - side, true);
   write(t(value.down), side / 2, 2 * head - 12, side, true);
-  value.rows.forEach((label, i) => write(valueOf(label), side / 2, plan.at(i * value.columns.length)[1] + cell / 2, side, false));
+  value.rows.forEach((label, i) => write(axisValue(label), side / 2, layout.at(i * value.columns.length)[1] + cell / 2, side, false));
 }
 
-async function saveSheet() {
+async function saveGrid() {
   const { value } = props;
-  const made = findAll(".place").filter((place) => !place.querySelector(".cell").disabled);
-  await Promise.all(made.map((place) => place.querySelector("img").decode())); // or there would be holes
-  const plan = sheetPlan(value);
-  const canvas = make("canvas", { width: plan.width, height: plan.height });
+  const finished = findAll(".place").filter((place) => !place.querySelector(".cell").disabled);
+  await Promise.all(finished.map((place) => place.querySelector("img").decode())); // or there would be holes
+  const layout = fileLayout(value);
+  const canvas = make("canvas", { width: layout.width, height: layout.height });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";
-  context.fillRect(0, 0, plan.width, plan.height);
+  context.fillRect(0, 0, layout.width, layout.height);
   context.fillStyle = "#1f2430";
   context.imageSmoothingQuality = "high";
-  writeHeads(context, value, plan);
-  for (const place of made) {
+  writeHeads(context, value, layout);
+  for (const place of finished) {
     const [image, heatmap] = [place.querySelector("img"), place.querySelector("canvas")];
     const scale = FILE.cell / Math.max(image.naturalWidth, image.naturalHeight);
-    const box = [...plan.at(Number(place.dataset.place)), image.naturalWidth * scale, image.naturalHeight * scale];
+    const box = [...layout.at(Number(place.dataset.place)), image.naturalWidth * scale, image.naturalHeight * scale];
     context.drawImage(image, ...box);
     context.drawImage(heatmap, ...box);
   }

@@ -4,20 +4,20 @@ const lens = { left: null, right: null, at: 50 }; // names of cells; `at` per ce
 
 const sideOf = (side) => find(`.lens-side[data-side="${side}"]`);
 
-/** Which two are laid over each other: those that were chosen, else the first and the newest. */
-function settleLens(cells) {
+/** Choose which two are laid over each other: the chosen ones, else the first and the newest. */
+function chooseSides(cells) {
   const there = (name) => cells.some((cell) => cell.name === name);
   if (!there(lens.left)) lens.left = cells[0]?.name ?? null;
   if (!there(lens.right) || lens.right === lens.left) lens.right = cells.findLast(({ name }) => name !== lens.left)?.name;
 }
 
 function drawLens(cells) {
-  settleLens(cells);
+  chooseSides(cells);
   find(".lens").hidden = cells.length < 2;
   if (find(".lens").hidden) return;
   for (const side of ["left", "right"]) {
     const select = find(`select[data-side="${side}"]`);
-    offer(select, cells);
+    setOptions(select, cells);
     select.value = lens[side];
     const cell = cells.find(({ name }) => name === lens[side]);
     showCell(sideOf(side), cell, `${t(side)}: ${labelsText(cell.labels)}`);
@@ -26,8 +26,8 @@ function drawLens(cells) {
   moveDivider();
 }
 
-/** A list that is open would be shut by new options. */
-function offer(select, cells) {
+/** Set the options where they change: new ones would close an open list. */
+function setOptions(select, cells) {
   if (cells.length === select.options.length && cells.every(({ name }, i) => name === select.options[i].value)) return;
   select.replaceChildren(...cells.map((cell) => make("option", { value: cell.name }, labelsText(cell.labels))));
 }

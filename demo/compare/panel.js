@@ -1,11 +1,15 @@
-// How many pictures a comparison makes, or what keeps it from being made; and what its pictures have in common.
-function tell() {
-  const { count, fault, asked, base } = props.value;
-  const line = find(".plan");
-  line.textContent = fault || t(count === 1 ? "count_picture" : "count_pictures", { n: count });
-  line.classList.toggle("todo", Boolean(asked));
-  find(".hint").textContent = labelsText(base);
-  if (asked) line.scrollIntoView({ block: "nearest" });
+// How many pictures a comparison makes, or what keeps it from starting; and what its pictures have in common.
+// props.value is {count, error, attempt, common: [label]}; `attempt` is a word that differs with every Compare in vain, and
+// is empty while somebody types.
+
+function drawSummary() {
+  const { count, error, attempt, common } = props.value;
+  const line = find(".summary");
+  line.textContent = error || t(count === 1 ? "count_picture" : "count_pictures", { n: count });
+  line.classList.toggle("first-error", Boolean(attempt));
+  find(".hint").textContent = labelsText(common);
+  if (attempt) line.scrollIntoView({ block: "nearest" });
 }
-watch("value", tell);
-if (props.value.count || props.value.fault) tell();
+
+watch("value", drawSummary);
+if (props.value.count || props.value.error) drawSummary();

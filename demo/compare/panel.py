@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import gradio as gr
 from gradio.components import Component
@@ -41,6 +41,25 @@ ACROSS, DOWN = "strength", "seed"  # at first
 _OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # whose values may be no good for another
 
 
+class SummaryRecord(TypedDict):
+    """How many pictures a comparison makes, or why none; and what they have in common, as (key, value) labels.
+
+    ``attempt`` differs with every Compare in vain, and is empty while somebody types.
+    """
+
+    count: int
+    error: str
+    attempt: str
+    common: list[list[str]]
+
+
+def summary_record(
+    count: int = 0, error: str = "", attempt: str = "", common: Sequence[list[str]] = ()
+) -> SummaryRecord:
+    """Describe a comparison for the page."""
+    return {"count": count, "error": error, "attempt": attempt, "common": list(common)}
+
+
 class ComparePanel:
     """The fields of the Compare tab, its two buttons, and the sheet."""
 
@@ -54,7 +73,7 @@ class ComparePanel:
     def render(self) -> None:
         """Make the components inside the current layout."""
         gr.HTML(text("compare_head"), elem_classes="section", apply_default_css=False)
-        self.base = gr.HTML("", elem_id="compare-base", apply_default_css=False, min_height=1)
+        self.prompt = gr.HTML("", elem_id="compare-base", apply_default_css=False, min_height=1)
         with gr.Column(elem_id="compare-fields"):
             self.mode = gr.Radio(
                 [(text("leave_out"), OMIT), (text("grid"), GRID)], value=OMIT, show_label=False, container=False,
@@ -96,11 +115,11 @@ class ComparePanel:
         with gr.Row(elem_id="compare-actions"):
             self.compare = gr.Button(text("compare"), variant="primary", scale=0, elem_id="compare-run")
             self.stop = gr.Button(text("stop"), variant="stop", scale=0, visible=False, elem_id="compare-stop")
-            self.plan = gr.HTML(
-                {"count": 0, "fault": "", "asked": "", "base": []},
-                html_template='<p class="plan" role="status"></p><p class="hint"></p>',
+            self.summary = gr.HTML(
+                summary_record(),
+                html_template='<p class="summary" role="status"></p><p class="hint"></p>',
                 js_on_load=scripts("compare/panel"),
-                elem_id="compare-plan",
+                elem_id="compare-summary",
                 apply_default_css=False,
             )
             place = '<p class="ahead" role="status"></p>'

@@ -1,4 +1,4 @@
-"""What Compare and Stop do on the Compare tab, and how one of its pictures comes before the Studio's viewer."""
+"""What Compare and Stop do on the Compare tab, and how one of its pictures is opened in the Studio's viewer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from demo.compare.grid import Comparison, ComparisonGrid
-from demo.compare.panel import ComparePanel
+from demo.compare.grid import Comparison, ComparisonGrid, waiting_grid_update
+from demo.compare.panel import ComparePanel, summary_record
 from demo.compare.variants import FormRequest, RequestVariant, VariantTable, error_about
 from demo.form.form import Form
 from demo.form.prompt_words import marked_html
@@ -22,6 +22,7 @@ from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE, Deadline
 from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ResultPanel
+from demo.viewer.frames import ViewerValue
 from demo.viewer.history import History
 from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, WITH_MESSAGES, Update
@@ -59,7 +60,7 @@ class ComparisonRunner:
         """Check, then make the pictures, then rest; Stop may come between."""
         panel = self.panel
         resting = [panel.compare, panel.stop, panel.planned, panel.grid]
-        checked = panel.compare.click(self.check, self.fields, [*resting, panel.plan, panel.base], **WITH_MESSAGES)
+        checked = panel.compare.click(self.check, self.fields, [*resting, panel.summary, panel.prompt], **WITH_MESSAGES)
         run = checked.success(
             self.run,
             [panel.planned, panel.comparison],
@@ -70,25 +71,25 @@ class ComparisonRunner:
             show_progress_on=panel.queue,
             api_visibility="private",
         )
-        self.rested = when_over(run, self.rest, resting)  # for who waits for the last picture of a comparison
+        self.rested = when_over(run, self.rest, resting)  # the Vote tab waits for the last picture
         stop_on_click(panel.stop, run)
         gr.on(
             [field.change for field in panel.fields],
             self.review,
             self.fields,
-            [panel.plan, panel.base],
+            [panel.summary, panel.prompt],
             trigger_mode="always_last",
             **QUIET,
         )
-        # The tab may be open before the browser's draft is in the Studio's fields, which tell of no change behind it.
-        self.form.recalled.then(self.review, self.fields, [panel.plan, panel.base], **QUIET)
+        # The tab may be open before the browser's draft is in the Studio's fields, whose change it does not notice.
+        self.form.recalled.then(self.review, self.fields, [panel.summary, panel.prompt], **QUIET)
         sessions_own = [panel.comparison, self.result.history]
         shown = panel.grid.inspect(self.inspect, sessions_own, self.result.viewer, **WITH_MESSAGES)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 
     def opened(self, tab: gr.Tab) -> None:
-        """The tab follows what was changed in the Studio."""
-        tab.select(self.review, self.fields, [self.panel.plan, self.panel.base], **QUIET)
+        """Review the fields again whenever the tab is opened: the Studio's may have changed."""
+        tab.select(self.review, self.fields, [self.panel.summary, self.panel.prompt], **QUIET)
 
     @property
     def fields(self) -> set[Block]:
@@ -121,7 +122,7 @@ class ComparisonRunner:
         try:
             return self._counted(form, self.table(form, values))
         except MMDiffError as error:
-            return {self.panel.plan: _refused(error), self.panel.base: marked_html(form)}
+            return {self.panel.summary: summary_record(error=str(error)), self.panel.prompt: marked_html(form)}
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plans and keep them, or say what is wrong, in which case nothing runs or changes."""
@@ -130,24 +131,25 @@ class ComparisonRunner:
             table = self.table(form, values)
             plans = self.plan(table)
         except MMDiffError as error:
-            yield {self.panel.plan: _refused(error, asked=uuid4().hex), self.panel.base: marked_html(form)}
+            refused = summary_record(error=str(error), attempt=uuid4().hex)
+            yield {self.panel.summary: refused, self.panel.prompt: marked_html(form)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
         planned = PlannedComparison(form, table, plans)
         update = self._counted(form, table) | self.panel.busy(True)
-        yield update | {self.panel.planned: planned, self.panel.grid: gr.HTML(live={"progress": None})}
+        yield update | {self.panel.planned: planned, self.panel.grid: waiting_grid_update()}
 
     def run(self, planned: PlannedComparison, comparison: Comparison) -> Iterator[gr.HTML]:
         """Yield one update a step. Stop closes this generator at a step, and with it the core's.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
-        yield gr.HTML(live={"progress": None})
+        yield waiting_grid_update()
         with user_facing_errors():
             table, plans = planned.table, planned.plans
             comparison.begin(table, planned.form)
             grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
-            yield gr.HTML(value=grid.shown())
+            yield gr.HTML(value=grid.value())
             seconds = self.personalizer.limits.run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
@@ -159,17 +161,18 @@ class ComparisonRunner:
                             deadline.check()
 
     def rest(self) -> Update:
-        """Back to Compare; what is finished stays."""
+        """Show Compare again; what is finished stays."""
         return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None), self.panel.planned: None}
 
     def inspect(self, comparison: Comparison, history: History, event: gr.EventData) -> gr.HTML:
-        """A picture of the sheet goes before the Studio's viewer, and on its shelf for what is made on demand."""
+        """Open a picture of the grid in the Studio's viewer, and put it into the history for what is made on demand."""
         with user_facing_errors():
             frame = comparison.get(event.name).frame
-        kept = comparison.history.find(frame["name"])
-        if kept is not None:
-            history.add(frame["name"], kept)
-        return gr.HTML(value={"run": uuid4().hex, "pictures": [frame], "opened": True})
+        entry = comparison.history.find(frame["name"])
+        if entry is not None:
+            history.add(frame["name"], entry)
+        value: ViewerValue = {"run": uuid4().hex, "pictures": [frame], "opened": True}
+        return gr.HTML(value=value)
 
     def _plan(self, variant: RequestVariant, count: int) -> Plan:
         try:
@@ -178,17 +181,13 @@ class ComparisonRunner:
             raise error_about(error, variant.labels, english()) from error
 
     def _counted(self, form: Form, table: VariantTable) -> Update:
-        base = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
-        told = {"count": len(table.variants), "fault": "", "asked": "", "base": base}
-        return {self.panel.plan: told, self.panel.base: marked_html(form)}
-
-
-def _refused(error: MMDiffError, asked: str = "") -> dict[str, Any]:
-    return {"count": 0, "fault": str(error), "asked": asked, "base": []}
+        common = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
+        summary = summary_record(len(table.variants), common=common)
+        return {self.panel.summary: summary, self.panel.prompt: marked_html(form)}
 
 
 def _numbers(form: Form) -> list[list[str]]:
-    """What the pictures have in common, as labels."""
+    """Return what the pictures have in common, as labels."""
     settings = form.settings
     given = {
         "seed": settings.seed,

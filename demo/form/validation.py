@@ -23,12 +23,12 @@ class FieldError:
 
     place: str
     text: str
-    level: Severity = "wrong"
+    severity: Severity = "wrong"
 
     @property
     def blocks(self) -> bool:
         """Whether it must be mended first."""
-        return self.level != "note"
+        return self.severity != "note"
 
 
 def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:

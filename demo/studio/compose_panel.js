@@ -49,14 +49,14 @@ function itemFor(choice) {
   if (choice.was) item.append(make("small", {}, choice.was));
   item.addEventListener("click", () => {
     returning = choice.word;
-    close();
+    closeMenu();
     trigger("assign", { word: choice.word, slot: choice.slot });
   });
   return item;
 }
 
 function openMenu(chip) {
-  close();
+  closeMenu();
   menu = make("div", { class: "word-menu", role: "menu", "aria-label": chip.dataset.word }, ...choicesOf(chip).map(itemFor));
   Object.assign(menu, { chip, place: chipsHere().indexOf(chip) });
   ground.append(menu);
@@ -67,7 +67,7 @@ function openMenu(chip) {
   menu.firstElementChild.focus();
 }
 
-function close(focus = false) {
+function closeMenu(focus = false) {
   if (!menu) return;
   const { chip } = menu;
   menu.remove();
@@ -89,7 +89,7 @@ element.addEventListener("click", (event) => {
   const chip = event.target.closest("button.word");
   if (!chip) return;
   if (chip.dataset.add) return trigger("write", { name: chip.dataset.add });
-  if (menu?.chip === chip) return close(true);
+  if (menu?.chip === chip) return closeMenu(true);
   rove(chip);
   openMenu(chip);
 });
@@ -98,8 +98,8 @@ ground.addEventListener("keydown", (event) => {
   const inMenu = Boolean(menu?.contains(event.target));
   const nodes = inMenu ? [...menu.children] : chipsHere();
   const [back, forth] = inMenu ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
-  if (event.key === "Escape") close(true);
-  else if (event.key === "Tab") close();
+  if (event.key === "Escape") closeMenu(true);
+  else if (event.key === "Tab") closeMenu();
   else if (event.key === back) step(nodes, -1);
   else if (event.key === forth) step(nodes, 1);
   else if (event.key === "ArrowDown" && event.target.matches(".word[data-word]")) openMenu(event.target);
@@ -108,13 +108,13 @@ ground.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("pointerdown", (event) => {
-  if (menu && !menu.contains(event.target) && !event.target.closest("button.word")) close();
+  if (menu && !menu.contains(event.target) && !event.target.closest("button.word")) closeMenu();
 });
 
 watch("value", () => {
   const chip = menu && chipsHere()[menu.place];
   if (chip?.dataset.word === menu?.chip.dataset.word && menu) menu.chip = chip;
-  else close();
+  else closeMenu();
   dress();
 });
 dress();

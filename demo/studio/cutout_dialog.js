@@ -3,13 +3,13 @@
 // data-draw="slot"; what is made goes to the server as `cut` {slot, number or null, image: data URL}.
 
 const LONGEST = 1024; // pixels a side; the core keeps no more
-const MOST_SENT = 750_000; // characters of a picture; a hosted page takes requests of a megabyte
+const MAX_SENT = 750_000; // characters of a picture; a hosted page takes requests of a megabyte
 const SHEET = 512; // pixels a side of a drawing
 const UNDOS = 20;
 const WHOLE = [0, 0, 1, 1];
 
 let at = null; // {slot, number, drawing, photo, mask, box, before: [{photo, mask, box}], last: point, start: point}
-let opener = null;
+let openedBy = null;
 
 const toolNow = () => find("[name=cut-tool]:checked").value;
 
@@ -57,7 +57,7 @@ async function openPhoto(slot, number) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-cut], #draw-1, #draw-2, #draw-3, #draw-4");
   if (!button) return;
-  opener = button;
+  openedBy = button;
   if (!button.dataset.cut) return begin(Number(button.id.slice(5)) - 1, null, canvasOf(SHEET, SHEET));
   openPhoto(...button.dataset.cut.split(",").map(Number));
 });
@@ -130,12 +130,12 @@ element.addEventListener("click", (event) => {
 });
 
 function apply() {
-  const image = encoded(cutOut(at.photo, at.mask, at.box), MOST_SENT);
+  const image = encoded(cutOut(at.photo, at.mask, at.box), MAX_SENT);
   trigger("cut", { slot: at.slot, number: at.number, image });
   find("dialog").close();
 }
 
 find("dialog").addEventListener("close", () => {
   at = null;
-  opener?.focus();
+  openedBy?.focus();
 });

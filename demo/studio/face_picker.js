@@ -32,7 +32,7 @@ function weightField(photo, weight) {
 function figureOf(shown, photo, count) {
   const buttons = shown.faces.map((box, index) => faceButton(photo, index + 1, box, shown.chosen));
   const figure = make("figure", { class: "face-photo" }, make("div", { class: "photo-box" }, make("img", { src: shown.src, alt: "" }), ...buttons));
-  if (!shown.faces.length) figure.append(make("p", { class: "fault wrong" }, t("no_face")));
+  if (!shown.faces.length) figure.append(make("p", { class: "field-error wrong" }, t("no_face")));
   else if (count > 1) figure.append(weightField(photo, shown.weight));
   return figure;
 }
@@ -41,7 +41,7 @@ function draw() {
   const { photos, error } = props.value;
   const picker = find(".face-picker");
   picker.replaceChildren();
-  if (error) picker.append(make("p", { class: "fault wrong" }, error));
+  if (error) picker.append(make("p", { class: "field-error wrong" }, error));
   if (photos.some(({ faces }) => faces.length > 1)) picker.append(make("p", { class: "hint" }, t("choose_face")));
   picker.append(...photos.map((photo, index) => figureOf(photo, index, photos.length)));
 }

@@ -1,22 +1,22 @@
-// What is amiss, beside its field. Gradio gives `element`, `props` and `watch`.
+// Errors beside their fields. Gradio gives `element`, `props` and `watch`.
 //
-// props.value is {faults: [{place, text, level}], asked, of}: `place` is a field's id; `asked` is another word for every
-// Generate in vain, and empty while somebody types; `of` is a word for what the fields held. Notes are put back when
-// Gradio draws a field anew.
+// props.value is {errors: [{place, text, severity}], attempt, form}: `place` is a field's id; `attempt` is a word that
+// differs with every Generate in vain, and is empty while somebody types; `form` is a digest of the fields. Notes are put
+// back where Gradio draws a field anew.
 
 const notes = new Map(); // place -> paragraph
-const typed = new Map(); // place -> fault of a number that no slider can take; the server never sees it
-let vain = { asked: "", of: null }; // what the last Generate in vain was told; we have led to its first fault
+const typed = new Map(); // place -> error of a number that no slider can take; the server never sees it
+let lastAttempt = { attempt: "", form: null }; // what the last Generate in vain was told
 let reminding = false;
 
-const allFaults = () => [...typed.values(), ...served().filter(({ place }) => !typed.has(place))];
+const allErrors = () => [...typed.values(), ...serverErrors().filter(({ place }) => !typed.has(place))];
 
-/** What was said of the same fields while they were typed may come after Generate's word, which says more. */
-function served() {
-  return (props.value.of === vain.of ? vain : props.value).faults;
+/** What was found in the same fields while they were typed may arrive after the answer to Generate, which says more. */
+function serverErrors() {
+  return (props.value.form === lastAttempt.form ? lastAttempt : props.value).errors;
 }
 
-/** Where the note of a field stands: photos say theirs below what the model sees of them. */
+/** Where the note of a field stands: that of photos stands below what the model sees of them. */
 function homeOf(place) {
   return place && document.getElementById(place.replace(/^photos-/, "seen-"));
 }
@@ -25,24 +25,24 @@ function inputsOf(place) {
   return [...(document.getElementById(place)?.querySelectorAll("input, textarea") ?? [])];
 }
 
-function write(place, faults) {
+function writeNote(place, errors) {
   const home = homeOf(place);
   if (!home) return;
   const note = notes.get(place) ?? document.createElement("p");
   notes.set(place, note);
-  const text = faults.map((fault) => fault.text).join(" ");
-  const level = ["wrong", "lacking", "note"].find((name) => faults.some((fault) => fault.level === name));
+  const text = errors.map((error) => error.text).join(" ");
+  const severity = ["wrong", "lacking", "note"].find((name) => errors.some((error) => error.severity === name));
   if (note.textContent !== text) note.textContent = text;
-  if (note.className !== `fault ${level}`) note.className = `fault ${level}`;
+  if (note.className !== `field-error ${severity}`) note.className = `field-error ${severity}`;
   if (note.parentElement !== home) home.append(note);
-  note.id = `fault-${place}`;
+  note.id = `error-${place}`;
   for (const input of inputsOf(place)) {
-    if (level !== "note") input.setAttribute("aria-invalid", "true");
+    if (severity !== "note") input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", note.id);
   }
 }
 
-function erase(place) {
+function eraseNote(place) {
   notes.get(place)?.remove();
   notes.delete(place);
   for (const input of inputsOf(place)) {
@@ -51,26 +51,25 @@ function erase(place) {
   }
 }
 
-function show() {
-  const places = new Map();
-  for (const fault of allFaults()) places.set(fault.place, [...(places.get(fault.place) ?? []), fault]);
-  for (const place of [...notes.keys()]) if (!places.has(place)) erase(place);
-  for (const [place, said] of places) write(place, said);
+function drawNotes() {
+  const places = Map.groupBy(allErrors(), ({ place }) => place);
+  for (const place of [...notes.keys()]) if (!places.has(place)) eraseNote(place);
+  for (const [place, errors] of places) writeNote(place, errors);
 }
 
 // ------------------------------------------------------------------ the line above the button
 
-/** It stands from the first Generate in vain until all is mended. */
-function remind(anew) {
-  const first = allFaults().find((fault) => fault.level !== "note");
-  reminding = Boolean(first) && (reminding || anew);
-  const line = find(".todo");
+/** Show the first error from a Generate in vain until there is none; `isNew`: Generate has just been in vain. */
+function remind(isNew) {
+  const first = allErrors().find((error) => error.severity !== "note");
+  reminding = Boolean(first) && (reminding || isNew);
+  const line = find(".first-error");
   line.hidden = !reminding;
   line.textContent = reminding ? titleOf(first.place) + first.text : "";
-  if (reminding && anew) lead(first.place);
+  if (reminding && isNew) leadTo(first.place);
 }
 
-/** Away from its field a fault needs the field's name, where its sentence does not say it. */
+/** Away from its field an error needs the field's name, where its sentence does not have it. */
 function titleOf(place) {
   const card = /^(?:name|strength)-(\d)$/.exec(place);
   if (card) return `${t("subject")} ${card[1]}: `;
@@ -78,15 +77,15 @@ function titleOf(place) {
   return typed.has(place) && label ? `${label}: ` : "";
 }
 
-function lead(place) {
+function leadTo(place) {
   const settings = document.querySelector("#settings");
-  if (settings?.querySelector(`[id="${place}"]`) || place === "settings") open(settings);
+  if (settings?.querySelector(`[id="${place}"]`) || place === "settings") openAccordion(settings);
   const home = document.getElementById(place);
   home?.scrollIntoView({ block: "center" });
   (home?.querySelector("input:not([type=file]), textarea") ?? home?.querySelector("button"))?.focus({ preventScroll: true });
 }
 
-function open(accordion) {
+function openAccordion(accordion) {
   const head = accordion.querySelector("button");
   if (head?.getAttribute("aria-expanded") === "false") head.click();
 }
@@ -102,49 +101,48 @@ function fits(value, { min, max }) {
 function checkNumber(event) {
   const slider = sliderOf(event.target);
   const place = event.target.closest?.(".block[id]")?.id;
-  if (!slider || !place || fits(event.target.value, slider)) return settle();
-  const text = t("range", { min: slider.min, max: slider.max });
-  typed.set(place, { place, text, level: "wrong" });
+  if (!slider || !place || fits(event.target.value, slider)) return forgetCorrected();
+  typed.set(place, { place, text: t("range", { min: slider.min, max: slider.max }), severity: "wrong" });
   event.stopImmediatePropagation(); // the last good number stays in force
-  show();
+  drawNotes();
 }
 
-/** Forgets the numbers that were mended, by hand or by a button that sets them. */
-function settle() {
+/** Forget the numbers that were corrected, by hand or by a button that sets them. */
+function forgetCorrected() {
   for (const place of [...typed.keys()]) {
     const input = document.getElementById(place)?.querySelector("input[type=number]");
     if (!input || fits(input.value, sliderOf(input))) typed.delete(place);
   }
-  show();
+  drawNotes();
   remind(false);
 }
 
 function holdBack(event) {
   const button = event.target.closest?.("#generate, #compare-run");
   if (!typed.size || !button) return;
-  settle();
+  forgetCorrected();
   if (!typed.size) return;
   event.stopImmediatePropagation();
   event.preventDefault();
   if (button.id === "generate") remind(true);
-  else sayInCompare();
+  else showInCompare();
 }
 
-/** The field is behind another tab: its fault stands where Compare says its own. */
-function sayInCompare() {
+/** The field is on another tab: show its error where Compare shows its own. */
+function showInCompare() {
   const [{ place, text }] = typed.values();
-  const line = document.querySelector("#compare-plan .plan");
+  const line = document.querySelector("#compare-summary .summary");
   line.textContent = titleOf(place) + text;
-  line.classList.add("todo");
+  line.classList.add("first-error");
 }
 
 window.addEventListener("input", checkNumber, true);
 window.addEventListener("click", holdBack, true);
 watch("value", () => {
-  const anew = props.value.asked !== "" && props.value.asked !== vain.asked;
-  if (anew) vain = { ...props.value };
-  show();
-  remind(anew);
+  const isNew = props.value.attempt !== "" && props.value.attempt !== lastAttempt.attempt;
+  if (isNew) lastAttempt = { ...props.value };
+  drawNotes();
+  remind(isNew);
 });
-new MutationObserver(show).observe(document.querySelector("#left") ?? document.body, { childList: true, subtree: true });
-show();
+new MutationObserver(drawNotes).observe(document.querySelector("#left") ?? document.body, { childList: true, subtree: true });
+drawNotes();

@@ -1,11 +1,11 @@
-"""All fields of the Studio in one: what they hold, what is amiss in them, and how they are filled from a record."""
+"""All fields of the Studio together: what they hold, their errors, and how a record fills them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import gradio as gr
 from gradio.blocks import Block
@@ -13,7 +13,14 @@ from gradio.components import Component
 
 from demo.form import browser_draft
 from demo.form.form import Form
-from demo.form.validation import FieldError, errors_on_submit, errors_while_typing, field_error_of, first_blocking
+from demo.form.validation import (
+    FieldError,
+    Severity,
+    errors_on_submit,
+    errors_while_typing,
+    field_error_of,
+    first_blocking,
+)
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.viewer.map_budget import with_map_budget
@@ -29,8 +36,28 @@ if TYPE_CHECKING:
 Values = Mapping[Component, Any]
 
 
+class FieldErrorRecord(TypedDict):
+    """A :class:`FieldError` for the page."""
+
+    place: str
+    text: str
+    severity: Severity
+
+
+class ErrorsRecord(TypedDict):
+    """The errors of a form.
+
+    ``attempt`` differs with every Generate in vain, and is empty while somebody types; ``form`` is a digest of the
+    fields.
+    """
+
+    errors: list[FieldErrorRecord]
+    attempt: str
+    form: str
+
+
 class FormPanel:
-    """Compose and settings together, with the faults beside their fields."""
+    """Compose and settings together, with the errors beside their fields."""
 
     def __init__(self, personalizer: Service, compose: ComposePanel, settings: SettingsPanel) -> None:
         self.personalizer = personalizer
@@ -43,18 +70,18 @@ class FormPanel:
         self.settings.render()
         self.draft = gr.JSON(visible=False)
 
-    def render_faults(self) -> None:
-        """The line above the button; its script also says every fault beside its field."""
-        self.faults = gr.HTML(
-            self.told(Form("", ()), ()),
+    def render_errors(self) -> None:
+        """Make the line above the button; its script also shows every error beside its field."""
+        self.errors = gr.HTML(
+            self.errors_record(Form("", ()), ()),
             html_template='<p class="todo" role="alert" hidden></p>',
             js_on_load=scripts("studio/form_panel"),
-            elem_id="faults",
+            elem_id="field-errors",
             apply_default_css=False,
         )
 
     def listen(self, page: gr.Blocks) -> None:
-        """Read along with whatever is typed; keep it in the browser; fetch it from there when the page is opened."""
+        """Check what is typed; keep it in the browser; fetch it from there when the page is opened."""
         self.compose.listen()
         self.settings.listen()
         changes = [field.change for field in self._kept.values()]
@@ -63,7 +90,7 @@ class FormPanel:
             [*changes, self.compose.count.change],
             self._review,
             self.fields,
-            [self.compose.chips, self.faults],
+            [self.compose.chips, self.errors],
             trigger_mode="always_last",
             **QUIET,
         )
@@ -114,29 +141,32 @@ class FormPanel:
 
         The model's own refusal comes last among the errors.
         """
-        faults = self.judge(form)
-        if first_blocking(faults) is not None:
-            return None, faults
+        errors = self.judge(form)
+        if first_blocking(errors) is not None:
+            return None, errors
         try:
-            return with_map_budget(self.personalizer.plan(self.request(form)), self.personalizer), faults
+            return with_map_budget(self.personalizer.plan(self.request(form)), self.personalizer), errors
         except MMDiffError as error:
-            return None, (*faults, field_error_of(error, form))
+            return None, (*errors, field_error_of(error, form))
 
     def request(self, form: Form) -> GenerateRequest:
         """Return the form as a request that records every word's maps; errors as ``Form.request``."""
         request = form.request(self.personalizer.limits, self.personalizer.photo_files)
         return replace(request, recording=Recording(words=True))
 
-    def told(self, form: Form, faults: Sequence[FieldError], asked: str = "") -> dict[str, Any]:
-        """The faults of a form for the page; a new word in ``asked`` leads the person to the first."""
-        of = hashlib.sha256(repr(form).encode()).hexdigest()[:12]
-        return {"faults": [asdict(fault) for fault in faults], "asked": asked, "of": of}
+    def errors_record(self, form: Form, errors: Sequence[FieldError], attempt: str = "") -> ErrorsRecord:
+        """Describe the errors of a form for the page; a new word in ``attempt`` leads the person to the first."""
+        digest = hashlib.sha256(repr(form).encode()).hexdigest()[:12]
+        records: list[FieldErrorRecord] = [
+            {"place": error.place, "text": error.text, "severity": error.severity} for error in errors
+        ]
+        return {"errors": records, "attempt": attempt, "form": digest}
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
-        faults = errors_while_typing(form, self.personalizer.sizes, self.personalizer.limits.steps)
+        errors = errors_while_typing(form, self.personalizer.sizes, self.personalizer.limits.steps)
         drawn = self.compose.drawn_chips(form, values[self.compose.count])
-        return {self.compose.chips: drawn, self.faults: self.told(form, faults)}
+        return {self.compose.chips: drawn, self.errors: self.errors_record(form, errors)}
 
     def _recall(self, kept: object) -> Update:
         return self.restore(browser_draft.read_draft(kept, self.personalizer.backbone.display_name))

@@ -1,4 +1,4 @@
-"""From widgets to a request and back."""
+"""What Generate and Stop do: from the fields to a plan, and from its steps to the viewer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class GenerationRunner:
         checked = self.actions.generate.click(
             self.check,
             self.form.fields,
-            [*resting, self.form.faults, settings.seed, settings.last_seed, settings.reuse],
+            [*resting, self.form.errors, settings.seed, settings.last_seed, settings.reuse],
             **WITH_MESSAGES,
         )
         run = checked.success(
@@ -76,15 +76,15 @@ class GenerationRunner:
         if values[self.form.settings.fresh]:
             form = replace(form, settings=replace(form.settings, seed=random_seed()))
         with user_facing_errors():
-            plan, faults = self.form.plan(form)
+            plan, errors = self.form.plan(form)
         if plan is None:
-            yield {self.form.faults: self.form.told(form, faults, asked=uuid4().hex)}
+            yield {self.form.errors: self.form.errors_record(form, errors, attempt=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
-            raise gr.Error(first_blocking(faults).text, visible=False, print_exception=False)  # type: ignore[union-attr]
+            raise gr.Error(first_blocking(errors).text, visible=False, print_exception=False)  # type: ignore[union-attr]
         settings, seed = self.form.settings, plan.request.seeds[0]
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
-        told = {settings.seed: seed, self.form.faults: self.form.told(form, faults)}
-        yield update | told | {self.actions.planned: Planned(form, plan)}
+        update |= {settings.seed: seed, self.form.errors: self.form.errors_record(form, errors)}
+        yield update | {self.actions.planned: Planned(form, plan)}
 
     def run(self, planned: Planned, history: History) -> Iterator[gr.HTML]:
         """Yield one update a step. Stop closes this generator at a step, and with it the core's.

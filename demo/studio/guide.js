@@ -1,12 +1,12 @@
 // The first visit: one click on an example makes a picture, too, and a note points at its heatmap.
 // Gradio gives `element`. The browser remembers that somebody has seen it.
 
-const KEY = "mmdiff-studio-guided";
+const SEEN_KEY = "mmdiff-studio-guided";
 let state = "idle"; // "filling" from the click on an example, "making" until the picture is there
 
 function seen() {
   try {
-    return localStorage.getItem(KEY) !== null;
+    return localStorage.getItem(SEEN_KEY) !== null;
   } catch {
     return state === "done"; // storage is switched off
   }
@@ -15,7 +15,7 @@ function seen() {
 function remember() {
   state = "done";
   try {
-    localStorage.setItem(KEY, "yes");
+    localStorage.setItem(SEEN_KEY, "yes");
   } catch {
     // as above
   }
@@ -41,13 +41,13 @@ function point() {
   remember();
   viewer().querySelector(".stage").after(note);
   note.hidden = false;
-  viewer().querySelector(".frame").classList.add("pointed");
+  viewer().querySelector(".heatmap-box").classList.add("pointed");
   note.querySelector("button").addEventListener("click", () => {
-    viewer().querySelector(".frame").classList.remove("pointed");
+    viewer().querySelector(".heatmap-box").classList.remove("pointed");
     note.remove();
   });
 }
 
 new MutationObserver(() => {
-  if (state === "making" && isVisible(document.querySelector("#result .keep"))) point();
+  if (state === "making" && isVisible(document.querySelector("#result .button-row"))) point();
 }).observe(document.querySelector("#right"), { childList: true, subtree: true, attributes: true });

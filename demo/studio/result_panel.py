@@ -8,7 +8,8 @@ import gradio as gr
 
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
-from demo.viewer.history import History, animation_format, map_kind, restorable, restore_message
+from demo.viewer.history import History, animation_format, map_kind
+from demo.viewer.saved_picture import restorable, restore_message
 from demo.viewer.viewer import viewer, waiting_update
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
@@ -71,7 +72,7 @@ class ResultPanel:
 
     def starting(self) -> Update:
         """Between the click and the first step."""
-        return {self.viewer: waiting_update("sheet_waiting")}
+        return {self.viewer: waiting_update("waiting_for_first_step")}
 
     def idle(self) -> Update:
         """Nothing runs; finished pictures stay."""
@@ -80,14 +81,16 @@ class ResultPanel:
     def _pack(self, history: History, event: gr.EventData) -> Download:
         """One zip of the picture that the viewer names."""
         with user_facing_errors():
-            kept = history.get(event.name)
-            return download(kept.zipped(map_kind(event.stream)), f"mm-diff-{kept.picture.seed}.zip")
+            entry = history.get(event.name)
+            return download(entry.zipped(map_kind(event.kind)), f"mm-diff-{entry.picture.seed}.zip")
 
     def _animate(self, history: History, event: gr.EventData) -> Download:
         """The steps of the picture that the viewer names."""
         with user_facing_errors():
-            kept, kind = history.get(event.name), animation_format(event.kind)
-            return download(kept.animation(map_kind(event.stream), kind), f"mm-diff-{kept.picture.seed}.{kind}")
+            entry, file_format = history.get(event.name), animation_format(event.format)
+            return download(
+                entry.animation(map_kind(event.kind), file_format), f"mm-diff-{entry.picture.seed}.{file_format}"
+            )
 
     def _advise(self, event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""

@@ -60,7 +60,7 @@ class SettingsPanel:
             gr.HTML(text("group_seeds"), apply_default_css=False)
             with gr.Row(elem_classes="seed-row"):
                 self.seed = gr.Number(label=text("seed"), value=0, step=1, min_width=120, elem_id="seed")
-                self.random_seed_button = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="dice")
+                self.randomise = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="random-seed")
                 self.reuse = gr.Button(
                     text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
                 )
@@ -129,7 +129,7 @@ class SettingsPanel:
 
     def listen(self) -> None:
         """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
-        self.random_seed_button.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
+        self.randomise.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
         for key, button in self.presets.items():

@@ -54,7 +54,7 @@ class SubjectCard:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
                 _quiet_button("draw", f"draw-{number}", "quiet")  # its script is the cut-out dialog's
-                self.random_toy = _quiet_button("new_toy", f"die-{number}", "quiet die")
+                self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)

@@ -50,7 +50,7 @@ class StudioTab:
                 self.form.render()
                 self.cutout.render()
                 with gr.Column(elem_id="reach"):
-                    self.form.render_faults()
+                    self.form.render_errors()
                     self.actions.render()
             with gr.Column(elem_id="right", min_width=320):
                 gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)

@@ -1,6 +1,7 @@
 // The heatmap's controls: what they show, and what the person does with them.
 
-function look() {
+/** How heatmaps are drawn, see overlay.js. */
+function styleNow() {
   return {
     opacity: find(".opacity").value / 100,
     threshold: find(".threshold").value / 100,
@@ -9,14 +10,14 @@ function look() {
   };
 }
 
-const recordedWords = (shown) => groupsOf(shown, "words")[0]?.subjects ?? 0;
+const recordedWords = (frame) => groupsOf(frame.maps, "words")[0]?.subjects ?? 0;
 
-function drawSentence(shown) {
-  const recorded = recordedWords(shown);
-  const words = shown.sentence.map(({ text, subject, word }) => {
+function drawSentence(frame) {
+  const recorded = recordedWords(frame);
+  const words = frame.sentence.map(({ text, subject, word }) => {
     if (subject === null) return word < recorded ? wordButton(text, word) : document.createTextNode(text);
     const mark = make("mark", { "data-subject": subject }, text);
-    mark.style.setProperty("--subject", shown.subjects[subject].colour);
+    mark.style.setProperty("--subject", frame.subjects[subject].colour);
     return mark;
   });
   find(".sentence").replaceChildren(...words);
@@ -27,28 +28,28 @@ function wordButton(text, word) {
   return make("button", { type: "button", class: "other-word", "data-word": word, "aria-pressed": pressed, title: t("word_help") }, text);
 }
 
-function drawSubjects(shown) {
-  const toggles = shown.subjects.map(({ name, colour }, i) => {
+function drawSubjects(frame) {
+  const toggles = frame.subjects.map(({ name, colour }, i) => {
     const toggle = make("button", { type: "button", class: "chip", "data-subject": i }, name);
     toggle.setAttribute("aria-pressed", String(!view.hidden.has(i)));
     toggle.style.setProperty("--subject", colour);
     return toggle;
   });
-  if (toggles.length > 1) toggles.push(make("button", { type: "button", class: "chip all" }, allLabel(shown)));
+  if (toggles.length > 1) toggles.push(make("button", { type: "button", class: "chip all" }, allLabel(frame)));
   find(".subjects").replaceChildren(...toggles);
 }
 
-const allLabel = (shown) => t(shown.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
+const allLabel = (frame) => t(frame.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
 
-function drawSizes(shown) {
-  const groups = groupsOf(shown, lookedAt(shown));
+function drawSizes(frame) {
+  const groups = shownGroups(frame);
   const sizes = Map.groupBy(groups, sizeName);
   const bySize = [...sizes].map(([size, own]) => [size, `${size} (${layerCount(own)})`]);
   const byLayer = groups.filter(({ layer }) => layer).map((group) => [group.layer, `${sizeName(group)}, ${layerName(group)}`]);
-  fillMenu(".sizes", [["", t("all_layers")], ...bySize, ...byLayer], sizeOf(shown) ?? "");
-  const heads = groups.find(({ layer }) => layer && layer === sizeOf(shown))?.heads ?? 0;
+  fillMenu(".sizes", [["", t("all_layers")], ...bySize, ...byLayer], sizeOf(frame) ?? "");
+  const heads = groups.find(({ layer }) => layer && layer === sizeOf(frame))?.heads ?? 0;
   const each = Array.from({ length: heads }, (_, head) => [String(head), t("head_of", { n: head + 1, m: heads })]);
-  fillMenu(".heads", [["", t("all_layers")], ...each], String(headOf(shown) ?? ""));
+  fillMenu(".heads", [["", t("all_layers")], ...each], String(headOf(frame) ?? ""));
   find(".heads").disabled = !heads;
   find(".heads").title = heads || !byLayer.length ? "" : t("heads_help");
 }
@@ -71,22 +72,22 @@ function layerName({ layer }) {
   return inner && inner !== "0" ? t("deeper_block", { name: place, n: inner }) : place;
 }
 
-function drawControls(shown) {
-  const kind = kindOf(shown);
+function drawControls(frame) {
+  const kind = kindOf(frame);
   for (const radio of findAll(".kinds input")) radio.checked = radio.value === kind;
-  find(".kind-help").textContent = t(wordOf(shown) ? "word_help" : `help_${kind}`);
+  find(".kind-help").textContent = t(wordOf(frame) ? "word_help" : `help_${kind}`);
   const slider = find(".step");
-  slider.max = shown.maps.steps;
+  slider.max = frame.maps.steps;
   slider.disabled = find(".play").disabled = isLive();
-  slider.value = view.step = isLive() ? 0 : Math.min(view.step, shown.maps.steps);
-  const text = view.step ? t("step_of", { n: view.step, m: shown.maps.steps }) : t("all_steps");
+  slider.value = view.step = isLive() ? 0 : Math.min(view.step, frame.maps.steps);
+  const text = view.step ? t("step_of", { n: view.step, m: frame.maps.steps }) : t("all_steps");
   find(".step-text").textContent = isLive() ? t("newest") : text;
   slider.setAttribute("aria-valuetext", text);
-  const { opacity, threshold } = look();
+  const { opacity, threshold } = styleNow();
   find(".opacity-text").textContent = percent(opacity);
   find(".threshold-text").textContent = threshold ? percent(threshold) : t("no_threshold");
   find(".outline-help").textContent = t("outline_at", { part: percent(outlineLevel({ threshold })) });
-  drawSizes(shown);
+  drawSizes(frame);
 }
 
 /** For every map that is seen: its colours and the values that they stand for. */
@@ -100,9 +101,9 @@ function drawScales(layers, { palette }) {
   find(".scales").replaceChildren(...scales);
 }
 
-function readoutText(shown, layers) {
+function readoutText(frame, layers) {
   if (view.peek) return t("peek");
-  const wanted = shown.subjects.some((_, i) => !view.hidden.has(i));
+  const wanted = frame.subjects.some((_, i) => !view.hidden.has(i));
   if (wanted && !layers.length) return t("no_such_map");
   const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
   if (flat.length) return t("even_map", { names: listed(flat) });
@@ -123,7 +124,7 @@ function toggleSubject(subject) {
 function toggleAll() {
   view.word = null;
   const some = view.hidden.size > 0;
-  view.hidden = new Set(some ? [] : shot().subjects.keys());
+  view.hidden = new Set(some ? [] : frameNow().subjects.keys());
 }
 
 element.addEventListener("input", (event) => {

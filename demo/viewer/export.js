@@ -1,31 +1,31 @@
-// What a person takes along: files, and the code that makes the picture again.
+// What can be saved: files, and the code that makes the picture again.
 
-const PATIENCE = 60_000; // after which a button works again though no file came
+const FILE_TIMEOUT_MS = 60_000; // after which a button works again although no file came
 
 function saveOverlay() {
   const picture = find(".picture");
   const size = { width: picture.naturalWidth, height: picture.naturalHeight };
-  const [sheet, layers] = [make("canvas", size), make("canvas", size)];
-  paintOverlay(layers, visibleLayers(shot()), look());
-  sheet.getContext("2d").drawImage(picture, 0, 0);
-  sheet.getContext("2d").drawImage(layers, 0, 0);
-  saveAs(sheet.toDataURL("image/png"), shot().file.replace(/\.png$/, "-heatmap.png"));
+  const [canvas, heatmap] = [make("canvas", size), make("canvas", size)];
+  paintOverlay(heatmap, visibleLayers(frameNow()), styleNow());
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  canvas.getContext("2d").drawImage(heatmap, 0, 0);
+  saveAs(canvas.toDataURL("image/png"), frameNow().file.replace(/\.png$/, "-heatmap.png"));
 }
 
-/** Ask the server for a file; the button rests until it comes. */
-function order(button, event, wish) {
+/** Ask the server for a file; the button is disabled until it arrives. */
+function order(button, event, details) {
   const ready = () => {
     button.disabled = false;
     button.removeAttribute("aria-busy");
     document.removeEventListener("mmdiff-download", ready);
-    clearTimeout(patience);
+    clearTimeout(timeout);
   };
-  const patience = setTimeout(ready, PATIENCE);
+  const timeout = setTimeout(ready, FILE_TIMEOUT_MS);
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   find(".announce").textContent = t("file_made");
   document.addEventListener("mmdiff-download", ready);
-  trigger(event, { name: shot().name, stream: kindOf(shot()), ...wish });
+  trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), ...details });
 }
 
 async function copyText(text) {
@@ -39,7 +39,7 @@ async function copyText(text) {
 }
 
 async function copyCode(button) {
-  await copyText(shot()[button.dataset.copy]);
+  await copyText(frameNow()[button.dataset.copy]);
   const label = button.textContent;
   button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours stay where they are
   button.textContent = t("copied");
@@ -47,10 +47,10 @@ async function copyCode(button) {
   setTimeout(() => (button.textContent = label), 1600);
 }
 
-function drawKeep(shown) {
-  find(".keep").hidden = isLive();
-  const facts = shown.facts ? [phraseText(shown.facts)] : [];
-  find(".facts").textContent = [...(shown.labels ?? []).map(labelText), ...facts].join(" · ");
+function drawExport(frame) {
+  find(".button-row").hidden = isLive();
+  const facts = frame.facts ? [phraseText(frame.facts)] : [];
+  find(".facts").textContent = [...(frame.labels ?? []).map(labelText), ...facts].join(" · ");
   if (isLive()) return;
-  Object.assign(find(".save"), { href: sourceOf(shown.image), download: shown.file });
+  Object.assign(find(".save"), { href: sourceOf(frame.image), download: frame.file });
 }

@@ -1,4 +1,4 @@
-// Binding: whose attention lies where, in numbers that the server measured over all steps.
+// Leakage: whose attention lies where, in numbers that the server measured over all steps.
 
 /** How a number is made, for its tooltip. */
 const howOf = (name) => t(`how_${name}_text`);
@@ -16,52 +16,52 @@ function shareCell(share, colour, own) {
   return cell;
 }
 
-function matrixTable(shown, binding) {
-  const { subjects } = shown;
+function matrixTable(frame, leakage) {
+  const { subjects } = frame;
   const columns = subjects.map(({ name, colour }) => heading(t("on_subject", { name }), howOf("on"), colour));
   const head = make("tr", {}, make("td", {}), ...columns);
   head.append(heading(t("how_elsewhere"), howOf("elsewhere")), heading(t("how_region"), howOf("region")));
   const rows = subjects.map(({ name, colour }, i) => {
     const title = make("th", { scope: "row" }, name);
     title.style.setProperty("--subject", colour);
-    const shares = subjects.map((_, j) => shareCell(binding.shares[i][j], colour, i === j));
-    const rest = make("td", { title: howOf("elsewhere") }, percent(binding.elsewhere[i]));
-    return make("tr", {}, title, ...shares, rest, make("td", { title: howOf("region") }, percent(binding.coverage[i])));
+    const shares = subjects.map((_, j) => shareCell(leakage.shares[i][j], colour, i === j));
+    const rest = make("td", { title: howOf("elsewhere") }, percent(leakage.elsewhere[i]));
+    return make("tr", {}, title, ...shares, rest, make("td", { title: howOf("region") }, percent(leakage.coverage[i])));
   });
   const caption = make("caption", {}, t("matrix"));
   return make("table", {}, caption, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
-function pairLines(shown, binding) {
-  const pairs = shown.subjects.flatMap((one, i) => shown.subjects.slice(0, i).map((other, j) => [j, i, other, one]));
+function pairLines(frame, leakage) {
+  const pairs = frame.subjects.flatMap((one, i) => frame.subjects.slice(0, i).map((other, j) => [j, i, other, one]));
   return pairs.map(([i, j, one, other]) =>
     make(
       "p",
       { class: "help pair" },
       `${t("pair", { one: one.name, two: other.name })} `,
-      make("span", { title: howOf("overlap") }, t("pair_overlap", { part: percent(binding.overlap[i][j]) })),
+      make("span", { title: howOf("overlap") }, t("pair_overlap", { part: percent(leakage.overlap[i][j]) })),
       ", ",
-      make("span", { title: howOf("apart") }, t("pair_apart", { part: percent(binding.distances[i][j]) })),
+      make("span", { title: howOf("apart") }, t("pair_apart", { part: percent(leakage.distances[i][j]) })),
     ),
   );
 }
 
-function drawBinding(shown) {
-  const binding = shown.bindings?.[kindOf(shown)];
-  find(".binding").hidden = !binding;
-  if (!binding) return;
-  const { says, change } = binding.advice;
+function drawLeakage(frame) {
+  const leakage = frame.leakage?.[kindOf(frame)];
+  find(".leakage").hidden = !leakage;
+  if (!leakage) return;
+  const { says, change } = leakage.advice;
   find(".advice-text").textContent = phrasesText(says);
   find(".apply").hidden = !change;
   find(".apply").disabled = view.applied === change && Boolean(change);
   find(".apply").textContent = t(find(".apply").disabled ? "applied" : "apply_advice");
-  find(".matrix").replaceChildren(matrixTable(shown, binding), ...pairLines(shown, binding));
+  find(".matrix").replaceChildren(matrixTable(frame, leakage), ...pairLines(frame, leakage));
 }
 
 function applyAdvice() {
-  const { change } = shot().bindings[kindOf(shot())].advice;
+  const { change } = frameNow().leakage[kindOf(frameNow())].advice;
   view.applied = change;
-  trigger("advise", { change, seed: shot().facts[1].seed });
-  drawBinding(shot());
+  trigger("advise", { change, seed: frameNow().facts[1].seed });
+  drawLeakage(frameNow());
   find(".announce").textContent = t("applied_help");
 }

@@ -1,4 +1,4 @@
-"""How much of a run's attention the page asks for."""
+"""How much of a run's attention is recorded for the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from demo.server.service import Service
     from mmdiff_core.generation.request_plan import Plan
 
-MAX_BYTES_TOGETHER = 8 * MAX_BYTES_APART  # of a comparison, whose pictures are all kept
+MAX_BYTES_TOGETHER = 8 * MAX_BYTES_APART  # of a comparison, all of whose pictures are kept
 
 
 def with_map_budget(plan: Plan, service: Service, pictures: int = 1) -> Plan:

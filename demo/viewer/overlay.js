@@ -1,6 +1,6 @@
 // Maps as pictures on a canvas.
 //
-// A layer is {map, colour, name, subject}. A look is {opacity, threshold, palette, outline}: opacity and threshold from
+// A layer is {map, colour, name, subject}. A style is {opacity, threshold, palette, outline}: opacity and threshold from
 // 0 to 1, palette "subject", "viridis" or "inferno".
 
 /** A canvas of h x w pixels: `colourAt` gives [red, green, blue, alpha from 0 to 1] of a strength from 0 to 1. */
@@ -16,8 +16,9 @@ function strengthCanvas(map, colourAt) {
   return canvas;
 }
 
-const FINE = 96; // pixels a side at least, so that a threshold's edge is smooth
+const FINE = 96; // pixels of the longer side at least
 
+/** The map enlarged, so that the edge of a threshold is smooth. */
 function fine(map) {
   const scale = Math.max(1, Math.ceil(FINE / Math.max(map.h, map.w)));
   return resized(map, map.h * scale, map.w * scale);
@@ -39,24 +40,24 @@ function drawOver(canvas, source, alpha) {
 }
 
 /** Layers over a dimmed picture in their subjects' colours; the canvas is transparent where nothing attends. */
-function paintTints(canvas, layers, look) {
+function paintTints(canvas, layers, style) {
   const context = canvas.getContext("2d");
-  context.globalAlpha = 0.45 * look.opacity;
+  context.globalAlpha = 0.45 * style.opacity;
   context.fillStyle = "#10131a";
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (const { scaled, colour } of layers) {
     const rgb = rgbOf(colour);
-    const shown = (value) => (value > 0 && value >= look.threshold ? Math.pow(value, 1.3) : 0);
-    drawOver(canvas, strengthCanvas(scaled, (value) => [...rgb, shown(value)]), look.opacity);
+    const shown = (value) => (value > 0 && value >= style.threshold ? Math.pow(value, 1.3) : 0);
+    drawOver(canvas, strengthCanvas(scaled, (value) => [...rgb, shown(value)]), style.opacity);
   }
 }
 
 /** One picture of all layers in a perceptual palette, where the strongest subject counts. */
-function paintPalette(canvas, layers, look) {
-  const shown = (value) => (value > 0 || look.threshold === 0) && value >= look.threshold;
+function paintPalette(canvas, layers, style) {
+  const shown = (value) => (value > 0 || style.threshold === 0) && value >= style.threshold;
   const map = greatest(layers.map(({ scaled }) => scaled));
-  const source = strengthCanvas(map, (value) => [...paletteColour(look.palette, value), shown(value) ? 1 : 0]);
-  drawOver(canvas, source, look.opacity);
+  const source = strengthCanvas(map, (value) => [...paletteColour(style.palette, value), shown(value) ? 1 : 0]);
+  drawOver(canvas, source, style.opacity);
 }
 
 function strokeOutline(canvas, { scaled, colour }, level) {
@@ -68,19 +69,19 @@ function strokeOutline(canvas, { scaled, colour }, level) {
   }
   const width = Math.max(1, canvas.width / 260);
   context.lineCap = "round";
-  for (const [style, thickness] of [["rgba(255,255,255,0.9)", 2.4 * width], [colour, 1.4 * width]]) {
-    Object.assign(context, { strokeStyle: style, lineWidth: thickness });
+  for (const [ink, thickness] of [["rgba(255,255,255,0.9)", 2.4 * width], [colour, 1.4 * width]]) {
+    Object.assign(context, { strokeStyle: ink, lineWidth: thickness });
     context.stroke(lines);
   }
 }
 
 /** Where outlines run: at the threshold, or at half the range where there is none. */
-const outlineLevel = (look) => look.threshold || 0.5;
+const outlineLevel = (style) => style.threshold || 0.5;
 
-function paintOverlay(canvas, layers, look) {
+function paintOverlay(canvas, layers, style) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-  const prepared = layers.map((layer) => ({ ...layer, scaled: scaledMap(fine(layer.map)) }));
+  const prepared = layers.map((layer) => ({ ...layer, scaled: fine(scaledMap(layer.map)) }));
   if (!prepared.length) return;
-  (look.palette === "subject" ? paintTints : paintPalette)(canvas, prepared, look);
-  if (look.outline) for (const layer of prepared) strokeOutline(canvas, layer, outlineLevel(look));
+  (style.palette === "subject" ? paintTints : paintPalette)(canvas, prepared, style);
+  if (style.outline) for (const layer of prepared) strokeOutline(canvas, layer, outlineLevel(style));
 }

@@ -1,4 +1,7 @@
-// Perceptual colour maps: equally spaced colours of viridis and inferno, with straight lines between them.
+// Colours, and perceptual colour maps: equally spaced colours of viridis and inferno, with straight lines between them.
+
+/** #RRGGBB as three numbers from 0 to 255. */
+const rgbOf = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
 const PALETTES = {
   viridis:

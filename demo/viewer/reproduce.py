@@ -1,4 +1,4 @@
-"""The code and the command that make a picture again, exactly: photos stand in them by their file names."""
+"""The program and the command that make a picture again exactly; they name photos by their files."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from mmdiff_core.types import ALL_COMPONENTS
 from mmdiff_core.weights.model_source import ModelSource
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
-FOLDER = "photos"  # apart from a zip's other files
+FOLDER = "photos"  # keeps them apart from a zip's other files
 
 
 def photo_names(photos: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """File names, no two alike and without commas, of the paths of each subject's photos."""
+    """Return file names for the paths of each subject's photos: no two alike, and without commas."""
     numbers = count(1)
-    return tuple(tuple(_numbered(next(numbers), Path(path)) for path in own) for own in photos)
+    return tuple(tuple(_file_name(next(numbers), Path(path)) for path in own) for own in photos)
 
 
 def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
-    """A program of a few lines.
+    """Return a program that makes a picture again.
 
     Args:
         settings: a picture's settings.
         photos: file names per subject.
-        origin: of the model that made it.
+        origin: of the model that made the picture.
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
     sampler = settings.get("sampler")
+    import_torch = "" if origin.dtype == ModelSource.dtype else "import torch\n\n"
     return (
         "# The photos are not inside a picture: put them beside this program under these names.\n"
-        f"{_torch(origin)}"
+        f"{import_torch}"
         "from mmdiff_core.encoders.photo import load_photo\n"
         "from mmdiff_core.pipeline import Personalizer\n"
         f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
@@ -50,7 +51,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
         f"    negative_prompt={settings['negative_prompt']!r},\n"
         f"    seeds=({settings['seed']},),\n"
         + "".join(f"    {name}={settings[name]!r},\n" for name in NUMBERS)
-        + (f"    binding={settings['binding']!r},\n" if settings.get("binding") else "")
+        + (f"    word_gating={settings['binding']!r},\n" if settings.get("binding") else "")
         + (f"    scheduler={sampler!r},\n" if sampler else "")
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
@@ -60,12 +61,12 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
 
 
 def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
-    """One command; the arguments are those of :func:`python_source`."""
-    often = Counter(subject["name"] for subject in settings["subjects"])
+    """Return a command that makes a picture again; the arguments are those of :func:`python_source`."""
+    counts = Counter(subject["name"] for subject in settings["subjects"])
     words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
     for subject, names in zip(settings["subjects"], photos, strict=True):
         words.append(("--subject", f"{subject['name']}={','.join(names)}"))
-        if subject["strength"] != 1 or often[subject["name"]] > 1:  # each in turn
+        if subject["strength"] != 1 or counts[subject["name"]] > 1:  # of one name, each needs its own
             words.append(("--scale", f"{subject['name']}={subject['strength']}"))
         words += _face_flags(subject)
     if settings["negative_prompt"]:
@@ -91,8 +92,8 @@ def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     )
 
 
-def _numbered(number: int, path: Path) -> str:
-    """As a file among the photos, the photo's own name still to be seen."""
+def _file_name(number: int, path: Path) -> str:
+    """Return the name of a file in the folder that still shows the photo's own name."""
     stem, suffix = (re.sub(r"[^\w-]+", "-", part).strip("-") for part in (path.stem, path.suffix))
     return f"{FOLDER}/{number}-{stem or 'photo'}.{suffix or 'png'}"
 
@@ -105,7 +106,7 @@ def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """The flags for a subject's chosen faces, and for their weights where they differ."""
+    """Return the flags for a subject's chosen faces, and for their weights where they differ."""
     chosen, name = subject.get("faces", ()), subject["name"]
     if not chosen:
         return []
@@ -116,19 +117,15 @@ def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _loading(origin: ModelSource) -> str:
-    """The arguments of ``Personalizer.load`` that are not its own defaults."""
+    """Return the arguments of ``Personalizer.load`` that differ from its defaults."""
     usual = asdict(ModelSource())
     given = {name: value for name, value in asdict(origin).items() if value != usual[name] and name != "complete"}
     shown = {name: f"torch.{value}" if name == "dtype" else repr(value) for name, value in given.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def _torch(origin: ModelSource) -> str:
-    return "" if origin.dtype == ModelSource.dtype else "import torch\n\n"
-
-
 def _model_flags(origin: ModelSource) -> list[tuple[str, object]]:
-    """The flags that load the same model on the same kind of device, whatever the machine would choose by itself."""
+    """Return the flags that load the same model on the same kind of device, whatever the machine would choose."""
     flags: list[tuple[str, object]] = []
     if origin.model != ModelSource.model:
         flags.append(("--model" if origin.complete else "--base", origin.model))

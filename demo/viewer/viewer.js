@@ -1,43 +1,43 @@
 // The result: pictures, their heatmaps and the progress of the one being made.
 
-const KEPT = 16;
+const MAX_HISTORY = 16;
 
 // ------------------------------------------------------------------ drawing
 
 function drawOverlay() {
-  const shown = shot();
-  if (!shown) return;
+  const frame = frameNow();
+  if (!frame) return;
   const [canvas, picture] = [find(".overlay"), find(".picture")];
   const width = Math.max(1, Math.round(picture.clientWidth * (window.devicePixelRatio || 1)));
   canvas.width = width;
   canvas.height = Math.max(1, Math.round((width * picture.naturalHeight) / (picture.naturalWidth || 1)));
-  const layers = visibleLayers(shown);
-  paintOverlay(canvas, view.peek ? [] : layers, look());
-  drawScales(layers, look());
-  drawReadout(shown, layers);
+  const layers = visibleLayers(frame);
+  paintOverlay(canvas, view.peek ? [] : layers, styleNow());
+  drawScales(layers, styleNow());
+  drawReadout(frame, layers);
 }
 
 /** Written only where it changes: it is read aloud. */
-function drawReadout(shown, layers) {
-  const text = readoutText(shown, layers);
+function drawReadout(frame, layers) {
+  const text = readoutText(frame, layers);
   if (find(".readout").textContent !== text) find(".readout").textContent = text;
 }
 
 /** Everything that follows the step, the kind of map and its look. */
 function drawMaps() {
-  const shown = shot();
-  if (!shown?.image) return;
-  drawControls(shown);
-  drawTimeline(shown);
-  drawBinding(shown);
+  const frame = frameNow();
+  if (!frame?.image) return;
+  drawControls(frame);
+  drawTimeline(frame);
+  drawLeakage(frame);
   drawOverlay();
 }
 
 function drawThumbs() {
-  const entries = view.shelf.map((entry) => [entry.name, sourceOf(entry.image), phraseText(entry.caption)]);
+  const entries = view.history.map((entry) => [entry.name, sourceOf(entry.image), phraseText(entry.caption)]);
   if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), t("in_the_making")]);
   const box = find(".thumbs");
-  const before = new Map([...box.children].map((thumb) => [thumb.dataset.shot, thumb]));
+  const before = new Map([...box.children].map((thumb) => [thumb.dataset.frame, thumb]));
   const thumbs = entries.map(([name, source, caption]) => {
     const thumb = before.get(name ?? "") ?? emptyThumb(name ?? "");
     const image = thumb.querySelector("img");
@@ -50,7 +50,7 @@ function drawThumbs() {
 }
 
 function emptyThumb(name) {
-  const thumb = make("button", { type: "button", class: "thumb", "data-shot": name });
+  const thumb = make("button", { type: "button", class: "thumb", "data-frame": name });
   thumb.append(make("img", {}));
   return thumb;
 }
@@ -66,7 +66,7 @@ function hang(box, thumbs) {
 /** Before the first step: a key; then the step, and the picture where there are several. */
 function progressText({ waiting, picture, pictures, step, steps, left }) {
   if (waiting) return t(waiting);
-  const line = t(pictures > 1 ? "sheet_progress" : "step_progress", { n: picture, m: pictures, step, steps });
+  const line = t(pictures > 1 ? "picture_progress" : "step_progress", { n: picture, m: pictures, step, steps });
   return `${line} · ${t("time_left", { time: left })}`;
 }
 
@@ -80,11 +80,11 @@ function drawProgress() {
   find(".track span").style.width = `${100 * progress.done}%`;
 }
 
-function drawStage(shown, mapped) {
-  const caption = phraseText(shown.caption);
+function drawStage(frame, mapped) {
+  const caption = phraseText(frame.caption);
   find(".stage").classList.toggle("single", !mapped || find(".layouts input:checked").value === "on-top");
   for (const [picture, alt] of [[find(".bare"), caption], [find(".picture"), mapped ? "" : caption]]) {
-    if (picture.getAttribute("src") !== sourceOf(shown.image)) picture.src = sourceOf(shown.image);
+    if (picture.getAttribute("src") !== sourceOf(frame.image)) picture.src = sourceOf(frame.image);
     picture.alt = alt;
     picture.classList.toggle("rough", isLive());
   }
@@ -94,20 +94,20 @@ function drawStage(shown, mapped) {
 let drawn = null; // the picture that is seen
 
 function draw() {
-  const shown = (drawn = shot());
-  find(".viewer").dataset.state = shown?.image ? "shown" : props.live ? "waiting" : "empty";
+  const frame = (drawn = frameNow());
+  find(".viewer").dataset.state = frame?.image ? "shown" : props.live ? "waiting" : "empty";
   drawProgress();
   drawThumbs();
-  find(".inspect").hidden = !shown?.image;
-  if (!shown?.image) return;
-  const mapped = shown.subjects.length > 0 && shown.maps.steps > 0;
-  drawStage(shown, mapped);
-  drawSentence(shown);
-  drawSubjects(shown);
+  find(".inspect").hidden = !frame?.image;
+  if (!frame?.image) return;
+  const mapped = frame.subjects.length > 0 && frame.maps.steps > 0;
+  drawStage(frame, mapped);
+  drawSentence(frame);
+  drawSubjects(frame);
   for (const part of findAll(".mapped")) part.hidden = !mapped;
-  find(".word-help").hidden = !mapped || !recordedWords(shown);
+  find(".word-help").hidden = !mapped || !recordedWords(frame);
   find(".early").hidden = find(".badge").hidden = true;
-  drawKeep(shown);
+  drawExport(frame);
   if (mapped) drawMaps();
   else drawOverlay();
 }
@@ -121,21 +121,21 @@ function follow(run) {
 
 function receive() {
   const value = props.value;
-  const before = view.shelf.length;
+  const before = view.history.length;
   if (value && value.run !== view.run) {
     const known = value.pictures.map(({ name }) => name);
-    Object.assign(view, { run: value.run, older: view.shelf.filter(({ name }) => !known.includes(name)) });
+    Object.assign(view, { run: value.run, older: view.history.filter(({ name }) => !known.includes(name)) });
     if (value.opened) choose(known[0]); // it comes from the Compare tab
   }
-  view.shelf = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, KEPT);
+  view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY);
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
-  const gone = view.chosen !== LIVE && !view.shelf.some(({ name }) => name === view.chosen);
-  if (gone) view.chosen = view.shelf[0]?.name ?? "";
+  const gone = view.chosen !== LIVE && !view.history.some(({ name }) => name === view.chosen);
+  if (gone) view.chosen = view.history[0]?.name ?? "";
   if (!props.live && view.following) {
-    view.chosen = (value?.pictures?.at(-1) ?? view.shelf[0])?.name ?? "";
-    if (view.shelf.length > before) find(".announce").textContent = t("view_ready");
+    view.chosen = (value?.pictures?.at(-1) ?? view.history[0])?.name ?? "";
+    if (view.history.length > before) find(".announce").textContent = t("view_ready");
   }
-  if (!drawn || drawn !== shot() || isLive()) return draw();
+  if (!drawn || drawn !== frameNow() || isLive()) return draw();
   drawProgress(); // another picture is looked at, and maybe clicked at, while one is made
   drawThumbs();
 }
@@ -149,16 +149,16 @@ function choose(name) {
 
 // Selector of a button -> what it does; the first four change what is drawn.
 const ACTIONS = [
-  ["[data-shot]", (button) => choose(button.dataset.shot || LIVE)],
+  ["[data-frame]", (button) => choose(button.dataset.frame || LIVE)],
   [".chip[data-subject]", (button) => toggleSubject(Number(button.dataset.subject))],
   [".chip.all", toggleAll],
   [".other-word", (button) => (view.word = view.word === Number(button.dataset.word) ? null : Number(button.dataset.word))],
-  [".film", (button) => (stopPlaying(), goTo(Number(button.dataset.step)))],
+  [".strip-cell", (button) => (stopPlaying(), goTo(Number(button.dataset.step)))],
   [".play", togglePlaying],
   [".apply", applyAdvice],
   [".save-overlay", saveOverlay],
   [".pack", (button) => order(button, "pack", {})],
-  [".animate", (button) => order(button, "animate", { kind: button.dataset.kind })],
+  [".animate", (button) => order(button, "animate", { format: button.dataset.format })],
   [".copy", copyCode],
 ];
 
@@ -168,12 +168,12 @@ element.addEventListener("click", (event) => {
   if (place < 0) return;
   ACTIONS[place][1](button);
   if (place > 3) return;
-  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-shot="${button.dataset.shot}"]`, `.other-word[data-word="${button.dataset.word}"]`];
+  const again = [".chip.all", `.chip[data-subject="${button.dataset.subject}"]`, `.thumb[data-frame="${button.dataset.frame}"]`, `.other-word[data-word="${button.dataset.word}"]`];
   draw();
   find(again.find((selector) => button.matches(selector)) ?? "none")?.focus();
 });
 
-const frame = find(".frame");
+const heatmapBox = find(".heatmap-box");
 
 /** Read the values at a point in fractions of the picture, null for none; `marked`: it has no pointer of its own. */
 function pointAt(point, marked) {
@@ -181,16 +181,16 @@ function pointAt(point, marked) {
   const mark = find(".point");
   mark.hidden = !marked;
   if (marked) Object.assign(mark.style, { left: `${100 * point.x}%`, top: `${100 * point.y}%` });
-  if (shot()?.image) drawReadout(shot(), visibleLayers(shot()));
+  if (frameNow()?.image) drawReadout(frameNow(), visibleLayers(frameNow()));
 }
 
-frame.addEventListener("pointermove", (event) => {
-  const box = frame.getBoundingClientRect();
+heatmapBox.addEventListener("pointermove", (event) => {
+  const box = heatmapBox.getBoundingClientRect();
   pointAt({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height }, false);
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-frame.addEventListener("keydown", (event) => {
+heatmapBox.addEventListener("keydown", (event) => {
   const move = ARROWS[event.key];
   if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
@@ -198,10 +198,10 @@ frame.addEventListener("keydown", (event) => {
   const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // at first in the middle
   pointAt({ x: clamp(from.x + x), y: clamp(from.y + y) }, true);
 });
-frame.addEventListener("blur", () => pointAt(null, false));
-frame.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
+heatmapBox.addEventListener("blur", () => pointAt(null, false));
+heatmapBox.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
 for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) {
-  frame.addEventListener(kind, () => {
+  heatmapBox.addEventListener(kind, () => {
     view.peek = peek;
     if (kind === "pointerleave") view.pointer = null;
     drawOverlay();
@@ -209,7 +209,7 @@ for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["point
 }
 
 find(".picture").addEventListener("load", drawOverlay);
-new ResizeObserver(drawOverlay).observe(find(".frame"));
+new ResizeObserver(drawOverlay).observe(heatmapBox);
 watch(["value", "live"], receive);
 fillTexts();
 receive();

@@ -36,7 +36,7 @@ def generate(page: Page) -> None:
     page.locator("#generate").click()
     if before:
         expect(save).not_to_have_attribute("href", before)
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
 
 
@@ -91,11 +91,13 @@ def open_tab(page: Page, name: str) -> None:
 
 def compare(page: Page) -> None:
     """From the click on Compare to the button's return, which the server sends last."""
-    page.locator("#sheet .cells > *").evaluate_all("tables => tables.forEach(table => (table.dataset.old = ''))")
+    page.locator("#comparison-grid .cells > *").evaluate_all(
+        "tables => tables.forEach(table => (table.dataset.old = ''))"
+    )
     page.locator("#compare-run").click()
-    expect(page.locator("#sheet .cells > :not([data-old])")).to_be_visible()
+    expect(page.locator("#comparison-grid .cells > :not([data-old])")).to_be_visible()
     expect(page.locator("#compare-run")).to_be_visible()
-    expect(page.locator("#sheet .progress")).to_be_hidden()
+    expect(page.locator("#comparison-grid .progress")).to_be_hidden()
 
 
 def choose_grid(page: Page, columns: str, rows: str) -> None:
@@ -104,7 +106,7 @@ def choose_grid(page: Page, columns: str, rows: str) -> None:
     for field, values in (("#columns", columns), ("#rows", rows)):
         page.locator(f"{field} :is(input, textarea)").fill(values)
     count = len(columns.split()) * len(rows.split())
-    expect(page.locator("#compare-plan .plan")).to_have_text(f"{count} pictures")
+    expect(page.locator("#compare-summary .summary")).to_have_text(f"{count} pictures")
 
 
 def painted(page: Page, canvas: str) -> int:

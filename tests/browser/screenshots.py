@@ -69,7 +69,7 @@ def _made(browser: Browser, url: str, theme: str, device: dict[str, object], arg
     page.locator(".example").nth(args.example).click()
     expect(page.locator("#chips .word[data-slot]").first).to_be_visible()
     page.locator("#generate").click()
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     return page
 

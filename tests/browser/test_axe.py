@@ -40,13 +40,13 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     page.locator("#name-2 input").fill("owl")
     expect(page.locator("#chips .unplaced")).to_be_visible()
     page.locator("#generate").click()
-    expect(page.locator("#faults .todo")).to_be_visible()
+    expect(page.locator("#field-errors .first-error")).to_be_visible()
     page.locator("#chips .word", has_text="beach").click()
     expect(page.locator(".word-menu")).to_be_visible()
     assert _violations(page) == []
     page.keyboard.press("Escape")
     page.locator("#name-2 input").fill("robot")
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
     generate(page)
     open_settings(page)
     page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
@@ -80,7 +80,7 @@ def test_axe_finds_nothing_of_ours_in_compare_and_vote(open_page: Open, theme: s
     page = open_page(theme, **options)
     fill_example(page)
     open_tab(page, "Compare")
-    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
     assert _violations(page) == []
     compare(page)
     assert _violations(page) == []

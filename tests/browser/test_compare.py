@@ -31,7 +31,7 @@ def opened(open_page: Open) -> Page:
     page = open_page()
     fill_example(page)
     open_tab(page, "Compare")
-    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
     return page
 
 
@@ -48,12 +48,12 @@ def _painted(page: Page, canvas: str) -> int:
 def test_something_left_out_in_turn(opened: Page) -> None:
     page = opened
     expect(page.locator("#compare-base mark")).to_have_text(["cat", "robot"])
-    expect(page.locator("#compare-plan .hint")).to_contain_text("Seed 0 · Steps 6")
+    expect(page.locator("#compare-summary .hint")).to_contain_text("Seed 0 · Steps 6")
     page.locator("#left-out label", has_text="Null token").click()
     page.locator("#left-out label", has_text="All photos").click()
-    expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+    expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
     compare(page)
-    expect(page.locator("#sheet figcaption:visible").filter(has_not=page.locator("select"))).to_have_text(
+    expect(page.locator("#comparison-grid figcaption:visible").filter(has_not=page.locator("select"))).to_have_text(
         [
             "As in the Studio",
             "Without vision-augmented text",
@@ -64,34 +64,36 @@ def test_something_left_out_in_turn(opened: Page) -> None:
             "Without any photo",
         ]
     )
-    expect(page.locator("#sheet .cell:enabled")).to_have_count(7)
-    expect(page.locator("#sheet .announce")).to_have_text("The comparison is ready.")
-    _painted(page, "#sheet .cell >> nth=0 >> canvas")
+    expect(page.locator("#comparison-grid .cell:enabled")).to_have_count(7)
+    expect(page.locator("#comparison-grid .announce")).to_have_text("The comparison is ready.")
+    _painted(page, "#comparison-grid .cell >> nth=0 >> canvas")
     page.wait_for_function(
-        "() => [...document.querySelectorAll('#sheet .cell img')].every((image) => image.naturalWidth)"
+        "() => [...document.querySelectorAll('#comparison-grid .cell img')].every((image) => image.naturalWidth)"
     )
-    assert painted(page, "#sheet .cell >> nth=6 >> canvas") == 0  # nobody is looked for there
+    assert painted(page, "#comparison-grid .cell >> nth=6 >> canvas") == 0  # nobody is looked for there
 
 
 def test_a_slider_lies_between_two(opened: Page) -> None:
     page, requests = opened, []
     compare(page)
     page.on("request", lambda request: requests.append(request.url))
-    sides = page.locator("#sheet .lens-name")
+    sides = page.locator("#comparison-grid .lens-name")
     expect(sides).to_have_text(["As in the Studio", "Without vision-augmented text"])
-    page.locator("#sheet .cell").nth(4).click()
+    page.locator("#comparison-grid .cell").nth(4).click()
     expect(sides).to_have_text(["As in the Studio", "Without null token"])
-    page.locator('#sheet select[data-side="left"]').select_option(label="Without SE-Refiner")
+    page.locator('#comparison-grid select[data-side="left"]').select_option(label="Without SE-Refiner")
     expect(sides).to_have_text(["Without SE-Refiner", "Without null token"])
-    before = _painted(page, "#sheet .lens-side >> nth=0 >> canvas")
-    set_range(page, "#sheet .lens-slider", 20)
-    shown = page.locator('#sheet .lens-side[data-side="right"]').evaluate("node => getComputedStyle(node).clipPath")
+    before = _painted(page, "#comparison-grid .lens-side >> nth=0 >> canvas")
+    set_range(page, "#comparison-grid .lens-slider", 20)
+    shown = page.locator('#comparison-grid .lens-side[data-side="right"]').evaluate(
+        "node => getComputedStyle(node).clipPath"
+    )
     assert shown.endswith("20%)")
-    page.locator("#sheet .lens-slider").focus()
+    page.locator("#comparison-grid .lens-slider").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#sheet .lens-slider")).to_have_value("21")
-    page.locator("#sheet .kinds label", has_text="No heatmap").click()
-    assert painted(page, "#sheet .lens-side >> nth=0 >> canvas") == 0 < before
+    expect(page.locator("#comparison-grid .lens-slider")).to_have_value("21")
+    page.locator("#comparison-grid .kinds label", has_text="No heatmap").click()
+    assert painted(page, "#comparison-grid .lens-side >> nth=0 >> canvas") == 0 < before
     assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
 
 
@@ -99,20 +101,20 @@ def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -
     page = opened
     choose_grid(page, "0.5 1", "5 6")
     compare(page)
-    expect(page.locator("#sheet th")).to_have_text(["Strength", "Seed", "0.5", "1", "5", "6"])
+    expect(page.locator("#comparison-grid th")).to_have_text(["Strength", "Seed", "0.5", "1", "5", "6"])
     with page.expect_download() as download:
-        page.locator("#sheet .save-sheet").click()
+        page.locator("#comparison-grid .save-grid").click()
     with Image.open(download.value.path()) as picture:
         assert picture.width > 2 * 256 < picture.height
-    page.locator("#sheet .look-into").nth(3).click()
-    expect(page.locator("#result .keep")).to_be_visible()
+    page.locator("#comparison-grid .look-into").nth(3).click()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .facts")).to_contain_text("Strength 1 · Seed 6 ")
-    expect(page.locator("#result .film")).to_have_count(6)
+    expect(page.locator("#result .strip-cell")).to_have_count(6)
     with page.expect_download() as download:
         page.locator("#result .pack").click()
     assert download.value.suggested_filename == "mm-diff-6.zip"
     open_tab(page, "Compare")
-    page.locator("#sheet .look-into").nth(3).click()  # once more: it is there once
+    page.locator("#comparison-grid .look-into").nth(3).click()  # once more: it is there once
     expect(page.locator("#result .facts")).to_be_visible()
     expect(page.locator("#result .thumb")).to_have_count(0)
 
@@ -123,14 +125,14 @@ def test_stop_keeps_the_finished_pictures(opened: Page, model: StandIn) -> None:
     started = len(model.log)
     with model.held(picture=1, step=4, seed=6):
         page.locator("#compare-run").click()
-        expect(page.locator("#sheet .step-line")).to_contain_text("Picture 3 of 4 · step 3 of 6")
+        expect(page.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4 · step 3 of 6")
         stop(page, "#compare-stop")
     assert cancelled(model, page, started)
     expect(page.locator("#compare-run")).to_be_visible()
-    expect(page.locator("#sheet .progress")).to_be_hidden()
-    expect(page.locator("#sheet .cell:enabled")).to_have_count(2)
-    expect(page.locator("#sheet .cell:disabled")).to_have_count(2)
-    page.locator("#sheet .look-into").first.click()
+    expect(page.locator("#comparison-grid .progress")).to_be_hidden()
+    expect(page.locator("#comparison-grid .cell:enabled")).to_have_count(2)
+    expect(page.locator("#comparison-grid .cell:disabled")).to_have_count(2)
+    page.locator("#comparison-grid .look-into").first.click()
     expect(page.locator("#result .facts")).to_contain_text("Strength 0.5 · Seed 5 ")
 
 
@@ -139,11 +141,11 @@ def test_a_number_that_no_field_takes_is_said_here_too(opened: Page, model: Stan
     open_tab(page, "Studio")
     open_settings(page)
     page.locator("#steps input[type=number]").fill("500")
-    expect(page.locator("#steps .fault")).to_be_visible()
+    expect(page.locator("#steps .field-error")).to_be_visible()
     open_tab(page, "Compare")
     page.locator("#compare-run").click()
-    expect(page.locator("#compare-plan .plan")).to_have_text("Steps: Give a number from 1 to 100.")
-    expect(page.locator("#compare-plan .plan")).to_have_class("plan todo")
+    expect(page.locator("#compare-summary .summary")).to_have_text("Steps: Give a number from 1 to 100.")
+    expect(page.locator("#compare-summary .summary")).to_have_class("summary first-error")
     assert model.log[started:] == []
 
 
@@ -151,19 +153,19 @@ def test_what_is_wrong_is_said_and_loses_nothing(open_page: Open, model: StandIn
     page = open_page()
     started = len(model.log)
     open_tab(page, "Compare")
-    plan = page.locator("#compare-plan .plan")
+    summary = page.locator("#compare-summary .summary")
     page.locator("#compare-run").click()
-    expect(plan).to_have_class("plan todo")
-    expect(plan).to_contain_text("no subject yet")
+    expect(summary).to_have_class("summary first-error")
+    expect(summary).to_contain_text("no subject yet")
     open_tab(page, "Studio")
     fill_example(page)
     open_tab(page, "Compare")
-    expect(plan).to_have_text("7 pictures")
+    expect(summary).to_have_text("7 pictures")
     choose_grid(page, "0.5 1", "5")
     page.locator("#columns :is(input, textarea)").fill("0.5 strong")
-    expect(plan).to_have_text("“strong” is not a number.")
+    expect(summary).to_have_text("“strong” is not a number.")
     page.keyboard.press("Control+Enter")
-    expect(plan).to_have_class("plan todo")
+    expect(summary).to_have_class("summary first-error")
     expect(page.locator("#columns :is(input, textarea)")).to_have_value("0.5 strong")
     assert model.log[started:] == []
 
@@ -175,9 +177,9 @@ def test_two_people_have_their_own_comparisons(open_page: Open) -> None:
         open_tab(page, "Compare")
         page.locator("#compare-run").click()
     for page, count in zip(pages, (7, 6), strict=True):
-        expect(page.locator("#sheet .cell:enabled")).to_have_count(count)
-    expect(pages[0].locator("#sheet .legend")).to_have_text("catrobot")
-    expect(pages[1].locator("#sheet .legend")).to_have_text("dog")
+        expect(page.locator("#comparison-grid .cell:enabled")).to_have_count(count)
+    expect(pages[0].locator("#comparison-grid .legend")).to_have_text("catrobot")
+    expect(pages[1].locator("#comparison-grid .legend")).to_have_text("dog")
 
 
 def test_a_reload_loses_no_field(opened: Page) -> None:
@@ -188,7 +190,7 @@ def test_a_reload_loses_no_field(opened: Page) -> None:
     expect(opened.locator("#columns :is(input, textarea)")).to_have_value("0.5 1")
     expect(opened.locator("#rows :is(input, textarea)")).to_have_value("4 5 6")
     expect(opened.locator("#left-out")).to_be_hidden()
-    expect(opened.locator("#compare-plan .plan")).to_have_text("6 pictures")
+    expect(opened.locator("#compare-summary .summary")).to_have_text("6 pictures")
 
 
 def test_what_no_field_takes_is_left(opened: Page) -> None:
@@ -201,7 +203,7 @@ def test_what_no_field_takes_is_left(opened: Page) -> None:
     opened.reload()
     open_tab(opened, "Compare")
     expect(opened.locator("#left-out input:checked")).to_have_count(1)
-    expect(opened.locator("#compare-plan .plan")).to_have_text("2 pictures")
+    expect(opened.locator("#compare-summary .summary")).to_have_text("2 pictures")
     opened.locator("#compare-mode label", has_text="Grid").click()
     expect(opened.locator("#columns :is(input, textarea)")).to_have_value("0.5 1 1.5")
 
@@ -223,7 +225,7 @@ def test_a_draft_that_comes_late_is_waited_for(
         page.reload()
         expect(page.locator("#left[inert]")).to_be_visible()  # what is typed now would be lost
         open_tab(page, "Compare")
-        expect(page.locator("#compare-plan .plan")).to_have_text("7 pictures")
+        expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
         open_tab(page, "Studio")
         expect(page.locator("#left:not([inert])")).to_be_visible()
         expect(page.locator("#seen-2 img")).to_have_count(3)
@@ -238,8 +240,8 @@ def test_a_phone_shows_it_too(open_page: Open, theme: str) -> None:
     choose_grid(page, "0.5 1 1.5", "5 6")
     compare(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.locator("#sheet .look-into").last.scroll_into_view_if_needed()  # the grid scrolls, not the page
-    box = page.locator("#sheet .lens-frame").bounding_box()
+    page.locator("#comparison-grid .look-into").last.scroll_into_view_if_needed()  # the grid scrolls, not the page
+    box = page.locator("#comparison-grid .lens-frame").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
 
@@ -248,7 +250,7 @@ def test_it_speaks_the_person_s_language(open_page: Open) -> None:
     page = open_page(locale="de-DE")
     fill_example(page)
     open_tab(page, "Vergleich")
-    expect(page.locator("#sheet .welcome-title")).to_have_text("Hier erscheinen die Bilder nebeneinander")
-    expect(page.locator("#compare-plan .plan")).to_have_text("7 Bilder")
+    expect(page.locator("#comparison-grid .welcome-title")).to_have_text("Hier erscheinen die Bilder nebeneinander")
+    expect(page.locator("#compare-summary .summary")).to_have_text("7 Bilder")
     compare(page)
-    expect(page.locator("#sheet .variant figcaption").nth(2)).to_have_text("Ohne SE-Refiner")
+    expect(page.locator("#comparison-grid .variant figcaption").nth(2)).to_have_text("Ohne SE-Refiner")

@@ -31,10 +31,10 @@ def test_a_click_hands_a_word_over_and_typing_keeps_step(open_page: Open) -> Non
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("beach")
     hand_over(page, "beach", "No subject")
     expect(page.locator("#name-2 input")).to_have_value("")
-    expect(page.locator("#name-2 .fault")).to_contain_text("Give this subject a name")
+    expect(page.locator("#name-2 .field-error")).to_contain_text("Give this subject a name")
     page.locator("#name-2 input").fill("robot")
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("robot")
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
     page.locator("#prompt textarea").fill("a robot beside a black cat")
     expect(page.locator("#chips .word[data-slot]")).to_have_text(["robot", "cat"])
     hand_over(page, "black", "black cat")  # the neighbour takes it in
@@ -47,18 +47,18 @@ def test_a_word_can_have_a_new_card(open_page: Open) -> None:
     fill_example(page)
     hand_over(page, "beach", "A new subject")
     expect(page.locator("#name-3 input")).to_have_value("beach")
-    expect(page.locator("#seen-3 .fault")).to_have_text("“beach” has no photo yet: drop one, or take a new toy.")
+    expect(page.locator("#seen-3 .field-error")).to_have_text("“beach” has no photo yet: drop one, or take a new toy.")
 
 
 def test_a_subject_without_a_word_shows_and_its_dashed_chip_writes_it(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
     page.locator("#name-2 input").fill("owl")
-    expect(page.locator("#name-2 .fault")).to_have_text("“owl” is not in the prompt yet.")
+    expect(page.locator("#name-2 .field-error")).to_have_text("“owl” is not in the prompt yet.")
     page.locator("#chips .unplaced", has_text="owl").click()
     expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach and an owl")
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("owl")
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
 
 
 def test_chips_work_by_keyboard(open_page: Open) -> None:
@@ -88,16 +88,16 @@ def test_a_fault_stands_beside_its_field_until_it_is_mended(open_page: Open, mod
     page = open_page()
     started = len(model.log)
     page.locator("#generate").click()
-    line = page.locator("#faults .todo")
+    line = page.locator("#field-errors .first-error")
     expect(line).to_contain_text("There is no subject yet")
-    expect(page.locator("#seen-1 .fault")).to_contain_text("There is no subject yet")
-    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+    expect(page.locator("#seen-1 .field-error")).to_contain_text("There is no subject yet")
+    expect(page.locator("#prompt .field-error")).to_contain_text("The prompt is empty")
     expect(page.locator("#prompt textarea")).to_have_attribute("aria-invalid", "true")
 
     fill_example(page)
     expect(line).to_be_hidden()
     page.locator("#prompt textarea").fill("a cat <3 the beach")
-    expect(page.locator("#name-2 .fault")).to_have_text("“robot” is not in the prompt yet.")
+    expect(page.locator("#name-2 .field-error")).to_have_text("“robot” is not in the prompt yet.")
     expect(line).to_be_hidden()  # not before somebody asks
     page.locator("#generate").click()
     expect(line).to_have_text("Subject 2: “robot” is not in the prompt yet.")
@@ -110,7 +110,7 @@ def test_a_fault_stands_beside_its_field_until_it_is_mended(open_page: Open, mod
 
     page.locator("#prompt textarea").fill("a cat and a robot")
     expect(line).to_be_hidden()
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
     generate(page)
 
 
@@ -118,11 +118,11 @@ def test_typing_does_not_take_back_what_generate_said(open_page: Open) -> None:
     page = open_page()
     prompt = page.locator("#prompt textarea")
     page.locator("#generate").click()
-    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+    expect(page.locator("#prompt .field-error")).to_contain_text("The prompt is empty")
     prompt.fill("a cat")
-    expect(page.locator("#prompt .fault")).to_have_count(0)
+    expect(page.locator("#prompt .field-error")).to_have_count(0)
     prompt.fill("")  # what is said of the same fields while they are typed is less
-    expect(page.locator("#prompt .fault")).to_contain_text("The prompt is empty")
+    expect(page.locator("#prompt .field-error")).to_contain_text("The prompt is empty")
 
 
 def test_numbers_out_of_range_are_said_and_hold_generate_back(open_page: Open, model: StandIn) -> None:
@@ -132,23 +132,23 @@ def test_numbers_out_of_range_are_said_and_hold_generate_back(open_page: Open, m
     started = len(model.log)
     steps = page.locator("#steps input[type=number]")
     steps.fill("500")
-    expect(page.locator("#steps .fault")).to_have_text("Give a number from 1 to 100.")
+    expect(page.locator("#steps .field-error")).to_have_text("Give a number from 1 to 100.")
     page.locator("#generate").click()
-    expect(page.locator("#faults .todo")).to_have_text("Steps: Give a number from 1 to 100.")
+    expect(page.locator("#field-errors .first-error")).to_have_text("Steps: Give a number from 1 to 100.")
     expect(steps).to_be_focused()
     steps.fill("")
-    expect(page.locator("#steps .fault")).to_have_text("Give a number from 1 to 100.")
+    expect(page.locator("#steps .field-error")).to_have_text("Give a number from 1 to 100.")
     steps.fill("4")
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
     delay = page.locator("#start-step input[type=number]")
     delay.fill("5")
-    expect(page.locator("#start-step .fault")).to_contain_text("from 0 to 4, the number of steps; it is 5")
+    expect(page.locator("#start-step .field-error")).to_contain_text("from 0 to 4, the number of steps; it is 5")
     page.locator("#seed input").fill("-3")
-    expect(page.locator("#seed .fault")).to_contain_text("it is -3")
+    expect(page.locator("#seed .field-error")).to_contain_text("it is -3")
     assert len(model.log) == started
     delay.fill("1")
     page.locator("#seed input").fill("3")
-    expect(page.locator(".fault")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
     expect(page.locator("#fresh-seed input")).not_to_be_checked()
     generate(page)
     expect(page.locator("#result .facts")).to_contain_text("Seed 3 · 4 steps")
@@ -159,14 +159,14 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_stay(open_page: Ope
     torn.write_bytes(b"no picture")
     page = open_page()
     page.locator("#photos-1 input[type=file]").first.set_input_files([photo, str(torn)])
-    expect(page.locator("#seen-1 .fault.note")).to_contain_text("torn.png")
+    expect(page.locator("#seen-1 .field-error.note")).to_contain_text("torn.png")
     expect(page.locator("#photos-1 .grid-container img")).to_have_count(1)
     expect(page.locator("#seen-1 img")).to_have_count(1)
     page.locator("#name-1 input").fill("blob")
     page.locator("#prompt textarea").fill("a blob in the snow")
     expect(page.locator("#chips .word[data-slot]")).to_have_text("blob")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
 
 
 # ------------------------------------------------------------------ settings
@@ -184,7 +184,7 @@ def test_a_preset_a_part_switched_off_and_the_last_seed_again(open_page: Open) -
     facts = page.locator("#result .facts")
     expect(facts).to_contain_text("3 steps")
     seed = re.search(r"Seed (\d+)", facts.text_content() or "").group(1)  # type: ignore[union-attr]
-    page.locator("#dice").click()
+    page.locator("#random-seed").click()
     expect(page.locator("#seed input")).not_to_have_value(seed)
     page.locator("#reuse").click()
     expect(page.locator("#seed input")).to_have_value(seed)
@@ -254,7 +254,7 @@ def test_photos_that_the_server_lost_are_told(open_page: Open) -> None:
     )
     page.reload()
     expect(page.locator("#photos-1 .grid-container img")).to_have_count(2)
-    expect(page.locator("#seen-1 .fault")).to_have_text("1 photo is no longer on the server: drop them again.")
+    expect(page.locator("#seen-1 .field-error")).to_have_text("1 photo is no longer on the server: drop them again.")
 
 
 def test_two_tabs_keep_their_own_words(open_page: Open) -> None:
@@ -290,7 +290,7 @@ def test_a_photo_is_pasted(open_page: Open) -> None:
     )
     page.locator("#photos-1").get_by_label("Paste from clipboard").click()
     expect(page.locator("#seen-1 img")).to_have_count(1)
-    expect(page.locator("#seen-1 .fault")).to_have_count(0)
+    expect(page.locator("#seen-1 .field-error")).to_have_count(0)
 
 
 def test_a_photo_is_taken(open_page: Open) -> None:
@@ -300,7 +300,7 @@ def test_a_photo_is_taken(open_page: Open) -> None:
     page.wait_for_function("() => document.querySelector('#photos-1 video')?.videoWidth > 0")
     page.locator("#photos-1").get_by_label("capture photo").click()
     expect(page.locator("#seen-1 img")).to_have_count(1)
-    expect(page.locator("#seen-1 .fault")).to_have_count(0)
+    expect(page.locator("#seen-1 .field-error")).to_have_count(0)
     expect(page.locator("#photos-1 video")).to_have_count(0)  # the camera is off again
 
 

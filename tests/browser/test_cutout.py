@@ -128,7 +128,7 @@ def test_ctrl_enter_is_not_meant_for_what_stands_behind(open_page: Open, model: 
     expect(page.locator("#cutout dialog")).to_be_hidden()
     assert len(model.asked) == before
     page.keyboard.press("Control+Enter")  # but now it is
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     assert len(model.asked) == before + 1
 
 

@@ -59,9 +59,9 @@ def test_a_face_is_chosen_by_click_and_mixed_by_weight(open_page: Open, model: S
 def test_a_photo_without_a_face_is_said_beside_it(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     _drop(page, tmp_path, none=group())
-    expect(page.locator("#faces-1 .fault")).to_contain_text("No face found: use a photo")
+    expect(page.locator("#faces-1 .field-error")).to_contain_text("No face found: use a photo")
     page.locator("#name-1 input").fill("man")
     page.locator("#prompt textarea").fill("a man in the park")
     expect(page.locator("#chips .word[data-slot]")).to_have_text("man")  # what was typed is looked through
     page.locator("#generate").click()
-    expect(page.locator("#seen-1 .fault")).to_contain_text("shows no face that can be found")
+    expect(page.locator("#seen-1 .field-error")).to_contain_text("shows no face that can be found")

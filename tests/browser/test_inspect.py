@@ -65,20 +65,20 @@ def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
     subjects = tuple(Subject(name, (Image.new("RGB", (8, 8)),)) for name in ("cat", "robot"))
     *_, last = StandIn().generate(GenerateRequest("a cat next to a robot", subjects, seeds=(seed,)))
     expected = last.finished.maps.at("cat", "image")
-    page.locator("#result .frame").scroll_into_view_if_needed()
-    box = page.locator("#result .frame").bounding_box()
+    page.locator("#result .heatmap-box").scroll_into_view_if_needed()
+    box = page.locator("#result .heatmap-box").bounding_box()
     row, column = 20, 9
     spot = {
         "x": (column + 0.5) / expected.shape[1] * box["width"],
         "y": (row + 0.5) / expected.shape[0] * box["height"],
     }
-    page.locator("#result .frame").hover(position=spot)
+    page.locator("#result .heatmap-box").hover(position=spot)
     read = page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0]
     assert float(read) == pytest.approx(100 * expected[row, column], abs=0.3)
 
 
 def test_the_arrow_keys_read_the_values_too(inspected: Page) -> None:
-    page, frame, readout = inspected, inspected.locator("#result .frame"), inspected.locator("#result .readout")
+    page, frame, readout = inspected, inspected.locator("#result .heatmap-box"), inspected.locator("#result .readout")
     expect(readout).to_have_attribute("aria-live", "polite")
     frame.focus()
     page.keyboard.press("ArrowRight")
@@ -140,8 +140,8 @@ def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
     expect(page.locator("#result .scales b")).to_have_text(["beach"])
     expect(page.locator("#result .strip-names span")).to_have_text(["preview", "beach"])
     assert overlay(page) != subjects
-    box = page.locator("#result .frame").bounding_box()
-    page.locator("#result .frame").hover(position={"x": 0.92 * box["width"], "y": 0.5 * box["height"]})
+    box = page.locator("#result .heatmap-box").bounding_box()
+    page.locator("#result .heatmap-box").hover(position={"x": 0.92 * box["width"], "y": 0.5 * box["height"]})
     expect(page.locator("#result .readout")).to_contain_text("beach 30.0 %")  # of seven bands the last one
     words.last.click()
     page.mouse.move(0, 0)
@@ -154,11 +154,11 @@ def test_a_layer_and_a_head_can_be_looked_at_alone(inspected: Page) -> None:
     page.locator("#result .look > summary").click()
     heads = page.locator("#result .heads")
     expect(heads).to_be_disabled()
-    box = page.locator("#result .frame").bounding_box()
+    box = page.locator("#result .heatmap-box").bounding_box()
     spot = {"x": 0.25 * box["width"], "y": 0.6 * box["height"]}
 
     def cat() -> float:
-        page.locator("#result .frame").hover(position=spot)
+        page.locator("#result .heatmap-box").hover(position=spot)
         return float(page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0])
 
     both = cat()
@@ -172,7 +172,7 @@ def test_a_layer_and_a_head_can_be_looked_at_alone(inspected: Page) -> None:
 
 def test_a_frame_of_the_film_is_a_step(inspected: Page) -> None:
     page = inspected
-    films = page.locator("#result .film")
+    films = page.locator("#result .strip-cell")
     expect(films).to_have_count(6)
     average = overlay(page)
     films.nth(3).click()
@@ -198,7 +198,7 @@ def test_play_runs_to_the_last_step(inspected: Page) -> None:
 
 def test_binding_says_what_it_means(inspected: Page) -> None:
     page = inspected
-    binding = page.locator("#result .binding")
+    binding = page.locator("#result .leakage")
     expect(binding.locator(".advice-text")).to_contain_text("No leak")
     expect(binding.locator("tbody tr")).to_have_count(2)
     own = binding.locator("td.own").all_text_contents()
@@ -234,12 +234,12 @@ def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.Monk
 def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
     page = inspected
     with page.expect_download() as download:
-        page.locator("#result .animate[data-kind=webp]").click()
+        page.locator("#result .animate[data-format=webp]").click()
     download.value.save_as(tmp_path / "steps.webp")
     with Image.open(tmp_path / "steps.webp") as moving:
         assert moving.n_frames == 7
     with page.expect_download():  # the same once more
-        page.locator("#result .animate[data-kind=webp]").click()
+        page.locator("#result .animate[data-format=webp]").click()
     with page.expect_download() as download:
         page.locator("#result .pack").click()
     expect(page.locator("#result .pack")).to_be_enabled()
@@ -394,7 +394,7 @@ def test_a_new_run_shows_the_clearest_kind_there_is(open_page: Open, model: Stan
         page.locator("#generate").click()
         expect(page.locator("#result .step-line")).to_contain_text("step 1 of 6")
         expect(page.locator("#result .kinds input:checked")).to_have_value("text")
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .kinds input:checked")).to_have_value("image")
 
 
@@ -406,7 +406,7 @@ def test_it_speaks_the_person_s_language(open_page: Open, model: StandIn) -> Non
     with model.held(picture=1, step=4):
         page.locator("#generate").click()
         expect(result.locator(".step-line")).to_contain_text("Schritt 3 von 6 · noch ")
-    expect(result.locator(".keep")).to_be_visible()
+    expect(result.locator(".button-row")).to_be_visible()
     expect(result.locator(".save")).to_have_text("Bild speichern")
     expect(result.locator(".pack")).to_have_attribute(
         "title", "Bild, Überlagerungen, Karten, Abbildungen für einen Artikel, Einstellungen"
@@ -416,7 +416,7 @@ def test_it_speaks_the_person_s_language(open_page: Open, model: StandIn) -> Non
     expect(result.locator(".matrix thead th")).to_have_text(["Auf cat", "Auf robot", "Anderswo", "Region"])
     expect(result.locator(".pair")).to_contain_text("cat und robot: Überlappung ")
     expect(result.locator(".play")).to_have_attribute("aria-label", "Schritte abspielen")
-    result.locator(".film").nth(3).click()
+    result.locator(".strip-cell").nth(3).click()
     expect(result.locator(".badge")).to_have_text("Vorschau bei Schritt 4")
     result.locator(".look > summary").click()
     expect(result.locator(".heads")).to_have_text("Alle, gemittelt")

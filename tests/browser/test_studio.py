@@ -35,7 +35,7 @@ def test_from_an_example_to_a_picture_with_heatmaps(open_page: Open, model: Stan
         expect(page.locator("#stop")).to_be_visible()
         expect(page.locator("#result .step-line")).to_contain_text("step 3 of 6")  # and a live preview:
         expect(page.locator("#result .picture.rough")).to_be_visible()
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
 
@@ -63,7 +63,7 @@ def test_a_first_visit_needs_one_click(open_page: Open, model: StandIn, options:
     expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
     assert page.evaluate(  # both at one moment: a phone scrolls to the result
         """() => document.querySelector("#result .guide").getBoundingClientRect().top
-                 >= document.querySelector("#result .frame").getBoundingClientRect().bottom - 1"""
+                 >= document.querySelector("#result .heatmap-box").getBoundingClientRect().bottom - 1"""
     )
     note.get_by_role("button").click()
     expect(note).to_have_count(0)
@@ -129,7 +129,7 @@ def test_holding_the_picture_shows_it_alone(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
     generate(page)
-    page.locator("#result .frame").hover()
+    page.locator("#result .heatmap-box").hover()
     expect(page.locator("#result .readout")).to_contain_text("cat")
     page.mouse.down()
     assert overlay(page) == 0
@@ -148,7 +148,7 @@ def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn) -> None:
         stop(page)
     assert cancelled(model, page, started)
     expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .progress")).to_be_hidden()
     expect(page.locator("#result .thumb")).to_have_count(0)  # one picture alone has none
     page.locator("#generate").click()  # and the next run works
@@ -168,13 +168,13 @@ def test_a_run_that_fails_says_so_and_the_page_rests(
     expect(page.locator("[data-testid=toast-body]")).to_contain_text("There was not enough memory")
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .progress")).to_be_hidden()
-    expect(page.locator("#result .keep")).to_be_visible()  # the first picture stays
+    expect(page.locator("#result .button-row")).to_be_visible()  # the first picture stays
     open_tab(page, "Compare")
     monkeypatch.setattr(model, "fails_at", (1, 3))
     page.locator("#compare-run").click()
-    expect(page.locator("#sheet .cells > *")).to_be_visible()
+    expect(page.locator("#comparison-grid .cells > *")).to_be_visible()
     expect(page.locator("#compare-run")).to_be_visible()
-    expect(page.locator("#sheet .progress")).to_be_hidden()
+    expect(page.locator("#comparison-grid .progress")).to_be_hidden()
     assert model.log[-1].startswith("start")
 
 
@@ -201,7 +201,7 @@ def test_a_double_click_is_one_click(open_page: Open, model: StandIn) -> None:
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         stop.evaluate("node => node.getAnimations().forEach((each) => each.finish())")
         assert stop.evaluate("node => getComputedStyle(node).pointerEvents") == "auto"
-    expect(page.locator("#result .keep")).to_be_visible()
+    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]
 
@@ -223,7 +223,7 @@ def test_cards_come_and_go_with_their_photos(open_page: Open) -> None:
     page = open_page()
     fill_example(page)
     page.locator("#add-subject").click()
-    page.locator("#die-3").click()
+    page.locator("#random-toy-3").click()
     expect(page.locator("#photos-3 .grid-container img")).to_have_count(3)
     third = page.locator("#name-3 input").input_value()
     assert third
@@ -240,8 +240,8 @@ def test_two_people_do_not_see_each_other(open_page: Open) -> None:
     fill_example(two, 1)
     one.locator("#generate").click()
     two.locator("#generate").click()
-    expect(one.locator("#result .keep")).to_be_visible()
-    expect(two.locator("#result .keep")).to_be_visible()
+    expect(one.locator("#result .button-row")).to_be_visible()
+    expect(two.locator("#result .button-row")).to_be_visible()
     expect(one.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
     expect(two.locator("#result .sentence mark")).to_have_text(["dog"])
 
@@ -260,7 +260,7 @@ def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn) -> None:
             two.locator("#stop").click()
         expect(two.locator("#generate")).to_be_visible()  # nothing of it was at work
         expect(two.locator("#ahead .ahead")).to_be_empty()
-    expect(one.locator("#result .keep")).to_be_visible()
+    expect(one.locator("#result .button-row")).to_be_visible()
     expect(one.locator("#generate")).to_be_visible()
     two.wait_for_timeout(1500)  # in which nothing must begin
     assert [line.split()[0] for line in model.log[started:]] == ["start", "finished"]

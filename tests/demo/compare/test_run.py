@@ -30,15 +30,15 @@ def test_the_studio_s_picture_comes_first_with_one_seed(runner: ComparisonRunner
 def test_cells_have_what_pictures_of_the_studio_have(runner: ComparisonRunner, values: Values) -> None:
     values |= {runner.panel.omit: ["refiner"]}
     cell = list(click_compare(runner, values))[-1].value["cells"][1]
-    maps = values[runner.panel.comparison].get(cell["name"]).frame["maps"]["streams"]
+    maps = values[runner.panel.comparison].get(cell["name"]).frame["maps"]["kinds"]
     assert "words" in maps
     assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
 
 
 def test_what_is_in_common_tells_of_binding_and_sampler(runner: ComparisonRunner, values: Values) -> None:
     settings = runner.form.settings
-    plain = runner.review(values)[runner.panel.plan]["base"]
-    told = runner.review(values | {settings.bound: 0.5, settings.sampler: "unipc"})[runner.panel.plan]["base"]
+    plain = runner.review(values)[runner.panel.summary]["common"]
+    told = runner.review(values | {settings.bound: 0.5, settings.sampler: "unipc"})[runner.panel.summary]["common"]
     assert told == [*plain, ["bound", "0.5"], ["sampler", "unipc"]]
 
 
@@ -50,11 +50,11 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
     step = updates[3].props["live"]
     assert (step["place"], step["progress"]["step"], step["progress"]["steps"]) == (0, 2, 6)
     assert step["progress"]["done"] == pytest.approx(2 / 18)
-    assert len(step["maps"]["image"]) == 2
+    assert len(step["maps"]["kinds"]["image"]) == 1
     cells = updates[-1].value["cells"]
     assert [cell["place"] for cell in cells] == [0, 1, 2]
     assert [len(cell["subjects"]) for cell in cells] == [2, 2, 0]
-    assert cells[2]["maps"] == {}
+    assert cells[2]["maps"] == {"steps": 0, "kinds": {}}
     assert updates[-1].props["live"] is None
     assert runner.personalizer.log == ["start (4,)", "finished"] * 3
 
@@ -100,9 +100,9 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
         (grid_fields(runner, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
     ):
         checking = runner.check(values | change)
-        told = next(checking)[panel.plan]
-        assert told["asked"]
-        assert says in told["fault"]
+        told = next(checking)[panel.summary]
+        assert told["attempt"]
+        assert says in told["error"]
         with pytest.raises(gr.Error):
             next(checking)
     assert runner.personalizer.log == []
@@ -111,20 +111,21 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
 def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, values: Values) -> None:
     told = runner.review(values)
     base = [["seed", "4"], ["steps", "6"], ["guidance", "3"], ["delay", "1"]]
-    assert told[runner.panel.plan] == {"count": 7, "fault": "", "asked": "", "base": base}
-    assert '<mark style="--subject:' in told[runner.panel.base]
-    assert runner.review(values | {runner.form.compose.prompt: ""})[runner.panel.base] == ""
+    assert told[runner.panel.summary] == {"count": 7, "error": "", "attempt": "", "common": base}
+    assert '<mark style="--subject:' in told[runner.panel.prompt]
+    assert runner.review(values | {runner.form.compose.prompt: ""})[runner.panel.prompt] == ""
 
 
 def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
     runner = comparison_runner(Service(StandIn(), hosted_limits()))  # type: ignore[arg-type]
     values = filled_fields(runner, photo) | {runner.form.settings.pictures: 1}
     told = runner.review(values | grid_fields(runner, "seed", "1-4", "strength", "0.5 1 1.5 2"))
-    assert told[runner.panel.plan]["fault"] == "4 × 4 are 16 pictures: ask for 12 at most here."
+    assert told[runner.panel.summary]["error"] == "4 × 4 are 16 pictures: ask for 12 at most here."
     assert len(variant_table(runner, values | grid_fields(runner, "seed", "1-4", "strength", "0.5 1 2")).variants) == 12
     comparison: Comparison = values[runner.panel.comparison]
     for _ in range(2):
-        assert (comparison.history._most, comparison.history._most_bytes) == (12, hosted_limits().history_mb * 2**20)
+        assert comparison.history._max_pictures == 12
+        assert comparison.history._max_bytes == hosted_limits().history_mb * 2**20
         list(click_compare(runner, values | {runner.panel.omit: ["refiner"]}))
 
 

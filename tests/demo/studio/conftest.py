@@ -23,7 +23,7 @@ def generation() -> GenerationRunner:
     with gr.Blocks():
         for panel in (form, actions, result):
             panel.render()
-        form.render_faults()
+        form.render_errors()
     return GenerationRunner(model, form, actions, result)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.studio.generate import GenerationRunner
-from demo.viewer.history import restorable
+from demo.viewer.saved_picture import restorable
 from tests.helpers.stand_in import Values
 
 
@@ -27,9 +27,9 @@ def test_what_is_said_while_typing_names_the_fields_that_generate_was_asked_for(
     generation: GenerationRunner, values: Values
 ) -> None:
     form, in_vain = generation.form, values | {generation.form.compose.prompt: "a cat"}
-    asked = next(generation.check(in_vain))[form.faults]
-    assert form._review(in_vain)[form.faults]["of"] == asked["of"]  # it may come later, and says no more
-    assert form._review(values)[form.faults]["of"] != asked["of"]
+    asked = next(generation.check(in_vain))[form.errors]
+    assert form._review(in_vain)[form.errors]["form"] == asked["form"]  # it may come later, and says no more
+    assert form._review(values)[form.errors]["form"] != asked["form"]
 
 
 def test_a_picture_s_settings_fill_the_fields(generation: GenerationRunner, values: Values) -> None:

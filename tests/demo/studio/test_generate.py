@@ -20,10 +20,10 @@ def _run(generation: GenerationRunner, values: Values) -> Iterator[gr.HTML]:
 
 def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: GenerationRunner, values: Values) -> None:
     checking = generation.check(values | {generation.form.compose.prompt: "a cat"})
-    told = next(checking)[generation.form.faults]
-    assert told["asked"]
-    assert told["faults"] == [
-        {"place": "name-2", "text": "“robot” is not in the prompt yet.", "level": "lacking"},
+    told = next(checking)[generation.form.errors]
+    assert told["attempt"]
+    assert told["errors"] == [
+        {"place": "name-2", "text": "“robot” is not in the prompt yet.", "severity": "lacking"},
     ]
     with pytest.raises(gr.Error, match="robot") as raised:
         next(checking)
@@ -38,9 +38,9 @@ def test_what_only_the_model_finds_is_said_as_well(
         raise PromptError("The subject comes too late in the prompt.")
 
     monkeypatch.setattr(generation.personalizer, "plan", refuse)
-    told = next(generation.check(values))[generation.form.faults]
-    assert told["faults"] == [
-        {"place": "prompt", "text": "The subject comes too late in the prompt.", "level": "wrong"}
+    told = next(generation.check(values))[generation.form.errors]
+    assert told["errors"] == [
+        {"place": "prompt", "text": "The subject comes too late in the prompt.", "severity": "wrong"}
     ]
 
 

@@ -32,7 +32,7 @@ def test_a_zip_holds_the_image_its_settings_and_how_to_make_it_again(
     generation: GenerationRunner, finished: tuple[History, dict[str, Any]]
 ) -> None:
     history, frame = finished
-    packed = generation.result._pack(history, _event(name=frame["name"], stream="text"))
+    packed = generation.result._pack(history, _event(name=frame["name"], kind="text"))
     with zipfile.ZipFile(packed["file"]["path"]) as archive:
         names = archive.namelist()
     assert {"settings.json", "reproduce.py", "reproduce.sh", "mm-diff-4.png"} <= set(names)
@@ -42,11 +42,11 @@ def test_what_the_page_cannot_ask_for_is_refused(
     generation: GenerationRunner, finished: tuple[History, dict[str, Any]]
 ) -> None:
     history, frame = finished
-    for event in (_event(name="none", stream="text"), _event(name=frame["name"], stream="soul")):
+    for event in (_event(name="none", kind="text"), _event(name=frame["name"], kind="soul")):
         with pytest.raises(gr.Error):
             generation.result._pack(history, event)
     with pytest.raises(gr.Error):
-        generation.result._animate(history, _event(name=frame["name"], stream="text", kind="exe"))
+        generation.result._animate(history, _event(name=frame["name"], kind="text", format="exe"))
 
 
 def test_advice_goes_into_the_fields_that_there_are(generation: GenerationRunner) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from demo.server.limits import Limits
-from demo.viewer.history import History, HistoryEntry, animation_format, map_kind, restorable, restore_message
+from demo.viewer.history import History, HistoryEntry, animation_format, map_kind
 from demo.viewer.reproduce import photo_names
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
@@ -82,8 +82,8 @@ def _heavy(kept: HistoryEntry) -> AttentionMaps:
 
 
 def test_a_picture_without_maps_weighs_nothing(kept: HistoryEntry) -> None:
-    assert kept.weight > 0
-    assert replace(kept, picture=replace(kept.picture, maps=None)).weight == 0
+    assert kept.map_bytes > 0
+    assert replace(kept, picture=replace(kept.picture, maps=None)).map_bytes == 0
 
 
 @pytest.mark.parametrize("wish", ["/etc/passwd", None, 3, ["image"]])
@@ -94,24 +94,3 @@ def test_what_a_page_asks_for_is_one_of_few_words(wish: object) -> None:
         animation_format(wish)
     with pytest.raises(PhotoError):
         History().get(wish)
-
-
-def test_a_forged_picture_brings_no_path() -> None:
-    record = restorable(
-        {"prompt": "a cat", "strengths": {0: 9}, "subjects": [{"name": "cat", "photos": ["/etc/hosts"]}]}
-    )
-    assert record == {"prompt": "a cat", "subjects": [{"name": "cat", "strength": None, "photos": 0}]}
-    assert restorable({"subjects": "cat"}) == {}
-
-
-def test_what_is_said_of_a_saved_picture() -> None:
-    settings = {"model": "/models/sd", "subjects": [{"name": "cat", "region": [0, 0, 1, 1]}]}
-    assert restore_message(settings, ["steps 150"], "toybox") == (
-        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: steps "
-        "150, regions. The picture is of another model, “sd”; here “toybox” is loaded. Photos are not inside a "
-        "picture: the cards keep those they have; drop the others again."
-    )
-    assert restore_message({"model": "toybox", "subjects": []}, [], "toybox") == (
-        "Prompt, names, strengths and settings are as they were. It was made without subjects: the cards stay as they "
-        "are."
-    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from demo.viewer.map_encoding import PackedGroup, pack_map, pack_maps, pack_step
+from demo.viewer.map_encoding import PackedGroup, pack_averages, pack_maps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -24,7 +24,7 @@ def _maps() -> AttentionMaps:
 
 
 def _unpacked(group: PackedGroup) -> np.ndarray:
-    """(K, S, H, h, w), or (K, S, h, w) of averages, as heatmap.js reads it."""
+    """(K, S, H, h, w), or (K, S, h, w) of averages, as map_decoding.js reads it."""
     heads = (group["heads"],) if group["layer"] else ()
     shape = (len(group["steps"]), -1, *heads, group["h"], group["w"])
     data = np.frombuffer(base64.b64decode(group["data"]), np.uint8).reshape(shape)
@@ -32,23 +32,9 @@ def _unpacked(group: PackedGroup) -> np.ndarray:
     return lo[..., None, None] + data * ((hi - lo) / 255)[..., None, None]
 
 
-def test_a_packed_map_keeps_its_values_to_a_255th_of_its_range() -> None:
-    values = np.random.default_rng(0).uniform(0.1, 0.9, (5, 7)).astype(np.float32)
-    packed = pack_map(values)
-    data = np.frombuffer(base64.b64decode(packed["data"]), np.uint8).reshape(packed["h"], packed["w"])
-    again = packed["lo"] + data * (packed["hi"] - packed["lo"]) / 255
-    assert np.abs(again - values).max() <= (packed["hi"] - packed["lo"]) / 255
-
-
-def test_a_flat_map_can_be_packed() -> None:
-    packed = pack_map(np.ones((2, 3), np.float32))
-    assert (packed["lo"], packed["hi"]) == (1, 1)
-    assert base64.b64decode(packed["data"]) == bytes(6)
-
-
 def test_layers_of_one_size_are_one_group() -> None:
     maps = _maps()
-    fine, coarse = pack_maps(maps, most=0)["streams"]["text"]  # too heavy to keep heads apart
+    fine, coarse = pack_maps(maps, max_bytes=0)["kinds"]["text"]  # too heavy to keep heads apart
     assert [(fine[key], coarse[key]) for key in ("h", "w", "layers")] == [(4, 2), (6, 3), (2, 1)]
     of_a, of_b = (np.stack([maps.at(i, "text", 1, layer) for i in range(2)]) for layer in "ab")
     np.testing.assert_allclose(_unpacked(fine)[1], (of_a + of_b) / 2, atol=1 / 255)
@@ -57,7 +43,7 @@ def test_layers_of_one_size_are_one_group() -> None:
 
 def test_light_maps_keep_layers_and_heads_apart() -> None:
     maps = _maps()
-    groups = pack_maps(maps)["streams"]["text"]
+    groups = pack_maps(maps)["kinds"]["text"]
     assert [(group["layer"], group["layers"], group["heads"]) for group in groups] == [
         ("a", 1, 1),
         ("b", 1, 1),
@@ -65,7 +51,7 @@ def test_light_maps_keep_layers_and_heads_apart() -> None:
     ]
     np.testing.assert_allclose(_unpacked(groups[2])[1, 0, 2], maps.at("cat", "text", 1, "c", head=2), atol=1 / 255)
     averaged = AttentionMaps(maps.subjects, tuple(record for record in maps.records if record.layer != "c"))
-    assert len(pack_maps(averaged)["streams"]["text"]) == 1  # without heads there is nothing to keep apart
+    assert len(pack_maps(averaged)["kinds"]["text"]) == 1  # without heads there is nothing to keep apart
 
 
 def test_other_words_are_packed_beside_the_subjects() -> None:
@@ -75,24 +61,32 @@ def test_other_words_are_packed_beside_the_subjects() -> None:
         for record in maps.records
     )
     packed = pack_maps(AttentionMaps(maps.subjects, records, ("beach",)))
-    assert [group["heads"] for group in packed["streams"]["words"]] == [1, 1, 1]
-    np.testing.assert_allclose(_unpacked(packed["streams"]["words"][0]), 0.5)
+    assert [group["heads"] for group in packed["kinds"]["words"]] == [1, 1, 1]
+    np.testing.assert_allclose(_unpacked(packed["kinds"]["words"][0]), 0.5)
 
 
 def test_a_delayed_step_has_no_image_map() -> None:
     maps = _maps()
     packed = pack_maps(maps)
     assert packed["steps"] == 2
-    assert [group["steps"] for group in packed["streams"]["image"]] == [[1], [1], [1]]
-    assert set(pack_step(maps, 0)) == {"text"}
-    assert len(pack_step(maps, 1)["image"]) == 2
+    assert [group["steps"] for group in packed["kinds"]["image"]] == [[1], [1], [1]]
 
 
 def test_the_newest_step_alone_counts_as_the_first() -> None:
     packed = pack_maps(_maps(), newest=True)
     assert packed["steps"] == 1
-    assert [group["steps"] for group in packed["streams"]["text"]] == [[0], [0], [0]]
+    assert [group["steps"] for group in packed["kinds"]["text"]] == [[0], [0], [0]]
 
 
 def test_nothing_recorded_packs_to_nothing() -> None:
-    assert pack_maps(AttentionMaps(("cat",))) == {"steps": 0, "streams": {}}
+    assert pack_maps(AttentionMaps(("cat",))) == {"steps": 0, "kinds": {}}
+
+
+def test_averages_are_one_map_per_kind_and_subject() -> None:
+    maps = _maps()
+    packed = pack_averages(maps)
+    assert packed["steps"] == 1
+    (group,) = packed["kinds"]["image"]
+    assert (group["h"], group["w"], group["layers"], group["steps"]) == (4, 6, 3, [0])
+    np.testing.assert_allclose(_unpacked(group)[0, 1], maps.at("robot", "image"), atol=1 / 255)
+    assert pack_averages(None) == pack_averages(AttentionMaps(("cat",))) == {"steps": 0, "kinds": {}}

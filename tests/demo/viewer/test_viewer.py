@@ -32,7 +32,7 @@ def test_every_step_shows_preview_progress_and_its_newest_map() -> None:
     assert (live["progress"]["step"], live["progress"]["steps"], live["progress"]["pictures"]) == (1, 4, 1)
     assert live["caption"] == ("preview_at", {"n": 1})
     assert live["maps"]["steps"] == 1
-    assert presenter.add(steps[1]).props["live"]["maps"]["streams"]["image"][0]["steps"] == [0]
+    assert presenter.add(steps[1]).props["live"]["maps"]["kinds"]["image"][0]["steps"] == [0]
     assert [subject["colour"] for subject in live["subjects"]] == [colour_of(0), colour_of(3)]
 
 
@@ -64,8 +64,8 @@ def test_a_finished_picture_brings_all_that_is_looked_at_without_the_server() ->
     history, presenter, steps = _run(steps=4, start_step=1)
     frame = [presenter.add(step) for step in steps][-1].value["pictures"][0]
     assert frame["strip"]["w"] == 32
-    assert set(frame["bindings"]) == {"text", "image", "influence"}
-    shares = frame["bindings"]["image"]["shares"]
+    assert set(frame["leakage"]) == {"text", "image", "influence"}
+    shares = frame["leakage"]["image"]["shares"]
     assert min(shares[0][0], shares[1][1]) > 0.5  # the stand-in's maps lie on their own discs
     assert "'photos/1-tom.png'" in frame["python"]
     assert "robot=photos/2-rob.png,photos/3-2.png" in frame["shell"]

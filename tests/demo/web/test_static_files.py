@@ -22,7 +22,7 @@ def _loaded(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("static", "scripts"):
             end = ".js" if node.func.id == "scripts" else ""
             yield from (f"{name}{end}" for name in _texts(node))
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SCRIPTS":
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").endswith("SCRIPTS"):
             yield from (f"{name}.js" for name in _texts(node))
 
 

@@ -1,0 +1,104 @@
+"""Records of what the browser shows: frames, each a picture with its maps, and the progress of a run."""
+
+from __future__ import annotations
+
+import time
+from typing import NotRequired, TypedDict
+
+from demo.form.prompt_words import PromptPiece
+from demo.viewer.leakage_advice import LeakageRecord, Phrase
+from demo.viewer.map_encoding import PackedMaps
+from demo.web.cached_files import FileRecord, FilmStrip
+from mmdiff_core.types import MapKind
+
+
+class SubjectLabel(TypedDict):
+    """A subject's word and colour."""
+
+    name: str
+    colour: str
+
+
+class Progress(TypedDict):
+    """Where a run is: ``picture`` and ``step`` count from 1, ``done`` is the fraction of all steps."""
+
+    picture: int
+    pictures: int
+    step: int
+    steps: int
+    left: str
+    done: float
+
+
+class Waiting(TypedDict):
+    """A run before its first step; ``waiting`` is the key of a text."""
+
+    waiting: str
+    done: int
+
+
+class Frame(TypedDict):
+    """What frames of finished pictures and of those in the making have in common."""
+
+    caption: Phrase
+    sentence: list[PromptPiece]
+    subjects: list[SubjectLabel]
+    maps: PackedMaps
+
+
+class LiveFrame(Frame):
+    """The picture in the making, a data URL, with its newest maps."""
+
+    image: str
+    run: str
+    progress: Progress
+
+
+class FinishedFrame(Frame):
+    """A finished picture with all that is looked at without the server.
+
+    ``file`` is the name to save it under; ``python`` and ``shell`` make the picture again; ``labels`` tell the pictures
+    of a comparison apart.
+    """
+
+    image: FileRecord
+    name: str
+    file: str
+    facts: Phrase
+    strip: FilmStrip | None
+    leakage: dict[MapKind, LeakageRecord]
+    python: str
+    shell: str
+    labels: NotRequired[list[list[str]]]
+
+
+class ViewerValue(TypedDict):
+    """The finished pictures of a run; ``opened``: it is a picture that was opened from elsewhere."""
+
+    run: str | None
+    pictures: list[FinishedFrame]
+    opened: NotRequired[bool]
+
+
+class WaitingLive(TypedDict):
+    """What stands in the place of a :class:`LiveFrame` before the first step."""
+
+    progress: Waiting
+
+
+def progress_record(picture: int, pictures: int, step: int, steps: int, done: float, started: float) -> Progress:
+    """Describe the progress of a run that started at a time of ``time.monotonic``."""
+    left = (time.monotonic() - started) * (1 / done - 1)
+    return {
+        "picture": picture,
+        "pictures": pictures,
+        "step": step,
+        "steps": steps,
+        "left": _duration(left),
+        "done": done,
+    }
+
+
+def _duration(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
