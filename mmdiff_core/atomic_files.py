@@ -1,4 +1,4 @@
-"""Files are written aside and renamed: whoever looks finds the old file or the new one, never half of one."""
+"""Write files to a temp file and rename it: readers find the old file or the new one, never half of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong in the middle of a picture, named in words: memory that runs out, numbers that run away."""
+"""Errors in the middle of an image: memory that runs out, and numbers that are no longer finite."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def named_memory_errors() -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)  # they would keep every tensor of the attempt alive
         give_back_memory()
         raise GenerationError(
-            "There was not enough memory for this picture: ask for a smaller one, for fewer photos, or try again when "
+            "There was not enough memory for this image: use a smaller size, fewer photos, or try again when "
             f"less is going on. Whoever runs this can start it with --offload tiling. ({type(error).__name__})"
         ) from None
 
@@ -58,20 +58,20 @@ def check_latents(latents: Tensor, step: int, unet: nn.Module) -> None:
     if broken:
         cause = f"weights of the UNet are not numbers ({_some(broken)}), so the model must be fetched again"
     else:
-        cause = "another seed, a lower guidance or strength, or --dtype float32 helps"
-    raise GenerationError(f"The picture ran away into numbers that are none at step {step}: {cause}.")
+        cause = "another seed, a lower guidance or scale, or --dtype float32 helps"
+    raise GenerationError(f"The image's numbers are no longer finite at step {step}: {cause}.")
 
 
 def check_pixels(pixels: Tensor) -> None:
-    """The same for a decoded picture, which would otherwise come out black.
+    """The same for a decoded image, which would otherwise come out black.
 
     Raises:
-        GenerationError: it is not made of numbers.
+        GenerationError: its numbers are not finite.
     """
     if not bool(torch.isfinite(pixels).all()):
         raise GenerationError(
-            "The autoencoder's picture is not made of numbers: its half precision is too narrow here, or its weights "
-            "are damaged. Start with --dtype float32, or get the model again."
+            "The autoencoder's image is not made of finite numbers: its half precision is too narrow here, or its "
+            "weights are damaged. Start with --dtype float32, or get the model again."
         )
 
 

@@ -1,4 +1,4 @@
-"""The line from a request to pictures with their maps."""
+"""The line from a request to images with their maps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
 
 
 class Personalizer:
-    """Makes pictures of the subjects in a person's photos.
+    """Makes images of the subjects in a person's photos.
 
     Holds a model and an adapter and nothing about any request: several generations may be advanced in turn.
 

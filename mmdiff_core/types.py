@@ -1,4 +1,4 @@
-"""The records that travel down the line, from a click to a picture and back.
+"""The records that travel down the line, from a click to an image and back.
 
 Letters used in every shape of this package:
 
@@ -32,14 +32,14 @@ MAX_SEED = 2**63 - 1
 
 # ---------------------------------------------------------------- what a person asks for
 
-# A picture, or RGB pixels (3, h, w) in floating point, from 0, black, to 1. Pixels are neither rounded nor clamped nor
+# An image, or RGB pixels (3, h, w) in floating point, from 0, black, to 1. Pixels are neither rounded nor clamped nor
 # padded; where the image encoder needs another size, they are resized by antialiased bilinear interpolation.
 Photo = Image.Image | Tensor
 
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture, in fractions of its width and height."""
+    """A part of an image, in fractions of its width and height."""
 
     left: float
     top: float
@@ -74,7 +74,7 @@ class Subject:
     photos, one in each, as ``choices`` say (one per photo, or none at all: the largest).
 
     A ``region``, a box or a mask that is white where the subject may be, keeps its image term inside; a mask is
-    stretched to the picture.
+    stretched to the image.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Components:
-    """Which parts of the method are on. A part that the adapter was made without stays off.
+    """Which components of the method are on. Those that the adapter was made without stay off.
 
     ``refiner`` and ``null_token`` belong to the image branch and say nothing without it.
     """
@@ -114,7 +114,7 @@ class Components:
 
     @property
     def use_photos(self) -> bool:
-        """Whether a photo enters at all. If not, the LoRAs are off as well, and the picture is the base model's."""
+        """Whether a photo enters at all. If not, the LoRAs are off as well, and the image is the base model's."""
         return self.vision_text or self.image_branch
 
 
@@ -127,10 +127,10 @@ class GenerateRequest:
     """One validated request. ``None`` stands for the backbone's own default.
 
     ``start_step`` is the paper's delayed merging (section 3.4): that many first steps see the plain text only.
-    One picture is made per entry of ``seeds``. ``parts`` switches parts of the method off, to see what each does.
-    ``binding``, from 0 (off) to 1, keeps each subject's image term where the picture attends to the subject's own
-    word; it helps weights that were trained without constraints to keep several subjects apart. ``sampler`` is one of
-    the backbone's ``samplers``.
+    One image is made per entry of ``seeds``. ``components`` switches components of the method off, to show
+    what each does. ``word_gating``, from 0 (off) to 1, keeps each subject's image term where the image attends to the
+    subject's own word; it helps weights that were trained without constraints to keep several subjects apart.
+    ``scheduler`` is one of the backbone's ``schedulers``.
     """
 
     prompt: str

@@ -47,7 +47,7 @@ class Backbone(ABC):
     tokenizers: tuple[PreTrainedTokenizerBase, ...]
     text_encoders: tuple[TextEncoder, ...]
     image_encoder: ImageEncoder | None
-    scheduler: SchedulerMixin  # a template: every picture gets a fresh one
+    scheduler: SchedulerMixin  # a template: every image gets a fresh one
     sizes: Size
     defaults: Defaults
     placement: Placement  # where the parts are while they wait
@@ -64,7 +64,7 @@ class Backbone(ABC):
 
     @property
     def schedulers(self) -> tuple[str, ...]:
-        """The samplers that a request may name."""
+        """Return the schedulers that a request may name."""
         return tuple(schedulers_for(self.scheduler))
 
     @property
@@ -84,7 +84,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def fresh_scheduler(self) -> SchedulerMixin:
-        """A scheduler for one picture; schedulers keep state and are never shared."""
+        """A scheduler for one image; schedulers keep state and are never shared."""
 
     @abstractmethod
     def encode_text(
@@ -94,11 +94,11 @@ class Backbone(ABC):
 
     @abstractmethod
     def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
-        """Encode the unguided half, which never sees a photo."""
+        """Encode the unconditional half, which never sees a photo."""
 
     @abstractmethod
     def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
-        """What the UNet reads beside the text, for pictures of ``size`` = (width, height)."""
+        """What the UNet reads beside the text, for images of ``size`` = (width, height)."""
 
     @abstractmethod
     def noise(self, seed: int, width: int, height: int) -> Tensor:
@@ -112,8 +112,8 @@ class Backbone(ABC):
 
     @abstractmethod
     def decode(self, latents: Tensor) -> list[Image.Image]:
-        """Pictures of latents (B, c, h, w)."""
+        """Images of latents (B, c, h, w)."""
 
     @abstractmethod
     def preview(self, latents: Tensor) -> Image.Image:
-        """A rough small picture of latents (1, c, h, w): one matrix from channels to RGB."""
+        """A rough small image of latents (1, c, h, w): one matrix from channels to RGB."""

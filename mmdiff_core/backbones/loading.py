@@ -35,8 +35,8 @@ from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, v
 from mmdiff_core.weights.integrity import check_pipeline_files, load_network, weight_problems
 from mmdiff_core.weights.official_release import convert_official, is_official, read_official
 
-SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of a picture
-USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of a picture
+SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of an image
+USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of an image
 # The shape of SDXL base 1.0, which the official checkpoint was made for.
 SDXL_UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

@@ -3,7 +3,7 @@
 ``Offloading`` goes from the fastest to the leanest; each mode includes what stands before it::
 
     none         everything stays on the device
-    tiling       the autoencoder works through a picture in tiles and slices
+    tiling       the autoencoder works through an image in tiles and slices
     offload      only the part at work is on the device, the others wait in the computer's memory
     sequential   only the layer at work is on the device; very slow
 """
@@ -30,10 +30,10 @@ from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 Offloading = Literal["auto", "none", "tiling", "offload", "sequential"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
-# Rules of thumb, in tensors of a picture's size: what the autoencoder and the UNet hold beside their weights.
+# Rules of thumb, in tensors of an image's size: what the autoencoder and the UNet hold beside their weights.
 DECODE_CHANNELS = 1024  # channels of full size that are alive at once in the last block of the decoder
 TILE_PIXELS = 512 * 512  # what a tiled decoder works on
-UNET_BYTES_PER_PIXEL = 1500  # activations of a guided pair in half precision
+UNET_BYTES_PER_PIXEL = 1500  # activations of a conditional pair in half precision
 
 
 def choose_device(asked: str = "auto") -> torch.device:
@@ -71,12 +71,12 @@ class Footprint:
 
     weights: int  # of all parts
     largest: int  # of the largest part
-    image: int  # beside the weights, to make a picture of the native size
+    image: int  # beside the weights, to make an image of the native size
     tiled_image: int  # the same with a tiled autoencoder
 
 
 def footprint(modules: Sequence[nn.Module], vae: AutoencoderKL, pixels: int) -> Footprint:
-    """Of ``modules``, the autoencoder among them, for pictures of that many pixels."""
+    """Of ``modules``, the autoencoder among them, for images of that many pixels."""
     sizes = [sum(x.numel() * x.element_size() for x in module.parameters()) for module in modules]
     element = next(vae.parameters()).element_size()
     unet = pixels * UNET_BYTES_PER_PIXEL
@@ -152,7 +152,7 @@ class Placement:
 
 
 def save_decoder_memory(vae: AutoencoderKL) -> None:
-    """Decode in tiles, which only pictures larger than a tile are cut into, and one picture at a time."""
+    """Decode in tiles, which only images larger than a tile are cut into, and one image at a time."""
     vae.enable_tiling()
     vae.enable_slicing()
 

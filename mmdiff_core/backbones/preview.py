@@ -1,4 +1,4 @@
-"""Pictures of latents: the decoder's output, and a rough preview by one matrix."""
+"""Images of latents: the decoder's output, and a rough preview by one matrix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmdiff_core.encoders.devices import device_of
 
 FIT_IMAGES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
-FIT_SIDE = 16  # latent pixels a side of a fitted picture
+FIT_SIDE = 16  # latent pixels a side of a fitted image
 RIDGE = 0.002  # of the latents' variance: keeps the map of channels that say the same from showing their noise
 
 
@@ -26,13 +26,13 @@ class LatentPreview:
     bias: Tensor  # (3,)
 
     def __call__(self, latents: Tensor) -> Image.Image:
-        """A picture in the size of the latents (1, c, h, w)."""
+        """An image in the size of the latents (1, c, h, w)."""
         pixels = latents[0].float().cpu().movedim(0, -1) @ self.matrix + self.bias  # (h, w, 3)
         return to_images(pixels.movedim(-1, 0)[None])[0]
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) with [0, 1] as the visible range -> 8-bit pictures."""
+    """(B, 3, H, W) with [0, 1] as the visible range -> 8-bit images."""
     values = (pixels.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(picture) for picture in values]
 
@@ -44,7 +44,7 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
     Args:
         vae: the autoencoder.
         pictures: (n, 3, H, W) in [0, 1] to fit on. By default smooth random colours, so that any autoencoder gets a
-            preview without a table; that is approximate by nature, and takes as long as encoding a few pictures.
+            preview without a table; that is approximate by nature, and takes as long as encoding a few images.
     """
     if pictures is None:
         pictures = random_colours(FIT_SIDE * 2 ** (len(vae.config.block_out_channels) - 1))
@@ -61,6 +61,6 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
 
 
 def random_colours(side: int) -> Tensor:
-    """Smooth pictures (n, 3, side, side) of colours all over the cube, always the same."""
+    """Smooth images (n, 3, side, side) of colours all over the cube, always the same."""
     drawn = torch.rand(FIT_IMAGES, 3, FIT_BLOBS, FIT_BLOBS, generator=torch.Generator().manual_seed(0))
     return F.interpolate(drawn, side, mode="bicubic").clamp(0, 1)

@@ -99,12 +99,12 @@ class ConditionedAttention:
         rows, size = len(text.key), call.sizes.get(self.path)
         if len(query) != rows:
             raise ModelError(
-                f"The condition is for {rows} row(s) and the UNet was called with {len(query)}: make one picture a "
+                f"The condition is for {rows} row(s) and the UNet was called with {len(query)}: make one image a "
                 "call, with the guidance of the request."
             )
         if size is not None and size[0] * size[1] != query.shape[2]:
             raise ModelError(
-                "The picture has another size than the condition: give the request the width and height of the picture."
+                "The image has another size than the condition: give the request the width and height of the image."
             )
 
     def _cross(self, query: Tensor, layer: LayerCondition, text: KeyValue, call: Forward) -> Tensor:

@@ -19,14 +19,14 @@ from mmdiff_core.errors import SettingsError
 
 @dataclass(frozen=True)
 class SchedulerChoice:
-    """A scheduler's class and what it is told beside the model's own configuration."""
+    """A scheduler's class and its settings beside the model's own configuration."""
 
     kind: type[SchedulerMixin]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 # UniPC corrects every step by the next one, which counts most where steps are few; "sde" adds fresh noise at every
-# step, drawn from the picture's seed. Latents are never clipped: they are not pixels.
+# step, drawn from the image's seed. Latents are never clipped: they are not pixels.
 SCHEDULERS: Mapping[str, SchedulerChoice] = {
     "dpm++": SchedulerChoice(DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": SchedulerChoice(UniPCMultistepScheduler, {"solver_order": 2}),
@@ -54,10 +54,10 @@ def check_scheduler(name: str | None, known: Collection[str]) -> None:
     """None stands for the model's own.
 
     Raises:
-        SettingsError: there is no such sampler.
+        SettingsError: there is no such scheduler.
     """
     if name is not None and (not isinstance(name, str) or name not in known):
-        raise SettingsError(f'There is no sampler "{name}": choose one of {", ".join(known)}.')
+        raise SettingsError(f'There is no scheduler "{name}": choose one of {", ".join(known)}.')
 
 
 def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:

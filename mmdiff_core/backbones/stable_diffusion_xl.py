@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: two text encoders, pooled text and picture sizes beside the time embedding."""
+"""Stable Diffusion XL: two text encoders, pooled text and image sizes beside the time embedding."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ImageEncoder(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side in pixels of the square pictures that the model reads."""
+        """Side in pixels of the square images that the model reads."""
         return int(self.model.config.image_size)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Photos that were seen before are not encoded again: a bounded memory that its owner hands in with a request."""
+"""A bounded cache of encoded photos, which its owner passes along with a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.types import Photo
 
-if TYPE_CHECKING:  # a page has a memory before any model is loaded
+if TYPE_CHECKING:  # a page has a cache before any model is loaded
     from mmdiff_core.encoders.image import ImageEncoder
 
 MAX_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
@@ -34,7 +34,7 @@ class PhotoCache:
     seen before or not. Another encoder starts it anew.
 
     Args:
-        most: how many photos to keep; those that were not asked for the longest leave first.
+        max_photos: how many photos to keep; the least recently used leave first.
     """
 
     def __init__(self, max_photos: int = MAX_PHOTOS) -> None:

@@ -91,7 +91,7 @@ def embed_subjects(
 def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: PhotoCache | None = None) -> ImageFeatures:
     """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
 
-    Each photo is encoded by itself, so that the others of a request, and ``memory``, change nothing in it.
+    Each photo is encoded by itself, so that the others of a request, and the cache, change nothing in it.
     """
     most = max(len(subject.photos) for subject in subjects)
     present = torch.tensor([[p < len(subject.photos) for p in range(most)] for subject in subjects])[None]
@@ -209,12 +209,12 @@ def build_condition(
         weights: ``adapter.weights(backbone.unet)``; empty without an adapter.
         tokens: one batch (B, T) per text encoder.
         subjects: what the photos became; None for the plain text without an image term (delayed merging).
-        strengths: (B, S) weight of each subject's image term; 1 by default.
-        size: (width, height) of the pictures in pixels.
+        scales: (B, S) weight of each subject's image term; 1 by default.
+        size: (width, height) of the images in pixels.
         negative: the negative prompt per text encoder, for classifier-free guidance. It becomes a first half of the
-            batch without any photo: plain text, no subject token present, strength 0.
-        parts: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
-        binding: how much each subject's image term is kept to where its word is seen, 0 to 1.
+            batch without any photo: plain text, no subject token present, scales of 0.
+        components: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
+        word_gating: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
@@ -239,7 +239,7 @@ def build_condition(
     condition = replace(condition, added=backbone.added_conditions(condition.text, size))
     if adapter is None:
         return condition
-    # The unguided half sees no photo, so that the image term is made for the guided rows alone.
+    # The unconditional half sees no photo, so that the image term is made for the conditional rows alone.
     layers = adapter.condition_layers(weights, condition.text.states, subjects, scales, components.null_token)
     return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
 
@@ -256,7 +256,7 @@ def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Conditio
 
 
 def _with_unconditional_half(condition: Condition, unconditional: TextStates) -> Condition:
-    """The batch [unguided, guided]; the first half knows no subject."""
+    """The batch [unconditional, conditional]; the first half knows no subject."""
     return replace(
         condition,
         text=_both_halves(unconditional, condition.text),

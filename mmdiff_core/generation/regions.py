@@ -1,4 +1,4 @@
-"""Regions: boxes and masks that keep a subject in its part of the picture."""
+"""Regions: boxes and masks that keep a subject in its part of the image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor |
         size: (width, height) of the latents.
 
     Raises:
-        SettingsError: a box is not inside the picture, or a region is empty.
+        SettingsError: a box is not inside the image, or a region is empty.
     """
     if all(subject.region is None for subject in subjects):
         return None
@@ -49,7 +49,7 @@ def _edges(name: str, box: Box) -> tuple[tuple[float, float], tuple[float, float
     across, down = (box.left, box.right), (box.top, box.bottom)
     if not all(0 <= low < high <= 1 for low, high in (across, down)):
         raise SettingsError(
-            f'The box of "{name}" must lie in the picture, left before right and top before bottom, all from 0 to 1, '
+            f'The box of "{name}" must lie in the image, left before right and top before bottom, all from 0 to 1, '
             f"but is {describe_region(box)}."
         )
     return across, down
@@ -62,5 +62,5 @@ def _overlap(low: float, high: float, count: int) -> Tensor:
 
 
 def describe_region(region: Box | Image.Image) -> list[float] | str:
-    """A region for a person and for a picture's settings."""
+    """A region for a person and for an image's settings."""
     return [region.left, region.top, region.right, region.bottom] if isinstance(region, Box) else "mask"

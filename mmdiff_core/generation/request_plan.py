@@ -42,8 +42,8 @@ class Plan:
     subjects: tuple[Subject, ...]
     words: tuple[Word, ...]
     tokens: tuple[PromptTokens, ...]  # one per text encoder
-    negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the guided half runs
-    numbers: SampleSettings  # of the first picture; the others differ in the seed
+    negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the conditional half runs
+    numbers: SampleSettings  # of the first image; the others differ in the seed
     regions: Tensor | None = None  # (1, S, h, w) in [0, 1] at the size of the latents; None: no subject has one
     others: Mapping[Word, int] = field(default_factory=dict)  # the other words that are recorded, and their tokens
 
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def no_maps(self) -> AttentionMaps:
-        """Where the maps of a picture begin."""
+        """Where the maps of an image begin."""
         return AttentionMaps(self.names, others=tuple(word.text for word in self.others))
 
 
@@ -129,13 +129,13 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     _check_range("The number of steps", steps, 1, MAX_STEPS)
     _check_range("The guidance", guidance, 0, MAX_GUIDANCE)
     _check_range("The start step", start_step, 0, steps)
-    _check_range("The binding", request.word_gating, 0, 1)
+    _check_range("The word gating", request.word_gating, 0, 1)
     for what, side in (("width", width), ("height", height)):
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
             raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
     if not request.seeds:
-        raise SettingsError("There is no seed: give one for each picture.")
+        raise SettingsError("There is no seed: give one for each image.")
     for seed in request.seeds:
         _check_range("A seed", seed, 0, MAX_SEED)
     return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.scheduler)
@@ -169,7 +169,7 @@ def _check_faces(subject: Subject) -> Subject:
 
 
 def describe_choices(subject: Subject) -> list[list[float]]:
-    """The chosen faces for a picture's settings: [number from the left, weight] of each photo."""
+    """The chosen faces for an image's settings: [number from the left, weight] of each photo."""
     return [[choice.face or 0, choice.weight] for choice in subject.choices]
 
 

@@ -18,7 +18,7 @@ from mmdiff_core.numeric_checks import check_latents
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """The numbers of one picture, all of them decided."""
+    """The numbers of one image, all of them decided."""
 
     seed: int
     steps: int
@@ -36,7 +36,7 @@ class Sample:
     step: int  # 1 .. steps
     steps: int
     latents: Tensor  # (1, c, h, w) after the step
-    clean: Tensor  # (1, c, h, w) the picture as the model expects it at this step, for previews
+    clean: Tensor  # (1, c, h, w) the image as the model expects it at this step, for previews
     maps: AttentionMaps | None  # of all steps so far
 
 
@@ -50,13 +50,13 @@ def sample(
     maps: AttentionMaps | None = None,
     latents: Tensor | None = None,
 ) -> Iterator[Sample]:
-    """Denoise one picture.
+    """Denoise one image.
 
     Args:
         backbone: the model.
         plain: conditions the first ``start_step`` steps (delayed merging, section 3.4).
-        personal: conditions the others. Either is a batch [unguided, guided] or the guided row alone.
-        settings: the numbers of this picture.
+        personal: conditions the others. Either is a batch [unconditional, conditional] or the conditional row alone.
+        settings: the numbers of this image.
         recorder: records the maps of every step into ``maps``.
         maps: an empty value to start from; needed with a recorder.
         latents: noise (1, c, h, w) to start from instead of the seed's.
@@ -89,7 +89,7 @@ def sample(
 
 
 def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance of a batch [unguided, guided] -> (1, c, h, w); a guided row alone stays as it is."""
+    """Apply classifier-free guidance to [unconditional, conditional] -> (1, c, h, w); a row alone stays as it is."""
     if bool(conditional.all()):
         return prediction
     without, with_text = prediction.chunk(2)

@@ -4,7 +4,7 @@
 
     with personalizer.attach(pipe) as attached:
         condition = attached.condition(request)
-        picture = pipe(**condition.pipeline_kwargs(), image=edges).images[0]
+        image = pipe(**condition.pipeline_kwargs(), image=edges).images[0]
         condition.maps.at("cat", "image")
 
 Nothing about a request is kept on the pipeline: all of it travels in the keyword arguments of the call.
@@ -51,7 +51,7 @@ class Attachment:
     def condition(self, request: GenerateRequest) -> PipelineCondition:
         """Read a request and encode its prompt and photos, for calls of the pipeline with any seed.
 
-        For image to image and inpainting give the request the size of the picture. LoRAs that the pipeline has loaded
+        For image to image and inpainting give the request the size of the image. LoRAs that the pipeline has loaded
         by now are taken into account; load others, and make a new condition.
 
         Raises:
@@ -93,8 +93,8 @@ class PipelineCondition:
                 merging counts those, too.
 
         Raises:
-            ModelError: the pipeline was detached, or has no ``strength``; and in the call, if the arguments have made a
-                picture already, or where delayed merging does not know which steps are left out.
+            ModelError: the pipeline was detached, or has no ``strength``; and in the call, if the arguments have made
+                an image already, or if delayed merging does not know which steps are left out.
         """
         _check_attached(self._pipe)
         known = inspect.signature(self._pipe.__call__).parameters
@@ -171,7 +171,7 @@ class PipelineRun:
     def _check_call(self, pipe: DiffusionPipeline, timestep: Tensor) -> None:
         """At the end of the first step: whether the call is the one that was prepared."""
         if self._step:
-            raise ModelError("These arguments have made a picture already: call pipeline_kwargs() for each call.")
+            raise ModelError("These arguments have made an image already: call pipeline_kwargs() for each call.")
         _check_attached(pipe)
         schedule = pipe.scheduler.timesteps
         if self._plan.numbers.start_step and timestep != schedule[min(self._left_out, len(schedule) - 1)]:
@@ -192,7 +192,7 @@ def _check_attached(pipe: DiffusionPipeline) -> None:
 
 
 def text_arguments(condition: Condition) -> dict[str, Tensor]:
-    """The encoded prompts as a stock pipeline takes them, unguided and guided apart."""
+    """The encoded prompts as a stock pipeline takes them, unconditional and conditional apart."""
     conditional, text = condition.conditional, condition.text
     given = {"prompt_embeds": text.states[conditional]}
     if text.pooled is not None:

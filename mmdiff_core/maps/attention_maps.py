@@ -1,4 +1,4 @@
-"""Attention maps as values: what a forward recorded, and the maps of a whole picture."""
+"""Attention maps as values: what a forward recorded, and the maps of a whole image."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class StepMaps:
-    """The maps of one step on the host: ``streams[stream]`` is (S, h, w) or (S, H, h, w) float16."""
+    """The maps of one step on the host: ``kinds[kind]`` is (S, h, w) or (S, H, h, w) float16."""
 
     step: int  # 0-based
     layer: str
@@ -61,10 +61,10 @@ class StepMaps:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Where a picture's subjects were, per step and layer. Immutable: a later step makes a new value.
+    """Where an image's subjects were, per step and layer. Immutable: a later step makes a new value.
 
     ``subjects`` are the words that stand for them, in the order of the request; ``others`` are the prompt's other
-    words, if they were recorded, in the order of the prompt: theirs is the stream ``words``.
+    words, if they were recorded, in the order of the prompt: theirs are of the kind ``words``.
     """
 
     subjects: tuple[str, ...]
@@ -76,8 +76,8 @@ class AttentionMaps:
 
         Args:
             step: counted from 0.
-            layers: the maps of one forward, streams (B, S, h, w) or (B, S, H, h, w).
-            condition: of that forward, with one guided row. Without subjects only the text map tells something.
+            layers: the maps of one forward, each (B, S, h, w) or (B, S, H, h, w).
+            condition: of that forward, with one conditional row. Without subjects only the text map tells something.
         """
         kept = [maps if condition.subjects is not None else _text_only(maps) for maps in layers]
         hosted = _on_host([maps.kinds for maps in kept])
@@ -121,11 +121,11 @@ class AttentionMaps:
         """One map (h, w) float32: of a step and a layer, or averaged over those left open.
 
         Layers are enlarged bilinearly to the finest one before they are averaged; a single layer keeps its own size.
-        Steps without the stream (the delayed ones have no image term) do not count; where none has it the map is 0.
+        Steps without that kind (the delayed ones have no image term) do not count; where none has it the map is 0.
 
         Args:
             subject: its number or its word; with ``words`` that of one of the ``others``.
-            stream: ``text``, ``image``, ``influence`` or ``words``.
+            kind: ``text``, ``image``, ``influence`` or ``words``.
             step: counted from 0.
             layer: a key of ``layers``.
             head: one head of maps recorded per head; else the mean over heads.
@@ -150,9 +150,9 @@ class AttentionMaps:
         return (total / max(count, 1)).numpy()
 
     def to_npz(self, path: str | PathLike[str]) -> None:
-        """Write every map, compressed: ``<stream>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
+        """Write every map, compressed: ``<kind>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
 
-        A step that has no such stream is NaN. ``others`` are the words of ``words/<layer>``.
+        A step without that kind is NaN. ``others`` are the words of ``words/<layer>``.
         """
         arrays: dict[str, np.ndarray] = {"subjects": np.array(self.subjects), "steps": np.array(self.steps)}
         kinds: tuple[MapKind, ...] = self.kinds
@@ -175,7 +175,7 @@ def _text_only(maps: LayerMaps) -> LayerMaps:
 
 
 def _on_host(layers: Sequence[Mapping[MapKind, Tensor]]) -> list[dict[MapKind, Tensor]]:
-    """One row of every stream of every layer in float16, in a single copy however many there are."""
+    """Return one row of every map of every layer in float16, copied in one go."""
     rows = [maps[0].detach() for kinds in layers for maps in kinds.values()]
     if not rows:
         return [{} for _ in layers]

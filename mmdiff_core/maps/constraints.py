@@ -54,8 +54,8 @@ def attention_constraint(
     """Return the mean over layers and subjects of ``mean(A outside M) - mean(A inside M)``.
 
     Args:
-        maps: recorded layers whose ``stream`` is (B, S, h, w), with gradient; layers without it do not count.
-        stream: ``text`` for the maps of the subjects' words, ``image`` for those of their tokens.
+        maps: recorded layers whose map of ``kind`` is (B, S, h, w), with gradient; layers without it do not count.
+        kind: ``text`` for the maps of the subjects' words, ``image`` for those of their tokens.
         masks: (B, S, H, W) in [0, 1], any size; averaged down to each layer.
         present: (B, S) bool, the subjects that count.
         per_sample: average over the subjects of each sample, then over the samples, those without a subject counting as

@@ -1,4 +1,4 @@
-"""Attention maps as pictures: a colour per subject, laid over the result."""
+"""Attention maps as images: a colour per subject, laid over the result."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def normalise(values: np.ndarray, percentile: float = 99.0) -> np.ndarray:
 
 
 def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) as (height, width) for a picture of ``size`` = (width, height), bilinear."""
+    """A map (h, w) as (height, width) for an image of ``size`` = (width, height), bilinear."""
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
 
 
 def overlay(image: Image.Image, values: np.ndarray, colour: str, opacity: float = 0.7) -> Image.Image:
-    """The picture with a map in one colour over it.
+    """The image with a map in one colour over it.
 
     Args:
-        image: the picture.
+        image: the image.
         values: a map (h, w) of any range; normalised here.
         colour: ``#RRGGBB``.
         opacity: of the colour where the map is at its peak, 0 to 1.

@@ -1,4 +1,4 @@
-"""Does each subject's attention stay on that subject? The maps of one picture, put into numbers.
+"""Does each subject's attention stay on that subject? The maps of one image, put into numbers.
 
 Attention of one subject that lies on another carries the first one's looks there: attributes leak. S subjects, maps of
 h x w.
@@ -24,18 +24,18 @@ THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th perce
 
 @dataclass(frozen=True)
 class Leakage:
-    """How well S subjects are kept apart in one picture.
+    """How well S subjects are kept apart in one image.
 
     Attributes:
         regions: (S, h, w) bool. Subject i's region is where its map, scaled to its own range, is at least the
             threshold and higher than every other subject's scaled map. Regions never overlap.
         shares: (S, S). Row i, column j: the part of subject i's attention, the sum of its map, that falls into
             subject j's region. A row sums to at most 1; the rest lies elsewhere. A map of zeros gives zeros.
-        coverage: (S,). The part of the picture that a subject's region takes.
+        coverage: (S,). The part of the image that a subject's region takes.
         overlap: (S, S). Sum of the lower over sum of the higher of two scaled maps: 1 for equal maps, 0 for maps
             that share no pixel, 0 where a map is flat.
         peaks: (S, 2). Row and column of each map's highest value in fractions of height and width, at pixel centres.
-        distances: (S, S). Between two peaks, in fractions of the picture's diagonal.
+        distances: (S, S). Between two peaks, in fractions of the image's diagonal.
         flat: (S,) bool. The map is even all over, so that it points nowhere and has no region.
     """
 
@@ -61,7 +61,7 @@ class Leakage:
 
 
 def leakage_of(maps: np.ndarray, threshold: float = THRESHOLD) -> Leakage:
-    """Measure the maps of one picture.
+    """Measure the maps of one image.
 
     Args:
         maps: (S, h, w), never negative, any range.
@@ -93,7 +93,7 @@ def leakage_of(maps: np.ndarray, threshold: float = THRESHOLD) -> Leakage:
 
 
 def subject_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: float = THRESHOLD) -> Leakage:
-    """Measure a finished picture's maps of one kind, averaged over steps and layers.
+    """Measure a finished image's maps of one kind, averaged over steps and layers.
 
     Raises:
         KeyError: nothing was recorded.

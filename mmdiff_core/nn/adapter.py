@@ -54,7 +54,7 @@ class MMDiffAdapter(nn.Module):
         Args:
             features: of S subjects with P photos each.
             identity: (B, S, P, 512) face embeddings, which the face variant projects in the place of the CLS.
-            parts: which of them to use.
+            components: which of them to use.
 
         Returns:
             Word vectors, from the mean CLS of a subject's photos (none without word fusion), and K = S*P*N tokens,
@@ -128,7 +128,7 @@ class MMDiffAdapter(nn.Module):
             weights: of :meth:`weights`.
             text_states: (B, T, D).
             subjects: of the last R rows, which alone get an image term; None leaves it out everywhere.
-            strengths: (R, S) lambda of each subject; zero in rows that must not see a photo.
+            scales: (R, S) lambda of each subject; zero in rows that must not see a photo.
             null_token: False leaves the null token out, where the adapter has one.
         """
         cross = {layer.path for layer in self.config.cross_attention}

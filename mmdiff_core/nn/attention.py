@@ -4,7 +4,7 @@ The hidden states are attended to by two decoupled softmaxes that share one quer
 
     out = softmax(Q Kt^T / sqrt(d)) Vt + softmax(Q Ki^T / sqrt(d)) (lambda Vi)
 
-with text keys and values ``Kt, Vt`` and subject keys and values ``Ki, Vi``; lambda, a strength per subject, is already
+with text keys and values ``Kt, Vt`` and subject keys and values ``Ki, Vi``; lambda, a scale per subject, is already
 in the values.
 """
 
@@ -52,7 +52,7 @@ class Gate:
         return self.gates.amax(1)[:, None, :, None]
 
     def close(self, image: KeyValue) -> KeyValue:
-        """The image stream with the gates in its bias, (R, 1, L, tokens); a null token stays as it is."""
+        """Return the image keys and values with the gates in their bias, (R, 1, L, tokens), except a null token's."""
         bias = self.gates.log().movedim(1, -1)[..., self.owners]  # (R, L, K), -inf where closed
         bias = F.pad(bias, (0, image.key.shape[2] - bias.shape[-1]))[:, None]  # (R, 1, L, tokens)
         bias = bias if image.bias is None else bias + image.bias.float()
@@ -92,7 +92,7 @@ def multimodal_attention(
         query: (B, H, L, d).
         text: keys and values of T text tokens.
         image: keys and values of K subject tokens and, after them, perhaps of a null token, for the last R rows of the
-            batch; the rows before, the unguided half, have no image term. None: no row has one.
+            batch; the rows before, the unconditional half, have no image term. None: no row has one.
         request: what to record; None leaves the fused kernels alone. The output is the same either way.
         gate: where each subject may be; None: everywhere.
     """
@@ -185,7 +185,7 @@ def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float)
         query: (B, H, L, d).
         text: keys of the prompt.
         words: (B, S).
-        binding: from 0, all gates open, to 1.
+        word_gating: from 0, all gates open, to 1.
     """
     maps = word_maps(query, _scaled(text.key), words.clamp(min=0), (words >= 0).float())  # (B, S, L)
     maps = maps / maps.amax(-1, keepdim=True).clamp(min=1e-8)

@@ -93,7 +93,7 @@ class AdapterConfig:
 
     @property
     def components(self) -> Components:
-        """Which parts of the method the adapter has, and so can be switched off."""
+        """Return the components that the adapter has, which can be switched off."""
         branch = self.image_branch
         return Components(self.word_fusion, branch and self.refiner_depth > 0, branch, branch and self.null_token)
 

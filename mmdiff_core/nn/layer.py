@@ -94,7 +94,7 @@ def text_key_value(weights: LayerWeights, states: Tensor) -> KeyValue:
 def image_key_value(
     weights: LayerWeights, subjects: SubjectEmbeddings, scales: Tensor, full: bool = False
 ) -> KeyValue | None:
-    """Keys and values of the subjects, each value times its subject's strength; None without an image branch.
+    """Return keys and values of the subjects, each value times its subject's scale; None without an image branch.
 
     Padding gets a bias of -inf and a zero value. A row without any photo gives exactly zero: with a null token all its
     attention goes there, else no bias is set (a softmax needs a token) and the zero values do the work.
@@ -102,7 +102,7 @@ def image_key_value(
     Args:
         weights: of the layer.
         subjects: of R rows.
-        strengths: (R, S) lambda per subject.
+        scales: (R, S) lambda per subject.
         full: nothing is padding, so that no bias is needed, which the fused kernels are quicker without.
     """
     if weights.key_image is None or weights.value_image is None or subjects.owners.shape[0] == 0:

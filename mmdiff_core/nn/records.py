@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mmdiff_core.types import MapKind
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class TextStates:
 
 @dataclass(frozen=True)
 class KeyValue:
-    """Keys and values of one stream, heads apart. Of an image stream B may be the guided rows alone."""
+    """Keys and values of the text or the image term, heads apart; in the latter B may be the conditional rows alone."""
 
     key: Tensor  # (B, H, tokens, D/H)
     value: Tensor  # (B, H, tokens, D/H)
@@ -63,7 +59,7 @@ class KeyValue:
 
 @dataclass(frozen=True)
 class RecordedKeys:
-    """What recording needs of the keys and values of a layer, of the R guided rows, in float32."""
+    """What recording needs of the keys and values of a layer, of the R conditional rows, in float32."""
 
     text: Tensor  # (R, H, T, d) keys over sqrt(d)
     columns: Tensor  # (R, S) long, text token of each subject's word; 0 where it has none
@@ -87,7 +83,7 @@ class LayerCondition:
     output: Tensor | None = None  # (width, inner)
     output_bias: Tensor | None = None  # (width,)
     text: KeyValue | None = None
-    image: KeyValue | None = None  # of the guided rows; strengths are already in the values; None: no image term
+    image: KeyValue | None = None  # of the conditional rows; scales are already in the values; None: no image term
     recorded_keys: RecordedKeys | None = None  # for recording; None: made in every step that is recorded
 
 
@@ -95,15 +91,15 @@ class LayerCondition:
 class Condition:
     """One frozen record of everything that conditions a denoising step, both guidance halves in one batch.
 
-    With guidance the batch is [unguided, guided] and ``guided`` selects the second half; the unguided half has
-    plain negative text and zero strength, so that no photo enters it.
+    With guidance the batch is [unconditional, conditional] and ``conditional`` selects the second half. The
+    unconditional half has plain negative text and scales of zero, so that no photo enters it.
     """
 
     text: TextStates
     subjects: SubjectEmbeddings | None
     words: Tensor  # (B, S) index of each subject's word in T; -1: none
     scales: Tensor  # (B, S)
-    conditional: Tensor  # (B,) bool, on the host so that asking it never waits for a GPU; the guided rows come last
+    conditional: Tensor  # (B,) bool, on the host so that reading it never waits for a GPU; conditional rows last
     layers: Mapping[str, LayerCondition] = field(default_factory=dict)
     added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
     word_gating: float = 0.0  # see GenerateRequest
@@ -115,7 +111,7 @@ class Condition:
 
     @cached_property
     def conditional_rows(self) -> int:
-        """How many rows are guided."""
+        """How many rows are conditional."""
         return int(self.conditional.sum())
 
     @cached_property

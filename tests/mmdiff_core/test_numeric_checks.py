@@ -84,7 +84,7 @@ def test_memory_that_runs_out_is_named_and_the_next_picture_is_right(
     fail_at(monkeypatch, model, 3, run_out)
     steps = model.generate(REQUEST)
     assert [next(steps).step, next(steps).step] == [1, 2]
-    with pytest.raises(GenerationError, match=r"not enough memory .* ask for a smaller one"):
+    with pytest.raises(GenerationError, match=r"not enough memory .* use a smaller size"):
         next(steps)
     assert picture_of(model) == good
 

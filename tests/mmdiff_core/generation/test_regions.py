@@ -117,9 +117,9 @@ def test_boxes_are_read_exactly() -> None:
 @pytest.mark.parametrize(
     ("region", "message"),
     [
-        (Box(0.5, 0, 0.5, 1), 'box of "cat" must lie in the picture'),
+        (Box(0.5, 0, 0.5, 1), 'box of "cat" must lie in the image'),
         (Box(0, 0, 1.5, 1), "all from 0 to 1, but is"),
-        (Box(float("nan"), 0, 1, 1), "must lie in the picture"),
+        (Box(float("nan"), 0, 1, 1), "must lie in the image"),
         (Image.new("L", (8, 8)), 'region of "cat" is empty'),
     ],
 )
@@ -130,5 +130,5 @@ def test_bad_regions_are_refused(personalizer: Personalizer, region: Box | Image
 
 @pytest.mark.parametrize("binding", [-0.1, 1.1, float("nan")])
 def test_bad_binding_is_refused(personalizer: Personalizer, binding: float) -> None:
-    with pytest.raises(SettingsError, match="binding must be from 0 to 1"):
+    with pytest.raises(SettingsError, match="word gating must be from 0 to 1"):
         personalizer.plan(replace(REQUEST, word_gating=binding))
