@@ -1,8 +1,7 @@
-"""The whole line on tiny random models: what conditions what, statelessness, and the messages."""
+"""The whole line on tiny random models: what comes out, statelessness, delayed steps and the parts of the method."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiff_core.encoders.prompt import tokenize
-from mmdiff_core.errors import MMDiffError, ModelError, PhotoError, PromptError, SettingsError
-from mmdiff_core.generation.conditioning import build_condition, encode_photos
 from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
@@ -62,6 +58,11 @@ def _pictures(personalizer: Personalizer, request: GenerateRequest) -> tuple[Gen
     result = _run(personalizer, request)[-1].result
     assert result is not None
     return result
+
+
+def _condition(personalizer: Personalizer, request: GenerateRequest) -> Condition:
+    """The condition of the steps that see the photos; what recording needs is made in the step."""
+    return personalizer.conditions(replace(request, recording=None)).personal
 
 
 def _difference(a: GeneratedImage, b: GeneratedImage) -> int:
@@ -295,42 +296,6 @@ def test_without_adapter_it_is_the_stock_pipeline(stock: Personalizer) -> None:
 # ---------------------------------------------------------------- what sees the photos
 
 
-@torch.no_grad()
-def _condition(personalizer: Personalizer, request: GenerateRequest) -> Condition:
-    plan = personalizer.plan(request)
-    subjects = personalizer.adapter.embed(encode_photos(personalizer.backbone.image_encoder, plan.subjects))
-    weights = personalizer.adapter.weights(personalizer.backbone.unet)
-    scales = torch.tensor([[subject.scale for subject in plan.subjects]])
-    size = (plan.numbers.width, plan.numbers.height)
-    return build_condition(
-        personalizer.backbone, personalizer.adapter, weights, plan.tokens, subjects, scales,
-        size=size, negative=plan.negative,
-    )  # fmt: skip
-
-
-@torch.no_grad()
-def test_no_photo_enters_the_unguided_half(personalizer: Personalizer) -> None:
-    one, other = _condition(personalizer, REQUEST), _condition(personalizer, _with_other_photos(REQUEST))
-    assert one.conditional.tolist() == [False, True]
-    assert torch.equal(one.text.states[0], other.text.states[0])
-    assert not torch.equal(one.text.states[1], other.text.states[1])
-    latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
-    predictions = [personalizer.backbone.predict_noise(latents, torch.tensor(500), c) for c in (one, other)]
-    assert torch.equal(predictions[0][0], predictions[1][0])
-    assert not torch.allclose(predictions[0][1], predictions[1][1], atol=1e-4)
-
-
-@torch.no_grad()
-def test_negative_prompt_is_encoded_as_plain_text(personalizer: Personalizer) -> None:
-    """The official code fuses the photo into it, at the places of the positive prompt."""
-    backbone, adapter = personalizer.backbone, personalizer.adapter
-    condition = _condition(personalizer, replace(REQUEST, negative_prompt=REQUEST.prompt))
-    deltas = [adapter.text_encoder_deltas(i) for i in range(len(backbone.text_encoders))]
-    tokens = [tokenize(tokenizer, REQUEST.prompt) for tokenizer in backbone.tokenizers]
-    plain = backbone.encode_text(tokens, [None] * len(tokens), deltas)
-    assert torch.equal(condition.text.states[:1], plain.states)
-
-
 def test_delayed_steps_do_not_see_the_photos(personalizer: Personalizer) -> None:
     request = replace(REQUEST, start_step=2)
     one, other = _run(personalizer, request), _run(personalizer, _with_other_photos(request))
@@ -378,71 +343,8 @@ def test_without_any_part_it_is_the_base_model(personalizer: Personalizer) -> No
         assert picture.maps is None
 
 
-@torch.no_grad()
-def test_what_a_part_leaves_out(personalizer: Personalizer) -> None:
-    features = encode_photos(personalizer.backbone.image_encoder, REQUEST.subjects)
-    whole = personalizer.adapter.embed(features)
-    assert personalizer.adapter.embed(features, components=Components(vision_text=False)).words == ()
-    assert personalizer.adapter.embed(features, components=Components(image_branch=False)).tokens.shape[1] == 0
-    unrefined = personalizer.adapter.embed(features, components=Components(refiner=False)).tokens
-    assert unrefined.shape == whole.tokens.shape
-    assert not torch.allclose(unrefined, whole.tokens, atol=1e-3)
+def test_without_a_null_token_the_image_maps_add_up_to_one(personalizer: Personalizer) -> None:
     plain = replace(REQUEST, components=Components(null_token=False))
     maps = _run(personalizer, plain)[-1].maps
     sums = maps.at("cat", "image", step=3) + maps.at("robot", "image", step=3)
     assert np.allclose(sums, 1, atol=2e-3)  # nobody else to look at
-
-
-# ---------------------------------------------------------------- messages
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"prompt": ""}, PromptError, "prompt is empty"),
-        ({"prompt": "a cat on the beach"}, PromptError, '"robot" is not in the prompt "a cat on the beach"'),
-        ({"prompt": "a " * 80 + "cat and robot"}, PromptError, '"cat" comes too late'),
-        ({"subjects": (Subject("cat", ()),)}, PhotoError, '"cat" has no photo'),
-        ({"subjects": (Subject("cat", (tiny.photo(0, (4, 4)),)),)}, PhotoError, 'The photo "1 of cat" is only 4 x 4'),
-        ({"subjects": (Subject("cat", (tiny.photo(0),), scale=9.0),)}, SettingsError, 'scale of "cat".*0 to 3'),
-        ({"subjects": (Subject("cat", (tiny.photo(0),), scale=float("nan")),)}, SettingsError, "nan"),
-        ({"steps": 0}, SettingsError, "number of steps must be from 1 to 200, but is 0"),
-        ({"guidance": -1.0}, SettingsError, "guidance must be from 0 to 30"),
-        ({"start_step": 5}, SettingsError, "start step must be from 0 to 4, but is 5"),
-        ({"width": 8}, SettingsError, "width must be from 16 to 128, but is 8"),
-        ({"height": 33}, SettingsError, "height must be a multiple of 2 pixels, but is 33"),
-        ({"seeds": ()}, SettingsError, "no seed"),
-        ({"seeds": (1, -4)}, SettingsError, "seed must be from 0 .* but is -4"),
-    ],
-)
-def test_a_bad_request_is_refused_before_any_work(
-    personalizer: Personalizer, changes: dict[str, object], error: type[MMDiffError], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        personalizer.generate(replace(REQUEST, **changes))
-
-
-def test_a_face_adapter_wants_faces(personalizer: Personalizer) -> None:
-    assert personalizer.adapter is not None
-    face = copy.deepcopy(personalizer.adapter)
-    face.config = replace(face.config, source="face")
-    with pytest.raises(
-        (PhotoError, ModelError), match=r"face embeddings|reads faces"
-    ):  # without the extra, and with it
-        Personalizer(personalizer.backbone, face).plan(REQUEST)
-
-
-def test_subjects_need_an_adapter(stock: Personalizer) -> None:
-    with pytest.raises(ModelError, match="without an adapter"):
-        stock.generate(REQUEST)
-
-
-def test_defaults_are_the_models_and_the_adapters(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("delayed")
-    tiny.save_model("sd", folder, start_step=7)
-    personalizer = Personalizer.load(folder, folder / "adapter.safetensors")
-    assert (personalizer.defaults.steps, personalizer.defaults.start_step) == (30, 7)
-    numbers = personalizer.plan(GenerateRequest("a beach")).numbers
-    assert (numbers.steps, numbers.guidance, numbers.start_step) == (30, 7.5, 7)
-    assert personalizer.plan(GenerateRequest("a beach", steps=3)).numbers.start_step == 3
-    assert (numbers.width, numbers.height) == personalizer.sizes.default == (32, 32)

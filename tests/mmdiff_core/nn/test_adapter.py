@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -13,10 +12,9 @@ from peft.tuners import lora
 from torch import Tensor, nn
 
 from mmdiff_core.backbones.processors import install
-from mmdiff_core.errors import CheckpointError, SettingsError
-from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
+from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.layer import LayerLoras
-from mmdiff_core.types import Components, Recording
+from mmdiff_core.types import Recording
 from tests.helpers.parts import (
     CONTEXT,
     TOKENS,
@@ -200,7 +198,7 @@ def test_calls_leave_nothing_behind(unet: UNet2DConditionModel, adapter: MMDiffA
     assert all(torch.equal(x, tensors[name]) for name, x in adapter.state_dict().items())
 
 
-# ---------------------------------------------------------------- names and configuration
+# ---------------------------------------------------------------- names
 
 
 def test_keys_are_the_paths_of_the_unet(unet: UNet2DConditionModel, adapter: MMDiffAdapter) -> None:
@@ -220,48 +218,3 @@ def test_text_encoder_deltas(adapter: MMDiffAdapter) -> None:
     assert all(delta.shape == (WORD, WORD) and delta.any() for delta in deltas.values())
     assert adapter.text_encoder_deltas(1) == {}, "kept, but not applied unless asked"
     assert any(name.startswith("text_encoders.1.") for name in adapter.state_dict())
-
-
-def test_config_tells_the_parts(adapter: MMDiffAdapter) -> None:
-    assert adapter.config.components == Components()
-    assert replace(adapter.config, refiner_depth=0).components == Components(refiner=False)
-    assert replace(adapter.config, image_branch=False).components == Components(True, False, False, False)
-
-
-def test_config_survives_json(adapter: MMDiffAdapter) -> None:
-    assert AdapterConfig.from_json(adapter.config.to_json()) == adapter.config
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rank": 0}, "rank"),
-        ({"tokens": 0}, "tokens"),
-        ({"source": "voice"}, "voice"),
-        ({"cross_attention": ()}, "cross-attention"),
-        ({"refiner_depth": -1}, "refiner_depth"),
-    ],
-)
-def test_a_config_that_cannot_be_is_refused(adapter: MMDiffAdapter, change: dict, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        replace(adapter.config, **change)
-
-
-@pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"colour": 3}'])
-def test_a_config_that_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(CheckpointError, match="configuration"):
-        AdapterConfig.from_json(text)
-
-
-def test_fusing_behind_the_text_encoder_needs_one_of_the_layers_width(adapter: MMDiffAdapter) -> None:
-    one = (TextTower(adapter.config.width),)
-    assert replace(adapter.config, text_towers=one, fuse_after=True).fuse_after
-    for towers in (one * 2, (TextTower(adapter.config.width + 1),)):
-        with pytest.raises(SettingsError, match="single text encoder"):
-            replace(adapter.config, text_towers=towers, fuse_after=True)
-
-
-def test_a_config_from_before_a_field_was_added_is_read(adapter: MMDiffAdapter) -> None:
-    values = json.loads(adapter.config.to_json())
-    del values["fuse_after"]
-    assert AdapterConfig.from_json(json.dumps(values)) == adapter.config

@@ -1,0 +1,170 @@
+"""What conditions a step: which half sees the photos, how photos are padded, what a component leaves out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.generation.conditioning import embed_subjects, encode_photos, encode_pixels, with_token_weights
+from mmdiff_core.nn.records import SubjectEmbeddings
+from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.types import Box, Components, GenerateRequest
+from tests.helpers import tiny
+
+CAT, ROBOT = tiny.cat_and_robot()
+REQUEST = GenerateRequest(
+    prompt="a cat next to a robot on the beach",
+    subjects=(CAT, ROBOT),
+    negative_prompt="snow",
+    seeds=(5,),
+    steps=4,
+    guidance=4.0,
+    start_step=1,
+)
+OTHER_PHOTOS = replace(
+    REQUEST, subjects=(replace(CAT, photos=(tiny.photo(70),)), replace(ROBOT, photos=(tiny.photo(71),)))
+)
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def personalizer(request: pytest.FixtureRequest) -> Personalizer:
+    folder: Path = request.getfixturevalue(request.param)
+    return Personalizer.load(folder, folder / "adapter.safetensors")
+
+
+# ---------------------------------------------------------------- guidance and delayed merging
+
+
+@torch.no_grad()
+def test_no_photo_enters_the_unguided_half(personalizer: Personalizer) -> None:
+    one, other = personalizer.conditions(REQUEST).personal, personalizer.conditions(OTHER_PHOTOS).personal
+    assert one.conditional.tolist() == [False, True]
+    assert torch.equal(one.text.states[0], other.text.states[0])
+    assert not torch.equal(one.text.states[1], other.text.states[1])
+    latents = personalizer.backbone.noise(0, 32, 32).expand(2, -1, -1, -1)
+    predictions = [personalizer.backbone.predict_noise(latents, torch.tensor(500), c) for c in (one, other)]
+    assert torch.equal(predictions[0][0], predictions[1][0])
+    assert not torch.allclose(predictions[0][1], predictions[1][1], atol=1e-4)
+
+
+@torch.no_grad()
+def test_negative_prompt_is_encoded_as_plain_text(personalizer: Personalizer) -> None:
+    """The official code fuses the photo into it, at the places of the positive prompt."""
+    backbone, adapter = personalizer.backbone, personalizer.adapter
+    condition = personalizer.conditions(replace(REQUEST, negative_prompt=REQUEST.prompt)).personal
+    deltas = [adapter.text_encoder_deltas(i) for i in range(len(backbone.text_encoders))]
+    tokens = [tokenize(tokenizer, REQUEST.prompt) for tokenizer in backbone.tokenizers]
+    plain = backbone.encode_text(tokens, [None] * len(tokens), deltas)
+    assert torch.equal(condition.text.states[:1], plain.states)
+
+
+def test_the_unconditional_half_knows_no_subject(personalizer: Personalizer) -> None:
+    condition = personalizer.conditions(REQUEST).personal
+    assert not condition.subjects.present[0].any()
+    assert condition.subjects.present[1].any()
+    assert not condition.subjects.tokens[0].any()
+    assert not any(vectors[0].any() for vectors in condition.subjects.words)
+    assert condition.words[0].tolist() == [-1, -1]
+    assert condition.scales.tolist() == [[0, 0], [1, pytest.approx(0.7)]]
+    assert all(len(layer.image.key) == 1 for layer in condition.layers.values() if layer.image is not None)
+
+
+def test_regions_reach_both_halves(personalizer: Personalizer) -> None:
+    boxed = replace(REQUEST, subjects=(replace(CAT, region=Box(0, 0, 0.5, 1)), ROBOT))
+    regions = personalizer.conditions(boxed).personal.regions
+    assert regions.shape == (2, 2, 16, 16)
+    assert torch.equal(regions[0], regions[1])
+    assert regions[0].mean((1, 2)).tolist() == [0.5, 1.0]
+
+
+def test_delayed_steps_have_a_condition_without_subjects(personalizer: Personalizer) -> None:
+    delayed = personalizer.conditions(REQUEST)
+    assert delayed.plain.subjects is None
+    assert not torch.equal(delayed.plain.text.states[1], delayed.personal.text.states[1])
+    assert torch.equal(delayed.plain.text.states[0], delayed.personal.text.states[0])
+    at_once = personalizer.conditions(replace(REQUEST, start_step=0))
+    assert at_once.plain is at_once.personal
+
+
+# ---------------------------------------------------------------- photos
+
+
+@torch.no_grad()
+def test_photos_are_padded_to_the_most_of_a_subject(personalizer: Personalizer) -> None:
+    encoder = personalizer.backbone.image_encoder
+    features = encode_photos(encoder, (CAT, ROBOT))
+    assert features.present.tolist() == [[[True, True], [True, False]]]
+    assert not features.cls[0, 1, 1].any()
+    assert not features.patches[0, 1, 1].any()
+    alone = encode_photos(encoder, (ROBOT,))
+    assert torch.equal(features.cls[0, 1, 0], alone.cls[0, 0, 0])
+    assert torch.equal(features.patches[0, 1, 0], alone.patches[0, 0, 0])
+
+
+@torch.no_grad()
+def test_padding_of_a_batch_is_not_encoded(personalizer: Personalizer) -> None:
+    encoder = personalizer.backbone.image_encoder
+    pixels = torch.rand(2, 1, 2, 3, encoder.size, encoder.size, generator=torch.Generator().manual_seed(0))
+    pixels[1, 0, 1] = float("nan")
+    present = torch.tensor([[[True, True]], [[True, False]]])
+    features = encode_pixels(encoder, pixels, present)
+    assert features.cls.isfinite().all()
+    assert features.cls.any(-1).tolist() == features.patches.flatten(3).any(-1).tolist() == present.tolist()
+    assert torch.allclose(features.cls[1, 0, 0], encoder.encode(pixels[1:, 0, 0])[0][0], atol=1e-5)
+
+
+def test_weights_of_tokens_are_set_where_there_are_tokens() -> None:
+    subjects = SubjectEmbeddings((), torch.zeros(1, 4, 8), torch.zeros(4).long(), torch.ones(1, 4).bool())
+    weights = torch.tensor([[1.0, 1.0, 0.5, 0.5]])
+    assert torch.equal(with_token_weights(subjects, weights).weights, weights)
+    assert with_token_weights(subjects, None) is subjects
+    without = replace(subjects, tokens=torch.zeros(1, 0, 8))
+    assert with_token_weights(without, weights) is without
+
+
+def test_without_subjects_nothing_is_embedded(personalizer: Personalizer) -> None:
+    plan = personalizer.plan(replace(REQUEST, subjects=()))
+    assert embed_subjects(plan, personalizer.backbone, personalizer.adapter) is None
+    assert embed_subjects(personalizer.plan(REQUEST), personalizer.backbone, None) is None
+
+
+# ---------------------------------------------------------------- components
+
+
+@torch.no_grad()
+def test_what_a_component_leaves_out(personalizer: Personalizer) -> None:
+    features = encode_photos(personalizer.backbone.image_encoder, REQUEST.subjects)
+    whole = personalizer.adapter.embed(features)
+    assert personalizer.adapter.embed(features, components=Components(vision_text=False)).words == ()
+    assert personalizer.adapter.embed(features, components=Components(image_branch=False)).tokens.shape[1] == 0
+    unrefined = personalizer.adapter.embed(features, components=Components(refiner=False)).tokens
+    assert unrefined.shape == whole.tokens.shape
+    assert not torch.allclose(unrefined, whole.tokens, atol=1e-3)
+
+
+def test_without_the_image_branch_no_layer_has_an_image_term(personalizer: Personalizer) -> None:
+    condition = personalizer.conditions(replace(REQUEST, components=Components(image_branch=False))).personal
+    assert condition.layers
+    assert all(layer.image is None for layer in condition.layers.values())
+    assert torch.equal(condition.text.states, personalizer.conditions(REQUEST).personal.text.states)
+
+
+def test_without_word_fusion_the_photos_leave_the_text_alone(personalizer: Personalizer) -> None:
+    words_off = Components(vision_text=False)
+    one, other = (
+        personalizer.conditions(replace(request, components=words_off)).personal for request in (REQUEST, OTHER_PHOTOS)
+    )
+    assert torch.equal(one.text.states, other.text.states)
+    assert any(layer.image is not None for layer in one.layers.values())
+
+
+def test_without_any_component_the_loras_are_off_as_well(personalizer: Personalizer) -> None:
+    nothing = replace(REQUEST, components=Components(False, False, False, False))
+    condition = personalizer.conditions(nothing).personal
+    stock = Personalizer(personalizer.backbone).conditions(replace(REQUEST, subjects=())).personal
+    assert condition.layers == {}
+    assert torch.equal(condition.text.states, stock.text.states)
