@@ -39,7 +39,7 @@ _REASONS = {
 
 @contextmanager
 def atomic_file(path: str | PathLike[str]) -> Iterator[Path]:
-    """Yields where to write instead of ``path``; what stands there takes its place when the block ends well.
+    """Yield a temp file to write to, which replaces ``path`` when the block ends without an error.
 
     It is a file of the same name in a hidden folder beside ``path``, so that programs which go by the suffix write the
     right format, and readers that look for suffixes do not find it. The folder of ``path`` is made if need be.
@@ -57,7 +57,7 @@ def atomic_file(path: str | PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
-    """The same for a whole folder, such as a part of a model: it takes the place of the one that was there.
+    """Yield a temp folder, such as for a network, which replaces ``path`` when the block ends without an error.
 
     Errors as :func:`atomic_file`.
     """
@@ -78,7 +78,7 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
 
 
 def save_network(part: Saveable, folder: Path) -> None:
-    """A part of a model in its folder; files are replaced one by one, so that a kill leaves no folder without weights.
+    """Save a network in its folder; files are replaced one by one, so that a kill leaves no folder without weights.
 
     Errors as :func:`atomic_file`.
     """
@@ -94,7 +94,7 @@ def save_network(part: Saveable, folder: Path) -> None:
 
 
 def remove_leftovers(path: str | PathLike[str]) -> None:
-    """Take away what a kill left of earlier attempts to write ``path``; no other process may be writing it."""
+    """Remove the temp files of killed attempts to write ``path``; no other process may be writing it."""
     path = Path(path)
     for folder in path.parent.glob(f".{path.name}.*.aside"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,14 +111,14 @@ def _temp_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: str | PathLike[str], text: str) -> None:
-    """A text file, UTF-8. Errors as :func:`atomic_file`."""
+    """Write a text file in UTF-8. Errors as :func:`atomic_file`."""
     with atomic_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def named_disk_errors(path: str | PathLike[str]) -> Iterator[None]:
-    """Say in words what keeps a file from being written.
+    """Turn errors of writing into sentences that say what to do.
 
     Raises:
         WritingError: the disk is full or cannot be written.
@@ -142,6 +142,6 @@ def _first_line(error: OSError) -> str:
 
 
 def _sync(path: Path) -> None:
-    """A rename may reach the disk before the contents do; after a power cut the file would be empty."""
+    """Flush a file to disk: else a rename may reach the disk first, and a power cut leaves an empty file."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -19,7 +19,7 @@ _SHOWN = 3  # names of tensors in a message
 
 @contextmanager
 def named_memory_errors() -> Iterator[None]:
-    """Name memory that runs out, and give back what the attempt held, so that the next request finds it.
+    """Turn an out-of-memory error into a sentence, and free the attempt's memory for the next request.
 
     Raises:
         GenerationError: there was not enough memory.
@@ -38,7 +38,7 @@ def named_memory_errors() -> Iterator[None]:
 
 
 def give_back_memory() -> None:
-    """Return what torch keeps for later to the device."""
+    """Free the memory that torch has cached on the device."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -47,7 +47,7 @@ def give_back_memory() -> None:
 
 
 def check_latents(latents: Tensor, step: int, unet: nn.Module) -> None:
-    """Whether a step's latents are numbers still; reads one number from the device.
+    """Check that a step's latents are finite; reads one number from the device.
 
     Raises:
         GenerationError: they are not; the message says whether the weights are to blame.
@@ -63,7 +63,7 @@ def check_latents(latents: Tensor, step: int, unet: nn.Module) -> None:
 
 
 def check_pixels(pixels: Tensor) -> None:
-    """The same for a decoded image, which would otherwise come out black.
+    """Check that a decoded image is finite; it would otherwise come out black.
 
     Raises:
         GenerationError: its numbers are not finite.
@@ -76,7 +76,7 @@ def check_pixels(pixels: Tensor) -> None:
 
 
 def check_finite_weights(parts: Mapping[str, nn.Module], source: object) -> None:
-    """Whether every weight of a model's parts is a number.
+    """Check that every weight of a model's networks is finite.
 
     Raises:
         ModelError: one is not; the message names the part and the tensor.
@@ -90,7 +90,7 @@ def check_finite_weights(parts: Mapping[str, nn.Module], source: object) -> None
 
 
 def broken_tensors(module: nn.Module) -> list[str]:
-    """Names of the floating-point tensors that hold a NaN or an infinity; those that wait elsewhere do not count."""
+    """Return the names of floating-point tensors with a NaN or an infinity; offloaded ones do not count."""
     named = ((name, x) for name, x in module.state_dict().items() if x.is_floating_point() and not x.is_meta)
     return [name for name, x in named if x.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(x))).all())]
 

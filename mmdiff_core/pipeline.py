@@ -1,4 +1,4 @@
-"""The line from a request to images with their maps."""
+"""From a request to images with their maps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Personalizer:
         backbone: the diffusion model.
         adapter: MM-Diff's weights for it; without them the model is the stock one and subjects are refused.
         faces: finds faces in photos, for adapters of the face variant; ``insightface`` by default.
-        origin: how to load the same again; None for parts that were put together elsewhere.
+        origin: how to load the same again; None for networks that were put together elsewhere.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Personalizer:
 
     @classmethod
     def from_assets(cls, device: str | torch.device = "cpu") -> Personalizer:
-        """The built-in Toybox model.
+        """Load the built-in Toybox model.
 
         Raises:
             ModelError: its files are missing.
@@ -80,7 +80,7 @@ class Personalizer:
         offload: Offloading = "none",
         text_encoder_2_lora: bool = False,
     ) -> Personalizer:
-        """The built-in model, or any Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
+        """Load the built-in model, or a Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
 
         The arguments and errors are those of ``backbones.registry.load_backbone``.
         """
@@ -100,7 +100,7 @@ class Personalizer:
         image_encoder: str | PathLike[str] | None = None,
         text_encoder_2_lora: bool = False,
     ) -> Personalizer:
-        """Around the networks of a stock pipeline that is loaded already, wherever it is; they are shared, not copied.
+        """Share the networks of a stock pipeline that is already loaded, on whatever device; nothing is copied.
 
         Raises:
             ModelError: the pipeline is neither Stable Diffusion's nor SDXL's, or an image encoder is missing.
@@ -110,7 +110,7 @@ class Personalizer:
         return cls(*wrap_stock(kind, pipe, adapter, image_encoder, text_encoder_2_lora))
 
     def moved_to(self, device: str | torch.device) -> Personalizer:
-        """This model on another device. The networks themselves move, so that the old one is of no use any more."""
+        """Move this model to another device. The networks themselves move, so the old model can no longer be used."""
         adapter = None if self.adapter is None else self.adapter.to(device)
         origin = None if self.origin is None else replace(self.origin, device=str(device))
         return Personalizer(self.backbone.moved_to(device), adapter, origin=origin)
@@ -143,21 +143,21 @@ class Personalizer:
 
     @property
     def sizes(self) -> Size:
-        """The sizes that the model can make."""
+        """Return the sizes that the model can make."""
         return self.backbone.sizes
 
     @property
     def defaults(self) -> Defaults:
-        """Steps, guidance and delay of a request that leaves them open."""
+        """Return steps, guidance and delay of a request that leaves them open."""
         return defaults_of(self.backbone, self.adapter)
 
     @property
     def fast(self) -> Defaults | None:
-        """What ``defaults`` are for somebody in a hurry; None where the model has no such preset."""
+        """Return the preset with fewer steps; None if the model has none."""
         return self.backbone.fast
 
     def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
-        """Return the sizes of all parts for images of ``image_size`` = (width, height), by default the model's own."""
+        """Return the sizes of all networks for ``image_size`` = (width, height), by default the native one."""
         return summarise_model(self.backbone, self.adapter, image_size or self.sizes.default)
 
     def plan(self, request: GenerateRequest) -> Plan:

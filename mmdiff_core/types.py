@@ -1,4 +1,4 @@
-"""The records that travel down the line, from a click to an image and back.
+"""The records of a request and of its results.
 
 Letters used in every shape of this package:
 
@@ -67,7 +67,7 @@ class FaceChoice:
 @renamed_arguments(strength="scale")
 @dataclass(frozen=True)
 class Subject:
-    """Somebody or something to depict: its words in the prompt, its photos, the weight of its image term.
+    """A person or thing to depict: its words in the prompt, its photos, the weight of its image term.
 
     Adapters of the face variant, such as the official release, take the words' photo from the first of ``photos``
     and the identity from all ``faces``, which other adapters leave alone. Without ``faces`` they are found in the
@@ -175,7 +175,7 @@ class Size:
 
 
 def __getattr__(name: str) -> object:
-    """Old names that saved programs import."""
+    """Resolve old names that saved programs import."""
     if name in _RENAMED:
         warn_renamed(f"mmdiff_core.types.{name}", _RENAMED[name])
         return globals()[_RENAMED[name]]

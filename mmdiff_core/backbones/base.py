@@ -54,12 +54,12 @@ class Backbone(ABC):
 
     @property
     def display_name(self) -> str:
-        """The name for others; see :func:`shown_name`."""
+        """Return the name for others; see :func:`shown_name`."""
         return shown_name(self.name)
 
     @property
     def fast(self) -> Defaults | None:
-        """Fewer steps at little loss, where such a preset was measured."""
+        """Return a preset of fewer steps at little loss, if one was measured."""
         return None
 
     @property
@@ -69,22 +69,22 @@ class Backbone(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where everything is computed, wherever the weights wait."""
+        """Return where everything is computed, wherever the weights wait."""
         return self.placement.device
 
     @abstractmethod
     def around(self, pipe: DiffusionPipeline) -> Self:
-        """The same model with the networks, the scheduler and the device of a stock pipeline of its kind."""
+        """Return this model with the networks, scheduler and device of a stock pipeline of its kind."""
 
     def moved_to(self, device: str | torch.device) -> Self:
-        """This model on another device. The networks themselves move, so that the old one is of no use any more."""
+        """Move this model to another device. The networks themselves move, so the old model can no longer be used."""
         parts = (self.unet, self.vae, *self.text_encoders, self.image_encoder)
         modules = [part for part in parts if isinstance(part, nn.Module)]
         return replace(self, placement=Placement.of(modules, torch.device(device), "none"))
 
     @abstractmethod
     def fresh_scheduler(self) -> SchedulerMixin:
-        """A scheduler for one image; schedulers keep state and are never shared."""
+        """Return a scheduler for one image; schedulers keep state and are never shared."""
 
     @abstractmethod
     def encode_text(
@@ -98,22 +98,22 @@ class Backbone(ABC):
 
     @abstractmethod
     def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
-        """What the UNet reads beside the text, for images of ``size`` = (width, height)."""
+        """Return what the UNet reads besides the text, for images of ``size`` = (width, height)."""
 
     @abstractmethod
     def noise(self, seed: int, width: int, height: int) -> Tensor:
-        """Standard normal latents (1, c, h, w) of a seed, drawn on the CPU in float32 so that any device agrees."""
+        """Draw standard normal latents (1, c, h, w) of a seed, on the CPU in float32 so that any device agrees."""
 
     @abstractmethod
     def predict_noise(
         self, latents: Tensor, timestep: Tensor, condition: Condition, recorder: Recorder | None = None
     ) -> Tensor:
-        """One forward of the UNet: (B, c, h, w) -> (B, c, h, w); the velocity for a flow model."""
+        """Run the UNet once: (B, c, h, w) -> (B, c, h, w); the velocity for a flow model."""
 
     @abstractmethod
     def decode(self, latents: Tensor) -> list[Image.Image]:
-        """Images of latents (B, c, h, w)."""
+        """Decode latents (B, c, h, w) to images."""
 
     @abstractmethod
     def preview(self, latents: Tensor) -> Image.Image:
-        """A rough small image of latents (1, c, h, w): one matrix from channels to RGB."""
+        """Return a rough small image of latents (1, c, h, w): one matrix from channels to RGB."""

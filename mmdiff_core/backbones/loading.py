@@ -50,7 +50,7 @@ SDXL_UNET = {
 
 
 def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dtype: torch.dtype) -> DiffusionPipeline:
-    """A stock pipeline on the CPU, from a folder or from the hub's cache; nothing is downloaded.
+    """Open a stock pipeline on the CPU, from a folder or from the hub's cache; nothing is downloaded.
 
     Raises:
         ModelError: there is no such model here, it is not complete, or it is of another kind.
@@ -83,7 +83,7 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
 
 
 def pipeline_class_name(folder: Path) -> str:
-    """The class named in a stock model's ``model_index.json``."""
+    """Return the class named in a stock model's ``model_index.json``."""
     return str(_index(folder).get("_class_name"))
 
 
@@ -116,7 +116,7 @@ def quiet_libraries() -> None:
 def find_image_encoder(
     source: str | PathLike[str] | None, pipe: DiffusionPipeline, checkpoint: AdapterFile | None, dtype: torch.dtype
 ) -> ImageEncoder | None:
-    """The image encoder in ``source``, else the pipeline's own, else CLIP ViT-L/14 where the hub's cache has it.
+    """Return the image encoder in ``source``, else the pipeline's, else CLIP ViT-L/14 if the hub's cache has it.
 
     Args:
         source: a folder or a hub name.
@@ -145,7 +145,7 @@ def find_image_encoder(
 
 
 def open_image_encoder(source: str | PathLike[str], dtype: torch.dtype) -> ImageEncoder:
-    """The image encoder in a folder or in the hub's cache, with its own normalisation.
+    """Open the image encoder in a folder or in the hub's cache, with its own normalisation.
 
     Raises:
         ModelError: it is missing, incomplete, or no CLIP vision model.
@@ -160,7 +160,7 @@ def _frozen(encoder: ImageEncoder) -> ImageEncoder:
 def _open_image_encoder(
     source: str | PathLike[str], dtype: torch.dtype
 ) -> tuple[CLIPVisionModelWithProjection, tuple[float, ...], tuple[float, ...]]:
-    """A CLIP vision model with its mean and deviation."""
+    """Open a CLIP vision model with its mean and deviation."""
     try:
         folder = find_folder(source, "config.json")
     except ModelError as error:
@@ -186,7 +186,7 @@ def _open_image_encoder(
 def _own_image_encoder(
     checkpoint: AdapterFile, model: CLIPVisionModelWithProjection
 ) -> CLIPVisionModelWithProjection | None:
-    """The official checkpoint's own copy of the image encoder, which only the subjects' words come from."""
+    """Return the official checkpoint's own image encoder, which only the subjects' words come from."""
     if not checkpoint.image_encoder:
         return None
     own = copy.deepcopy(model)
@@ -196,7 +196,7 @@ def _own_image_encoder(
 
 
 def check_image_encoder(adapter: MMDiffAdapter, model: CLIPVisionModelWithProjection) -> None:
-    """Whether an adapter can read what an image encoder sees.
+    """Check that an adapter can read an image encoder's features.
 
     Raises:
         ModelError: their widths differ.
@@ -210,7 +210,7 @@ def check_image_encoder(adapter: MMDiffAdapter, model: CLIPVisionModelWithProjec
 
 
 def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation from a preprocessor's file; CLIP's own where there is none."""
+    """Return mean and deviation from a preprocessor's file; CLIP's own if there is none."""
     if not config.is_file():
         return CLIP_MEAN, CLIP_STD
     try:
@@ -230,7 +230,7 @@ def load_matching_adapter(
     dtype: torch.dtype,
     text_encoder_2_lora: bool = False,
 ) -> AdapterFile | None:
-    """The adapter in a file or in the official checkpoint's folder, checked against the model; None without a source.
+    """Load an adapter from a file or the official checkpoint's folder and check that it fits; None without a source.
 
     Args:
         source: the file or folder.
@@ -259,7 +259,7 @@ def load_matching_adapter(
 def official_layers(
     base: str | PathLike[str] | None = None,
 ) -> tuple[tuple[AttentionLayer, ...], tuple[AttentionLayer, ...]]:
-    """Cross- and self-attention layers of the UNet that the official checkpoint is for; no weights are read.
+    """Return cross- and self-attention layers of the official checkpoint's UNet; no weights are read.
 
     Args:
         base: folder or hub name of a model; by default the layers of SDXL base 1.0, without having it.
@@ -274,7 +274,7 @@ def official_layers(
 
 
 def apply_second_text_lora(adapter: MMDiffAdapter) -> None:
-    """Switch the LoRA of the second text encoder on, which an official checkpoint carries but the release drops.
+    """Switch on the second text encoder's LoRA, which an official checkpoint has but the release drops.
 
     Raises:
         SettingsError: the adapter has none.
@@ -286,7 +286,7 @@ def apply_second_text_lora(adapter: MMDiffAdapter) -> None:
 
 
 def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str | PathLike[str] = "adapter") -> None:
-    """Whether an adapter was made for a pipeline's networks.
+    """Check that an adapter was made for a pipeline's networks.
 
     Raises:
         CheckpointError: it was not; the message says which part differs.
@@ -302,7 +302,7 @@ def check_adapter_layers(
     source: str | PathLike[str],
     base: str,
 ) -> None:
-    """The same for networks without a pipeline; ``base`` is what the message calls them."""
+    """Check that an adapter was made for these layers; ``base`` is what the message calls the model."""
     towers = [encoder.config.hidden_size for encoder in text_encoders]
     fits = {
         "cross-attention layers": adapter.config.cross_attention == cross_attention_layers(unet),
@@ -317,7 +317,7 @@ def check_adapter_layers(
 
 
 def name_of(pipe: DiffusionPipeline) -> str:
-    """Where a pipeline was opened, or its class."""
+    """Return where a pipeline was opened, or its class."""
     return pipe.config.get("_name_or_path") or type(pipe).__name__
 
 
@@ -327,7 +327,7 @@ def name_of(pipe: DiffusionPipeline) -> str:
 def place_networks(
     pipe: DiffusionPipeline, encoder: ImageEncoder | None, device: torch.device, offload: Offloading
 ) -> Placement:
-    """Bring the parts of a model to the device, or to where its offloading mode has them wait."""
+    """Bring a model's networks to the device, or to where its offloading mode has them wait."""
     towers = (pipe.text_encoder, getattr(pipe, "text_encoder_2", None))
     modules = [part for part in (pipe.unet, *towers, pipe.vae, encoder) if isinstance(part, nn.Module)]
     width, height = native_sizes(pipe).default
@@ -339,7 +339,7 @@ def place_networks(
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
-    """Squares of the size that the UNet was trained on, and from half to twice that; more where it is tiny."""
+    """Return squares of the UNet's training size, and from half to twice that; more if it is tiny."""
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
     trained = pipe.unet.config.sample_size or (128 if hasattr(pipe, "text_encoder_2") else 64)
     side = (trained if isinstance(trained, int) else max(trained)) * scale

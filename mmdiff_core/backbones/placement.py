@@ -1,10 +1,10 @@
-"""Where a model runs, in what precision, and where its parts wait when the device cannot hold them all.
+"""Where a model runs, in what precision, and where its networks wait when the device cannot hold them all.
 
 ``Offloading`` goes from the fastest to the leanest; each mode includes what stands before it::
 
     none         everything stays on the device
     tiling       the autoencoder works through an image in tiles and slices
-    offload      only the part at work is on the device, the others wait in the computer's memory
+    offload      only the network at work is on the device, the others wait in the computer's memory
     sequential   only the layer at work is on the device; very slow
 """
 
@@ -37,7 +37,7 @@ UNET_BYTES_PER_PIXEL = 1500  # activations of a conditional pair in half precisi
 
 
 def choose_device(asked: str = "auto") -> torch.device:
-    """The device that was asked for; ``auto`` takes CUDA, then MPS, then the CPU.
+    """Return the requested device; ``auto`` takes CUDA, then MPS, then the CPU.
 
     Raises:
         SettingsError: it cannot be used here.
@@ -53,7 +53,7 @@ def choose_device(asked: str = "auto") -> torch.device:
 
 
 def choose_dtype(asked: Precision, device: torch.device) -> torch.dtype:
-    """The precision that was asked for; ``auto`` is float16 on a GPU and float32 on the CPU, which is slow in halves.
+    """Return the requested precision; ``auto`` is float16 on a GPU and float32 on the CPU, which is slow in halves.
 
     Raises:
         SettingsError: there is no such precision.
@@ -69,14 +69,14 @@ def choose_dtype(asked: Precision, device: torch.device) -> torch.dtype:
 class Footprint:
     """What a model needs on a device, in bytes."""
 
-    weights: int  # of all parts
-    largest: int  # of the largest part
+    weights: int  # of all networks
+    largest: int  # of the largest network
     image: int  # beside the weights, to make an image of the native size
     tiled_image: int  # the same with a tiled autoencoder
 
 
 def footprint(modules: Sequence[nn.Module], vae: AutoencoderKL, pixels: int) -> Footprint:
-    """Of ``modules``, the autoencoder among them, for images of that many pixels."""
+    """Return the footprint of ``modules``, including the autoencoder, for images of that many pixels."""
     sizes = [sum(x.numel() * x.element_size() for x in module.parameters()) for module in modules]
     element = next(vae.parameters()).element_size()
     unet = pixels * UNET_BYTES_PER_PIXEL
@@ -85,7 +85,7 @@ def footprint(modules: Sequence[nn.Module], vae: AutoencoderKL, pixels: int) -> 
 
 
 def choose_offloading(asked: Offloading, device: torch.device, free: int | None, needs: Footprint) -> Offloading:
-    """The mode that was asked for; ``auto`` is the fastest that fits into ``free`` bytes (None: not known).
+    """Return the requested mode; ``auto`` is the fastest that fits into ``free`` bytes (None: not known).
 
     Raises:
         SettingsError: there is no such mode, or it needs a GPU.
@@ -106,7 +106,7 @@ def choose_offloading(asked: Offloading, device: torch.device, free: int | None,
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes on a device; None where that cannot be told."""
+    """Return the free bytes on a device; None if they are not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
@@ -116,7 +116,7 @@ def free_memory(device: torch.device) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Keeps the parts of a model where its offloading mode wants them. It knows nothing about any request."""
+    """Keeps a model's networks where its offloading mode wants them. It knows nothing about any request."""
 
     device: torch.device
     mode: Offloading = "none"
@@ -125,7 +125,7 @@ class Placement:
 
     @classmethod
     def of(cls, modules: Sequence[nn.Module], device: torch.device, mode: Offloading) -> Placement:
-        """Put the parts, which are on the CPU, where they wait."""
+        """Put the networks, which are on the CPU, where they wait."""
         for module in modules:
             if mode == "sequential":
                 cpu_offload(module, device)
@@ -135,7 +135,7 @@ class Placement:
 
     @contextmanager
     def using(self, *wanted: nn.Module) -> Iterator[None]:
-        """Have these parts on the device; in the offload mode the others leave it, and other threads wait."""
+        """Keep these networks on the device; in the offload mode the others leave it, and other threads wait."""
         for module in wanted:
             if isinstance(hook := getattr(module, "_hf_hook", None), CpuOffload):
                 hook.pre_forward(module)  # a pipeline's own offloading, which waits for a call of the whole module
@@ -159,7 +159,7 @@ def save_decoder_memory(vae: AutoencoderKL) -> None:
 
 @torch.no_grad()
 def merged_weights(adapter: MMDiffAdapter, unet: UNet2DConditionModel) -> Mapping[str, LayerWeights]:
-    """``adapter.weights`` for drawing, also of a UNet whose weights wait elsewhere: those are fetched for the sum."""
+    """Return ``adapter.weights`` for generation; weights of an offloaded UNet are fetched for the sum."""
     with ExitStack() as fetched:
         for path in adapter.unet.paths:
             for layer in unet.get_submodule(path).modules():

@@ -26,20 +26,20 @@ class LatentPreview:
     bias: Tensor  # (3,)
 
     def __call__(self, latents: Tensor) -> Image.Image:
-        """An image in the size of the latents (1, c, h, w)."""
+        """Return an image in the size of the latents (1, c, h, w)."""
         pixels = latents[0].float().cpu().movedim(0, -1) @ self.matrix + self.bias  # (h, w, 3)
         return to_images(pixels.movedim(-1, 0)[None])[0]
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) with [0, 1] as the visible range -> 8-bit images."""
+    """Convert (B, 3, H, W) with [0, 1] as the visible range to 8-bit images."""
     values = (pixels.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(picture) for picture in values]
 
 
 @torch.no_grad()
 def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPreview:
-    """The map of least squares, with a little ridge, from an autoencoder's scaled latents back to colour.
+    """Fit, by least squares with a little ridge, an autoencoder's scaled latents to colours.
 
     Args:
         vae: the autoencoder.
@@ -61,6 +61,6 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
 
 
 def random_colours(side: int) -> Tensor:
-    """Smooth images (n, 3, side, side) of colours all over the cube, always the same."""
+    """Return smooth images (n, 3, side, side) of colours all over the cube, always the same."""
     drawn = torch.rand(FIT_IMAGES, 3, FIT_BLOBS, FIT_BLOBS, generator=torch.Generator().manual_seed(0))
     return F.interpolate(drawn, side, mode="bicubic").clamp(0, 1)

@@ -38,19 +38,19 @@ LayerSizes = Mapping[str, tuple[int, int]]
 
 
 class Forward(Protocol):
-    """What one forward of the UNet is conditioned on, and who listens."""
+    """The condition of one forward of the UNet, and its recorder."""
 
     @property
     def condition(self) -> Condition:
-        """What to show, and where."""
+        """Return what to show, and where."""
 
     @property
     def sizes(self) -> LayerSizes:
-        """(h, w) by layer path, of :func:`layer_sizes`."""
+        """Return (h, w) by layer path, of :func:`layer_sizes`."""
 
     @property
     def recorder(self) -> Recorder | None:
-        """Takes the maps."""
+        """Return the recorder that takes the maps."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ConditionedAttention:
         return dropout(_linear(merged, layer.output, cast(nn.Linear, projection), layer.output_bias))  # (B, L, width)
 
     def _check(self, query: Tensor, text: KeyValue, call: Forward) -> None:
-        """Whether the hidden states are those that the condition was made for. Args: query (B, H, L, d)."""
+        """Check that the condition was made for these hidden states. Args: query (B, H, L, d)."""
         rows, size = len(text.key), call.sizes.get(self.path)
         if len(query) != rows:
             raise ModelError(
@@ -149,7 +149,7 @@ def uninstall(unet: UNet2DConditionModel) -> None:
 
 
 def cross_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, ...]:
-    """The layers that look at the prompt, as :class:`AdapterConfig` wants them, in the UNet's order.
+    """Return the layers that look at the prompt, as :class:`AdapterConfig` wants them, in the UNet's order.
 
     Raises:
         ModelError: a layer is not of the kind that Stable Diffusion and SDXL have.
@@ -158,19 +158,19 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, 
 
 
 def self_attention_layers(unet: UNet2DConditionModel) -> tuple[AttentionLayer, ...]:
-    """The layers in which pixels look at each other; order and errors as :func:`cross_attention_layers`."""
+    """Return the self-attention layers; order and errors as :func:`cross_attention_layers`."""
     return tuple(_describe(path, attn) for path, attn in _attention_layers(unet) if not attn.is_cross_attention)
 
 
 def attention_paths(unet: UNet2DConditionModel) -> tuple[str, ...]:
-    """Where the attention layers are. Looking for them takes longer than a small layer's work: do it once."""
+    """Return the paths of the attention layers. The search is slower than a small layer: do it once."""
     return tuple(path for path, _ in _attention_layers(unet))
 
 
 def layer_sizes(
     unet: UNet2DConditionModel, height: int, width: int, paths: Sequence[str] | None = None
 ) -> dict[str, tuple[int, int]]:
-    """(h, w) of every attention layer's hidden states, for latents of that height and width, odd ones too.
+    """Return (h, w) of every attention layer's hidden states, for latents of that height and width, even odd.
 
     ``paths`` are those of :func:`attention_paths`, where they are known.
     """
@@ -189,14 +189,14 @@ def layer_sizes(
 
 
 def _attention_layers(unet: UNet2DConditionModel) -> Iterator[tuple[str, Attention]]:
-    """Every attention layer with its path in the UNet."""
+    """Yield every attention layer with its path in the UNet."""
     for name in unet.attn_processors:
         path = name.removesuffix(".processor")
         yield path, cast(Attention, unet.get_submodule(path))
 
 
 def _describe(path: str, attn: Attention) -> AttentionLayer:
-    """The shape of a layer, refused if our processor would not compute what the stock one does."""
+    """Return a layer's shape; refuse a layer that our processor would not compute as the stock one does."""
     extras = (attn.group_norm, attn.spatial_norm, attn.norm_cross, attn.norm_q, attn.norm_k, attn.to_q.bias)
     plain = attn.scale_qk and not attn.residual_connection and attn.rescale_output_factor == 1
     if any(extra is not None for extra in extras) or not plain or attn.to_k is None:
@@ -205,19 +205,19 @@ def _describe(path: str, attn: Attention) -> AttentionLayer:
 
 
 def _self_key_value(attn: Attention, hidden_states: Tensor, layer: LayerCondition) -> KeyValue:
-    """Keys and values of a self-attention. Args: hidden_states (B, L, width)."""
+    """Return keys and values of a self-attention. Args: hidden_states (B, L, width)."""
     key = split_heads(_linear(hidden_states, layer.key, attn.to_k), attn.heads)
     value = split_heads(_linear(hidden_states, layer.value, attn.to_v), attn.heads)
     return KeyValue(key, value)
 
 
 def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear, bias: Tensor | None = None) -> Tensor:
-    """The merged weight, or the frozen layer itself, whose weights may wait on another device until it is called."""
+    """Apply the merged weight, or the frozen layer itself, whose weights may be offloaded until it is called."""
     return frozen(x) if merged is None else F.linear(x, merged, bias)
 
 
 def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: str) -> Gate | None:
-    """Where each subject may be in the layer at ``path``; None where all may be everywhere."""
+    """Return where each subject may be in the layer at ``path``; None if all may be everywhere."""
     condition, rows = call.condition, len(image.key)
     if condition.subjects is None or (condition.word_gating == 0 and condition.regions is None):
         return None

@@ -58,7 +58,7 @@ def load_backbone(
     offload: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[Backbone, MMDiffAdapter | None]:
-    """The built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.
+    """Load the built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.
 
     A folder that training wrote brings its own adapter and preview, as the built-in one does; it is small, and always
     runs in float32. The other arguments are those of ``stable_diffusion.load_stock``.
@@ -82,7 +82,7 @@ def load_backbone(
 
 
 def backbone_class(pipe: DiffusionPipeline) -> type[StableDiffusion]:
-    """The class that runs a stock pipeline's networks, whatever the pipeline does with them.
+    """Return the class that runs a stock pipeline's networks, whatever the pipeline does with them.
 
     Raises:
         ModelError: they are neither Stable Diffusion's nor SDXL's.
@@ -93,7 +93,7 @@ def backbone_class(pipe: DiffusionPipeline) -> type[StableDiffusion]:
 
 
 def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[AvailableModel, ...]:
-    """What can be loaded: the built-in model, the folders, the hub's cache, and what the hub has for us.
+    """Return what can be loaded: the built-in model, the folders, the hub's cache, and what the hub offers.
 
     Args:
         folders: each is a model or holds models one level deeper.
@@ -109,7 +109,7 @@ def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[Avail
 
 
 def image_encoder_state() -> AvailableModel:
-    """Whether the CLIP image encoder that Stable Diffusion's adapters look for is in the hub's cache."""
+    """Look for the CLIP image encoder of Stable Diffusion's adapters in the hub's cache."""
     clip = next(model for model in HUB_MODELS if model.name == CLIP)
     try:
         folder = find_folder(CLIP, "config.json")
@@ -126,7 +126,7 @@ def image_encoder_state() -> AvailableModel:
 
 
 def face_state() -> AvailableModel:
-    """Whether what finds faces is here, for adapters that read them."""
+    """Look for the face finder and its models, for adapters that read faces."""
     title = "Faces for portrait adapters, for non-commercial research"
     folder, get = face_folder(), download_command(FACES)
     if not any(folder.glob("*.onnx")):
@@ -162,7 +162,7 @@ def _cached() -> Iterator[AvailableModel]:
 
 
 def _on_disk(key: str, folder: Path, where: Where, cure: str) -> AvailableModel:
-    """A model whose folder is here, whole or not."""
+    """Describe a model whose folder is here, complete or not."""
     try:
         kind = pipeline_class_name(folder)
     except ModelError as error:

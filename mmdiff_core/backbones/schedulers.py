@@ -46,12 +46,12 @@ FLOW_SCHEDULERS: Mapping[str, SchedulerChoice] = {
 
 
 def schedulers_for(scheduler: SchedulerMixin) -> Mapping[str, SchedulerChoice]:
-    """Those that know the kind of model that a scheduler is of: a diffusion model or a rectified flow."""
+    """Return the schedulers for this one's kind of model: a diffusion model or a rectified flow."""
     return FLOW_SCHEDULERS if scheduler.config.prediction_type == "flow_prediction" else SCHEDULERS
 
 
 def check_scheduler(name: str | None, known: Collection[str]) -> None:
-    """None stands for the model's own.
+    """Check that a scheduler is known; None stands for the model's own.
 
     Raises:
         SettingsError: there is no such scheduler.
@@ -61,7 +61,7 @@ def check_scheduler(name: str | None, known: Collection[str]) -> None:
 
 
 def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:
-    """The same noise schedule under another solver; the scheduler itself for None."""
+    """Return the same noise schedule under another solver; the scheduler itself for None."""
     if name is None:
         return scheduler
     known = schedulers_for(scheduler)

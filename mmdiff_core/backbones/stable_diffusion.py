@@ -47,7 +47,7 @@ class StableDiffusion(Backbone):
 
     @classmethod
     def fields_from(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
-        """The fields that a stock pipeline fills.
+        """Return the fields that a stock pipeline fills.
 
         Raises:
             ModelError: its UNet is one of those that take the guidance as an input.
@@ -113,7 +113,7 @@ class StableDiffusion(Backbone):
             ).sample
 
     def _is_ready(self) -> bool:
-        """Whether the UNet has our processors, which somebody who shares it may have taken out."""
+        """Whether the UNet has our processors; other code that shares it may have removed them."""
         return isinstance(self.unet.get_submodule(self._attention_paths[0]).processor, ConditionedAttention)
 
     @cached_property
@@ -181,7 +181,7 @@ def wrap_stock(
     image_encoder: str | PathLike[str] | None = None,
     text_encoder_2_lora: bool = False,
 ) -> tuple[B, MMDiffAdapter]:
-    """The same for a pipeline that is open already, wherever its networks are. Args and errors as there."""
+    """Wrap a pipeline that is already open, on whatever device. Args and errors as :func:`load_stock`."""
     device, dtype = pipe._execution_device, pipe.unet.dtype
     loaded = load_matching_adapter(adapter, pipe, device, dtype, text_encoder_2_lora)
     assert loaded is not None  # a file was given
@@ -213,5 +213,5 @@ def _backbone(
 
 
 def load_stable_diffusion(source: str | PathLike[str], *args: Any, **options: Any) -> tuple[StableDiffusion, Any]:
-    """:func:`load_stock` of a Stable Diffusion 1.x."""
+    """Load a Stable Diffusion 1.x by :func:`load_stock`."""
     return load_stock(StableDiffusion, source, *args, **options)

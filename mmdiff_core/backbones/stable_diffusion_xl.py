@@ -57,5 +57,5 @@ class StableDiffusionXL(StableDiffusion):
 
 
 def load_stable_diffusion_xl(source: str | PathLike[str], *args: Any, **options: Any) -> tuple[StableDiffusionXL, Any]:
-    """:func:`~mmdiff_core.backbones.stable_diffusion.load_stock` of an SDXL."""
+    """Load an SDXL by :func:`~mmdiff_core.backbones.stable_diffusion.load_stock`."""
     return load_stock(StableDiffusionXL, source, *args, **options)

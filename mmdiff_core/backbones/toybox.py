@@ -43,7 +43,7 @@ def load_toybox(
     device: str | torch.device = "cpu",
     adapter: str | PathLike[str] | None = None,
 ) -> tuple[Toybox, MMDiffAdapter]:
-    """The built-in model and its adapter, in float32.
+    """Load the built-in model and its adapter, in float32.
 
     The folder opens with plain ``StableDiffusionPipeline.from_pretrained``; beside the stock parts it holds
     ``adapter.safetensors``, ``preview.json`` (``matrix`` c x 3, ``bias`` 3) and ``vocabulary.json``. ``adapter`` is

@@ -7,7 +7,7 @@ from torch import nn
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where a module computes, also when its weights come only while it does."""
+    """Return the device where a module computes, even if its weights are offloaded in between."""
     for part in module.modules():
         device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
         if device is not None:

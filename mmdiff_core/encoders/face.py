@@ -43,7 +43,7 @@ class DetectedFace:
 
     @property
     def area(self) -> float:
-        """Its part of the photo."""
+        """Return the share of the photo that the face takes."""
         return (self.box.right - self.box.left) * (self.box.bottom - self.box.top)
 
 
@@ -51,7 +51,7 @@ class FaceAnalyser(Protocol):
     """Finds faces and tells them apart."""
 
     def find(self, photo: Image.Image) -> tuple[DetectedFace, ...]:
-        """Every face of an RGB photo, from left to right.
+        """Return every face of an RGB photo, from left to right.
 
         Raises:
             ModelError: what finds them is not here; the message says how to get it.
@@ -82,7 +82,7 @@ class InsightFaces:
         return ()
 
     def _found(self, raw: Any, pixels: np.ndarray) -> DetectedFace:
-        """One face as insightface describes it."""
+        """Convert one face from insightface's description."""
         height, width = pixels.shape[:2]
         left, top, right, bottom = np.clip(raw.bbox / (width, height, width, height), 0, 1).tolist()
         crop = import_module("insightface.utils.face_align").norm_crop(pixels, landmark=raw.kps, image_size=CROP)
@@ -92,7 +92,7 @@ class InsightFaces:
 
     @cached_property
     def _analysis(self) -> Any:
-        """The loaded models."""
+        """Return the loaded models."""
         library = _insightface()
         if not any(self.folder.glob("*.onnx")):
             raise ModelError(
@@ -114,7 +114,7 @@ class InsightFaces:
 
 
 def _insightface() -> ModuleType:
-    """The optional library."""
+    """Import the optional library."""
     try:
         return import_module("insightface.app")
     except ImportError as error:
@@ -125,7 +125,7 @@ def _insightface() -> ModuleType:
 
 
 def _loading_errors() -> tuple[type[Exception], ...]:
-    """What a damaged model raises: onnxruntime's own errors have no common base but Exception."""
+    """Return what a damaged model raises: onnxruntime's errors have no common base but Exception."""
     usual = (OSError, RuntimeError, ValueError, AssertionError)
     try:
         state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
@@ -139,13 +139,13 @@ def _loading_errors() -> tuple[type[Exception], ...]:
 
 
 def with_faces(subject: Subject, analyser: FaceAnalyser | None) -> Subject:
-    """The subject with one face of each of its photos, and with the choices that led there.
+    """Return the subject with one face of each of its photos, and with the choices that led there.
 
     Several photos of one person, and photos of several people, whose looks are then mixed, are the same here: each
     face counts by the weight of its choice. Faces that the subject brings already stay as they are.
 
     Raises:
-        PhotoError: a photo holds no face, or not as many as were asked for.
+        PhotoError: a photo holds no face, or fewer than the choice requires.
         SettingsError: a weight is no good.
         ModelError: what finds faces is not here.
     """
@@ -160,7 +160,7 @@ def with_faces(subject: Subject, analyser: FaceAnalyser | None) -> Subject:
 
 
 def choice_per_photo(subject: Subject) -> tuple[FaceChoice, ...]:
-    """One choice per photo: those of the subject, and the largest face where it left them out.
+    """Return one choice per photo: the subject's, or the largest face if it has none.
 
     Raises:
         SettingsError: there are choices for some of the photos only.
@@ -183,7 +183,7 @@ def _choose_faces(
 
 
 def choose_face(found: Sequence[DetectedFace], wanted: int | None, photo: str) -> int:
-    """The index of the face that is meant.
+    """Return the index of the chosen face.
 
     Args:
         found: from left to right.
@@ -212,7 +212,7 @@ def choose_face(found: Sequence[DetectedFace], wanted: int | None, photo: str) -
 
 
 def check_face_weights(name: str, weights: Sequence[float]) -> None:
-    """Whether faces can be mixed by these weights.
+    """Check that faces can be mixed by these weights.
 
     Raises:
         SettingsError: one is out of range, or all are 0.
@@ -224,7 +224,7 @@ def check_face_weights(name: str, weights: Sequence[float]) -> None:
 
 
 def token_weights(subjects: Sequence[Subject], per_face: int) -> Tensor | None:
-    """How much each subject token counts in the softmax beside the others of its subject, (1, K); None: all alike.
+    """Return each token's weight in the softmax among those of its subject, (1, K); None: all alike.
 
     A subject's weights are scaled to a mean of 1, so that equal ones change nothing.
 

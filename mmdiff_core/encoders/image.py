@@ -44,11 +44,11 @@ class ImageEncoder(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side in pixels of the square images that the model reads."""
+        """Return the side in pixels of the square images that the model reads."""
         return int(self.model.config.image_size)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """See photos.
+        """Encode photos.
 
         Args:
             pixels: (n, 3, h, w) in [0, 1], any size; resized to the model's own if they differ.
@@ -62,12 +62,12 @@ class ImageEncoder(nn.Module):
         return output.image_embeds, self._patches(output.hidden_states)
 
     def encode_words(self, pixels: Tensor) -> Tensor:
-        """The projected CLS (n, Dv) alone; args as :meth:`encode`."""
+        """Return the projected CLS (n, Dv) alone; args as :meth:`encode`."""
         cls: Tensor = (self.words or self.model)(pixel_values=self.normalise(pixels)).image_embeds
         return cls
 
     def encode_patches(self, pixels: Tensor) -> Tensor:
-        """The penultimate tokens (n, M, Dh) alone; args as :meth:`encode`."""
+        """Return the penultimate tokens (n, M, Dh) alone; args as :meth:`encode`."""
         output = self.model(pixel_values=self.normalise(pixels), output_hidden_states=True)
         return self._patches(output.hidden_states)
 
@@ -75,6 +75,6 @@ class ImageEncoder(nn.Module):
         return hidden_states[-2] if self.keep_cls else hidden_states[-2][:, 1:]  # (n, [1 +] M, Dh)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """[0, 1] pixels (n, 3, h, w) -> what the model was trained on (n, 3, size, size)."""
+        """Normalise [0, 1] pixels (n, 3, h, w) to what the model was trained on (n, 3, size, size)."""
         pixels = resize(pixels.to(self.mean), self.size)
         return ((pixels - self.mean) / self.std).to(self.model.dtype)

@@ -48,7 +48,7 @@ NEUTRAL = (127, 127, 127)  # ground under transparent parts
 
 
 def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = None) -> Image.Image:
-    """An upright RGB photo with sides of at most 1024 pixels.
+    """Load an upright RGB photo with sides of at most 1024 pixels.
 
     Turned as its EXIF says, transparency over a neutral grey, 16-bit and CMYK brought to 8-bit RGB, colours of another
     profile (Display P3, Adobe RGB) to sRGB, the first frame of an animation.
@@ -58,7 +58,7 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
         name: what messages call the photo; the file's name by default.
 
     Raises:
-        PhotoError: the file is missing, empty, corrupt, truncated, not a picture, too large or too small.
+        PhotoError: the file is missing, empty, corrupt, truncated, not an image, too large or too small.
     """
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "The photo")
@@ -91,10 +91,10 @@ def _is_heic(path: Path) -> bool:
 
 
 def read_photo(photo: Photo, name: str) -> Photo:
-    """A picture as :func:`load_photo` makes it, or pixels as they are.
+    """Return an image as :func:`load_photo` makes it, or pixels as they are.
 
     Args:
-        photo: a picture, or (3, h, w) floating point.
+        photo: an image, or (3, h, w) floating point.
         name: what messages call it.
 
     Raises:
@@ -113,7 +113,7 @@ def read_photo(photo: Photo, name: str) -> Photo:
 
 
 def as_image(photo: Photo) -> Image.Image:
-    """The photo for eyes and files; pixels are clamped and rounded to 8 bits."""
+    """Return the photo as an image to show or save; pixels are clamped and rounded to 8 bits."""
     if not isinstance(photo, Tensor):
         return photo
     values = (photo.detach().cpu().float().clamp(0, 1) * 255).round().byte()
@@ -141,7 +141,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Any mode brought to L, RGB, RGBA or CMYK of 8 bits, which can be shrunk."""
+    """Convert any mode to L, RGB, RGBA or CMYK of 8 bits, which can be shrunk."""
     if image.mode.startswith(("I", "F")):
         return _scale_gray(image)
     if image.mode == "LAB":
@@ -155,9 +155,9 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _scale_gray(image: Image.Image) -> Image.Image:
-    """Gray pictures with more than 8 bits a pixel: scaled, where Pillow's own conversion would clip them to white.
+    """Scale grey images of more than 8 bits a pixel; Pillow's own conversion would clip them to white.
 
-    By strips: a whole picture in floats takes many times the memory of the picture.
+    By strips: a whole image in floats takes many times the memory of the image.
     """
     low, high = 0.0, 65535.0 if image.mode.startswith("I") else 1.0
     ranges = [(values.min(), values.max()) for _, values in _strips(image)]
@@ -171,7 +171,7 @@ def _scale_gray(image: Image.Image) -> Image.Image:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The upper edge and the finite values (rows, w) of each strip of a picture of one band."""
+    """Yield the upper edge and the finite values (rows, w) of each strip of an image of one band."""
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -179,8 +179,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The same colours in sRGB, of a photo of L, RGB, RGBA or CMYK; a profile that is broken or of other bands says
-    nothing."""
+    """Convert a photo of L, RGB, RGBA or CMYK to sRGB; a broken or unfitting profile is ignored."""
     if not profile:
         return image
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
@@ -192,7 +191,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent over a neutral grey."""
+    """Return RGB, with transparent pixels over a neutral grey."""
     if image.mode != "RGBA":
         return image.convert("RGB")
     ground = Image.new("RGBA", image.size, (*NEUTRAL, 255))
@@ -204,7 +203,7 @@ def _too_large(name: str) -> str:
 
 
 def pad_to_square(photo: Image.Image, size: int) -> Image.Image:
-    """The whole photo on a black square of ``size`` pixels a side, centred; nothing is cropped away."""
+    """Centre the whole photo on a black square of ``size`` pixels a side; nothing is cropped."""
     side = max(photo.size)
     ground = Image.new("RGB", (side, side))
     ground.paste(photo, ((side - photo.width) // 2, (side - photo.height) // 2))
@@ -212,9 +211,9 @@ def pad_to_square(photo: Image.Image, size: int) -> Image.Image:
 
 
 def prepare_photo(photo: Photo, size: int) -> Tensor:
-    """A photo as the image encoder takes it: (3, size, size) float32 in [0, 1].
+    """Return a photo as the image encoder takes it: (3, size, size) float32 in [0, 1].
 
-    A picture is padded to a square; pixels are resized as they are, as the official code does.
+    An image is padded to a square; pixels are resized as they are, as the official code does.
     """
     if isinstance(photo, Tensor):
         return resize(photo.detach().cpu().float()[None], size)[0]
@@ -223,7 +222,7 @@ def prepare_photo(photo: Photo, size: int) -> Tensor:
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
-    """(n, 3, h, w) -> (n, 3, size, size), antialiased; the same tensor where it has that size."""
+    """Resize (n, 3, h, w) to (n, 3, size, size), antialiased; a tensor of that size is returned as it is."""
     if pixels.shape[-2:] == (size, size):
         return pixels
     return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)

@@ -43,7 +43,7 @@ class PhotoCache:
         self._encoder: weakref.ref[ImageEncoder] | None = None
 
     def encode(self, encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
-        """What ``encoder`` sees in a photo that was found good, from memory if it can be."""
+        """Return ``encoder``'s features of a checked photo, from the cache if they are there."""
         if self._encoder is None or self._encoder() is not encoder:
             self._seen.clear()
             self._encoder = weakref.ref(encoder)
@@ -59,13 +59,13 @@ class PhotoCache:
 
 
 def encode_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
-    """One forward of the image encoder."""
+    """Encode a photo in one forward of the image encoder."""
     cls, patches = encoder.encode(prepare_photo(photo, encoder.size)[None])
     return PhotoFeatures(cls[0], patches[0])
 
 
 def content_key(photo: Photo) -> bytes:
-    """The same for the same pixels, whatever the file."""
+    """Return a key that is the same for the same pixels, whatever the file."""
     if isinstance(photo, Tensor):
         kind, data = repr(tuple(photo.shape)), photo.detach().cpu().float().numpy().tobytes()
     else:

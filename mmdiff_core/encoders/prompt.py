@@ -37,7 +37,7 @@ Span = tuple[int, int]
 
 
 def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]]:
-    """The prompt without triggers, and the words of every subject in it, in the order of the subjects.
+    """Return the prompt without triggers, and the words of every subject in it, in the order of the subjects.
 
     Longer names choose first, so that "black cat" and "cat" both find theirs. A name that a trigger follows is
     preferred to one without; subjects whose name does not occur take the remaining triggers in order.
@@ -66,7 +66,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
 
 
 def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> dict[int, Span]:
-    """The words of every subject whose name stands in the text; no two subjects share any."""
+    """Return the words of every subject whose name stands in the text; no two subjects share any."""
     claimed: dict[int, Span] = {}
     for subject in sorted(range(len(names)), key=lambda subject: -len(names[subject].strip())):
         free = [span for span in occurrences(text, names[subject]) if not _overlaps(span, claimed.values())]
@@ -77,7 +77,7 @@ def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> di
 
 
 def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
-    """The prompt without triggers, and the span of the word that each trigger marks (a doubled trigger counts once)."""
+    """Return the prompt without triggers, and the span of the word that each marks (a doubled trigger counts once)."""
     pieces = _TRIGGER_WITH_SPACE.split(prompt)
     clean, positions = pieces[0], []
     for _, piece in pairwise(pieces):
@@ -97,7 +97,7 @@ def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
 
 
 def occurrences(text: str, name: str) -> list[Span]:
-    """Where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between them.
+    """Return where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between.
 
     An end of the name in a script without spaces may touch other letters: "猫" stands in "一只猫在海滩上".
     """
@@ -128,12 +128,12 @@ def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:
 
 
 def _shorten(text: str) -> str:
-    """A text as messages show it."""
+    """Shorten a text for messages."""
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word] = ()) -> PromptTokens:
-    """Token ids (1, T) of a prompt without triggers, and the last token of each subject's word (1, S).
+    """Return token ids (1, T) of a prompt without triggers, and the last token of each subject's word (1, S).
 
     Raises:
         PromptError: a subject's word lies beyond the tokenizer's limit.
@@ -160,14 +160,14 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Wo
 
 
 def other_words(prompt: str, words: Sequence[Word]) -> tuple[Word, ...]:
-    """The words of a prompt without triggers that no subject owns; their ``subject`` is -1."""
+    """Return the words of a prompt without triggers that no subject owns; their ``subject`` is -1."""
     owned = [(word.start, word.end) for word in words]
     spans = [match.span() for match in _WORD.finditer(prompt)]
     return tuple(Word(-1, prompt[a:b], a, b) for a, b in spans if not _overlaps((a, b), owned))
 
 
 def word_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word]) -> dict[Word, int]:
-    """The last token of each word; words beyond the tokenizer's limit are left out."""
+    """Return the last token of each word; words beyond the tokenizer's limit are left out."""
     encoded = tokenizer(
         prompt, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
     )  # fmt: skip
@@ -176,7 +176,7 @@ def word_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence
 
 
 def _last_token(offsets: Sequence[Span], word: Word) -> int | None:
-    """The last token that covers the word's last character; special tokens cover none."""
+    """Return the last token that covers the word's last character; special tokens cover none."""
     covering = [i for i, (start, end) in enumerate(offsets) if start < word.end <= end]
     return covering[-1] if covering else None
 
@@ -188,7 +188,7 @@ def _warn_of_truncation(prompt: str, offsets: Sequence[Span]) -> None:
 
 
 def stack_tokens(prompts: Sequence[PromptTokens]) -> PromptTokens:
-    """Several prompts for one text encoder as a batch; prompts with fewer subjects are padded with -1."""
+    """Stack prompts for one text encoder into a batch; prompts with fewer subjects are padded with -1."""
     subjects = max(tokens.words.shape[1] for tokens in prompts)
     ids = torch.cat([tokens.ids for tokens in prompts])
     words = [torch.nn.functional.pad(t.words, (0, subjects - t.words.shape[1]), value=-1) for t in prompts]

@@ -64,7 +64,7 @@ def encode_text(
 
 
 def fuse_words(words: Tensor, places: Tensor, fused: FusedWords) -> Tensor:
-    """Word embeddings (B, T, W) with those at ``places`` (B, S) replaced; -1 replaces nothing."""
+    """Replace word embeddings (B, T, W) at ``places`` (B, S); -1 replaces nothing."""
     row, subject = torch.nonzero(places >= 0, as_tuple=True)  # (n,) each
     place = places[row, subject]
     replaced = fused.fusion(words[row, place], fused.vectors[row, subject].to(words.dtype))  # (n, W)
@@ -72,14 +72,14 @@ def fuse_words(words: Tensor, places: Tensor, fused: FusedWords) -> Tensor:
 
 
 def _layer(layer: Any, states: Tensor, path: str, deltas: Mapping[str, Tensor]) -> Tensor:
-    """One pre-norm transformer layer with LoRA deltas on its self-attention."""
+    """Run one pre-norm transformer layer with LoRA deltas on its self-attention."""
     states = states + _self_attention(layer.self_attn, layer.layer_norm1(states), path, deltas)
     update: Tensor = layer.mlp(layer.layer_norm2(states))
     return states + update
 
 
 def _self_attention(attention: Any, states: Tensor, path: str, deltas: Mapping[str, Tensor]) -> Tensor:
-    """Causal self-attention of (B, T, W)."""
+    """Compute the causal self-attention of (B, T, W)."""
 
     def project(x: Tensor, name: str) -> Tensor:
         projected: Tensor = getattr(attention, name)(x)
@@ -95,7 +95,7 @@ def _self_attention(attention: Any, states: Tensor, path: str, deltas: Mapping[s
 
 
 def _pool(encoder: TextEncoder, ids: Tensor, last: Tensor) -> Tensor | None:
-    """The projected state (B, Dp) of the first end-of-text token; None without a projection."""
+    """Return the projected state (B, Dp) of the first end-of-text token; None without a projection."""
     projection = getattr(encoder, "text_projection", None)
     if projection is None:
         return None
@@ -107,7 +107,7 @@ def _pool(encoder: TextEncoder, ids: Tensor, last: Tensor) -> Tensor | None:
 
 
 def join_states(encoded: Sequence[TextStates]) -> TextStates:
-    """The states of several text encoders side by side (B, T, sum of W), with the pooled vector of the last."""
+    """Join the states of several text encoders (B, T, sum of W), with the pooled vector of the last."""
     if len(encoded) == 1:
         return encoded[0]
     return TextStates(torch.cat([text.states for text in encoded], dim=-1), encoded[-1].pooled)

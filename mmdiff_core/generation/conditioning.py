@@ -89,7 +89,7 @@ def embed_subjects(
 
 
 def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: PhotoCache | None = None) -> ImageFeatures:
-    """What the image encoder sees in the photos of a request (B = 1), padded to the most photos of a subject.
+    """Encode the photos of a request (B = 1), padded to the most photos of a subject.
 
     Each photo is encoded by itself, so that the others of a request, and the cache, change nothing in it.
     """
@@ -103,7 +103,7 @@ def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: Pho
 
 
 def encode_face_subjects(encoder: ImageEncoder, subjects: Sequence[Subject]) -> tuple[ImageFeatures, Tensor]:
-    """The same for the face variant: features, and the face embeddings (1, S, P, 512) that go with them."""
+    """Return the face variant's features and the face embeddings (1, S, P, 512) that go with them."""
     most = max(len(subject.faces) for subject in subjects)
     crops = torch.zeros(1, len(subjects), most, 3, encoder.size, encoder.size)
     embeddings = torch.zeros(1, len(subjects), most, FACE_WIDTH)
@@ -119,7 +119,7 @@ def encode_face_subjects(encoder: ImageEncoder, subjects: Sequence[Subject]) -> 
 
 
 def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: Tensor) -> ImageFeatures:
-    """Features for the face variant: one photo of a subject speaks for its word, its faces give the patches.
+    """Return the face variant's features: one photo of a subject is for its word, its faces give the patches.
 
     Args:
         encoder: the image encoder, whose own tower for words sees the photos.
@@ -134,14 +134,14 @@ def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: 
 
 
 def with_token_weights(subjects: SubjectEmbeddings, weights: Tensor | None) -> SubjectEmbeddings:
-    """Subjects whose tokens count by ``weights`` (B, K); None, or no tokens at all, leaves them alike."""
+    """Weigh the subjects' tokens by ``weights`` (B, K); None, or no tokens at all, leaves them equal."""
     if weights is None or subjects.tokens.shape[1] == 0:
         return subjects
     return replace(subjects, weights=weights.to(subjects.tokens.device))
 
 
 def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
-    """Features of a batch of photos; padding is not encoded and gives zeros.
+    """Encode a batch of photos; padding is not encoded and gives zeros.
 
     Args:
         encoder: the image encoder.
@@ -154,7 +154,7 @@ def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> Ima
 
 
 def _scatter(values: Tensor, present: Tensor) -> Tensor:
-    """(n, ...) -> (B, S, P, ...) with zeros where nothing is present."""
+    """Scatter (n, ...) to (B, S, P, ...) with zeros where nothing is present."""
     full = values.new_zeros(*present.shape, *values.shape[1:])
     return full.index_put(present.nonzero(as_tuple=True), values)
 
@@ -201,7 +201,7 @@ def build_condition(
     regions: Tensor | None = None,
     recorded: bool = False,
 ) -> Condition:
-    """Everything that conditions a denoising step, with keys and values of every layer computed.
+    """Build what conditions a denoising step, with keys and values of every layer computed.
 
     Args:
         backbone: the model whose text encoders are used.
@@ -245,7 +245,7 @@ def build_condition(
 
 
 def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
-    """The same layers with what recording needs of those that cross, once for all steps."""
+    """Return the layers with what recording needs of the cross-attention, once for all steps."""
     words, owned, rows = condition.words, condition.owned, condition.conditional_rows
     return {
         path: layer
@@ -256,7 +256,7 @@ def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Conditio
 
 
 def _with_unconditional_half(condition: Condition, unconditional: TextStates) -> Condition:
-    """The batch [unconditional, conditional]; the first half knows no subject."""
+    """Return the batch [unconditional, conditional]; the first half has no subject."""
     return replace(
         condition,
         text=_both_halves(unconditional, condition.text),
@@ -269,7 +269,7 @@ def _with_unconditional_half(condition: Condition, unconditional: TextStates) ->
 
 
 def _both_halves(unconditional: TextStates, conditional: TextStates) -> TextStates:
-    """(1, T, D) and (B, T, D) -> (2B, T, D), and so the pooled vectors."""
+    """Join (1, T, D) and (B, T, D) to (2B, T, D), and likewise the pooled vectors."""
     states = torch.cat([unconditional.states.expand_as(conditional.states), conditional.states])
     if unconditional.pooled is None or conditional.pooled is None:
         return TextStates(states)

@@ -14,7 +14,7 @@ from mmdiff_core.types import Box, Subject
 
 
 def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor | None:
-    """Where each subject may be, (1, S, h, w) in [0, 1]; None if nobody said.
+    """Return where each subject may be, (1, S, h, w) in [0, 1]; None without any region.
 
     Args:
         subjects: with their regions.
@@ -29,7 +29,7 @@ def read_regions(subjects: Sequence[Subject], size: tuple[int, int]) -> Tensor |
 
 
 def _read_region(subject: Subject, size: tuple[int, int]) -> Tensor:
-    """One region (h, w): the share of every latent pixel that is inside."""
+    """Return one region (h, w): the share of every latent pixel that is inside."""
     region = subject.region
     if region is None:
         return torch.ones(size[1], size[0])
@@ -45,7 +45,7 @@ def _read_region(subject: Subject, size: tuple[int, int]) -> Tensor:
 
 
 def _edges(name: str, box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(left, right), (top, bottom) of a box that is good."""
+    """Check a box and return its (left, right), (top, bottom)."""
     across, down = (box.left, box.right), (box.top, box.bottom)
     if not all(0 <= low < high <= 1 for low, high in (across, down)):
         raise SettingsError(
@@ -56,11 +56,11 @@ def _edges(name: str, box: Box) -> tuple[tuple[float, float], tuple[float, float
 
 
 def _overlap(low: float, high: float, count: int) -> Tensor:
-    """The share of each of ``count`` cells of [0, 1] that [low, high] covers."""
+    """Return the share of each of ``count`` cells of [0, 1] that [low, high] covers."""
     cells = torch.arange(count) / count
     return (((cells + 1 / count).clamp(max=high) - cells.clamp(min=low)).clamp(min=0) * count).round(decimals=6)
 
 
 def describe_region(region: Box | Image.Image) -> list[float] | str:
-    """A region for a person and for an image's settings."""
+    """Describe a region for messages and for an image's settings."""
     return [region.left, region.top, region.right, region.bottom] if isinstance(region, Box) else "mask"

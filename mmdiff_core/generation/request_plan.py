@@ -49,12 +49,12 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The subjects' words as they stand in the prompt."""
+        """Return the subjects' words as they stand in the prompt."""
         return tuple(word.text for word in self.words)
 
     @property
     def recording(self) -> Recording | None:
-        """What to record; nothing without a subject to show, or where no photo enters."""
+        """Return what to record; None without a subject to show, or if no photo enters."""
         wanted = self.request.recording if self.subjects and self.request.components.use_photos else None
         return wanted and replace(wanted, tokens=tuple(self.others.values()))
 
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def no_maps(self) -> AttentionMaps:
-        """Where the maps of an image begin."""
+        """Return the empty maps that an image starts with."""
         return AttentionMaps(self.names, others=tuple(word.text for word in self.others))
 
 
@@ -110,12 +110,12 @@ def plan_request(
 
 
 def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
-    """What a request gets where it leaves a number open: the delay is the adapter's, the others the backbone's."""
+    """Return the numbers for a request that leaves them open: the adapter's delay, else the backbone's."""
     return backbone.defaults if adapter is None else replace(backbone.defaults, start_step=adapter.config.start_step)
 
 
 def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) -> SampleSettings:
-    """The request's numbers, with the defaults where it leaves them open.
+    """Return the request's numbers, with the defaults where it leaves them open.
 
     Raises:
         SettingsError: one is out of range; the message gives the range.
@@ -142,7 +142,7 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
 
 
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
-    """Whether photos can be shown at all."""
+    """Check that the model can show photos."""
     if adapter is None or backbone.image_encoder is None:
         part = "adapter" if adapter is None else "image encoder"
         raise ModelError(
@@ -151,7 +151,7 @@ def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
 
 
 def _check_subject(subject: Subject) -> Subject:
-    """The subject with upright RGB photos, or pixels that can be used."""
+    """Return the subject with upright RGB photos, or pixels that can be used."""
     _check_range(f'The scale of "{subject.name}"', subject.scale, 0, MAX_SCALE)
     if not subject.photos:
         raise PhotoError(f'The subject "{subject.name}" has no photo: add at least one.')
@@ -160,7 +160,7 @@ def _check_subject(subject: Subject) -> Subject:
 
 
 def _check_faces(subject: Subject) -> Subject:
-    """The subject with upright RGB faces, or pixels that can be used."""
+    """Return the subject with upright RGB faces, or pixels that can be used."""
     for face in subject.faces:
         if len(face.embedding) != FACE_WIDTH or not all(map(math.isfinite, face.embedding)):
             raise PhotoError(f'A face embedding of "{subject.name}" is not {FACE_WIDTH} finite numbers.')
@@ -169,7 +169,7 @@ def _check_faces(subject: Subject) -> Subject:
 
 
 def describe_choices(subject: Subject) -> list[list[float]]:
-    """The chosen faces for an image's settings: [number from the left, weight] of each photo."""
+    """Return the chosen faces for an image's settings: [number from the left, weight] of each photo."""
     return [[choice.face or 0, choice.weight] for choice in subject.choices]
 
 

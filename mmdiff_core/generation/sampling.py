@@ -97,7 +97,7 @@ def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float) -> 
 
 
 def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
-    """The noise-free latents that a prediction implies, for any scheduler.
+    """Return the noise-free latents that a prediction implies, for any scheduler.
 
     ``noisy`` is the network's own input, which is on the same scale whatever the scheduler: x = sqrt(a) x0 +
     sqrt(1 - a) e for diffusion, x = (1 - s) x0 + s e for a flow.
@@ -114,6 +114,6 @@ def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor,
 
 
 def _step_options(scheduler: SchedulerMixin, generator: torch.Generator) -> dict[str, object]:
-    """The generator, for the schedulers that take one."""
+    """Return the generator, for schedulers that take one."""
     names = scheduler.step.__code__.co_varnames[: scheduler.step.__code__.co_argcount]
     return {"generator": generator} if "generator" in names else {}

@@ -82,7 +82,7 @@ class PipelineCondition:
         self._run: PipelineRun | None = None
 
     def pipeline_kwargs(self, seed: int | None = None, strength: float | None = None) -> dict[str, Any]:
-        """Keyword arguments for one call of the pipeline; add the pipeline's own, such as ``image``.
+        """Return keyword arguments for one call of the pipeline; add its own, such as ``image``.
 
         They hold the encoded prompts, the numbers of the request, the subjects for the attention layers, and a step
         callback that switches delayed merging over and collects the maps.
@@ -119,11 +119,11 @@ class PipelineCondition:
 
     @property
     def maps(self) -> AttentionMaps | None:
-        """The maps of the last call; None if the request asked for none."""
+        """Return the maps of the last call; None if the request records none."""
         return None if self._run is None else self._run.maps
 
     def _left_out(self, strength: float | None) -> int:
-        """How many of the scheduler's timesteps a call of that strength skips, as stock pipelines count them."""
+        """Return how many timesteps a call of that strength skips, as stock pipelines count them."""
         steps = self._conditions.plan.numbers.steps
         run = steps if strength is None else min(int(steps * strength), steps)
         return (steps - run) * int(self._pipe.scheduler.order)
@@ -150,13 +150,13 @@ class PipelineRun:
 
     @property
     def condition(self) -> Condition:
-        """Of the step that comes next."""
+        """Return the condition of the next step."""
         return self._plain if self._left_out + self._step < self._plan.numbers.start_step else self._personal
 
     def end_step(
         self, pipe: DiffusionPipeline, index: int, timestep: Tensor, tensors: Mapping[str, Any]
     ) -> dict[str, Tensor]:
-        """A pipeline's ``callback_on_step_end``: keep the maps and, when the photos join, change the text over."""
+        """Keep the maps and, when the photos join, switch the text; the pipeline's ``callback_on_step_end``."""
         if index == 0:
             self._check_call(pipe, timestep)
         before = self.condition
@@ -169,7 +169,7 @@ class PipelineRun:
         return {name: x.to(tensors[name].dtype) for name, x in values.items() if name in tensors and x is not None}
 
     def _check_call(self, pipe: DiffusionPipeline, timestep: Tensor) -> None:
-        """At the end of the first step: whether the call is the one that was prepared."""
+        """Check, at the end of the first step, that the call is the one that was prepared."""
         if self._step:
             raise ModelError("These arguments have made an image already: call pipeline_kwargs() for each call.")
         _check_attached(pipe)
@@ -192,7 +192,7 @@ def _check_attached(pipe: DiffusionPipeline) -> None:
 
 
 def text_arguments(condition: Condition) -> dict[str, Tensor]:
-    """The encoded prompts as a stock pipeline takes them, unconditional and conditional apart."""
+    """Return the encoded prompts as a stock pipeline takes them, unconditional and conditional apart."""
     conditional, text = condition.conditional, condition.text
     given = {"prompt_embeds": text.states[conditional]}
     if text.pooled is not None:

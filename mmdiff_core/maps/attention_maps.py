@@ -34,7 +34,7 @@ class Recorder:
         self._open = True
 
     def add(self, maps: LayerMaps) -> None:
-        """Called by the attention processors; ignored when sealed."""
+        """Add a layer's maps; the attention processors call this. Ignored when sealed."""
         if self._open:
             self._layers.append(maps)
 
@@ -45,7 +45,7 @@ class Recorder:
 
     @property
     def layers(self) -> tuple[LayerMaps, ...]:
-        """The maps of the last forward, as the processors made them."""
+        """Return the maps of the last forward, as the processors made them."""
         return tuple(self._layers)
 
 
@@ -86,28 +86,28 @@ class AttentionMaps:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The recorded steps, counted from 0."""
+        """Return the recorded steps, counted from 0."""
         return tuple(sorted({record.step for record in self.records}))
 
     @property
     def layers(self) -> dict[str, tuple[int, int]]:
-        """Size (h, w) of every recorded layer, in the order of the network."""
+        """Return the size (h, w) of every recorded layer, in the order of the network."""
         return {record.layer: record.size for record in self.records}
 
     @property
     def kinds(self) -> tuple[MapKind, ...]:
-        """The kinds of map that were recorded of the subjects."""
+        """Return the kinds of map that were recorded of the subjects."""
         found = dict.fromkeys(kind for record in self.records for kind in record.kinds)
         return tuple(kind for kind in found if kind != "words")
 
     @property
     def nbytes(self) -> int:
-        """What the maps take in memory."""
+        """Return the memory that the maps take, in bytes."""
         return sum(x.nbytes for record in self.records for x in record.kinds.values())
 
     @property
     def size(self) -> tuple[int, int]:
-        """(h, w) of the finest recorded layer."""
+        """Return (h, w) of the finest recorded layer."""
         return max(self.layers.values(), key=lambda size: size[0] * size[1])
 
     def at(
@@ -118,7 +118,7 @@ class AttentionMaps:
         layer: str | None = None,
         head: int | None = None,
     ) -> np.ndarray:
-        """One map (h, w) float32: of a step and a layer, or averaged over those left open.
+        """Return one map (h, w) float32: of a step and a layer, or averaged over those left open.
 
         Layers are enlarged bilinearly to the finest one before they are averaged; a single layer keeps its own size.
         Steps without that kind (the delayed ones have no image term) do not count; where none has it the map is 0.
@@ -187,14 +187,14 @@ def _on_host(layers: Sequence[Mapping[MapKind, Tensor]]) -> list[dict[MapKind, T
 
 
 def _head(maps: Tensor, head: int | None) -> Tensor:
-    """(h, w) from (h, w) or from (H, h, w)."""
+    """Return (h, w) from (h, w) or from (H, h, w)."""
     if maps.ndim == 2:
         return maps
     return maps.mean(0) if head is None else maps[head]
 
 
 def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(h, w) -> ``size``, bilinear."""
+    """Enlarge (h, w) to ``size``, bilinear."""
     if tuple(maps.shape) == size:
         return maps
     return F.interpolate(maps[None, None], size, mode="bilinear")[0, 0]

@@ -13,12 +13,12 @@ FLAT_CONTRAST = 0.02  # a map whose values differ by no more than that share of 
 
 
 def colour_of(subject: int) -> str:
-    """The colour of a subject as ``#RRGGBB``; they repeat after seven."""
+    """Return the colour of a subject as ``#RRGGBB``; colours repeat after seven."""
     return PALETTE[subject % len(PALETTE)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """``#RRGGBB`` as three numbers from 0 to 255."""
+    """Return ``#RRGGBB`` as three numbers from 0 to 255."""
     digits = colour.lstrip("#")
     return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
 
@@ -40,12 +40,12 @@ def normalise(values: np.ndarray, percentile: float = 99.0) -> np.ndarray:
 
 
 def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) as (height, width) for an image of ``size`` = (width, height), bilinear."""
+    """Enlarge a map (h, w) to (height, width) for an image of ``size`` = (width, height), bilinear."""
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
 
 
 def overlay(image: Image.Image, values: np.ndarray, colour: str, opacity: float = 0.7) -> Image.Image:
-    """The image with a map in one colour over it.
+    """Overlay an image with a map in one colour.
 
     Args:
         image: the image.

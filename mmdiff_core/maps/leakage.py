@@ -55,7 +55,7 @@ class Leakage:
 
     @property
     def leaks(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (i, j), the worst first: more of i's attention lies on j than if it were spread evenly."""
+        """Return pairs (i, j), worst first: more of i's attention lies on j than if it were spread evenly."""
         found = [(float(self.shares[i, j]), i, j) for i, j in np.argwhere(self.shares > self.coverage) if i != j]
         return tuple((int(i), int(j)) for _, i, j in sorted(found, reverse=True))
 

@@ -49,7 +49,7 @@ class MMDiffAdapter(nn.Module):
     def embed(
         self, features: ImageFeatures, identity: Tensor | None = None, components: Components = ALL_COMPONENTS
     ) -> SubjectEmbeddings:
-        """Photos of a batch as word vectors and refined subject tokens (section 3.2).
+        """Turn photos of a batch into word vectors and refined subject tokens (section 3.2).
 
         Args:
             features: of S subjects with P photos each.
@@ -81,7 +81,7 @@ class MMDiffAdapter(nn.Module):
         )
 
     def _tokens(self, features: ImageFeatures, identity: Tensor | None, components: Components) -> Tensor:
-        """The tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
+        """Return the tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
         assert self.token_projector is not None  # there is an image branch
         present = features.present
         tokens: Tensor = self.token_projector(self._source(features, identity)[present])
@@ -90,7 +90,7 @@ class MMDiffAdapter(nn.Module):
         return tokens
 
     def _source(self, features: ImageFeatures, identity: Tensor | None) -> Tensor:
-        """What the subject tokens are projected from, (B, S, P, Dc)."""
+        """Return what the subject tokens are projected from, (B, S, P, Dc)."""
         if self.config.source == "clip":
             return features.cls
         if identity is None:
@@ -100,7 +100,7 @@ class MMDiffAdapter(nn.Module):
     # ------------------------------------------------------------ layers
 
     def weights(self, unet: nn.Module, scale: float = 1.0) -> dict[str, LayerWeights]:
-        """Frozen weights plus LoRA for every layer, by the layer's path in ``unet``.
+        """Return frozen weights plus LoRA for every layer, by the layer's path in ``unet``.
 
         Differentiable with respect to the adapter and to the UNet. Training calls it every step; inference once,
         without gradients, which is what merging the LoRAs means here: the UNet itself stays stock.
@@ -122,7 +122,7 @@ class MMDiffAdapter(nn.Module):
         scales: Tensor,
         null_token: bool = True,
     ) -> dict[str, LayerCondition]:
-        """Keys and values of a request for every layer, computed once for all denoising steps.
+        """Compute a request's keys and values for every layer, once for all denoising steps.
 
         Args:
             weights: of :meth:`weights`.
@@ -144,7 +144,7 @@ class MMDiffAdapter(nn.Module):
     # ------------------------------------------------------------ text encoders
 
     def text_encoder_deltas(self, index: int) -> dict[str, Tensor]:
-        """LoRA updates (W, W) of text encoder ``index`` by path inside transformers' inner text model.
+        """Return LoRA updates (W, W) of text encoder ``index`` by path inside transformers' inner text model.
 
         For instance ``encoder.layers.0.self_attn.q_proj``. Empty if the encoder has no LoRA or an inactive one.
         """
@@ -155,13 +155,13 @@ class MMDiffAdapter(nn.Module):
 
 
 def mean_cls(features: ImageFeatures) -> Tensor:
-    """CLS averaged over the photos that a subject has, (B, S, Dv); zero for a subject without any."""
+    """Average CLS over each subject's photos, (B, S, Dv); zero for a subject without any."""
     present = features.present[..., None].to(features.cls.dtype)  # (B, S, P, 1)
     return (features.cls * present).sum(2) / present.sum(2).clamp(min=1)
 
 
 def _no_tokens(words: tuple[Tensor, ...], features: ImageFeatures, width: int) -> SubjectEmbeddings:
-    """Subjects that only enter through the text: K = 0."""
+    """Return subjects that only enter through the text: K = 0."""
     batch, device = features.cls.shape[0], features.cls.device
     return SubjectEmbeddings(
         words=words,
@@ -182,7 +182,7 @@ def _refiner(config: AdapterConfig) -> SubjectRefiner | None:
 
 
 def _unet_loras(config: AdapterConfig) -> dict[str, LayerLoras]:
-    """The LoRAs of every adapted attention layer of the UNet, by path."""
+    """Make the LoRAs of every adapted attention layer of the UNet, by path."""
     loras = {
         layer.path: LayerLoras(layer, config.rank, config.alpha, config.image_branch, config.null_token)
         for layer in config.cross_attention
@@ -194,7 +194,7 @@ def _unet_loras(config: AdapterConfig) -> dict[str, LayerLoras]:
 
 
 def _text_loras(tower: TextTower, alpha: float | None) -> dict[str, Lora]:
-    """The LoRAs of one text encoder, by path."""
+    """Make the LoRAs of one text encoder, by path."""
     if tower.rank == 0:
         return {}
     return {

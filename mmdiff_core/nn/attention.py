@@ -48,7 +48,7 @@ class Gate:
 
     @property
     def total(self) -> Tensor:
-        """What is left of the image term, (R, 1, L, 1)."""
+        """Return the share of the image term that the gates leave, (R, 1, L, 1)."""
         return self.gates.amax(1)[:, None, :, None]
 
     def close(self, image: KeyValue) -> KeyValue:
@@ -69,24 +69,24 @@ class Attended:
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, tokens, H*d) -> (B, H, tokens, d)."""
+    """Split heads: (B, tokens, H*d) -> (B, H, tokens, d)."""
     return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """(B, H, tokens, d) -> (B, tokens, H*d)."""
+    """Merge heads: (B, H, tokens, d) -> (B, tokens, H*d)."""
     return x.transpose(1, 2).flatten(2)
 
 
 def attend(query: Tensor, keys: KeyValue) -> Tensor:
-    """Softmax attention by torch's fused kernels. Args: query (B, H, L, d). Returns (B, H, L, d)."""
+    """Compute softmax attention by torch's fused kernels. Args: query (B, H, L, d). Returns (B, H, L, d)."""
     return F.scaled_dot_product_attention(query, keys.key, keys.value, attn_mask=keys.bias)
 
 
 def multimodal_attention(
     query: Tensor, text: KeyValue, image: KeyValue | None, request: MapRequest | None, gate: Gate | None = None
 ) -> Attended:
-    """Text attention plus subject attention (eq. 4 of the paper, lambda inside the image values).
+    """Compute text plus subject attention (eq. 4 of the paper, lambda inside the image values).
 
     Args:
         query: (B, H, L, d).
@@ -106,7 +106,7 @@ def multimodal_attention(
 
 
 def _add_rows(whole: Tensor, part: Tensor) -> Tensor:
-    """``part`` (R, ...) added to the last R rows of ``whole`` (B, ...), in place where no gradient forbids it."""
+    """Add ``part`` (R, ...) to the last R rows of ``whole`` (B, ...), in place unless a gradient forbids it."""
     if len(part) == len(whole):
         return whole + part
     if whole.requires_grad or part.requires_grad:
@@ -118,7 +118,7 @@ def _add_rows(whole: Tensor, part: Tensor) -> Tensor:
 def attention_maps(
     query: Tensor, text: KeyValue, image: KeyValue | None, output: Tensor, request: MapRequest, gate: Gate | None = None
 ) -> dict[MapKind, Tensor]:
-    """The maps that ``request`` asks for, in float32 even under autocast; they carry gradients.
+    """Return the maps that ``request`` names, in float32 even under autocast; they carry gradients.
 
     ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
@@ -148,7 +148,7 @@ def attention_maps(
 
 
 def recorded_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: Tensor, rows: int) -> RecordedKeys:
-    """What the maps need beside the queries. Args as in :func:`multimodal_attention` and :class:`MapRequest`."""
+    """Return what maps need besides queries. Args as in :func:`multimodal_attention` and :class:`MapRequest`."""
     words, owned = words[-rows:], owned[-rows:]
     keys = RecordedKeys(_scaled(text.key[-rows:]), words.clamp(min=0), (words >= 0).float(), owned)
     if image is None:
@@ -160,7 +160,7 @@ def recorded_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: 
 
 
 def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_head: bool = False) -> Tensor:
-    """Text softmax at the subjects' words alone, (B, S, L), or (B, S, H, L) with heads; args as in RecordedKeys."""
+    """Return the text softmax at subjects' words, (B, S, L), or (B, S, H, L) with heads; args as in RecordedKeys."""
     softmax = _scores(query, key).softmax(2)  # (B, H, T, L): a column is a share of them all
     index = columns[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])  # (B, H, S, L)
     chosen = softmax.gather(2, index)
@@ -170,13 +170,13 @@ def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_he
 
 
 def other_word_maps(query: Tensor, key: Tensor, recording: Recording) -> Tensor:
-    """The same for the words that no subject owns, in the place of the subjects; every row has all of them."""
+    """Return the text softmax at words of no subject, which take the subjects' place; every row has all of them."""
     columns = torch.tensor(recording.tokens, device=query.device).expand(len(query), -1)
     return word_maps(query, key, columns, torch.ones_like(columns, dtype=torch.float32), recording.per_head)
 
 
 def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float) -> Tensor:
-    """Gates (B, S, L) from the text maps of the subjects' own words, sharpened; 1 for a subject without a word.
+    """Return gates (B, S, L) from sharpened text maps of the subjects' words; 1 for a subject without a word.
 
     A word's map relative to its peak, times how it stands beside the strongest other subject's at that pixel, to the
     power ``SHARPNESS``. Computed from this layer's query alone, so that nothing is carried from step to step.
@@ -194,12 +194,12 @@ def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float)
 
 
 def region_gates(regions: Tensor, size: tuple[int, int]) -> Tensor:
-    """Gates (B, S, L) of a layer of a size (h, w) from regions (B, S, H, W): the share of a pixel that is inside."""
+    """Return a layer's gates (B, S, L) from regions (B, S, H, W): the share of each pixel that is inside."""
     return F.adaptive_avg_pool2d(regions.float(), size).flatten(2)
 
 
 def image_softmax(query: Tensor, keys: RecordedKeys, bias: Tensor | None) -> Tensor:
-    """Softmax over the subject tokens, (B, H, K, L); a null token takes its share and is left out.
+    """Return the softmax over the subject tokens, (B, H, K, L); a null token takes its share and is left out.
 
     Args:
         query: (B, H, L, d).
@@ -217,7 +217,7 @@ def image_softmax(query: Tensor, keys: RecordedKeys, bias: Tensor | None) -> Ten
 
 
 def influence_maps(softmax: Tensor, keys: RecordedKeys, output: Tensor, per_head: bool) -> Tensor:
-    """Norm of a subject's part of the output over the norm of the output (B, H, L, d).
+    """Return the norm of a subject's part of the output over the norm of the output (B, H, L, d).
 
     Norms run over the channels of all heads, (B, S, L), or of each head, (B, S, H, L). The parts of several subjects
     and of the text can cancel each other, so an influence is not bounded by 1.
@@ -234,18 +234,18 @@ def influence_maps(softmax: Tensor, keys: RecordedKeys, output: Tensor, per_head
 
 
 def _sum_owned(shares: Tensor, owned: Tensor, per_head: bool, mean: bool = True) -> Tensor:
-    """Values of tokens (B, H, K, L) summed over each subject's, (B, S, H, L), or with the heads averaged or summed."""
+    """Sum values (B, H, K, L) over each subject's tokens: (B, S, H, L), or with heads averaged or summed."""
     if per_head:
         return (owned[:, None] @ shares).movedim(1, 2)
     return owned @ (shares.mean(1) if mean else shares.sum(1))
 
 
 def _scaled(key: Tensor) -> Tensor:
-    """Keys over sqrt(d), in float32: there are fewer of them than of queries."""
+    """Return keys over sqrt(d), in float32: there are fewer keys than queries."""
     scale: float = key.shape[-1] ** -0.5
     return key.float() * scale
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
-    """(Q K^T)^T in float32, (B, H, tokens, L), of keys that are scaled already."""
+    """Return (Q K^T)^T in float32, (B, H, tokens, L), of keys that are already scaled."""
     return key @ query.float().mT

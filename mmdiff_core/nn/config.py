@@ -83,12 +83,12 @@ class AdapterConfig:
 
     @property
     def width(self) -> int:
-        """D, the UNet's cross-attention width."""
+        """Return D, the UNet's cross-attention width."""
         return self.cross_attention[0].context
 
     @property
     def source_width(self) -> int:
-        """Dc, width of the vector that the subject tokens are projected from."""
+        """Return Dc, the width of the vector that the subject tokens are projected from."""
         return FACE_WIDTH if self.source == "face" else self.cls_width
 
     @property
@@ -98,7 +98,7 @@ class AdapterConfig:
         return Components(self.word_fusion, branch and self.refiner_depth > 0, branch, branch and self.null_token)
 
     def to_json(self) -> str:
-        """One line of JSON; :meth:`from_json` is its inverse."""
+        """Return one line of JSON; :meth:`from_json` is its inverse."""
         return json.dumps(asdict(self))
 
     @classmethod

@@ -57,7 +57,7 @@ class WordFusion(nn.Module):
 
     @torch.no_grad()
     def _start_as_word(self, scale: float) -> None:
-        """hidden = norm(w) + shift, where GELU is linear; output = scale * (hidden - shift)."""
+        """Start as the word: hidden = norm(w) + shift, where GELU is linear; output = scale * (hidden - shift)."""
         width = self.output.in_features
         identity = torch.eye(width)
         self.hidden.weight[:, :width] = identity
@@ -68,7 +68,7 @@ class WordFusion(nn.Module):
 
 
 def _small_linear(inputs: int, outputs: int, scale: float) -> nn.Linear:
-    """A projection of GELU's output (root mean square about a third) to entries of standard deviation ``scale``."""
+    """Return a projection of GELU's output (RMS about a third) to entries of standard deviation ``scale``."""
     linear = nn.Linear(inputs, outputs)
     nn.init.normal_(linear.weight, std=3 * scale * inputs**-0.5)
     nn.init.zeros_(linear.bias)

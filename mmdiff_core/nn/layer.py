@@ -40,7 +40,7 @@ class LayerWeights:
     output_bias: Tensor | None = None  # (width,) the frozen layer's own
 
     def to(self, device: torch.device) -> LayerWeights:
-        """The same weights on a device."""
+        """Return the same weights on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
         return replace(self, **moved)
@@ -84,7 +84,7 @@ class LayerLoras(nn.Module):
 
 
 def text_key_value(weights: LayerWeights, states: Tensor) -> KeyValue:
-    """Keys and values of the prompt. Args: states (B, T, D)."""
+    """Return keys and values of the prompt. Args: states (B, T, D)."""
     states = states.to(weights.key.dtype)
     key = split_heads(F.linear(states, weights.key), weights.heads)  # (B, H, T, d)
     value = split_heads(F.linear(states, weights.value), weights.heads)
@@ -129,7 +129,7 @@ def condition_layer(
     scales: Tensor,
     full: bool = False,
 ) -> LayerCondition:
-    """Everything of a request that one layer needs. Args as in :func:`image_key_value`; states (B, T, D)."""
+    """Return what one layer needs of a request. Args as in :func:`image_key_value`; states (B, T, D)."""
     weights = weights.to(states.device)  # they may wait elsewhere
     if not is_cross:
         return LayerCondition(weights.query, weights.key, weights.value, weights.output, weights.output_bias)
@@ -143,7 +143,7 @@ def condition_layer(
 
 
 def _bias(visible: Tensor, like: Tensor, weights: Tensor | None = None) -> Tensor:
-    """0 where a token may be looked at, -inf elsewhere, plus the logarithm of its weight, which multiplies its share.
+    """Return -inf where a token is masked, else 0, plus the log of its weight, which multiplies its share.
 
     Args:
         visible: (B, tokens) bool.

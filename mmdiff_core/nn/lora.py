@@ -35,23 +35,23 @@ class Lora(nn.Module):
 
     @property
     def factors(self) -> tuple[Tensor, Tensor]:
-        """``A`` (rank, inputs) and ``B`` (outputs, rank)."""
+        """Return ``A`` (rank, inputs) and ``B`` (outputs, rank)."""
         down, up = (cast(nn.Linear, factors[_NAME]) for factors in (self.peft.lora_A, self.peft.lora_B))
         return down.weight, up.weight
 
     def delta(self) -> Tensor:
-        """The update (outputs, inputs), differentiable; in the factors' own precision even under autocast."""
+        """Return the update (outputs, inputs), differentiable, in the factors' precision even under autocast."""
         with torch.autocast(self.factors[0].device.type, enabled=False):
             update: Tensor = self.peft.get_delta_weight(_NAME)
             return update
 
     def add_to(self, weight: Tensor, scale: float = 1.0) -> Tensor:
-        """``W + scale * dW`` in W's precision; gradients reach both."""
+        """Return ``W + scale * dW`` in W's precision; gradients reach both."""
         return (weight + scale * self.delta().to(weight.device)).to(weight.dtype)
 
 
 def loaded_weight(linear: nn.Linear) -> Tensor:
-    """W of a frozen layer, with the LoRAs that somebody loaded on top of it by peft, such as those for few steps."""
+    """Return W of a frozen layer, with the LoRAs that peft has loaded on top, such as those for few steps."""
     if not isinstance(linear, lora.LoraLayer):
         return linear.weight
     weight: Tensor = linear.get_base_layer().weight

@@ -106,17 +106,17 @@ class Condition:
     regions: Tensor | None = None  # (B, S, h, w) in [0, 1] at the size of the latents: where each subject may be
 
     def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
-        """The same condition with keys and values computed."""
+        """Return this condition with keys and values computed."""
         return replace(self, layers=layers)
 
     @cached_property
     def conditional_rows(self) -> int:
-        """How many rows are conditional."""
+        """Return the number of conditional rows."""
         return int(self.conditional.sum())
 
     @cached_property
     def owned(self) -> Tensor:
-        """1 where an image token is a photo of the subject, else 0: float32 (B, S, K); K = 0 without subjects."""
+        """Return 1 where an image token is of the subject, else 0: float32 (B, S, K); K = 0 without subjects."""
         if self.subjects is None:
             return self.words.new_zeros(*self.words.shape, 0, dtype=torch.float32)
         owners, present = self.subjects.owners, self.subjects.present
@@ -128,8 +128,8 @@ class Condition:
 class LayerMaps:
     """What one cross-attention layer did in one forward; h and w are carried, never guessed.
 
-    Each map is (R, S, h, w) of the R conditional rows, or (R, S, H, h, w) with heads kept; kinds that were not asked
-    for are absent. In ``words`` the prompt's other words take the place of the subjects.
+    Each map is (R, S, h, w) of the R conditional rows, or (R, S, H, h, w) with heads kept; kinds that were not recorded
+    are absent. In ``words`` the prompt's other words take the place of the subjects.
     """
 
     layer: str
