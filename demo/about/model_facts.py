@@ -1,4 +1,4 @@
-"""What the About page tells: shapes of the loaded model and of a picture, and what the weights know. No prose."""
+"""The facts on the About page: shapes of the loaded model and of a picture, and what the weights know."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmdiff_core.types import MAP_KINDS, Size
 
 
 class PageFacts(TypedDict):
-    """What the page's script fills in: texts by name, rows of tables, and which parts are to be seen."""
+    """What the page's script fills in: texts by name, rows of tables, and the names of the parts that are shown."""
 
     facts: dict[str, str]
     rows: dict[str, list[list[str]]]
@@ -31,18 +31,18 @@ def model_facts(facts: PageFacts) -> gr.HTML:
 
 
 def run_facts(summary: ModelSummary, picture: GeneratedImage | None, start: int, steps: int) -> PageFacts:
-    """The diagram.
+    """Return the facts of the diagram.
 
     Args:
         summary: of the model at the picture's size.
-        picture: the last one; None: nothing was made yet, so one subject with one photo stands for all.
+        picture: the last one; None if there is none yet: the facts are then of one subject with one photo.
         start, steps: the model's defaults for delay and steps.
     """
     settings: Mapping[str, Any] = {} if picture is None else picture.settings
     counts = [int(subject["photos"]) for subject in settings.get("subjects", [{"photos": 1}])]
     photos, subjects = sum(counts), len(counts)
     steps, start = int(settings.get("steps", steps)), int(settings.get("start_step", start))
-    facts = _seen(summary, counts) | {
+    facts = _photo_shapes(summary, counts) | {
         "text": _shape(summary.text_tokens, summary.text_width),
         "word": _shape(subjects, summary.text_width),
         "latents": _shape(*summary.latents),
@@ -65,25 +65,25 @@ def run_facts(summary: ModelSummary, picture: GeneratedImage | None, start: int,
 
 
 def weight_facts(name: str, summary: ModelSummary, sizes: Size, known: Vocabulary | None) -> PageFacts:
-    """What is loaded, and what of the rendered world its weights were trained on (None: on the wide world)."""
-    counted = {part: count for part, count in summary.parameters.items() if count}
+    """Return what is loaded, and what of the rendered world its weights know; None: they are not of that world."""
+    counts = {part: count for part, count in summary.parameters.items() if count}
     fixed = sizes.smallest == sizes.largest
     facts = {
         "model": name,
         "size": _shape(*sizes.default) if fixed else f"{sizes.smallest} – {sizes.largest}",
-        "parameters": " + ".join(f"{part} {count / 1e6:.1f} M" for part, count in counted.items()),
+        "parameters": " + ".join(f"{part} {count / 1e6:.1f} M" for part, count in counts.items()),
     }
     if known is None:
         return {"facts": facts, "rows": {}, "when": ["world" if summary.adapter else "stock"]}
-    facts |= {key: _listed(names) for key, names in _vocabulary(known)}
-    lacking = dict(_vocabulary(known, WHOLE_WORLD))
-    facts |= {f"no_{key}": _listed(names) for key, names in lacking.items()}
-    when = ["toys", *(["fixed"] if fixed else []), *(f"no_{key}" for key, names in lacking.items() if names)]
+    facts |= {key: ", ".join(names) for key, names in _vocabulary(known)}
+    unknown = dict(_vocabulary(known, WHOLE_WORLD))
+    facts |= {f"no_{key}": ", ".join(names) for key, names in unknown.items()}
+    when = ["toys", *(["fixed"] if fixed else []), *(f"no_{key}" for key, names in unknown.items() if names)]
     return {"facts": facts, "rows": {}, "when": when}
 
 
 def merged_facts(*parts: PageFacts) -> PageFacts:
-    """All of them in one."""
+    """Return several facts as one record."""
     return {
         "facts": {key: text for part in parts for key, text in part["facts"].items()},
         "rows": {key: rows for part in parts for key, rows in part["rows"].items()},
@@ -91,8 +91,8 @@ def merged_facts(*parts: PageFacts) -> PageFacts:
     }
 
 
-def _seen(summary: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
-    """What becomes of the photos before they meet the prompt."""
+def _photo_shapes(summary: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
+    """Return the shapes of the photos and of what the image encoder makes of them."""
     side, photos = summary.photo_side, sum(counts)
     if side is None or summary.patches is None:
         return {}
@@ -105,16 +105,18 @@ def _seen(summary: ModelSummary, counts: Sequence[int]) -> dict[str, str]:
 
 
 def _maps(summary: ModelSummary, picture: GeneratedImage | None, steps: int, subjects: int) -> str:
-    """Steps x layers x kinds x subjects, and how many maps a picture really has."""
+    """Return steps x layers x kinds x subjects, and where it differs the number of maps that the picture has."""
     shape = _shape(steps, summary.layers, len(MAP_KINDS), subjects)
     if picture is None or picture.maps is None:
         return shape
-    made = sum(len(maps) for record in picture.maps.records for kind, maps in record.kinds.items() if kind in MAP_KINDS)
-    return shape if made == steps * summary.layers * len(MAP_KINDS) * subjects else f"{shape} → {made}"
+    count = sum(
+        len(maps) for record in picture.maps.records for kind, maps in record.kinds.items() if kind in MAP_KINDS
+    )
+    return shape if count == steps * summary.layers * len(MAP_KINDS) * subjects else f"{shape} → {count}"
 
 
 def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photos: int) -> list[str]:
-    """A group of layers, and the shape of its attention to the words and to the photos."""
+    """Return a group of layers with the shapes of its attention to the words and to the photos."""
     pixels = size[0] * size[1]
     return [
         f"{layers} × ({_shape(*size)})",
@@ -123,19 +125,15 @@ def _layer_row(size: tuple[int, int], heads: int, layers: int, words: int, photo
     ]
 
 
-def _vocabulary(known: Vocabulary, beside: Vocabulary | None = None) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """What is known, or what another vocabulary has beside it, by the names of the page's parts."""
+def _vocabulary(known: Vocabulary, larger: Vocabulary | None = None) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Yield the known words, or those that a larger vocabulary has beyond them, by the names of the page's parts."""
     for key, names in _lists(known).items():
-        told = names if beside is None else tuple(name for name in _lists(beside)[key] if name not in names)
-        yield key, tuple(BACKGROUND_WORDS[name][0] for name in told) if key == "places" else told
+        shown = names if larger is None else tuple(name for name in _lists(larger)[key] if name not in names)
+        yield key, tuple(BACKGROUND_WORDS[name][0] for name in shown) if key == "places" else shown
 
 
 def _lists(known: Vocabulary) -> dict[str, tuple[str, ...]]:
     return {"kinds": known.classes, "places": known.backgrounds, "styles": known.styles, "worn": known.accessories}
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _shape(*sizes: int) -> str:

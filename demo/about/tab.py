@@ -21,11 +21,11 @@ TEMPLATES = {"about_page": static("about/tab.html")}  # of texts that are put to
 
 
 class AboutTab:
-    """Text and a drawing; a script fills in the numbers.
+    """A text with a diagram, whose numbers a script fills in.
 
     Args:
         personalizer: the loaded model.
-        result: has this session's pictures.
+        result: has the session's history.
     """
 
     title = text("about")
@@ -38,14 +38,14 @@ class AboutTab:
     def render(self) -> None:
         """Make the components inside the current layout."""
         gr.HTML(text("about_page"), elem_id="about-page", apply_default_css=False)
-        self.facts = model_facts(self.told(None))
+        self.facts = model_facts(self.page_facts(None))
 
     def listen(self, page: gr.Blocks) -> None:
-        """Whoever comes here sees the shapes of their newest picture."""
-        self.facts.look(lambda history: self.told(history.newest), self.result.history, self.facts, **QUIET)
+        """Show the shapes of the newest picture whenever the tab is opened."""
+        self.facts.look(lambda history: self.page_facts(history.newest), self.result.history, self.facts, **QUIET)
 
-    def told(self, picture: GeneratedImage | None) -> PageFacts:
-        """Everything that the page's script fills in."""
+    def page_facts(self, picture: GeneratedImage | None) -> PageFacts:
+        """Return everything that the page's script fills in."""
         model = self.personalizer
         summary = model.summary(None if picture is None else picture.image.size)
         weights = weight_facts(model.backbone.display_name, summary, model.sizes, vocabulary_of(model.backbone))

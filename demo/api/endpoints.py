@@ -1,4 +1,4 @@
-"""Named endpoints for programs: the same line as the page, with explicit parameters."""
+"""Named endpoints for programs: what the page does, with explicit parameters."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PARTS = tuple(asdict(ALL_COMPONENTS))
 
 
 class SubjectInput(TypedDict):
-    """A subject as a program hands it over; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
+    """A subject as a program sends it; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
 
-    For adapters that read faces there may be two lists more, which Gradio's schema would ask of everybody: ``faces``,
-    which face of each photo, from the left (0: the largest), and ``mix``, how much each counts.
+    For adapters that read faces there may be two more lists, which are left out here because Gradio's schema would
+    require them: ``faces``, which face of each photo, from the left (0: the largest), and ``mix``, the photos' weights.
     """
 
     name: str
@@ -78,7 +78,7 @@ def register(personalizer: Service) -> None:
             height: Height in pixels; the model's default where it is null.
             sampler: dpm++, unipc, euler (not on Toybox), ddim or sde; the model's own where it is null. unipc needs
                 the fewest steps.
-            binding: 0 to 1, keeps each subject's photos to where its word is seen, so that subjects mix less.
+            binding: 0 to 1; above 0 each subject's photos count only where its word is seen, so that subjects mix less.
             without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
 
         Returns:
@@ -91,7 +91,7 @@ def register(personalizer: Service) -> None:
             without=without,
         )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
-            yield [_described(picture) for picture in finished]
+            yield [_picture_record(picture) for picture in finished]
 
     def attention(
         prompt: str,
@@ -107,7 +107,7 @@ def register(personalizer: Service) -> None:
         binding: float = 0.0,
         without: list[str] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
-        """Make one picture and hand over its heatmaps: where in the picture the model put each subject.
+        """Make one picture and return its heatmaps: where in the picture the model put each subject.
 
         Args:
             prompt: What the picture shows; every subject is named in it.
@@ -133,10 +133,10 @@ def register(personalizer: Service) -> None:
             start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, without=without,
         )  # fmt: skip
         for finished in _pictures(personalizer, prompt, subjects, settings):
-            yield _with_maps(finished[0]) if finished else None
+            yield _attention_record(finished[0]) if finished else None
 
     def toy(noun: str, seed: int = 900_000, views: int = 3) -> list[dict[str, Any]]:
-        """Photos of a rendered toy, each from another side and in another place: a subject to try things with.
+        """Make photos of a rendered toy, each from another side and in another place: a subject to try things with.
 
         Args:
             noun: The kind of toy, such as cat or robot.
@@ -156,14 +156,17 @@ def register(personalizer: Service) -> None:
         return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 
     def models() -> dict[str, Any]:
-        """The model that is loaded, what it knows and takes, and the models that this machine could load instead.
+        """Describe the loaded model, and the models that this machine could load instead.
 
         Returns:
             {"loaded": {"name", "sizes", "defaults", "samplers", "parts", "knows"}, "available": [{"name", "title",
             "where", "present", "how_to_get"}, ...]}; "knows" lists nouns, places and styles, or is null for a model of
             the wide world.
         """
-        return {"loaded": _loaded(personalizer), "available": [_listed(model) for model in available_models()]}
+        return {
+            "loaded": _loaded_record(personalizer),
+            "available": [_available_record(model) for model in available_models()],
+        }
 
     gr.api(generate, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
     gr.api(attention, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
@@ -172,29 +175,29 @@ def register(personalizer: Service) -> None:
 
 
 def _settings(**given: Any) -> Settings:
-    """The parameters of an endpoint as a program wrote them, whose types nobody has checked."""
+    """Check the types of an endpoint's parameters and gather them."""
     with user_facing_errors():
         check_types(given)
-        chosen = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
-        negative, parts = given["negative_prompt"].strip(), _parts(given["without"])
-        return Settings(**chosen, negative_prompt=negative, parts=parts)
+        negative_prompt, parts = given["negative_prompt"].strip(), _parts(given["without"])
+        others = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
+        return Settings(**others, negative_prompt=negative_prompt, parts=parts)
 
 
 def _parts(without: Sequence[str] | None) -> Components:
     unknown = [part for part in without or () if part not in PARTS]
     if unknown:
-        raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose of {", ".join(PARTS)}.')
+        raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose from {", ".join(PARTS)}.')
     return Components(**{part: part not in (without or ()) for part in PARTS})
 
 
 def _pictures(
     personalizer: Service, prompt: str, subjects: list[SubjectInput], settings: Settings
 ) -> Iterator[tuple[GeneratedImage, ...]]:
-    """The finished pictures, before the first step and after each: a client that leaves stops the work at the next."""
+    """Yield the finished pictures before the first step and after each, so that a client that leaves stops the work."""
     done: tuple[GeneratedImage, ...] = ()
     yield done
     with user_facing_errors():
-        form = Form(prompt.strip(), _read(subjects), settings)
+        form = Form(prompt.strip(), _subject_forms(subjects), settings)
         claim(*(photo for subject in form.subjects for photo in subject.photos))
         with closing(personalizer.generate(form.request(personalizer.limits, personalizer.photo_files))) as steps:  # type: ignore[type-var]
             for step in steps:
@@ -202,13 +205,8 @@ def _pictures(
                 yield done
 
 
-def _subject(slot: int, given: Mapping[str, Any]) -> SubjectForm:
-    photos = tuple(uploaded(photo, given["name"]) for photo in given["photos"])
-    return SubjectForm(slot, given["name"].strip(), photos, given.get("strength", 1.0), faces=_choices(given))
-
-
 def _choices(given: Mapping[str, Any]) -> tuple[FaceChoice, ...]:
-    """One choice per photo where the program says anything about faces."""
+    """Return a choice per photo, or none where the program chooses no faces."""
     count = len(given["photos"])
     if "faces" not in given and "mix" not in given:
         return ()
@@ -218,14 +216,23 @@ def _choices(given: Mapping[str, Any]) -> tuple[FaceChoice, ...]:
     return tuple(FaceChoice(face or None, weight) for face, weight in zip(faces, mix, strict=True))
 
 
-def _read(subjects: Any) -> tuple[SubjectForm, ...]:
-    """Subjects as a program wrote them, whose layout nobody has checked."""
+def _subject_forms(subjects: Any) -> tuple[SubjectForm, ...]:
+    """Check the layout of the subjects that a program sent, and read them."""
     if not isinstance(subjects, list) or not all(map(_well_formed, subjects)):
         raise SettingsError(
             'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number, '
-            '"faces": [numbers], "mix": [numbers]}, of which strength, faces and mix may be left out.'
+            '"faces": [numbers], "mix": [numbers]}; strength, faces and mix may be left out.'
         )
-    return tuple(_subject(i, given) for i, given in enumerate(subjects))
+    return tuple(
+        SubjectForm(
+            slot=slot,
+            name=given["name"].strip(),
+            photos=tuple(uploaded(photo, given["name"]) for photo in given["photos"]),
+            strength=given.get("strength", 1.0),
+            faces=_choices(given),
+        )
+        for slot, given in enumerate(subjects)
+    )
 
 
 def _well_formed(given: Any) -> bool:
@@ -239,17 +246,17 @@ def _well_formed(given: Any) -> bool:
     )
 
 
-def _described(picture: GeneratedImage) -> dict[str, Any]:
+def _picture_record(picture: GeneratedImage) -> dict[str, Any]:
     return {"image": picture_file(picture), "seed": picture.seed, "settings": dict(picture.settings)}
 
 
-def _with_maps(picture: GeneratedImage) -> dict[str, Any]:
+def _attention_record(picture: GeneratedImage) -> dict[str, Any]:
     maps = picture.maps
     packed = [step_records(maps, step) for step in maps.steps] if maps else []
-    return _described(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
+    return _picture_record(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
 
 
-def _loaded(personalizer: Service) -> dict[str, Any]:
+def _loaded_record(personalizer: Service) -> dict[str, Any]:
     known = vocabulary_of(personalizer.backbone)
     return {
         "name": personalizer.backbone.display_name,
@@ -261,7 +268,7 @@ def _loaded(personalizer: Service) -> dict[str, Any]:
     }
 
 
-def _listed(model: AvailableModel) -> dict[str, Any]:
+def _available_record(model: AvailableModel) -> dict[str, Any]:
     return {
         "name": model.key,
         "title": model.title,

@@ -1,4 +1,4 @@
-"""The settings that a grid of pictures can run over, and the values that a person typed for them."""
+"""The settings that a grid can vary, and the values that a person types for them."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 MAX_VALUES = 12
-FIRST_ORDER = 0  # what other settings go by, or take back in part
+FIRST_ORDER = 0  # of changes that others depend on, or undo in part
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
 class NumberAxis:
-    """A setting. ``key`` is its label among the page's texts; ``suggestion`` stands in the field at first."""
+    """A setting that is a number. ``key`` is that of its label; ``suggestion`` is what the field holds at first."""
 
     key: str
     suggestion: str
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     change: Callable[[float, FormRequest], FormRequest]
     whole: bool = False
     multiple: int = 1
     order: int = 1  # of several changes
 
-    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
-        """One choice per value that was typed.
+    def changes(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
+        """Return a change per typed value.
 
         Raises:
-            SettingsError: there is no value, too many, or one that is no good.
+            SettingsError: there is no value, too many, or one that is not valid.
         """
         values = list(dict.fromkeys(self._values(typed)))
         if not 1 <= len(values) <= MAX_VALUES:
@@ -71,8 +71,8 @@ class NumberAxis:
             value = float(word)
         except ValueError:
             raise SettingsError(f"“{word}” is not a number." if word else "Give at least one value.") from None
-        if not math.isfinite(value) or not self.least <= value <= self.most:
-            raise SettingsError(f"“{word}” is out of range: from {self.least:g} to {self.most:g}.")
+        if not math.isfinite(value) or not self.minimum <= value <= self.maximum:
+            raise SettingsError(f"“{word}” is out of range: from {self.minimum:g} to {self.maximum:g}.")
         if self.whole and value % self.multiple:
             kind = "a whole number" if self.multiple == 1 else f"a multiple of {self.multiple}"
             raise SettingsError(f"“{word}” is not {kind}.")
@@ -81,45 +81,45 @@ class NumberAxis:
 
 @dataclass(frozen=True)
 class OmissionAxis:
-    """An axis whose values are known: the case as it is, then with each of some things left out."""
+    """An axis with known values: the request as it is, then with each of some things left out."""
 
     key: str
-    wanted: Sequence[str]
-    having: Components
+    keys: Sequence[str]
+    components: Components
 
     suggestion = ""
 
-    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
-        """``typed`` is not read."""
-        return omissions(case, self.wanted, self.having)
+    def changes(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
+        """Return a change per thing to leave out; ``typed`` is not read."""
+        return omissions(case, self.keys, self.components)
 
 
 @dataclass(frozen=True)
 class SamplerAxis:
-    """Samplers by their names, of ``known`` ones; ``OWN_SAMPLER`` is the model's own."""
+    """Samplers by their names; ``OWN_SAMPLER`` is the model's own."""
 
     known: Sequence[str]
     key: str = "sampler"
 
     @property
     def suggestion(self) -> str:
-        """All of them."""
+        """All samplers."""
         return f"{OWN_SAMPLER} {' '.join(self.known)}"
 
-    def choices(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
-        """One choice per name that was typed.
+    def changes(self, typed: str, case: FormRequest) -> tuple[RequestChange, ...]:
+        """Return a change per typed name.
 
         Raises:
-            SettingsError: there is none, or one is not known.
+            SettingsError: there is no name, or an unknown one.
         """
         names = dict.fromkeys(re.split(r"[\s,;]+", typed.strip().rstrip(",;").lower()))
-        return tuple(map(self._choice, names))
+        return tuple(map(self._change, names))
 
-    def _choice(self, name: str) -> RequestChange:
+    def _change(self, name: str) -> RequestChange:
         if name == OWN_SAMPLER:
             return RequestChange(VariantLabel("sampler_own"), partial(_with, "sampler", None))
         if name not in self.known:
-            raise SettingsError(f"“{name}” is no sampler here: give some of {OWN_SAMPLER}, {', '.join(self.known)}.")
+            raise SettingsError(f"“{name}” is not a sampler here: choose from {OWN_SAMPLER}, {', '.join(self.known)}.")
         return RequestChange(VariantLabel(self.key, name), partial(_with, "sampler", name))
 
 
@@ -127,11 +127,11 @@ Axis = NumberAxis | OmissionAxis | SamplerAxis
 
 
 def comparison_axes(personalizer: Service) -> dict[str, Axis]:
-    """Everything that a loaded model lets a person change, by key."""
-    usual, sizes = personalizer.defaults, personalizer.sizes
+    """Return what a person can vary with a loaded model, by key."""
+    defaults, sizes = personalizer.defaults, personalizer.sizes
     max_steps = min(MAX_STEPS, personalizer.limits.steps)
-    steps, delay, guidance = usual.steps, usual.start_step, usual.guidance
-    having = model_components(personalizer)
+    steps, delay, guidance = defaults.steps, defaults.start_step, defaults.guidance
+    components = model_components(personalizer)
     axes: list[Axis] = [
         NumberAxis("seed", "0-2", 0, LAST_SEED, _with_seed, whole=True),
         NumberAxis("strength", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, None), order=FIRST_ORDER),
@@ -152,8 +152,8 @@ def comparison_axes(personalizer: Service) -> dict[str, Axis]:
             order=FIRST_ORDER,
         ),
         SamplerAxis(personalizer.backbone.schedulers),
-        OmissionAxis("parts", PART_NAMES, having),
-        OmissionAxis("subjects", (EACH_SUBJECT,), having),
+        OmissionAxis("parts", PART_NAMES, components),
+        OmissionAxis("subjects", (EACH_SUBJECT,), components),
     ]
     if sizes.smallest < sizes.largest:
         suggestion = f"{sizes.default[0]} {min(sizes.largest, 2 * sizes.default[0])}"
@@ -164,9 +164,9 @@ def comparison_axes(personalizer: Service) -> dict[str, Axis]:
     return {axis.key: axis for axis in axes}
 
 
-def _around(value: int, least: int, most: int) -> str:
-    """The lowest, the usual and the highest."""
-    return " ".join(str(number) for number in sorted({least, value, max(most, least)}))
+def _around(default: int, low: int, high: int) -> str:
+    """The lowest value, the default and the highest."""
+    return " ".join(str(number) for number in sorted({low, default, max(high, low)}))
 
 
 # ---------------------------------------------------------------- changes
@@ -182,7 +182,7 @@ def _with_seed(value: float, case: FormRequest) -> FormRequest:
 
 
 def _with_steps(value: float, case: FormRequest) -> FormRequest:
-    """The delay keeps its part of the steps."""
+    """The delay keeps its share of the steps."""
     before, delay = case.request.steps, case.request.start_step
     if before and delay is not None:
         delay = min(round(delay / before * value), int(value))
@@ -190,7 +190,7 @@ def _with_steps(value: float, case: FormRequest) -> FormRequest:
 
 
 def _with_strength(slot: int | None, value: float, case: FormRequest) -> FormRequest:
-    """Of one card, or of all."""
+    """The strength of one card, or of all."""
     slots = case.form.slots
     if slot is not None and slot not in slots:
         raise SettingsError(f"There is no subject {slot + 1} in the Studio.")

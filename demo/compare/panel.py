@@ -1,4 +1,4 @@
-"""What is compared: something left out in turn, or a grid over two settings; and the sheet of pictures."""
+"""What to compare: the request with something left out in turn, or a grid over two settings; and the grid."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 Values = Mapping[Component, Any]
-# Values of fields are no keys of the page's texts: Gradio would translate them.
+# The values of fields differ from the keys of texts, which Gradio would translate.
 OMIT, GRID = "mode-omit", "mode-grid"
 AXIS = "axis-{}".format
 NOTHING = AXIS("none")
 _NAMES = ("mode", "omit", "across", "columns", "down", "rows")  # of the fields, in their order
 ACROSS, DOWN = "strength", "seed"  # at first
-_OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # whose values may be no good for another
+_OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # axes whose values another model may not take
 
 
 class SummaryRecord(TypedDict):
@@ -61,14 +61,14 @@ def summary_record(
 
 
 class ComparePanel:
-    """The fields of the Compare tab, its two buttons, and the sheet."""
+    """The fields of the Compare tab, its two buttons, and the grid."""
 
     def __init__(self, personalizer: Service) -> None:
         self.model = personalizer.backbone.display_name
         self.axes = comparison_axes(personalizer)
-        self.having = model_components(personalizer)
+        self.components = model_components(personalizer)
         self.limits = personalizer.limits
-        self.left_out = [key for key in LEAVE_OUT if getattr(self.having, key, True)]
+        self.left_out = [key for key in LEAVE_OUT if getattr(self.components, key, True)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -84,7 +84,7 @@ class ComparePanel:
             self._render_actions()
         self.draft = gr.JSON(visible=False)
         self.comparison = gr.State(Comparison(self.limits))
-        self.planned = gr.State(None)  # what the click on Compare was found to ask for
+        self.planned = gr.State(None)  # what the click on Compare is going to make
         self.grid = comparison_grid()
 
     def _render_omissions(self) -> None:
@@ -127,24 +127,21 @@ class ComparePanel:
         self.queue = gr.HTML("", elem_id="compare-queue", elem_classes="queue", apply_default_css=False, min_height=1)
 
     def listen(self, page: gr.Blocks) -> None:
-        """The fields follow what changes; an axis brings values to begin with. The browser keeps them."""
+        """Show the fields of the chosen mode, suggest values for an axis, and keep the fields in the browser."""
         self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
         self.across.input(self._suggest, self.across, self.columns, **QUIET)
         self.down.input(self._suggest, self.down, self.rows, **QUIET)
-        keeping = browser_draft.save_script(_NAMES, self.model, COMPARE)
-        gr.on([field.change for field in self.fields], None, list(self.fields), None, js=keeping, **QUIET)
-        loading, opening = (
-            browser_draft.load_script(browser_draft.COMPARE),
-            browser_draft.unlock_script(browser_draft.COMPARE),
-        )
-        recalled = page.load(self._recall, self.draft, list(self.fields), js=loading, **QUIET)
-        recalled.then(None, None, None, js=opening, **QUIET)
+        save = browser_draft.save_script(_NAMES, self.model, COMPARE)
+        gr.on([field.change for field in self.fields], None, list(self.fields), None, js=save, **QUIET)
+        load, unlock = browser_draft.load_script(COMPARE), browser_draft.unlock_script(COMPARE)
+        recalled = page.load(self._recall, self.draft, list(self.fields), js=load, **QUIET)
+        recalled.then(None, None, None, js=unlock, **QUIET)
 
-    def _recall(self, kept: object) -> Update:
-        """What the browser kept of the fields; what is no good, or goes by another model, is left."""
-        kept = kept if isinstance(kept, dict) else {}
-        foreign = () if kept.get("model") == self.model else _OF_A_MODEL
-        mode, omit, across, columns, down, rows = (kept.get(name) for name in _NAMES)
+    def _recall(self, draft: object) -> Update:
+        """Fill the fields from the browser's draft; what is not valid, or is another model's, is left out."""
+        draft = draft if isinstance(draft, dict) else {}
+        foreign = () if draft.get("model") == self.model else _OF_A_MODEL
+        mode, omit, across, columns, down, rows = (draft.get(name) for name in _NAMES)
         update: Update = {self.mode: mode if mode in (OMIT, GRID) else gr.skip()}
         if isinstance(omit, list):
             update[self.omit] = [key for key in self.left_out if key in omit]
@@ -159,32 +156,32 @@ class ComparePanel:
 
     @property
     def fields(self) -> tuple[gr.Radio | gr.CheckboxGroup | gr.Dropdown | gr.Textbox, ...]:
-        """Every component that holds what the person gave."""
+        """Every component that a person fills in."""
         return (self.mode, self.omit, self.across, self.columns, self.down, self.rows)
 
     def table(self, values: Values, case: FormRequest) -> VariantTable:
-        """The variants that are asked for.
+        """Return the variants that the fields ask for.
 
         Raises:
-            SettingsError: there is nothing to compare, or a value is no good.
+            SettingsError: there is nothing to compare, or a value is not valid.
         """
         return self._omissions(values, case) if values[self.mode] == OMIT else self._grid(values, case)
 
     def _omissions(self, values: Values, case: FormRequest) -> VariantTable:
-        choices = omissions(case, values[self.omit] or (), self.having)
-        if len(choices) == 1:
+        changes = omissions(case, values[self.omit] or (), self.components)
+        if len(changes) == 1:
             raise SettingsError("Choose what to leave out: something that is on in the Studio.")
-        return variant_table(case, choices, against_first=True, most=self.limits.comparison_pictures)
+        return variant_table(case, changes, against_first=True, max_pictures=self.limits.comparison_pictures)
 
     def _grid(self, values: Values, case: FormRequest) -> VariantTable:
         across, down = self._axis(values[self.across]), self._axis(values[self.down])
         if across is None or across is down:
             raise SettingsError("Choose two different settings, one across and one down.")
-        columns, most = across.choices(values[self.columns] or "", case), self.limits.comparison_pictures
+        columns, limit = across.changes(values[self.columns] or "", case), self.limits.comparison_pictures
         if down is None:
-            return variant_table(case, columns, across=across.key, most=most)
-        rows = down.choices(values[self.rows] or "", case)
-        return variant_table(case, columns, rows, across.key, down.key, most=most)
+            return variant_table(case, columns, across=across.key, max_pictures=limit)
+        rows = down.changes(values[self.rows] or "", case)
+        return variant_table(case, columns, rows, across.key, down.key, max_pictures=limit)
 
     def busy(self, busy: bool) -> Update:
         """Show Stop while something runs."""
@@ -194,14 +191,14 @@ class ComparePanel:
         return gr.update(visible=mode == OMIT), gr.update(visible=mode == GRID)
 
     def _axis(self, value: str) -> Axis | None:
-        """None where there is to be none."""
+        """The chosen axis; None where none is chosen."""
         return next((axis for key, axis in self.axes.items() if AXIS(key) == value), None)
 
     def _suggest(self, value: str) -> Any:
-        """Axes whose values are known need no field."""
+        """Put an axis's suggestion into the field of its values, which is hidden where there is nothing to type."""
         axis = self._axis(value)
         suggestion = "" if axis is None else axis.suggestion
-        return gr.update(value=suggestion, visible=self._is_typed(value))
+        return gr.update(value=suggestion, visible=bool(suggestion))
 
     def _is_typed(self, value: str) -> bool:
         """Whether an axis has values that a person types."""

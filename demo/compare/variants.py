@@ -1,4 +1,4 @@
-"""Variants of one request: something left out, or other settings, in every combination of two lists of choices."""
+"""Variants of one request: something left out, or other settings, in every combination of two lists of changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WITHOUT = {
 
 
 class VariantLabel(NamedTuple):
-    """What a variant is called: a key of the page's texts, and a name or a number that goes into it."""
+    """The name of a variant: the key of a text, and a name or a number that goes into it."""
 
     key: str
     value: str = ""
@@ -44,7 +44,7 @@ class FormRequest:
 
 @dataclass(frozen=True)
 class RequestChange:
-    """One way to change a case. Of two that are combined that of the lower order comes first."""
+    """One way to change a request. Of two changes that of the lower order comes first."""
 
     label: VariantLabel
     change: Callable[[FormRequest], FormRequest]
@@ -53,7 +53,7 @@ class RequestChange:
 
 @dataclass(frozen=True)
 class RequestVariant:
-    """A case at its place in the table, counted from 0, and what was changed about it."""
+    """A request at its place in the table, counted from 0, and the labels of its changes."""
 
     column: int
     row: int
@@ -63,9 +63,9 @@ class RequestVariant:
 
 @dataclass(frozen=True)
 class VariantTable:
-    """Every combination of the choices across and down. An axis without a name has one choice and no heading.
+    """Every combination of the changes across and down. An axis without a name has one change and no heading.
 
-    ``against_first``: the first picture is what the others are held against.
+    ``against_first``: the other pictures are compared with the first.
     """
 
     across: str | None
@@ -76,70 +76,70 @@ class VariantTable:
     against_first: bool = False
 
 
-_ALONE = (RequestChange(VariantLabel(""), lambda case: case),)
-_BASE = RequestChange(VariantLabel(AS_COMPOSED), lambda case: case)
+_UNCHANGED = (RequestChange(VariantLabel(""), lambda case: case),)
+_AS_COMPOSED = RequestChange(VariantLabel(AS_COMPOSED), lambda case: case)
 
 
 def model_components(personalizer: Service) -> Components:
-    """The parts of the method that the loaded weights have."""
+    """Return the parts of the method that the loaded weights have."""
     adapter = getattr(personalizer, "adapter", None)
     return ALL_COMPONENTS if adapter is None else adapter.config.components
 
 
 def omissions(
-    case: FormRequest, wanted: Sequence[str], having: Components = ALL_COMPONENTS
+    case: FormRequest, keys: Sequence[str], components: Components = ALL_COMPONENTS
 ) -> tuple[RequestChange, ...]:
-    """The case as it is, then with each of the wanted things left out.
+    """Return the request as it is, then changes that each leave out one thing.
 
-    What changes nothing is not among them: a part that is off already or that the weights do not have, photos where
-    there are none.
+    Changes without an effect are left out: of a part that is off already or that the weights do not have, of photos
+    where there are none.
     """
-    found = [_BASE]
+    changes = [_AS_COMPOSED]
     seen = [case.request]
-    for choice in _omissions(case, wanted, having):
-        request = choice.change(case).request
+    for change in _omissions(case, keys, components):
+        request = change.change(case).request
         if request not in seen:
-            found.append(choice)
+            changes.append(change)
             seen.append(request)
-    return tuple(found)
+    return tuple(changes)
 
 
 def variant_table(
     case: FormRequest,
     columns: Sequence[RequestChange],
-    rows: Sequence[RequestChange] = _ALONE,
+    rows: Sequence[RequestChange] = _UNCHANGED,
     across: str | None = None,
     down: str | None = None,
     against_first: bool = False,
-    most: int | None = None,
+    max_pictures: int | None = None,
 ) -> VariantTable:
-    """Every combination, row by row; ``most`` is how many pictures may be asked for.
+    """Return every combination of two lists of changes, row by row.
 
     Raises:
-        SettingsError: there are too many, or a change is not possible.
+        SettingsError: there are more than ``max_pictures``, or a change is not possible.
     """
     count = len(columns) * len(rows)
-    if most is not None and count > most:
-        raise SettingsError(f"{len(columns)} × {len(rows)} are {count} pictures: ask for {most} at most here.")
+    if max_pictures is not None and count > max_pictures:
+        raise SettingsError(f"{len(columns)} × {len(rows)} are {count} pictures: ask for {max_pictures} at most here.")
     variants = tuple(
         RequestVariant(c, r, _labels(column, row), _changed(case, column, row))
         for (r, row), (c, column) in product(enumerate(rows), enumerate(columns))
     )
-    names, heads = ([choice.label for choice in choices] for choices in (columns, rows))
+    names, heads = ([change.label for change in changes] for changes in (columns, rows))
     return VariantTable(across, down, tuple(names), tuple(heads), variants, against_first)
 
 
 def labels_text(labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> str:
-    """The labels as a person reads them."""
-    return " · ".join(_in_words(label, texts) for label in labels)
+    """Return labels as text."""
+    return " · ".join(_label_text(label, texts) for label in labels)
 
 
 def error_about(error: MMDiffError, labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> MMDiffError:
-    """The error with the variant that it is about."""
+    """Return the error with the variant that it is about."""
     return type(error)(f"{labels_text(labels, texts)}: {error}")
 
 
-def _in_words(label: VariantLabel, texts: Mapping[str, str]) -> str:
+def _label_text(label: VariantLabel, texts: Mapping[str, str]) -> str:
     text = texts[label.key]
     if "{name}" in text:
         return text.replace("{name}", label.value)
@@ -150,26 +150,28 @@ def _labels(*changes: RequestChange) -> tuple[VariantLabel, ...]:
     return tuple(change.label for change in changes if change.label.key)
 
 
-def _changed(case: FormRequest, *choices: RequestChange) -> FormRequest:
-    for choice in sorted(choices, key=lambda choice: choice.order):
-        case = choice.change(case)
+def _changed(case: FormRequest, *changes: RequestChange) -> FormRequest:
+    for change in sorted(changes, key=lambda change: change.order):
+        case = change.change(case)
     return case
 
 
 # ---------------------------------------------------------------- leaving out
 
-LAST = 2  # leaving out comes after all other changes
+LAST_ORDER = 2  # leaving out comes after all other changes
 
 
-def _omissions(case: FormRequest, wanted: Sequence[str], having: Components) -> Iterator[RequestChange]:
+def _omissions(case: FormRequest, keys: Sequence[str], components: Components) -> Iterator[RequestChange]:
     for part in PART_NAMES:
-        if part in wanted and getattr(having, part):
-            yield RequestChange(VariantLabel(_WITHOUT[part]), partial(_without_part, part), LAST)
-    if EACH_SUBJECT in wanted:
+        if part in keys and getattr(components, part):
+            yield RequestChange(VariantLabel(_WITHOUT[part]), partial(_without_part, part), LAST_ORDER)
+    if EACH_SUBJECT in keys:
         for number, subject in enumerate(case.form.subjects):
-            yield RequestChange(VariantLabel("without_subject", subject.name), partial(_without_subject, number), LAST)
-    if ALL_PHOTOS in wanted:
-        yield RequestChange(VariantLabel("without_photos"), _without_photos, LAST)
+            yield RequestChange(
+                VariantLabel("without_subject", subject.name), partial(_without_subject, number), LAST_ORDER
+            )
+    if ALL_PHOTOS in keys:
+        yield RequestChange(VariantLabel("without_photos"), _without_photos, LAST_ORDER)
 
 
 def _without_part(part: str, case: FormRequest) -> FormRequest:
@@ -178,7 +180,7 @@ def _without_part(part: str, case: FormRequest) -> FormRequest:
 
 
 def _without_subject(number: int, case: FormRequest) -> FormRequest:
-    """Its word stays in the prompt."""
+    """The subject's word stays in the prompt."""
     form, request = case.form, case.request
     kept = [i for i in range(len(request.subjects)) if i != number]
     return FormRequest(

@@ -53,6 +53,6 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_other_models_know_the_wide_world() -> None:
-    told = AboutTab(StandIn(), None).told(None)  # type: ignore[arg-type]
+    told = AboutTab(StandIn(), None).page_facts(None)  # type: ignore[arg-type]
     assert {"idle", "toys"} <= set(told["when"])
     assert weight_facts("sd", StandIn().summary(), StandIn().sizes, None)["when"] == ["world"]

@@ -15,30 +15,30 @@ from mmdiff_core.errors import SettingsError
 
 
 def test_binding_and_sampler_are_axes_as_well(axes: dict[str, Axis], case: FormRequest) -> None:
-    bound, schedulers = axes["bound"].choices("0 .5", case), axes["sampler"].choices("own, UniPC", case)
+    bound, schedulers = axes["bound"].changes("0 .5", case), axes["sampler"].changes("own, UniPC", case)
     assert [choice.change(case).request.word_gating for choice in bound] == [0, 0.5]
     assert [choice.change(case).request.scheduler for choice in schedulers] == [None, "unipc"]
     assert [choice.label for choice in schedulers] == [VariantLabel("sampler_own"), VariantLabel("sampler", "unipc")]
-    assert axes["sampler"].choices(axes["sampler"].suggestion, case)
-    with pytest.raises(SettingsError, match="“euler” is no sampler here"):
-        axes["sampler"].choices("euler", case)
+    assert axes["sampler"].changes(axes["sampler"].suggestion, case)
+    with pytest.raises(SettingsError, match="“euler” is not a sampler here"):
+        axes["sampler"].changes("euler", case)
 
 
 def test_the_delay_keeps_its_part_of_the_steps(case: FormRequest, axes: dict[str, Axis]) -> None:
-    (ten,) = axes["steps"].choices("10", case)
+    (ten,) = axes["steps"].changes("10", case)
     assert (ten.change(case).request.steps, ten.change(case).request.start_step) == (10, 2)
-    table = variant_table(case, [ten], axes["delay"].choices("3", case))
+    table = variant_table(case, [ten], axes["delay"].changes("3", case))
     assert table.variants[0].case.request.start_step == 3  # as it was asked for
 
 
 def test_one_subject_s_strength_beside_that_of_all(case: FormRequest, axes: dict[str, Axis]) -> None:
-    rows, columns = axes["strength_3"].choices("1.5", case), axes["strength"].choices("0.5", case)
+    rows, columns = axes["strength_3"].changes("1.5", case), axes["strength"].changes("0.5", case)
     for table in (variant_table(case, columns, rows), variant_table(case, rows, columns)):
         assert [subject.scale for subject in table.variants[0].case.request.subjects] == [0.5, 1.5]
-    gone = variant_table(case, axes["subjects"].choices("", case), axes["strength_1"].choices("2", case))
+    gone = variant_table(case, axes["subjects"].changes("", case), axes["strength_1"].changes("2", case))
     assert [len(variant.case.request.subjects) for variant in gone.variants] == [2, 1, 1]
     with pytest.raises(SettingsError, match="no subject 2"):
-        variant_table(case, axes["strength_2"].choices("1", case))
+        variant_table(case, axes["strength_2"].changes("1", case))
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_one_subject_s_strength_beside_that_of_all(case: FormRequest, axes: dict
 )
 def test_bad_values_are_named(case: FormRequest, axes: dict[str, Axis], axis: str, typed: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        axes[axis].choices(typed, case)
+        axes[axis].changes(typed, case)
 
 
 def test_every_suggestion_can_be_used(case: FormRequest, axes: dict[str, Axis]) -> None:
     for axis in axes.values():
-        assert axis.choices(axis.suggestion, case), axis.key
+        assert axis.changes(axis.suggestion, case), axis.key
         assert axis.key in english()
 
 
 def test_there_is_an_end_to_it(case: FormRequest, axes: dict[str, Axis]) -> None:
-    seeds = axes["seed"].choices("1-12", case)
+    seeds = axes["seed"].changes("1-12", case)
     with pytest.raises(SettingsError, match="144 pictures: ask for 143 at most"):
-        variant_table(case, seeds, seeds, most=143)
-    assert len(variant_table(case, seeds, seeds, most=144).variants) == 144
+        variant_table(case, seeds, seeds, max_pictures=143)
+    assert len(variant_table(case, seeds, seeds, max_pictures=144).variants) == 144

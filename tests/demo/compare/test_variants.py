@@ -59,7 +59,7 @@ def test_what_changes_nothing_is_not_made_twice(case: FormRequest) -> None:
 
 def test_a_table_has_every_combination(case: FormRequest, axes: dict[str, Axis]) -> None:
     table = variant_table(
-        case, axes["strength"].choices("0.5, 1", case), axes["seed"].choices("3-5", case), "strength", "seed"
+        case, axes["strength"].changes("0.5, 1", case), axes["seed"].changes("3-5", case), "strength", "seed"
     )
     assert [(variant.column, variant.row) for variant in table.variants] == [
         (0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2),
