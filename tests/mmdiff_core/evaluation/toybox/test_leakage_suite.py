@@ -1,4 +1,4 @@
-"""The comparison of bindings on tiny models, and its figures against hand-made rows."""
+"""Leakage at several strengths of word gating, on tiny models; shares against scores by hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdiff_core.backbones import toybox
-from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.result_folder import weights_fingerprint
-from mmdiff_core.evaluation.toybox import leakage_suite, suite
+from mmdiff_core.evaluation.toybox import leakage_suite
 from mmdiff_core.evaluation.toybox.leakage_suite import (
     LeakageOptions,
     WordGatedPersonalizer,
@@ -25,50 +23,36 @@ from mmdiff_core.evaluation.toybox.leakage_suite import (
 from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.network import Referee, save_referee
-from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
 from tests.helpers.markdown import cells
-from tests.helpers.small_referee import CONFIG, VOCABULARY
-
-pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> LeakageOptions:
-    folder = tmp_path_factory.mktemp("binding")
-    model = tiny.save_toybox(folder / "model")
-    save_vocabulary(VOCABULARY, model)
-    torch.manual_seed(0)
-    save_referee(Referee(CONFIG), folder / "referee.safetensors")
-    return LeakageOptions(folder / "out", model, folder / "referee.safetensors", 2, (0,), word_gatings=(0.0, 1.0))
+@pytest.fixture
+def options(tmp_path: Path, model: Path, referee_file: Path) -> LeakageOptions:
+    return LeakageOptions(tmp_path / "out", model, referee_file, 2, (0,), word_gatings=(0.0, 1.0))
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "DISTRACTORS", 15)
-    monkeypatch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
-
-
-def test_every_binding_has_the_same_prompts_and_goes_on(options: LeakageOptions, tmp_path: Path) -> None:
-    options = replace(options, folder=tmp_path)
+@pytest.mark.slow
+def test_every_strength_has_the_same_prompts_and_goes_on(options: LeakageOptions) -> None:
+    folder = options.folder
     table = evaluate_leakage(options)
     assert [key for key in table if key != "about"] == ["0", "1"]
-    rows = {b: [json.loads(x) for x in (tmp_path / f"rows-{b}.jsonl").read_text().splitlines()] for b in ("0", "1")}
+    rows = {b: [json.loads(x) for x in (folder / f"rows-{b}.jsonl").read_text().splitlines()] for b in ("0", "1")}
     assert [[row["prompt"] for row in line] for line in rows["0"]] == [
         [row["prompt"] for row in line] for line in rows["1"]
     ]
-    kept = (tmp_path / "rows-1.jsonl").read_text()
-    (tmp_path / "rows-1.jsonl").write_text(kept.splitlines(keepends=True)[0] + '[{"torn')
+    kept = (folder / "rows-1.jsonl").read_text()
+    (folder / "rows-1.jsonl").write_text(kept.splitlines(keepends=True)[0] + '[{"torn')
     assert evaluate_leakage(options) == table
-    assert (tmp_path / "rows-1.jsonl").read_text() == kept
-    assert json.loads((tmp_path / "binding.json").read_text()) == table
+    assert (folder / "rows-1.jsonl").read_text() == kept
+    assert json.loads((folder / "binding.json").read_text()) == table
     with pytest.raises(SettingsError, match="other settings"):
         evaluate_leakage(replace(options, seeds=(1,)))
 
 
+@pytest.mark.slow
 def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.safetensors"
     save_adapter(tiny.adapter_for(tiny.stable_diffusion(), seed=3), adapter, {})
@@ -80,38 +64,36 @@ def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_
     assert main(start) == BAD_INPUT  # the model's own is another comparison
 
 
-def test_the_adapter_is_the_one_that_draws(
-    options: LeakageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_given_adapter_generates(options: LeakageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = tmp_path / "adapter.safetensors"
     weights = tiny.adapter_for(tiny.stable_diffusion(), seed=3)
     save_adapter(weights, adapter, {})
-    drew = []
+    used = []
 
-    def watched(personalizer: Personalizer, binding: float) -> WordGatedPersonalizer:
-        drew.append(personalizer.adapter.state_dict())
-        return WordGatedPersonalizer(personalizer, binding)
+    def watched(personalizer: Personalizer, word_gating: float) -> WordGatedPersonalizer:
+        used.append(personalizer.adapter.state_dict())
+        return WordGatedPersonalizer(personalizer, word_gating)
 
     monkeypatch.setattr(leakage_suite, "WordGatedPersonalizer", watched)
-    evaluate_leakage(replace(options, folder=tmp_path / "out", adapter=adapter, prompts=1, word_gatings=(0.0,)))
-    assert all(torch.equal(x, weights.state_dict()[name]) for name, x in drew[0].items())
+    evaluate_leakage(replace(options, adapter=adapter, prompts=1, word_gatings=(0.0,)))
+    assert all(torch.equal(x, weights.state_dict()[name]) for name, x in used[0].items())
 
 
-def test_the_binding_reaches_the_request(tmp_path: Path) -> None:
+def test_the_strength_reaches_the_request(tmp_path: Path) -> None:
     inner = tiny.personalizer("sd", tmp_path)
     request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2)
     *_, plain = inner.generate(request)
-    *_, bound = WordGatedPersonalizer(inner, 1.0).generate(request)
-    *_, asked = Personalizer(inner.backbone, inner.adapter).generate(replace(request, word_gating=1.0))
-    assert bound.picture.settings["binding"] == 1.0
-    assert bound.picture.image.tobytes() == asked.picture.image.tobytes() != plain.picture.image.tobytes()
+    *_, gated = WordGatedPersonalizer(inner, 1.0).generate(request)
+    *_, requested = Personalizer(inner.backbone, inner.adapter).generate(replace(request, word_gating=1.0))
+    assert gated.finished.settings["binding"] == 1.0
+    assert gated.finished.image.tobytes() == requested.finished.image.tobytes() != plain.finished.image.tobytes()
 
 
-def test_figures_of_hand_made_rows() -> None:
+def test_shares_of_scores_by_hand() -> None:
     row = ToyboxScores(MODEL, 2, 0, 0, "", [True, False], [True, False], True, True, True, [True, True], [])
     rows = [row, replace(row, seed=1, swapped=[], present=False), replace(row, number=1, swapped=[False, False])]
     table = summarise_leakage(rows)
-    assert (table["swapped"]["mean"], table["swapped"]["n"]) == (0.25, 4)  # a picture without both toys says nothing
+    assert (table["swapped"]["mean"], table["swapped"]["n"]) == (0.25, 4)  # an image without both toys does not count
     assert (table["identity"]["mean"], table["peak"]["mean"]) == (0.5, 1.0)
     assert table["present"]["mean"] == round(2 / 3, 4)
     text = leakage_markdown({"0": table, "1": summarise_leakage([replace(row, swapped=[])]), "about": {"model": "m"}})
@@ -120,6 +102,7 @@ def test_figures_of_hand_made_rows() -> None:
     assert swaps[2] == "-"
 
 
+@pytest.mark.slow
 def test_the_command(options: LeakageOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["evaluate", "leakage", "--model", str(options.model), "--referee", str(options.referee)]
     start += ["--out", str(tmp_path), "--quick", "--prompts", "1", "--device", "cpu"]
