@@ -189,11 +189,11 @@ def _bench_options(args: argparse.Namespace) -> DreamBenchOptions:
     from mmdiff_core.evaluation.dreambench.suite import DreamBenchOptions
 
     check_at_least(args, prompts=1, images=1, pairs=0, references=1)
-    given = {"pictures": args.images, "pairs": args.pairs, "references": args.references}
+    given = {"images": args.images, "pairs": args.pairs, "references": args.references}
     given = {name: value for name, value in given.items() if value is not None}
     prompts = args.prompts or (2 if args.quick else None)
     options = DreamBenchOptions(args.dataset, args.out, prompts, steps=args.steps, guidance=args.guidance, **given)
-    return replace(options, pictures=1, pairs=min(options.pairs, 2)) if args.quick else options
+    return replace(options, images=1, pairs=min(options.pairs, 2)) if args.quick else options
 
 
 def _device_of_process(args: argparse.Namespace) -> str:

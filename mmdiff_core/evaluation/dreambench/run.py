@@ -55,8 +55,7 @@ def evaluate_dreambench(
     state = PartialState()
     cases = draw_dreambench_cases(read_subjects(options.dataset), options.prompts, options.pairs)
     if state.is_main_process:
-        numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
-        claim_folder(options.folder, {**about, **numbers})
+        claim_folder(options.folder, {**about, **_numbers(options)})
         for file in options.folder.glob("rows-*.jsonl"):
             repair(file)
     state.wait_for_everyone()
@@ -69,6 +68,12 @@ def evaluate_dreambench(
     return (
         _write_report(read_dreambench_scores(options.folder), options.folder, about) if state.is_main_process else None
     )
+
+
+def _numbers(options: DreamBenchOptions) -> dict[str, object]:
+    """Return what settings.json says of the options, under the keys of earlier versions."""
+    numbers = {name: value for name, value in asdict(options).items() if name not in ("dataset", "folder")}
+    return {"pictures" if name == "images" else name: value for name, value in numbers.items()}
 
 
 def _run_cases(bench: DreamBench, cases: Sequence[DreamBenchCase], folder: Path, rank: int) -> None:
@@ -91,7 +96,7 @@ def finished_keys(folder: Path) -> set[str]:
 
 
 def read_dreambench_scores(folder: Path) -> list[DreamBenchScores]:
-    """Read the scores of all images, by whichever process."""
+    """Read the scores of all images, of every process."""
     files = sorted(folder.glob("rows-*.jsonl"))
     return [DreamBenchScores(**values) for file in files for values in read_prompts(file)]
 

@@ -136,5 +136,5 @@ def _checked_folder(source: str | PathLike[str]) -> Path:
     """
     folder = find_folder(source, "config.json")
     if (problem := next(weight_problems(folder), None)) is not None:
-        raise ModelError(f'"{source}", which measures the pictures, is incomplete: {problem}. Get it again.')
+        raise ModelError(f'"{source}", which measures the images, is incomplete: {problem}. Get it again.')
     return folder

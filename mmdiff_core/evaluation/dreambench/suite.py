@@ -19,7 +19,7 @@ from mmdiff_core.evaluation.dreambench.similarity import Evaluators, mean_cosine
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Subject
 
-PICTURES = 4  # per prompt, as published
+IMAGES = 4  # per prompt, as published
 PAIRS = 30
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 OWN_CLASSES = "classes.txt"  # lines "name,class" or "name,class,live", for subjects that are not DreamBench's
@@ -72,7 +72,7 @@ class DreamBenchOptions:
     dataset: Path
     folder: Path
     prompts: int | None = None  # of each subject; None: all
-    pictures: int = PICTURES
+    images: int = IMAGES
     pairs: int = PAIRS
     references: int = 1  # photos of a subject that the model gets; images are compared with all
     steps: int | None = None
@@ -99,8 +99,8 @@ def read_subjects(dataset: Path) -> tuple[DreamBenchSubject, ...]:
 def _read_subject(folder: Path, classes: Mapping[str, tuple[str, bool]]) -> DreamBenchSubject:
     if folder.name not in classes:
         raise SettingsError(
-            f'"{folder.name}" is no subject of DreamBench: write a line "{folder.name},its class" (and ",live" for '
-            f'somebody who can wear a hat) into "{folder.parent / OWN_CLASSES}".'
+            f'"{folder.name}" is no subject of DreamBench: write a line "{folder.name},its class" into '
+            f'"{folder.parent / OWN_CLASSES}"; add ",live" if it is a living being.'
         )
     photos = tuple(path for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTO_SUFFIXES)
     if not photos:
@@ -153,7 +153,7 @@ class DreamBench:
         request = GenerateRequest(
             case.prompt,
             tuple(self._subject(known) for known in case.subjects),
-            seeds=tuple(range(self.options.pictures)),
+            seeds=tuple(range(self.options.images)),
             steps=self.options.steps,
             guidance=self.options.guidance,
             recording=None,

@@ -39,7 +39,7 @@ class FailureCaseOptions:
     path: Path  # of the PNG
     model: Path = FOLDER
     referee: Path = FILE
-    pictures: int = 2  # of each case, seeds counted up from 0
+    images: int = 2  # of each case, seeds counted up from 0
     device: str = "cpu"
 
 
@@ -50,12 +50,12 @@ def write_failure_sheet(options: FailureCaseOptions) -> Path:
         SettingsError: the number of images is less than 1.
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
-    if options.pictures < 1:
-        raise SettingsError(f"The number of images is {options.pictures}; choose 1 or more.")
+    if options.images < 1:
+        raise SettingsError(f"The number of images is {options.images}; choose 1 or more.")
     backbone, adapter = load_toybox(options.model, options.device)
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(backbone.vocabulary)
-    suite = ToyboxSuite(Personalizer(backbone, adapter), referee, range(options.pictures))
+    suite = ToyboxSuite(Personalizer(backbone, adapter), referee, range(options.images))
     failures = list(draw_failure_cases(backbone.vocabulary, suite.size))
     rows = [_row(failure, suite) for failure in tqdm(failures, desc="failure cases", unit="case")]
     options.path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,11 +68,11 @@ def run_failure_case(failure: FailureCase, suite: ToyboxSuite) -> CaseOutcome:
     case = failure.case
     photos = failure.photos or suite.render_photos(case)
     images = tuple(tuple(map(to_image, own)) for own in photos)
-    pictures = suite.generate(suite.request(case, images, failure.regions))
+    generated = suite.generate(suite.request(case, images, failure.regions))
     if _can_judge(suite.referee, failure):
         known = suite.judge_photos(case, photos)
-        return CaseOutcome(case, images, tuple(suite.judge_image(case, picture, known) for picture in pictures))
-    return CaseOutcome(case, images, tuple(_judge_surroundings(failure, picture, suite) for picture in pictures))
+        return CaseOutcome(case, images, tuple(suite.judge_image(case, one, known) for one in generated))
+    return CaseOutcome(case, images, tuple(_judge_surroundings(failure, one, suite) for one in generated))
 
 
 def _can_judge(referee: Referee, failure: FailureCase) -> bool:
@@ -80,21 +80,21 @@ def _can_judge(referee: Referee, failure: FailureCase) -> bool:
     return not failure.unjudged and len(set(classes)) == len(classes) and set(classes) <= set(referee.config.classes)
 
 
-def _judge_surroundings(failure: FailureCase, picture: GeneratedImage, suite: ToyboxSuite) -> JudgedImage:
+def _judge_surroundings(failure: FailureCase, generated: GeneratedImage, suite: ToyboxSuite) -> JudgedImage:
     """Judge background and style alone."""
-    assert picture.maps is not None
+    assert generated.maps is not None
     case, config = failure.case, suite.referee.config
     with torch.no_grad():
-        output = run_referee(suite.referee, pixels_of(picture.image)[None])
+        output = run_referee(suite.referee, pixels_of(generated.image)[None])
     background = config.backgrounds[int(output.backgrounds[0].argmax())]
     style = config.styles[int(output.styles[0].argmax())]
     scores = ToyboxScores(
-        kind=MODEL, count=case.count, number=case.number, seed=picture.seed, prompt=case.scene.caption.text,
+        kind=MODEL, count=case.count, number=case.number, seed=generated.seed, prompt=case.scene.caption.text,
         identity=[], swapped=[], present=False, place=background == case.scene.background,
         style=style == case.scene.style, peak=[], curves=[],
     )  # fmt: skip
-    nowhere = torch.zeros(case.count, *picture.image.size[::-1], dtype=torch.bool)
-    return JudgedImage(scores, picture.image, subject_heatmaps(picture.maps, suite.map_kind), nowhere)
+    nowhere = torch.zeros(case.count, *generated.image.size[::-1], dtype=torch.bool)
+    return JudgedImage(scores, generated.image, subject_heatmaps(generated.maps, suite.map_kind), nowhere)
 
 
 def _row(failure: FailureCase, suite: ToyboxSuite) -> Image.Image:

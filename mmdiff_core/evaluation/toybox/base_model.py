@@ -29,7 +29,7 @@ _RECORDING = Recording(("text",))
 
 
 @torch.no_grad()
-def base_pictures(personalizer: Personalizer, request: GenerateRequest) -> Iterator[GeneratedImage]:
+def base_images(personalizer: Personalizer, request: GenerateRequest) -> Iterator[GeneratedImage]:
     """Generate an image per seed from the prompt alone; the subjects only name the words to record.
 
     Raises: as ``Personalizer.validate``.

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.evaluation.toybox.base_model import base_pictures
+from mmdiff_core.evaluation.toybox.base_model import base_images
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PHOTOS, SEEDS, ToyboxCase
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.image_grid import to_image
@@ -120,7 +120,7 @@ class ToyboxSuite:
         known = self.judge_photos(case, photos)
         images = tuple(tuple(map(to_image, own)) for own in photos)
         upper = (self._judge_render(case, known),) if self.bounds else ()
-        return CaseOutcome(case, images, (*upper, *self._judge_generated(case, known, images)))
+        return CaseOutcome(case, images, (*upper, *self._judge_all(case, known, images)))
 
     def render(self, scenes: Sequence[Scene]) -> Tensor:
         """Render scenes (B, 3, H, W) in [0, 1] at the model's own size."""
@@ -151,9 +151,9 @@ class ToyboxSuite:
         assert last.result is not None  # of the last step
         return last.result
 
-    def judge_image(self, case: ToyboxCase, picture: GeneratedImage, known: Sequence[Judgement]) -> JudgedImage:
+    def judge_image(self, case: ToyboxCase, generated: GeneratedImage, known: Sequence[Judgement]) -> JudgedImage:
         """Judge an image of the model under test; ``known`` are the judgements of the subjects' photos."""
-        return self._judge_picture(case, MODEL, picture, self.map_kind, known)
+        return self._judge_generated(case, MODEL, generated, self.map_kind, known)
 
     def _judge_render(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
         """Judge the rendered scene. Its "heatmaps" are the referee's segmentation, measured against the exact masks."""
@@ -164,25 +164,25 @@ class ToyboxSuite:
         scores = self._scores(case, UPPER, 0, judgement, known, maps, rendered.masks[0])
         return JudgedImage(scores, to_image(rendered.images[0]), maps, rendered.masks[0])
 
-    def _judge_generated(
+    def _judge_all(
         self, case: ToyboxCase, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
     ) -> Iterator[JudgedImage]:
         """Judge images of the model under test, then one of the base model."""
         request = self.request(case, photos)
-        for picture in self.generate(request):
-            yield self.judge_image(case, picture, known)
+        for generated in self.generate(request):
+            yield self.judge_image(case, generated, known)
         if self.bounds:
-            for picture in base_pictures(self.personalizer, replace(request, seeds=request.seeds[:1])):
-                yield self._judge_picture(case, LOWER, picture, "text", known)
+            for generated in base_images(self.personalizer, replace(request, seeds=request.seeds[:1])):
+                yield self._judge_generated(case, LOWER, generated, "text", known)
 
-    def _judge_picture(
-        self, case: ToyboxCase, kind: str, picture: GeneratedImage, map_kind: MapKind, known: Sequence[Judgement]
+    def _judge_generated(
+        self, case: ToyboxCase, kind: str, generated: GeneratedImage, map_kind: MapKind, known: Sequence[Judgement]
     ) -> JudgedImage:
-        assert picture.maps is not None
-        judgement = judge(self.referee, pixels_of(picture.image)[None], [case.classes])[0]
-        maps = subject_heatmaps(picture.maps, map_kind)
-        scores = self._scores(case, kind, picture.seed, judgement, known, maps, judgement.regions)
-        return JudgedImage(scores, picture.image, maps, judgement.regions)
+        assert generated.maps is not None
+        judgement = judge(self.referee, pixels_of(generated.image)[None], [case.classes])[0]
+        maps = subject_heatmaps(generated.maps, map_kind)
+        scores = self._scores(case, kind, generated.seed, judgement, known, maps, judgement.regions)
+        return JudgedImage(scores, generated.image, maps, judgement.regions)
 
     def _scores(
         self, case: ToyboxCase, kind: str, seed: int, judgement: Judgement, known: Sequence[Judgement],

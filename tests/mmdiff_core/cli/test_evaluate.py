@@ -71,9 +71,9 @@ def test_the_dreambench_suite(stand_in, tmp_path: Path, monkeypatch: pytest.Monk
     assert [args.base for (args,) in loaded] == ["b", "b"]
     (_, evaluators, options, about), (_, _, quick, _) = calls
     assert evaluators == ("c", "facebook/dino-vits16")
-    assert (options.pictures, options.pairs, options.guidance, options.prompts) == (2, 7, 3.0, None)
+    assert (options.images, options.pairs, options.guidance, options.prompts) == (2, 7, 3.0, None)
     assert (about["model"], about["dtype"], about["device"]) == ("b", "float32", "cpu")
-    assert (quick.pictures, quick.pairs, quick.prompts) == (1, 2, 2)
+    assert (quick.images, quick.pairs, quick.prompts) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(

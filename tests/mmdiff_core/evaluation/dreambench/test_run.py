@@ -31,7 +31,7 @@ from tests.helpers.paths import ROOT
 
 
 def _options(dataset: Path, folder: Path) -> DreamBenchOptions:
-    return DreamBenchOptions(dataset, folder, prompts=2, pictures=2, pairs=1, steps=1)
+    return DreamBenchOptions(dataset, folder, prompts=2, images=2, pairs=1, steps=1)
 
 
 def test_means_intervals_and_faces_by_hand() -> None:
@@ -88,6 +88,7 @@ def test_a_run_goes_on_where_it_was_stopped(
         for measure in ("clip_i", "dino", "clip_t"):
             assert resumed[kind][measure] == whole[kind][measure]
     assert (options.folder / "pictures" / "cat2" / "00_1.png").is_file()
+    assert json.loads((options.folder / "settings.json").read_text())["pictures"] == 2  # as in earlier versions
     with pytest.raises(SettingsError, match="contains an evaluation with other settings"):
         evaluate_dreambench(*parts, replace(options, steps=2), {"model": "tiny"})
     with pytest.raises(SettingsError, match="other settings"):

@@ -85,5 +85,5 @@ def test_what_is_missing_is_said(folders: tuple[Path, Path], tmp_path: Path, mon
         Evaluators.load(folders[0])
     (tmp_path / "dino").mkdir()
     (tmp_path / "dino" / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="which measures the pictures, is incomplete: the weights in the folder"):
+    with pytest.raises(ModelError, match="which measures the images, is incomplete: the weights in the folder"):
         Evaluators.load(folders[0], tmp_path / "dino")

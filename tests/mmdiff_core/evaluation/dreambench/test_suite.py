@@ -19,7 +19,7 @@ from tests.helpers import tiny
 
 
 def _options(dataset: Path, folder: Path) -> DreamBenchOptions:
-    return DreamBenchOptions(dataset, folder, prompts=2, pictures=2, pairs=1, steps=1)
+    return DreamBenchOptions(dataset, folder, prompts=2, images=2, pairs=1, steps=1)
 
 
 def test_subjects_of_a_folder(dataset: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdiff_core.evaluation.toybox.base_model import base_pictures
+from mmdiff_core.evaluation.toybox.base_model import base_images
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Components, GenerateRequest
 from tests.helpers import tiny
@@ -17,7 +17,7 @@ def test_base_model_without_photos_is_exactly_the_stock_network(model: Path) -> 
     personalizer = Personalizer.load(model)
     prompt, subjects = "a cat next to a robot in the snow", tiny.cat_and_robot()
     request = GenerateRequest(prompt, subjects, seeds=(3, 4), steps=3)
-    found = list(base_pictures(personalizer, request))
+    found = list(base_images(personalizer, request))
     *_, last = personalizer.generate(replace(request, components=Components(vision_text=False, image_branch=False)))
     assert last.result is not None
     for picture, expected in zip(found, last.result, strict=True):
