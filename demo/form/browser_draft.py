@@ -1,6 +1,6 @@
-"""What a person was at, kept in their own browser: words and numbers for good, photos as long as the tab is open.
+"""A draft of the fields in the person's own browser: words and numbers for good, photos while the tab is open.
 
-The browser keeps of a photo only the name of the uploaded file; the server holds the file for a day.
+Of a photo the browser keeps only the path of the uploaded file.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from demo.server.limits import MAX_SUBJECTS
 from demo.web.static_files import static
 from mmdiff_core.types import ALL_COMPONENTS
 
-STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # what the browser keeps is under these keys
-_AREAS = {STUDIO: "#left", COMPARE: "#compare-fields"}  # of the fields
+STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # the keys of the drafts in the browser's storage
+_AREAS = {STUDIO: "#left", COMPARE: "#compare-fields"}  # of the page that the fields are in
 
-OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")
+OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")  # what another model may not take
 
 _PARTS = tuple(vars(ALL_COMPONENTS))
 
 
 def save_script(names: Sequence[str], model: str, key: str = STUDIO) -> str:
-    """JavaScript that keeps the inputs of an event under these names, with the model that their numbers are for."""
+    """Return JavaScript that keeps the inputs of an event under these names, with the model that they are for."""
     script = _with_key(static("form/browser_draft_save.js"), key)
     return script.replace("NAMES", json.dumps(list(names))).replace("MODEL", json.dumps(model))
 
 
 def load_script(key: str = STUDIO) -> str:
-    """JavaScript that fetches the draft, as the one input of an event, and locks the fields until it is in them."""
+    """Return JavaScript that makes the draft the one input of an event, and locks the fields until it is in them."""
     return _with_key(static("form/browser_draft_load.js"), key)
 
 
 def unlock_script(key: str = STUDIO) -> str:
-    """JavaScript that unlocks the fields."""
+    """Return JavaScript that unlocks the fields."""
     return _with_key(static("form/browser_draft_unlock.js"), key)
 
 
@@ -41,27 +41,29 @@ def _with_key(script: str, key: str) -> str:
     return script.replace("KEY", json.dumps(key)).replace("AREA", json.dumps(_AREAS[key]))
 
 
-def read_draft(kept: object, model: str) -> dict[str, Any]:
-    """What the browser kept, in the layout of a picture's settings; {} where it kept nothing that can be read.
+def read_draft(draft: object, model: str) -> dict[str, Any]:
+    """Return a draft in the layout of a picture's settings; {} where it cannot be read.
 
-    Numbers that another model's defaults stood behind are left out.
+    Numbers for another model are left out.
     """
-    if not isinstance(kept, dict):
+    if not isinstance(draft, dict):
         return {}
-    others = {"model", *(() if kept.get("model") == model else OF_A_MODEL)}
-    found = {key: value for key, value in kept.items() if "-" not in key and key not in others and value is not None}
-    if isinstance(found.get("parts"), list):
-        found["parts"] = {name: name in found["parts"] for name in _PARTS}
-    count = kept.get("count")
+    left_out = {"model", *(() if draft.get("model") == model else OF_A_MODEL)}
+    record = {
+        key: value for key, value in draft.items() if "-" not in key and key not in left_out and value is not None
+    }
+    if isinstance(record.get("parts"), list):
+        record["parts"] = {name: name in record["parts"] for name in _PARTS}
+    count = draft.get("count")
     if isinstance(count, int) and 1 <= count <= MAX_SUBJECTS:
-        found["subjects"] = [_subject(kept, number) for number in range(1, count + 1)]
-    return found
+        record["subjects"] = [_subject(draft, number) for number in range(1, count + 1)]
+    return record
 
 
-def _subject(kept: Mapping[str, Any], number: int) -> dict[str, Any]:
-    strength, photos = kept.get(f"strength-{number}"), kept.get(f"photos-{number}")
+def _subject(draft: Mapping[str, Any], number: int) -> dict[str, Any]:
+    strength, photos = draft.get(f"strength-{number}"), draft.get(f"photos-{number}")
     return {
-        "name": str(kept.get(f"name-{number}") or ""),
+        "name": str(draft.get(f"name-{number}") or ""),
         "strength": strength if isinstance(strength, int | float) else 1.0,
         "photos": photos if isinstance(photos, list) else [],
     }

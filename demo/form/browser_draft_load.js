@@ -1,5 +1,5 @@
-// What the browser keeps of the fields: words and numbers for good, a tab's own, and its photos, as long as it is open.
-// Until they are in the fields nobody can type there, since that would be written over.
+// Fetches the draft of the fields: words and numbers that are kept for good, and those of the tab with its photos, which
+// go first. Locks the fields until the draft is in them, since it would overwrite what is typed meanwhile.
 () => {
   const read = (storage) => {
     try {

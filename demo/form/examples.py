@@ -1,4 +1,4 @@
-"""Subjects for people who have no photo at hand: complete examples, and a die for toys never seen in training."""
+"""Subjects for people without a photo at hand: complete examples, and random toys that no training has seen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ToyPhotos:
 
 @dataclass(frozen=True)
 class ExampleContent:
-    """What an example puts into the page."""
+    """What an example puts into the fields."""
 
     prompt: str
     subjects: tuple[ToyPhotos, ...]
@@ -34,23 +34,23 @@ class ExampleContent:
 
 @dataclass(frozen=True)
 class StudioExample:
-    """A prompt, the toys, (noun, identity seed), that it names, and the place and style that it asks for."""
+    """A prompt with its toys, (noun, identity seed), its place and its style."""
 
     prompt: str
     toys: tuple[tuple[str, int], ...]
     place: str
     style: str = "photo"
 
-    def filling(self) -> ExampleContent:
+    def content(self) -> ExampleContent:
         """Render the photos."""
         return ExampleContent(self.prompt, tuple(_render_example_toy(noun, seed) for noun, seed in self.toys))
 
     def thumbnails(self, size: int = 96) -> tuple[Image.Image, ...]:
-        """One small picture per toy."""
+        """Render a small picture of each toy."""
         return tuple(toy_photos(noun, seed, views=1, size=size)[0] for noun, seed in self.toys)
 
     def fits(self, known: Vocabulary) -> bool:
-        """Whether a model that knows so much knows all that the example asks for."""
+        """Whether a model with this vocabulary knows everything in the example."""
         nouns = all(noun in known.classes for noun, _ in self.toys)
         return nouns and self.place in known.backgrounds and self.style in known.styles
 
@@ -68,17 +68,17 @@ EXAMPLES = (
 
 
 def vocabulary_of(backbone: object) -> Vocabulary | None:
-    """What of the rendered world a model was trained on; None for a model of the wide world."""
+    """Return what of the rendered world a model was trained on; None for a model of the real world."""
     return getattr(backbone, "vocabulary", None)
 
 
 def examples_for(known: Vocabulary | None) -> tuple[StudioExample, ...]:
-    """The examples that a model can follow; all of them for a model of the wide world."""
+    """Return the examples that a model can follow; all of them for a model of the real world."""
     return tuple(example for example in EXAMPLES if known is None or example.fits(known))
 
 
 def known_words(known: Vocabulary | None) -> dict[str, str]:
-    """What the loaded weights know, as a prompt says it; empty for a model of the wide world."""
+    """Return what the loaded weights know in the words of a prompt; empty for a model of the real world."""
     if known is None:
         return {}
     places = (BACKGROUND_WORDS[place][0] for place in known.backgrounds)
@@ -86,32 +86,32 @@ def known_words(known: Vocabulary | None) -> dict[str, str]:
 
 
 def render_toy(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
-    """Photos of one toy, each from another side and in another place."""
+    """Render photos of one toy, each from another side and in another place."""
     return ToyPhotos(noun, tuple(toy_photos(noun, seed, views=views, size=PHOTO_SIZE)))
 
 
 @lru_cache(maxsize=len({toy for example in EXAMPLES for toy in example.toys}))
 def _render_example_toy(noun: str, seed: int) -> ToyPhotos:
-    """A toy of an example, rendered once; others are never kept, so that no visitor fills the memory."""
+    """Render a toy of an example, once; other toys are not cached, so that no visitor fills the memory."""
     return render_toy(noun, seed)
 
 
 class RandomToys:
-    """The die: toys of identities that no model was trained on, of the kinds that the loaded one knows."""
+    """Toys of identities that no model was trained on, of classes that the loaded one knows."""
 
     def __init__(self, rng: random.Random | None = None, known: Vocabulary | None = None) -> None:
         self.random = rng or random.SystemRandom()
-        self.limited = known is not None  # or the model knows the wide world
+        self.limited = known is not None  # else the model knows the real world
         self.known = known or WHOLE_WORLD
 
-    def draw(self, wanted: str = "") -> ToyPhotos:
-        """A new toy under the name that is wanted where there is such a kind, "kitten" for one, else of any kind."""
-        kinds = [noun for noun in self.known.classes if wanted.strip().lower() in CLASS_WORDS[noun]]
-        noun = kinds[0] if kinds else self.random.choice(self.known.classes)
+    def draw(self, name: str = "") -> ToyPhotos:
+        """Return a new toy under a name that stands for a class, such as "kitten"; of any class under another name."""
+        classes = [noun for noun in self.known.classes if name.strip().lower() in CLASS_WORDS[noun]]
+        noun = classes[0] if classes else self.random.choice(self.known.classes)
         toy = render_toy(noun, HELD_OUT + self.random.randrange(100_000))
-        return replace(toy, name=wanted.strip()) if kinds else toy
+        return replace(toy, name=name.strip()) if classes else toy
 
     def prompt_for(self, noun: str) -> str:
-        """A prompt to start with."""
+        """Return a prompt to start with."""
         article = "an" if noun[0].lower() in "aeiou" else "a"
         return f"{article} {noun} {BACKGROUND_WORDS[self.random.choice(self.known.backgrounds)][0]}"

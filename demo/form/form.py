@@ -1,4 +1,4 @@
-"""What stands in the page's fields, before anybody judged it, and the request it becomes."""
+"""What the page's fields hold, unchecked, and the request that it becomes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class SubjectForm:
     name: str
     photos: tuple[str, ...]  # paths of uploaded files
     strength: float | None = 1.0
-    rejected: tuple[str, ...] = ()  # a sentence about each photo that was dropped here and could not be used
+    rejected: tuple[str, ...] = ()  # a sentence about each photo that could not be used
     faces: tuple[FaceChoice, ...] = ()  # one per photo, where the adapter reads faces
 
     @property
     def blank(self) -> bool:
-        """Neither named nor shown: the card does not count."""
+        """Whether the card has neither a name nor a photo, so that it does not count."""
         return not self.name and not self.photos
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers. None stands for the model's own default; a cleared field is None too."""
+    """The settings. None stands for the model's own default, and for a cleared field."""
 
     seed: float | None = 0
     pictures: float | None = 1
@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Form:
-    """Everything a person typed or dropped. Blank cards are left out."""
+    """Everything that a person typed and uploaded. Blank cards are left out."""
 
     prompt: str
     subjects: tuple[SubjectForm, ...]
@@ -78,13 +78,13 @@ class Form:
         if not self.prompt:
             raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
         if not self.subjects:
-            raise PhotoError("There is no subject yet: drop a photo of one and name it, or roll the die for a toy.")
+            raise PhotoError("There is no subject yet: drop a photo of one and name it, or take a new toy.")
         if limits is not None:
             self._check(limits)
         files = PhotoFiles() if photo_files is None else photo_files  # an empty one is false
         numbers = self.settings
-        seed = _within("seed", numbers.seed, 0, LAST_SEED)
-        count = _within("number of pictures", numbers.pictures, 1, MAX_IMAGES)
+        seed = _whole_within("seed", numbers.seed, 0, LAST_SEED)
+        count = _whole_within("number of pictures", numbers.pictures, 1, MAX_IMAGES)
         return GenerateRequest(
             prompt=self.prompt,
             subjects=tuple(_subject(subject, files) for subject in self.subjects),
@@ -103,7 +103,7 @@ class Form:
     def _check(self, limits: Limits) -> None:
         if len(self.subjects) > MAX_SUBJECTS:
             count = len(self.subjects)
-            raise PhotoError(f"There are {count} subjects, and at most {MAX_SUBJECTS} are taken: remove some.")
+            raise PhotoError(f"There are {count} subjects, but at most {MAX_SUBJECTS} are allowed: remove some.")
         limits.check_words("prompt", self.prompt)
         for subject in self.subjects:
             limits.check_words("name of a subject", subject.name)
@@ -115,28 +115,28 @@ def _subject(form: SubjectForm, photo_files: PhotoFiles) -> Subject:
     if not form.name:
         raise PromptError(f"Subject {card} has photos but no name: give it the words that stand for it in the prompt.")
     if not form.photos:
-        raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, roll the die, or remove the subject.')
+        raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, take a new toy, or remove it.')
     if form.strength is None:
         raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
     photos = tuple(photo_files.load(path, f"{Path(path).name} ({form.name})") for path in form.photos)
     return Subject(form.name, photos, form.strength, choices=form.faces)
 
 
-def _within(what: str, value: float | None, least: int, most: int) -> int:
+def _whole_within(what: str, value: float | None, minimum: int, maximum: int) -> int:
     number = _whole(what, value)
-    if number is None or not least <= number <= most:
-        raise SettingsError(f"The {what} must be a whole number from {least} to {most}.")
+    if number is None or not minimum <= number <= maximum:
+        raise SettingsError(f"The {what} must be a whole number from {minimum} to {maximum}.")
     return number
 
 
 def _binding(value: float | None) -> float:
     if value is None:
-        raise SettingsError("The strength of the binding is empty: give a number from 0 to 1.")
+        raise SettingsError("The binding to the words is empty: give a number from 0 to 1.")
     return float(value)
 
 
 def _whole(what: str, value: float | None) -> int | None:
-    """Fields hand over 20.0 for 20."""
+    """A whole number; fields give 20.0 for 20."""
     if value is not None and not float(value).is_integer():
         raise SettingsError(f"The {what} must be a whole number, not {value}.")
     return None if value is None else int(value)

@@ -1,4 +1,4 @@
-"""Photos as they arrive: those that cannot be read are named and put aside, the others stay and are shown prepared."""
+"""Photos as they arrive: those that cannot be read are rejected, and the others are shown as the model sees them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmdiff_core.errors import PhotoError
 
 SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 
-GalleryValue = Sequence[tuple[str, str | None]] | None  # as a Gallery hands them over: path, caption
-Photos = Sequence[str | Image.Image]  # as files, or just rendered
+GalleryValue = Sequence[tuple[str, str | None]] | None  # of a Gallery: path, caption
+Photos = Sequence[str | Image.Image]  # files, or images that were just rendered
 
 
 def check_photos(photos: GalleryValue, photo_files: PhotoFiles) -> tuple[list[str], tuple[str, ...]]:
-    """The photos that can be read, and a sentence about each of the others.
+    """Return the photos that can be read, and a sentence about each of the others.
 
-    Those in formats that browsers do not show become PNGs.
+    Photos in formats that browsers do not show become PNGs.
     """
     kept: list[str] = []
     rejected: list[str] = []
@@ -39,14 +39,13 @@ def check_photos(photos: GalleryValue, photo_files: PhotoFiles) -> tuple[list[st
 
 
 def still_cached(paths: Sequence[str], photo_files: PhotoFiles) -> tuple[list[str], tuple[str, ...]]:
-    """Of photos that a browser remembers those that the server still has, and a sentence about the others.
+    """Return those of a browser's photos that the server still has, and a sentence about the others.
 
-    The browser names the files, so only uploaded ones count: nothing else of the server may be shown.
+    The browser names the files, so only uploads count: nothing else on the server may be shown.
     """
     folder = get_upload_folder()
-    kept = [
-        path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file() and _readable(path, photo_files)
-    ]
+    uploads = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file()]
+    kept = [path for path in uploads if _readable(path, photo_files)]
     claim(*kept)
     lost = len(paths) - len(kept)
     what = "1 photo is" if lost == 1 else f"{lost} photos are"
@@ -54,27 +53,27 @@ def still_cached(paths: Sequence[str], photo_files: PhotoFiles) -> tuple[list[st
 
 
 def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int = 0, shown: int = 96) -> str:
-    """HTML: each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
+    """Return HTML of each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
 
-    Each is a button that opens the cut-out dialog with its photo (cutout.js). Its name is that of the element
-    :func:`seen_label_id` and its number, for Gradio translates no text inside of others.
+    Each is a button that opens the cut-out dialog with its photo (cutout_dialog.js). It is labelled by the element
+    :func:`seen_label_id` and its number, because Gradio translates no text inside of others.
     """
     figures = []
     for number, photo in enumerate(photos, 1):
         try:
             image = pad_to_square(photo_files.load(photo), side)
         except PhotoError:
-            continue  # named where it was dropped
+            continue  # its error stands beside the photos
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
-        own = f"seen-photo-{slot + 1}-{number}"
-        picture = f'<img id="{own}" src="{data_url(image)}" alt="{number}" title="{side} × {side} · ✂">'
-        named = f'aria-labelledby="{seen_label_id(slot)} {own}"'
-        figures.append(f'<button type="button" data-cut="{slot},{number - 1}" {named}>{picture}</button>')
+        photo_id = f"seen-photo-{slot + 1}-{number}"
+        picture = f'<img id="{photo_id}" src="{data_url(image)}" alt="{number}" title="{side} × {side} · ✂">'
+        label = f'aria-labelledby="{seen_label_id(slot)} {photo_id}"'
+        figures.append(f'<button type="button" data-cut="{slot},{number - 1}" {label}>{picture}</button>')
     return "".join(figures)
 
 
 def seen_label_id(slot: int) -> str:
-    """The id of what stands before a card's prepared photos."""
+    """Return the id of the label of a card's prepared photos."""
     return f"seen-label-{slot + 1}"
 
 

@@ -1,4 +1,4 @@
-"""The prompt as a person reads it: its words as chips, those of the subjects in their colours."""
+"""The prompt for people: its words as chips, and those of the subjects in their colours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prompt_pieces(prompt: str, words: Sequence[Word]) -> list[PromptPiece]:
 
 
 def numbered_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
-    """The same, with every other word as a piece of its own that has its number."""
+    """Return the pieces with every other word as a piece of its own that has its number."""
     single = _single_words(cut)
     numbers = count()
     return [
@@ -48,15 +48,15 @@ def numbered_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
 
 
 def found_subjects(form: Form) -> frozenset[int]:
-    """Which of the form's subjects stand in its prompt."""
+    """Return which of the form's subjects are in its prompt."""
     return frozenset(word.subject for word in _words(form)[1])
 
 
 def chips_html(form: Form) -> str:
-    """HTML: every word of the prompt as a button, and a dashed one for each name that the prompt lacks.
+    """Return HTML with every word of the prompt as a button, and a dashed one for each name that the prompt lacks.
 
     A chip carries what the browser needs for its menu: ``data-word``, ``data-slot`` where a subject owns it, and
-    ``data-join``, the (slot, longer name) pairs of neighbouring subjects that could take it in.
+    ``data-join``, (slot, longer name) pairs of neighbouring subjects that could include it.
     """
     if not form.prompt:
         return ""
@@ -64,31 +64,31 @@ def chips_html(form: Form) -> str:
     cut = _single_words(prompt_pieces(clean, found))
     drawn = "".join(_chip(cut, i, form) if _is_word(piece) else escape(piece["text"]) for i, piece in enumerate(cut))
     present = {word.subject for word in found}
-    lacking = [subject for i, subject in enumerate(form.subjects) if subject.name and i not in present]
-    dashed = "".join(_unplaced(subject.slot, subject.name) for subject in lacking)
+    missing = [subject for i, subject in enumerate(form.subjects) if subject.name and i not in present]
+    dashed = "".join(_dashed_chip(subject.slot, subject.name) for subject in missing)
     return f'<p class="sentence chips" role="toolbar">{drawn}{dashed}</p>'
 
 
 def marked_html(form: Form) -> str:
-    """HTML: the prompt with its subjects' words in their colours; empty where there is no prompt."""
+    """Return HTML of the prompt with its subjects' words in their colours; empty where there is no prompt."""
     if not form.prompt:
         return ""
     return f'<p class="sentence">{"".join(_marked(piece, form) for piece in form_pieces(form))}</p>'
 
 
 def form_pieces(form: Form) -> list[PromptPiece]:
-    """The prompt cut at the words of its subjects."""
+    """Return the prompt cut at the words of its subjects."""
     return prompt_pieces(*_words(form))
 
 
 def add_word(prompt: str, name: str) -> str:
-    """The prompt with a subject's name at its end."""
+    """Return the prompt with a subject's name at its end."""
     article = "an" if name[:1].lower() in "aeiou" else "a"
     return f"{prompt.rstrip(' .,;')} and {article} {name}"
 
 
 def count_word(prompt: str, name: str) -> int:
-    """How often a name stands in a prompt as whole words."""
+    """Count how often a name is in a prompt as whole words."""
     return len(occurrences(prompt, name))
 
 
@@ -96,24 +96,24 @@ def count_word(prompt: str, name: str) -> int:
 
 
 def _words(form: Form) -> tuple[str, tuple[Word, ...]]:
-    """All words where all are found, else those that are found each alone."""
+    """The prompt without triggers and all words where all are found, else those that are found alone."""
     names = [subject.name for subject in form.subjects]
     try:
         return find_words(form.prompt, names)
     except PromptError:
-        found = [(i, _alone(form.prompt, name)) for i, name in enumerate(names) if name]
-    return form.prompt, _apart([Word(i, word.text, word.start, word.end) for i, word in found if word])
+        found = [(i, _find_alone(form.prompt, name)) for i, name in enumerate(names) if name]
+    return form.prompt, _without_overlaps([Word(i, word.text, word.start, word.end) for i, word in found if word])
 
 
-def _alone(prompt: str, name: str) -> Word | None:
+def _find_alone(prompt: str, name: str) -> Word | None:
     try:
         return find_words(prompt, [name])[1][0]
     except PromptError:
         return None
 
 
-def _apart(words: Sequence[Word]) -> tuple[Word, ...]:
-    """Of words that overlap the longer one; of equal ones the first."""
+def _without_overlaps(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Of words that overlap keep the longer one; of equal ones the first."""
     kept: list[Word] = []
     for word in sorted(words, key=lambda word: word.start - word.end):
         if all(word.end <= other.start or other.end <= word.start for other in kept):
@@ -125,7 +125,7 @@ def _apart(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _single_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
-    """The same with every word between the subjects' as a piece of its own."""
+    """The pieces with every word between the subjects' as a piece of its own."""
     single: list[PromptPiece] = []
     for piece in cut:
         parts = [piece["text"]] if piece["subject"] is not None else _WORD.split(piece["text"])
@@ -155,7 +155,7 @@ def _chip(cut: Sequence[PromptPiece], place: int, form: Form) -> str:
 
 
 def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple[int, str]]:
-    """The subjects right beside a word, with the name that they would have together with it."""
+    """Each subject right beside a word, with the name that it would have together with the word."""
     for step in (-1, 1):
         beside = place + 2 * step
         if not 0 <= beside < len(cut) or not cut[place + step]["text"].isspace():
@@ -166,7 +166,7 @@ def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple
             yield form.slots[subject], " ".join(piece["text"] for piece in both)
 
 
-def _unplaced(slot: int, name: str) -> str:
+def _dashed_chip(slot: int, name: str) -> str:
     return (
         f' <button type="button" class="word unplaced" data-add="{escape(name)}" data-slot="{slot}"'
         f' style="--subject:{colour_of(slot)}">{escape(name)}</button>'

@@ -1,4 +1,4 @@
-"""What the number fields share. A script (faults.js) keeps from the server what is out of a slider's range."""
+"""Sliders with a number. A script, form_panel.js, keeps from the server what is out of a slider's range."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from demo.form.value_types import is_number
 
 
 def slider(
-    label: I18nData, value: float, least: float, most: float, step: float, elem_id: str, **more: Any
+    label: I18nData, value: float, minimum: float, maximum: float, step: float, elem_id: str, **more: Any
 ) -> gr.Slider:
-    """A slider with a number beside it."""
-    return gr.Slider(least, most, value=value, step=step, label=label, elem_id=elem_id, **more)
+    """Make a slider with a number beside it."""
+    return gr.Slider(minimum, maximum, value=value, step=step, label=label, elem_id=elem_id, **more)
 
 
 def fits_slider(field: Component, value: object) -> bool:

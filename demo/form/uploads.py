@@ -1,4 +1,4 @@
-"""Photos as programs hand them over: uploaded files, and pictures inside the call. Never a path of the server."""
+"""Photos as programs send them: uploaded files, and images inside the call, but never a path of the server."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from demo.web.cached_files import cached_at
 from mmdiff_core.errors import PhotoError
 
 HOW = 'upload it, with handle_file(path) in Python, or give a "data:image/png;base64,..." URL'
-FILE_PATH = "/gradio_api/file="  # in the URL of a file that this server made or took in
+FILE_PATH = "/gradio_api/file="  # in the URL of a file of this server
 MAX_BYTES = 40 * 2**20
 
 
 def uploaded(photo: Any, name: str) -> str:
-    """The path of a subject's photo.
+    """Return the path of a subject's photo.
 
     Args:
         photo: a file that Gradio has checked, a data URL, or the URL of a file of this server, as ``/toy`` returns it.
-            Programs that speak MCP can hand over only URLs. No other URL is opened, so nothing is fetched.
+            MCP clients can send only URLs. No other URL is opened, so nothing is fetched.
         name: the subject's.
 
     Raises:
-        PhotoError: it is something else.
+        PhotoError: it is anything else.
     """
     if is_file_obj_with_meta(photo):
         return photo["path"]
@@ -40,10 +40,10 @@ def uploaded(photo: Any, name: str) -> str:
 
 
 def from_data_url(url: object, name: str) -> str:
-    """A picture inside a call, as a file in Gradio's cache.
+    """Write an image inside a call into Gradio's cache and return its path.
 
     Raises:
-        PhotoError: it is no data URL in base64, or too large.
+        PhotoError: it is not a data URL in base64, or too large.
     """
     head, _, text = str(url).partition(",")
     try:

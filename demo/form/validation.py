@@ -1,4 +1,4 @@
-"""What is amiss in the fields: one sentence a fault, and the field it belongs beside."""
+"""Errors in the fields: a sentence each, and the field that it stands beside."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from demo.form.prompt_words import found_subjects
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
 from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_STEPS, Size
 
-ANYWHERE = ""  # the place of a fault that belongs to no field
+NO_FIELD = ""  # the place of an error that belongs to no field
 
 Severity = Literal["note", "lacking", "wrong"]
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """``place`` is the field's id on the page. A note is only to be known; the others keep Generate from starting."""
+    """``place`` is the field's id on the page. A note only informs; the others keep Generate from starting."""
 
     place: str
     text: str
@@ -27,20 +27,20 @@ class FieldError:
 
     @property
     def blocks(self) -> bool:
-        """Whether it must be mended first."""
+        """Whether it must be corrected before anything runs."""
         return self.severity != "note"
 
 
 def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
-    """What can be said while somebody is still typing: nothing about what they have not come to yet."""
+    """Return the errors in what was typed so far; what is still missing altogether is none."""
     found = found_subjects(form)
     rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
-    subjects = [fault for i, subject in enumerate(form.subjects) for fault in _of_subject(subject, form, i in found)]
+    subjects = [error for i, subject in enumerate(form.subjects) for error in _of_subject(subject, form, i in found)]
     return (*rejected, *subjects, *_of_numbers(form.settings, sizes, max_steps))
 
 
 def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
-    """The same once Generate was asked for: what is missing altogether counts as well."""
+    """Return all errors once Generate was clicked, also about what is missing altogether."""
     missing = []
     if not form.subjects:
         text = "There is no subject yet: drop a photo of one, or take a new toy."
@@ -52,7 +52,7 @@ def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tup
 
 
 def field_error_of(error: MMDiffError, form: Form) -> FieldError:
-    """Where an error belongs that only the model could find."""
+    """Return an error that the model raised, with the field that it belongs to."""
     text = str(error)
     if isinstance(error, PromptError):
         return FieldError("prompt", text)
@@ -61,7 +61,7 @@ def field_error_of(error: MMDiffError, form: Form) -> FieldError:
             subject.slot for subject in form.subjects if f'"{subject.name}"' in text or f"({subject.name})" in text
         ]
         return FieldError(f"photos-{named[0] + 1 if named else 1}", text)
-    return FieldError("settings" if isinstance(error, SettingsError) else ANYWHERE, text)
+    return FieldError("settings" if isinstance(error, SettingsError) else NO_FIELD, text)
 
 
 def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[FieldError]:
@@ -79,7 +79,7 @@ def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[Fiel
     yield from _number("steps", "number of steps", numbers.steps, 1, max_steps)
     yield from _number("guidance", "guidance", numbers.guidance, 1, MAX_GUIDANCE, whole=False)
     steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= max_steps else max_steps
-    yield from _number("start-step", "delay", numbers.start_step, 0, steps, bound="the number of steps")
+    yield from _number("start-step", "delay", numbers.start_step, 0, steps, limit="the number of steps")
     yield from _number("bound", "binding", numbers.binding, 0, 1, whole=False)
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
@@ -91,24 +91,24 @@ def _number(
     place: str,
     what: str,
     value: float | None,
-    least: float,
-    most: float,
+    minimum: float,
+    maximum: float,
     multiple: int = 1,
     whole: bool = True,
-    bound: str = "",
+    limit: str = "",
 ) -> Iterator[FieldError]:
-    """At most one fault; ``bound`` says what ``most`` comes from."""
+    """At most one error; ``limit`` says what the maximum is."""
     kind = "a whole number " if whole else ""
-    limits = f"from {least:g} to {most:.0f}" + (f", {bound}" if bound else "")
+    limits = f"from {minimum:g} to {maximum:.0f}" + (f", {limit}" if limit else "")
     if value is None or not math.isfinite(value):
         yield FieldError(place, f"The {what} is empty: give {kind or 'a number '}{limits}.")
-    elif not least <= value <= most:
+    elif not minimum <= value <= maximum:
         yield FieldError(place, f"The {what} must be {kind}{limits}; it is {value:g}.")
     elif whole and value % multiple:
         kind = f"a multiple of {multiple}" if multiple > 1 else "a whole number"
         yield FieldError(place, f"The {what} must be {kind}; it is {value:g}.")
 
 
-def first_blocking(faults: Sequence[FieldError]) -> FieldError | None:
-    """What to mend first."""
-    return next((fault for fault in faults if fault.blocks), None)
+def first_blocking(errors: Sequence[FieldError]) -> FieldError | None:
+    """Return what to correct first."""
+    return next((error for error in errors if error.blocks), None)

@@ -1,4 +1,4 @@
-"""What kind of value each parameter of the endpoints takes: programs send whatever JSON can hold."""
+"""The types of the endpoints' parameters, checked here: programs send any JSON."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MAX_SHOWN = 40  # characters of a value in a message
 
 @dataclass(frozen=True)
 class ValueType:
-    """``wanted`` is how a message calls it."""
+    """A type of value; ``name`` is its name in messages."""
 
-    wanted: str
+    name: str
     fits: Callable[[object], bool]
 
     @property
     def or_null(self) -> ValueType:
-        """The same, for parameters that may be left open."""
-        return ValueType(f"{self.wanted}, or null", lambda value: value is None or self.fits(value))
+        """The same type for parameters that may be null."""
+        return ValueType(f"{self.name}, or null", lambda value: value is None or self.fits(value))
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a finite number; True and False are none."""
+    """Whether it is a finite number; True and False are not."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer of hundreds of digits
@@ -35,7 +35,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is text that can be written down; JSON can also hold halves of characters."""
+    """Whether it is text that can be encoded; JSON can also hold halves of characters."""
     if not isinstance(value, str):
         return False
     try:
@@ -73,17 +73,17 @@ PARAMETERS: Mapping[str, ValueType] = {
 
 
 def check_types(given: Mapping[str, object]) -> None:
-    """Refuse what is of another kind than its parameter.
+    """Check that values have the types of their parameters.
 
     Args:
         given: values by the names of their parameters.
 
     Raises:
-        SettingsError: the first that is; the message names it and says what is wanted.
+        SettingsError: one has not; the message names the parameter and its type.
     """
     for name, value in given.items():
         kind = PARAMETERS[name]
         if not kind.fits(value):
             shown = json.dumps(value)
             shown = shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
-            raise SettingsError(f'"{name}" must be {kind.wanted}, but is {shown}.')
+            raise SettingsError(f'"{name}" must be {kind.name}, but is {shown}.')

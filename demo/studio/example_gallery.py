@@ -47,7 +47,7 @@ class ExampleGallery:
         ).then(None, js=_FILLED, **QUIET)
 
     def _pick(self, event: gr.EventData) -> Update:
-        return self.compose.fill(self.examples[int(event.index)].filling())
+        return self.compose.fill(self.examples[int(event.index)].content())
 
 
 def _card(number: int, example: StudioExample) -> str:

@@ -24,7 +24,7 @@ def test_examples_name_toys_that_were_never_trained_on(example: StudioExample) -
 
 
 def test_an_example_brings_photos_of_each_toy() -> None:
-    filling = EXAMPLES[0].filling()
+    filling = EXAMPLES[0].content()
     assert [toy.name for toy in filling.subjects] == ["cat", "robot"]
     assert all(len(toy.photos) == examples.PHOTOS for toy in filling.subjects)
     first, second, *_ = filling.subjects[0].photos

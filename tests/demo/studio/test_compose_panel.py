@@ -51,7 +51,7 @@ def test_no_more_cards_than_there_are(generation: GenerationRunner) -> None:
 
 def test_an_example_fills_the_page(generation: GenerationRunner) -> None:
     compose = generation.form.compose
-    update = compose.fill(EXAMPLES[0].filling())
+    update = compose.fill(EXAMPLES[0].content())
     assert update[compose.prompt] == EXAMPLES[0].prompt
     assert [update[card.name] for card in compose.cards] == ["cat", "robot", "", ""]
     assert set(update) <= set(compose.targets())
@@ -64,7 +64,7 @@ def test_an_example_that_two_people_pick_is_written_once(
     compose = generation.form.compose
 
     def pick() -> list[tuple[str, int, bytes]]:
-        update = compose.fill(EXAMPLES[0].filling())
+        update = compose.fill(EXAMPLES[0].content())
         paths = [Path(path) for card in compose.cards[:2] for path in update[card.photos]]
         return [(str(path), path.stat().st_ino, path.read_bytes()[:8]) for path in paths]
 
