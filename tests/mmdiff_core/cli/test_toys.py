@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import random
 import re
 from pathlib import Path
 
@@ -45,10 +44,6 @@ def test_sheet_has_every_noun_place_style_and_accessory(tmp_path: Path, monkeypa
     assert {path.stem for path in written} == names
     for path in written:
         assert np.asarray(Image.open(path)).std() > 10
-    rows = {name: [row.texts for row in rows] for name, rows in world_sheets.world_sheets(random.Random(0))}
-    assert rows["places"] == [("beach",), ("kitchen",), ("stage",)]
-    assert rows["styles"] == [("photo",), ("pixel art",)]
-    assert rows["accessories"] == [("hat",)]
 
 
 @pytest.mark.parametrize(
