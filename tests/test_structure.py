@@ -196,6 +196,25 @@ def test_no_two_modules_have_one_stem() -> None:
     assert {stem: names for stem, names in found.items() if len(names) > 1} == {}
 
 
+def test_no_two_public_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in _tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(_name(path))
+    assert {name: modules for name, modules in found.items() if len(modules) > 1} == {}
+
+
+def test_every_module_of_some_length_has_its_test() -> None:
+    missing = []
+    for path in MODULES:
+        if path.parent == ROOT or len(path.read_text(encoding="utf-8").splitlines()) <= TESTED_LINES:
+            continue
+        mirrored = ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.stem}.py"
+        missing += [] if mirrored.is_file() else [str(mirrored.relative_to(ROOT))]
+    assert missing == []
+
+
 def test_the_glossary_has_a_row_for_every_word_of_the_plan() -> None:
     architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| *\**([^|*]+?)\** *\|", architecture, re.MULTILINE)
