@@ -74,7 +74,7 @@ class FormPanel:
         """Make the line above the button; its script also shows every error beside its field."""
         self.errors = gr.HTML(
             self.errors_record(Form("", ()), ()),
-            html_template='<p class="todo" role="alert" hidden></p>',
+            html_template='<p class="first-error" role="alert" hidden></p>',
             js_on_load=scripts("studio/form_panel"),
             elem_id="field-errors",
             apply_default_css=False,
