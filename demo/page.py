@@ -29,7 +29,7 @@ from demo.web.theme import STYLE_SHEETS, theme
 
 
 class Tab(Protocol):
-    """A part of the page. ``place`` is where it was rendered, for events of being opened."""
+    """A tab of the page; ``place`` is set before it is rendered, for the event of its being opened."""
 
     title: I18nData
     place: gr.Tab
@@ -38,19 +38,19 @@ class Tab(Protocol):
         """Make the components inside the current layout."""
 
     def listen(self, page: gr.Blocks) -> None:
-        """Tie them to each other, once all tabs are rendered."""
+        """Connect them, once all tabs are rendered."""
 
 
 def build_ui(
     model: Model | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
 ) -> Page:
-    """The whole page around one loaded model.
+    """Build the page around a loaded model.
 
     Args:
         model: as it is, or as a service with limits of its own.
         temporary: the folder of temporary files where it is this page's alone; see :class:`Sessions`.
-        votes: the file in which people's votes are kept; None: nobody is asked.
-        hosted: anybody may come in; nobody may delete what others have answered.
+        votes: the file in which votes are kept; None: there is no Vote tab.
+        hosted: it is a public page, on which no visitor may delete the answers of others.
     """
     service = model if isinstance(model, Service) else Service(model, Limits())
     studio = StudioTab(service)
@@ -76,7 +76,7 @@ def build_ui(
 
 
 def launch_options(page: Page) -> dict[str, Any]:
-    """What ``Blocks.launch`` needs for a page wherever it is served."""
+    """Return what ``Blocks.launch`` needs for the page wherever it is served."""
     limits, sessions = page.service.limits, page.sessions
     return {
         "theme": theme(),
@@ -87,7 +87,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        # Else launch asks itself for the page, once, and gives up after three seconds, which a busy machine needs.
+        # Else launch requests the page once and gives up after three seconds, which a busy machine may need.
         "_frontend": False,
         "max_file_size": f"{limits.upload_mb}mb",
         "max_threads": limits.threads,

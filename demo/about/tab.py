@@ -24,15 +24,15 @@ class AboutTab:
     """A text with a diagram, whose numbers a script fills in.
 
     Args:
-        personalizer: the loaded model.
+        service: the loaded model.
         result: has the session's history.
     """
 
     title = text("about")
     place: gr.Tab
 
-    def __init__(self, personalizer: Service, result: ResultPanel) -> None:
-        self.personalizer = personalizer
+    def __init__(self, service: Service, result: ResultPanel) -> None:
+        self.service = service
         self.result = result
 
     def render(self) -> None:
@@ -46,7 +46,7 @@ class AboutTab:
 
     def page_facts(self, picture: GeneratedImage | None) -> PageFacts:
         """Return everything that the page's script fills in."""
-        model = self.personalizer
+        model = self.service
         summary = model.summary(None if picture is None else picture.image.size)
         weights = weight_facts(model.backbone.display_name, summary, model.sizes, vocabulary_of(model.backbone))
         return merged_facts(run_facts(summary, picture, model.defaults.start_step, model.defaults.steps), weights)

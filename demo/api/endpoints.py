@@ -42,7 +42,7 @@ class SubjectInput(TypedDict):
     strength: NotRequired[float]
 
 
-def register(personalizer: Service) -> None:
+def register(service: Service) -> None:
     """Add ``/generate``, ``/attention``, ``/toy`` and ``/models`` to the page that is being built.
 
     The functions' names and docstrings are also the names and descriptions of the MCP tools.
@@ -90,7 +90,7 @@ def register(personalizer: Service) -> None:
             guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
             without=without,
         )  # fmt: skip
-        for finished in _pictures(personalizer, prompt, subjects, settings):
+        for finished in _pictures(service, prompt, subjects, settings):
             yield [_picture_record(picture) for picture in finished]
 
     def attention(
@@ -132,7 +132,7 @@ def register(personalizer: Service) -> None:
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance,
             start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, without=without,
         )  # fmt: skip
-        for finished in _pictures(personalizer, prompt, subjects, settings):
+        for finished in _pictures(service, prompt, subjects, settings):
             yield _attention_record(finished[0]) if finished else None
 
     def toy(noun: str, seed: int = 900_000, views: int = 3) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ def register(personalizer: Service) -> None:
             the wide world.
         """
         return {
-            "loaded": _loaded_record(personalizer),
+            "loaded": _loaded_record(service),
             "available": [_available_record(model) for model in available_models()],
         }
 
@@ -191,7 +191,7 @@ def _parts(without: Sequence[str] | None) -> Components:
 
 
 def _pictures(
-    personalizer: Service, prompt: str, subjects: list[SubjectInput], settings: Settings
+    service: Service, prompt: str, subjects: list[SubjectInput], settings: Settings
 ) -> Iterator[tuple[GeneratedImage, ...]]:
     """Yield the finished pictures before the first step and after each, so that a client that leaves stops the work."""
     done: tuple[GeneratedImage, ...] = ()
@@ -199,7 +199,7 @@ def _pictures(
     with user_facing_errors():
         form = Form(prompt.strip(), _subject_forms(subjects), settings)
         claim(*(photo for subject in form.subjects for photo in subject.photos))
-        with closing(personalizer.generate(form.request(personalizer.limits, personalizer.photo_files))) as steps:  # type: ignore[type-var]
+        with closing(service.generate(form.request(service.limits, service.photo_files))) as steps:  # type: ignore[type-var]
             for step in steps:
                 done = (*done, step.finished) if step.finished else done
                 yield done
@@ -256,13 +256,13 @@ def _attention_record(picture: GeneratedImage) -> dict[str, Any]:
     return _picture_record(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
 
 
-def _loaded_record(personalizer: Service) -> dict[str, Any]:
-    known = vocabulary_of(personalizer.backbone)
+def _loaded_record(service: Service) -> dict[str, Any]:
+    known = vocabulary_of(service.backbone)
     return {
-        "name": personalizer.backbone.display_name,
-        "sizes": asdict(personalizer.sizes),
-        "defaults": asdict(personalizer.defaults),
-        "samplers": list(personalizer.backbone.schedulers),
+        "name": service.backbone.display_name,
+        "sizes": asdict(service.sizes),
+        "defaults": asdict(service.defaults),
+        "samplers": list(service.backbone.schedulers),
         "parts": list(PARTS),
         "knows": None if known is None else known.to_json(),
     }

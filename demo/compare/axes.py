@@ -126,12 +126,12 @@ class SamplerAxis:
 Axis = NumberAxis | OmissionAxis | SamplerAxis
 
 
-def comparison_axes(personalizer: Service) -> dict[str, Axis]:
+def comparison_axes(service: Service) -> dict[str, Axis]:
     """Return what a person can vary with a loaded model, by key."""
-    defaults, sizes = personalizer.defaults, personalizer.sizes
-    max_steps = min(MAX_STEPS, personalizer.limits.steps)
+    defaults, sizes = service.defaults, service.sizes
+    max_steps = min(MAX_STEPS, service.limits.steps)
     steps, delay, guidance = defaults.steps, defaults.start_step, defaults.guidance
-    components = model_components(personalizer)
+    components = model_components(service)
     axes: list[Axis] = [
         NumberAxis("seed", "0-2", 0, LAST_SEED, _with_seed, whole=True),
         NumberAxis("strength", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, None), order=FIRST_ORDER),
@@ -151,7 +151,7 @@ def comparison_axes(personalizer: Service) -> dict[str, Axis]:
             True,
             order=FIRST_ORDER,
         ),
-        SamplerAxis(personalizer.backbone.schedulers),
+        SamplerAxis(service.backbone.schedulers),
         OmissionAxis("parts", PART_NAMES, components),
         OmissionAxis("subjects", (EACH_SUBJECT,), components),
     ]

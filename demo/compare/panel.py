@@ -63,11 +63,11 @@ def summary_record(
 class ComparePanel:
     """The fields of the Compare tab, its two buttons, and the grid."""
 
-    def __init__(self, personalizer: Service) -> None:
-        self.model = personalizer.backbone.display_name
-        self.axes = comparison_axes(personalizer)
-        self.components = model_components(personalizer)
-        self.limits = personalizer.limits
+    def __init__(self, service: Service) -> None:
+        self.model = service.backbone.display_name
+        self.axes = comparison_axes(service)
+        self.components = model_components(service)
+        self.limits = service.limits
         self.left_out = [key for key in LEAVE_OUT if getattr(self.components, key, True)]
 
     def render(self) -> None:

@@ -50,8 +50,8 @@ class PlannedComparison:
 class ComparisonRunner:
     """Reads the Studio's fields and the Compare tab's, and makes the pictures one by one."""
 
-    def __init__(self, personalizer: Service, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
-        self.personalizer = personalizer
+    def __init__(self, service: Service, form: FormPanel, panel: ComparePanel, result: ResultPanel) -> None:
+        self.service = service
         self.form = form
         self.panel = panel
         self.result = result
@@ -148,13 +148,13 @@ class ComparisonRunner:
         with user_facing_errors():
             table, plans = planned.table, planned.plans
             comparison.begin(table, planned.form)
-            grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.personalizer.origin)
+            grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.service.origin)
             yield gr.HTML(value=grid.value())
-            seconds = self.personalizer.limits.run_seconds
+            seconds = self.service.limits.run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
             for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
                 presenter = grid.presenter(plan.prompt, plan.words, variant.case.form)
-                with closing(self.personalizer.run(plan, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
+                with closing(self.service.run(plan, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
                     for step in steps:
                         yield grid.add(place, variant, presenter, step)
                         if not grid.finished:
@@ -176,7 +176,7 @@ class ComparisonRunner:
 
     def _plan(self, variant: RequestVariant, count: int) -> Plan:
         try:
-            return with_map_budget(self.personalizer.plan(variant.case.request), self.personalizer, count)
+            return with_map_budget(self.service.plan(variant.case.request), self.service, count)
         except MMDiffError as error:
             raise error_about(error, variant.labels, english()) from error
 

@@ -21,9 +21,9 @@ class CompareTab:
     title = text("compare")
     place: gr.Tab
 
-    def __init__(self, personalizer: Service, studio: StudioTab) -> None:
-        self.panel = ComparePanel(personalizer)
-        self.runner = ComparisonRunner(personalizer, studio.form, self.panel, studio.result)
+    def __init__(self, service: Service, studio: StudioTab) -> None:
+        self.panel = ComparePanel(service)
+        self.runner = ComparisonRunner(service, studio.form, self.panel, studio.result)
 
     def render(self) -> None:
         """Make the components inside the current layout."""

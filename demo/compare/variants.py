@@ -80,9 +80,9 @@ _UNCHANGED = (RequestChange(VariantLabel(""), lambda case: case),)
 _AS_COMPOSED = RequestChange(VariantLabel(AS_COMPOSED), lambda case: case)
 
 
-def model_components(personalizer: Service) -> Components:
+def model_components(service: Service) -> Components:
     """Return the parts of the method that the loaded weights have."""
-    adapter = getattr(personalizer, "adapter", None)
+    adapter = getattr(service, "adapter", None)
     return ALL_COMPONENTS if adapter is None else adapter.config.components
 
 

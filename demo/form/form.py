@@ -115,7 +115,9 @@ def _subject(form: SubjectForm, photo_files: PhotoFiles) -> Subject:
     if not form.name:
         raise PromptError(f"Subject {card} has photos but no name: give it the words that stand for it in the prompt.")
     if not form.photos:
-        raise PhotoError(f'Subject {card}, "{form.name}", has no photo: drop one, take a new toy, or remove it.')
+        raise PhotoError(
+            f'Subject {card}, "{form.name}", has no photo: drop one, take a new toy, or remove the subject.'
+        )
     if form.strength is None:
         raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
     photos = tuple(photo_files.load(path, f"{Path(path).name} ({form.name})") for path in form.photos)

@@ -1,4 +1,4 @@
-"""Who is in the picture, and what it shows: the subjects' cards, the prompt, and its words as chips."""
+"""The subjects' cards, the prompt, and its words as chips."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.maps.heatmap import colour_of
 
 Values = Mapping[Component, Any]
-SHOWN_AT_FIRST = 2
+INITIAL_CARDS = 2
 
 
 class ComposePanel:
     """Up to four cards and the prompt that names them.
 
     Args:
-        toys: the die.
+        toys: for the cards' "New toy" buttons.
         side: pixels a side of what the model's image encoder takes.
         faces: finds faces, where the adapter reads them.
         photo_files: decoded photos, shared by the cards.
@@ -49,7 +49,7 @@ class ComposePanel:
 
     def render(self) -> None:
         """Make the components inside the current layout."""
-        self.count = gr.Number(SHOWN_AT_FIRST, precision=0, visible="hidden")  # the browser keeps it; no state is
+        self.count = gr.Number(INITIAL_CARDS, precision=0, visible="hidden")  # in the browser's draft, unlike a state
         with gr.Row(elem_classes="section-head"):
             gr.HTML(text("subjects_head"), elem_classes="section", apply_default_css=False)
             self.add = gr.Button(
@@ -57,7 +57,7 @@ class ComposePanel:
             )
         with gr.Row(elem_classes="cards"):
             for card in self.cards:
-                card.render(visible=card.slot < SHOWN_AT_FIRST)
+                card.render(visible=card.slot < INITIAL_CARDS)
         self._render_prompt()
 
     def _render_prompt(self) -> None:
@@ -77,7 +77,7 @@ class ComposePanel:
         with gr.Column(elem_classes="chips-area"):
             self.chips = gr.HTML(
                 "",
-                cards=SHOWN_AT_FIRST,
+                cards=INITIAL_CARDS,
                 colours=[colour_of(slot) for slot in range(MAX_SUBJECTS)],
                 js_on_load=scripts("studio/compose_panel"),
                 elem_id="chips",
@@ -86,7 +86,7 @@ class ComposePanel:
             gr.HTML(text("chips_help"), elem_id="chips-help", apply_default_css=False)
 
     def listen(self) -> None:
-        """Tie cards, die, chips and prompt to each other."""
+        """Connect cards, chips and prompt to each other."""
         self.add.click(self._add, self.count, [self.count, self.add, *self._columns()], **QUIET)
         for card in self.cards:
             card.listen()
@@ -104,26 +104,26 @@ class ComposePanel:
 
     @property
     def fields(self) -> tuple[Component, ...]:
-        """Every component that holds what the person gave."""
+        """Every component that a person fills in."""
         return (self.prompt, self.count, *(part for card in self.cards for part in card.fields))
 
     def read(self, values: Values, settings: Settings | None = None) -> Form:
-        """The fields as they stand, without blank and hidden cards."""
+        """Read the fields, without blank and hidden cards."""
         subjects = [card.read(values) for card in self.cards[: values[self.count]]]
-        kept = tuple(subject for subject in subjects if not subject.blank)
+        filled = tuple(subject for subject in subjects if not subject.blank)
         rejected = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.rejected)
-        return Form((values[self.prompt] or "").strip(), kept, settings or Settings(), rejected)
+        return Form((values[self.prompt] or "").strip(), filled, settings or Settings(), rejected)
 
-    def fill(self, filling: ExampleContent) -> Update:
-        """Replace everything by an example."""
-        forms = [(subject.name, subject.photos) for subject in filling.subjects]
-        update = self._shown(max(len(forms), SHOWN_AT_FIRST)) | {self.prompt: filling.prompt}
+    def fill(self, content: ExampleContent) -> Update:
+        """Replace everything with an example."""
+        forms = [(subject.name, subject.photos) for subject in content.subjects]
+        update = self._shown(max(len(forms), INITIAL_CARDS)) | {self.prompt: content.prompt}
         for card in self.cards:
             update |= card.fill(*forms[card.slot]) if card.slot < len(forms) else card.fill("", None)
         return update
 
     def restore(self, record: Mapping[str, Any]) -> Update:
-        """Put prompt, subjects and strengths of a record into the fields; what is absent or no good stays out.
+        """Put prompt, subjects and strengths of a record into the fields; what is absent or not valid is left out.
 
         A subject's ``photos`` are paths that the browser remembers, or a number, which leaves the card's photos alone.
         """
@@ -131,7 +131,7 @@ class ComposePanel:
         subjects = record.get("subjects")
         if isinstance(subjects, list) and all(isinstance(subject, dict) for subject in subjects[:MAX_SUBJECTS]):
             update |= self._shown(len(subjects[:MAX_SUBJECTS])) if subjects else {}
-            for card, subject in zip(self.cards, subjects, strict=False):  # a card beyond them is only hidden
+            for card, subject in zip(self.cards, subjects, strict=False):  # further cards are only hidden
                 update |= _restored(card, subject)
         for slot, strength in (record.get("strengths") or {}).items():
             if fits_slider(self.cards[slot].strength, strength):
@@ -139,24 +139,26 @@ class ComposePanel:
         return update
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
-        """What of a record's subjects :meth:`restore` leaves out because no card can hold it."""
+        """Return what of a record's subjects :meth:`restore` leaves out because no card can hold it."""
         subjects = record.get("subjects") or []
-        held = zip(self.cards, subjects, strict=False)
-        weak = [subject for card, subject in held if _unfit(card, subject)]
-        surplus = [f"the subject “{subject['name']}”" for subject in subjects[MAX_SUBJECTS:]]
-        return [f"strength {subject.get('strength')} of “{subject['name']}”" for subject in weak] + surplus
+        refused = []
+        for card, subject in zip(self.cards, subjects, strict=False):
+            strength = subject.get("strength")
+            if strength is not None and not fits_slider(card.strength, strength):
+                refused.append(f"strength {strength} of “{subject['name']}”")
+        return refused + [f"the subject “{subject['name']}”" for subject in subjects[MAX_SUBJECTS:]]
 
     def targets(self) -> list[Component]:
-        """What :meth:`fill` and :meth:`restore` write to."""
+        """Return the components that :meth:`fill` and :meth:`restore` write to."""
         seen = [card.seen for card in self.cards]
         return [*self.fields, *seen, self.add, *self._columns()]
 
     def galleries(self) -> list[Component]:
-        """Where photos appear."""
+        """Return the components in which photos appear."""
         return [card.photos for card in self.cards]
 
-    def drawn_chips(self, form: Form, count: int) -> gr.HTML:
-        """The prompt's words, and how many cards there are to hand them to."""
+    def chips_update(self, form: Form, count: int) -> gr.HTML:
+        """Return the update of the chips: the prompt's words, and how many cards they can be assigned to."""
         return gr.HTML(chips_html(form), cards=count)
 
     # ------------------------------------------------------------ events
@@ -165,7 +167,7 @@ class ComposePanel:
         return self._shown(min(count + 1, MAX_SUBJECTS))
 
     def _remove(self, slot: int, values: Values) -> Update:
-        """Drop a card; the later ones move up. The last card that is left is only emptied."""
+        """Remove a card and move the later ones up; the last card is only emptied."""
         forms = [card.read(values) for card in self.cards[: values[self.count]]]
         left = [form for form in forms if form.slot != slot]
         update = self._shown(max(len(left), 1))
@@ -175,14 +177,13 @@ class ComposePanel:
         return update
 
     def _draw_toy(self, card: SubjectCard, values: Values) -> Update:
-        """A toy never seen in training. Writes a prompt only where there is none."""
+        """Fill a card with a random toy, and write a prompt where there is none."""
         toy = self.toys.draw(values[card.name] or "")
         prompt = values[self.prompt] or self.toys.prompt_for(toy.name)
-        filled = card.fill(toy.name, toy.photos, values[card.strength])
-        return filled | {self.prompt: prompt}
+        return card.fill(toy.name, toy.photos, values[card.strength]) | {self.prompt: prompt}
 
     def _assign(self, event: gr.EventData, values: Values) -> Update:
-        """Hand a word to a subject (``slot``), to a new one, or (no slot) to nobody. A word is not shared."""
+        """Assign a word to a subject (``slot``), to a new one, or (no slot) to none; no two subjects share a word."""
         word, slot, count = str(event.word), event.slot, values[self.count]
         update: Update = self._shown(min(count + 1, MAX_SUBJECTS)) if slot == count else {}
         names = {card.slot: (values[card.name] or "").strip() for card in self.cards[:count]}
@@ -193,7 +194,7 @@ class ComposePanel:
         return update if slot is None else update | {self.cards[int(slot)].name: word}
 
     def _write(self, event: gr.EventData, prompt: str | None) -> str:
-        """Write the name of a subject into the prompt that lacks it."""
+        """Write the name of a subject into the prompt."""
         return add_word(prompt or "", str(event.name))
 
     def _shown(self, count: int) -> Update:
@@ -207,15 +208,10 @@ class ComposePanel:
 
 
 def _restored(card: SubjectCard, subject: Mapping[str, Any]) -> Update:
-    """A card as a record tells; see :meth:`ComposePanel.restore`."""
+    """A card filled from a record; see :meth:`ComposePanel.restore`."""
     name, strength, photos = str(subject.get("name", "")), subject.get("strength"), subject.get("photos")
     strength = strength if fits_slider(card.strength, strength) else 1.0
     if not isinstance(photos, list):
         return {card.name: name, card.strength: strength}
     kept, rejected = still_cached([path for path in photos if isinstance(path, str)], card.photo_files)
     return card.fill(name, kept, strength, rejected)
-
-
-def _unfit(card: SubjectCard, subject: Mapping[str, Any]) -> bool:
-    """Whether the card cannot hold the subject's strength."""
-    return subject.get("strength") is not None and not fits_slider(card.strength, subject["strength"])

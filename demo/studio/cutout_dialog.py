@@ -1,4 +1,4 @@
-"""The dialog in which a subject is cut out of a photo, or drawn; the picture is made in the browser."""
+"""The dialog in which a subject is cut out of a photo, or drawn; the image is made in the browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATES = {"cutout": static("studio/cutout_dialog.html")}  # of texts that are
 
 
 class CutoutDialog:
-    """One dialog for all cards. It is opened by a card's "draw" button and by the photos in "what the model sees"."""
+    """One dialog for all cards, opened by a card's "Draw" button and by the photos in "What the model sees"."""
 
     def __init__(self, cards: list[SubjectCard]) -> None:
         self.cards = cards
@@ -35,7 +35,7 @@ class CutoutDialog:
         )
 
     def listen(self) -> None:
-        """What was cut out takes the place of its photo; a drawing comes after the photos."""
+        """Replace a photo with what was cut out of it; add a drawing to the photos."""
         photos = [card.photos for card in self.cards]
         self.dialog.cut(self._cut, {*photos}, [*photos, *(card.seen for card in self.cards)], **WITH_MESSAGES)
 
@@ -43,9 +43,9 @@ class CutoutDialog:
         card = self.cards[int(event.slot)]
         photos = [path for path, _ in values[card.photos] or ()]
         with user_facing_errors():
-            made = from_data_url(event.image, f"subject {card.slot + 1}")
+            image = from_data_url(event.image, f"subject {card.slot + 1}")
         if event.number is None:
-            photos.append(made)
+            photos.append(image)
         elif 0 <= int(event.number) < len(photos):
-            photos[int(event.number)] = made
+            photos[int(event.number)] = image
         return card.show_photos(photos)

@@ -13,7 +13,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
 
-_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # heard by the guide
+_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # for the guide
 
 
 class ExampleGallery:
@@ -36,7 +36,7 @@ class ExampleGallery:
         )
 
     def listen(self) -> None:
-        """A click fills the page."""
+        """Fill the fields with the example that is clicked."""
         self.row.pick(
             self._pick,
             None,

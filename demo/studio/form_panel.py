@@ -59,8 +59,8 @@ class ErrorsRecord(TypedDict):
 class FormPanel:
     """Compose and settings together, with the errors beside their fields."""
 
-    def __init__(self, personalizer: Service, compose: ComposePanel, settings: SettingsPanel) -> None:
-        self.personalizer = personalizer
+    def __init__(self, service: Service, compose: ComposePanel, settings: SettingsPanel) -> None:
+        self.service = service
         self.compose = compose
         self.settings = settings
 
@@ -84,7 +84,7 @@ class FormPanel:
         """Check what is typed; keep it in the browser; fetch it from there when the page is opened."""
         self.compose.listen()
         self.settings.listen()
-        changes = [field.change for field in self._kept.values()]
+        changes = [field.change for field in self._draft_fields.values()]
         changes += [event for card in self.compose.cards for event in (card.rejected.change, card.seen.change)]
         gr.on(
             [*changes, self.compose.count.change],
@@ -97,9 +97,9 @@ class FormPanel:
         gr.on(
             [*changes, self.compose.count.change],
             None,
-            [self.compose.count, *self._kept.values()],
+            [self.compose.count, *self._draft_fields.values()],
             None,
-            js=browser_draft.save_script(["count", *self._kept], self.personalizer.backbone.display_name),
+            js=browser_draft.save_script(["count", *self._draft_fields], self.service.backbone.display_name),
             **QUIET,
         )
         self.recalled = page.load(self._recall, self.draft, self.targets(), js=browser_draft.load_script(), **QUIET)
@@ -111,30 +111,30 @@ class FormPanel:
         return {*self.compose.fields, *self.settings.fields}
 
     def read(self, values: Values) -> Form:
-        """The fields as they stand."""
+        """Read the fields."""
         return self.compose.read(values, self.settings.read(values))
 
     def restore(self, record: Mapping[str, Any]) -> Update:
         """Put a record into the fields: any part of a picture's settings.
 
-        A key that is absent leaves its field alone, and so does a value that is no good. ``subjects`` are
+        A key that is absent leaves its field alone, and so does a value that is not valid. ``subjects`` are
         {"name", "strength", "photos"}, where ``photos`` is a number in a picture's settings, which leaves the card's
         photos alone. ``strengths`` are {slot: strength} and touch nothing else of a card.
         """
-        nothing = {self.compose.count: gr.skip()}  # Gradio takes no empty update
+        nothing = {self.compose.count: gr.skip()}  # Gradio does not take an empty update
         return nothing | self.compose.restore(record) | self.settings.restore(record)
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
-        """What of a record :meth:`restore` leaves out because no field can hold it."""
+        """Return what of a record :meth:`restore` leaves out because no field can hold it."""
         return self.compose.refused(record) + self.settings.refused(record)
 
     def targets(self) -> list[Component]:
-        """Outputs of an event that returns :meth:`restore`."""
+        """Return the outputs of an event that returns :meth:`restore`."""
         return [*self.compose.targets(), *self.settings.fields]
 
     def judge(self, form: Form) -> tuple[FieldError, ...]:
         """Return everything that is wrong in the fields once Generate was pressed, without opening a photo."""
-        return errors_on_submit(form, self.personalizer.sizes, self.personalizer.limits.steps)
+        return errors_on_submit(form, self.service.sizes, self.service.limits.steps)
 
     def plan(self, form: Form) -> tuple[Plan | None, tuple[FieldError, ...]]:
         """Return the plan of the form and what is wrong with it; no plan where something blocks it.
@@ -145,13 +145,13 @@ class FormPanel:
         if first_blocking(errors) is not None:
             return None, errors
         try:
-            return with_map_budget(self.personalizer.plan(self.request(form)), self.personalizer), errors
+            return with_map_budget(self.service.plan(self.request(form)), self.service), errors
         except MMDiffError as error:
             return None, (*errors, field_error_of(error, form))
 
     def request(self, form: Form) -> GenerateRequest:
         """Return the form as a request that records every word's maps; errors as ``Form.request``."""
-        request = form.request(self.personalizer.limits, self.personalizer.photo_files)
+        request = form.request(self.service.limits, self.service.photo_files)
         return replace(request, recording=Recording(words=True))
 
     def errors_record(self, form: Form, errors: Sequence[FieldError], attempt: str = "") -> ErrorsRecord:
@@ -164,16 +164,16 @@ class FormPanel:
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
-        errors = errors_while_typing(form, self.personalizer.sizes, self.personalizer.limits.steps)
-        drawn = self.compose.drawn_chips(form, values[self.compose.count])
-        return {self.compose.chips: drawn, self.errors: self.errors_record(form, errors)}
+        errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps)
+        chips = self.compose.chips_update(form, values[self.compose.count])
+        return {self.compose.chips: chips, self.errors: self.errors_record(form, errors)}
 
-    def _recall(self, kept: object) -> Update:
-        return self.restore(browser_draft.read_draft(kept, self.personalizer.backbone.display_name))
+    def _recall(self, draft: object) -> Update:
+        return self.restore(browser_draft.read_draft(draft, self.service.backbone.display_name))
 
     @property
-    def _kept(self) -> dict[str, Any]:
-        """What the browser keeps, by the names that :func:`demo.form.browser_draft.read_draft` reads."""
+    def _draft_fields(self) -> dict[str, Any]:
+        """The fields that the browser keeps, by the names that :func:`demo.form.browser_draft.read_draft` reads."""
         fields: dict[str, Any] = {"prompt": self.compose.prompt}
         for card in self.compose.cards:
             number = card.slot + 1

@@ -41,8 +41,8 @@ class Planned:
 class GenerationRunner:
     """What Generate and Stop do."""
 
-    def __init__(self, personalizer: Service, form: FormPanel, actions: ActionButtons, result: ResultPanel) -> None:
-        self.personalizer = personalizer
+    def __init__(self, service: Service, form: FormPanel, actions: ActionButtons, result: ResultPanel) -> None:
+        self.service = service
         self.form = form
         self.actions = actions
         self.result = result
@@ -94,8 +94,8 @@ class GenerationRunner:
         yield waiting_update("looking_at_photos")
         with user_facing_errors():
             plan = planned.plan
-            presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.personalizer.origin)
-            with closing(self.personalizer.run(plan, photos=history.photos)) as steps:  # type: ignore[type-var]
+            presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.service.origin)
+            with closing(self.service.run(plan, photos=history.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     yield presenter.add(step)
 

@@ -1,4 +1,4 @@
-"""The guide of a first visit: a click on an example makes the picture, too, and a note points at its heatmap."""
+"""The guide of a first visit: a click on an example also makes the picture, and a note points at its heatmap."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The models there are: the one that is loaded and what it knows, those that can be, and how to get the others.
+"""The list of models: the loaded one and what it knows, those that can be loaded, and how to get the others.
 
-All of it is put together per language, see :mod:`demo.web.i18n`; what is amiss with a model is said in English.
+All of it is put together per language, see :mod:`demo.web.i18n`; what is wrong with a model is in English.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 GIGABYTE = 10**9
-# English prompts are what the model knows, so that the words themselves are nobody's labels.
+# The model knows English prompts, so that the words themselves are not translated.
 _KNOWS = (
     "<details><summary>{knows}</summary><p><b>{known_toys}:</b> {toys}</p><p><b>{known_places}:</b> {places}</p>"
     "<p><b>{known_styles}:</b> {styles}</p></details>"
 )
-# Labels of the models whose titles are more than a name.
+# Keys of the texts for models whose titles are translated.
 _TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder"}
 
 
-def model_texts(personalizer: Service) -> MoreTexts:
+def model_texts(service: Service) -> MoreTexts:
     """Return what the page says of the loaded model and of the others."""
-    name, known = personalizer.backbone.display_name, vocabulary_of(personalizer.backbone)
+    name, known = service.backbone.display_name, vocabulary_of(service.backbone)
     models, loaded = _models(name)
 
     def texts_of(labels: Texts) -> Texts:
         return {
             "knows_note": knows_note(known, labels),
-            "model_line": f'<p class="hint">{escape(model_line(personalizer, labels))}</p>',
+            "model_line": f'<p class="hint">{escape(model_line(service, labels))}</p>',
             "model_menu": model_menu(models, loaded, labels),
         }
 
@@ -53,28 +53,28 @@ def model_texts(personalizer: Service) -> MoreTexts:
 
 
 def knows_note(known: Vocabulary | None, labels: Texts) -> str:
-    """HTML: what the loaded weights know; empty for a model of the wide world."""
+    """Return HTML of what the loaded weights know; empty for a model of the real world."""
     words = {key: escape(words) for key, words in known_words(known).items()}
     return _KNOWS.format_map({**labels, **words}) if words else ""
 
 
-def model_line(personalizer: Service, labels: Texts) -> str:
-    """What is loaded, in one line."""
-    sizes = personalizer.sizes
+def model_line(service: Service, labels: Texts) -> str:
+    """Describe the loaded model in a line."""
+    sizes = service.sizes
     line = labels["model_of_one_size" if sizes.smallest == sizes.largest else "model_of_sizes"]
     return line.format(
-        name=personalizer.backbone.display_name,
+        name=service.backbone.display_name,
         width=sizes.default[0],
         height=sizes.default[1],
         least=sizes.smallest,
         most=sizes.largest,
         multiple=sizes.multiple,
-        steps=personalizer.defaults.steps,
+        steps=service.defaults.steps,
     )
 
 
 def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Texts) -> str:
-    """HTML: every model with the command that serves it, or the command that fetches what is missing.
+    """Return HTML of every model with the command that serves it, or that fetches what is missing.
 
     Args:
         models: of this machine and of the hub.
@@ -86,7 +86,7 @@ def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Texts) -> 
 
 
 def _models(name: str) -> tuple[tuple[AvailableModel, ...], str]:
-    """Those there are, and the key of the loaded one, which may be a folder."""
+    """All models, and the key of the loaded one, which may be a folder."""
     folder = Path(name)
     given = folder.is_dir() and name != TOYBOX
     models = (*available_models((folder,) if given else ()), image_encoder_state(), face_state())
@@ -114,12 +114,12 @@ def _size(model: AvailableModel, labels: Texts) -> str:
 
 
 def _shown(model: AvailableModel) -> str:
-    """Of a folder only what tells it apart: visitors need not know the rest of the path."""
+    """A model's name; of a folder without its path, which visitors need not know."""
     return Path(model.key).name if model.where == "folder" else model.key
 
 
 def _how(model: AvailableModel) -> str:
-    """What to type for a model."""
+    """What to type to load or fetch a model."""
     if not model.present:
         why = f"<span>{escape(model.missing)}</span> " if model.missing else ""
         return f"<br>{why}<code>{escape(model.how_to_get)}</code>"

@@ -20,16 +20,16 @@ from mmdiff_core.output.export import read_settings
 if TYPE_CHECKING:
     from demo.studio.form_panel import FormPanel
 
-# The button that waits for a file may be pressed again.
+# The button that waits for a file is enabled again.
 _FAILED = "() => void document.dispatchEvent(new CustomEvent('mmdiff-download'))"
 
 
 class ActionButtons:
-    """Generate and Stop: one is seen at a time."""
+    """Generate and Stop, of which one is visible at a time."""
 
     def render(self) -> None:
         """Make the components inside the current layout."""
-        self.planned = gr.State(None)  # what the click on Generate was found to ask for
+        self.planned = gr.State(None)  # what the click on Generate is going to make
         with gr.Column(elem_id="actions"):
             self.generate = gr.Button(text("generate"), variant="primary", size="lg", elem_id="generate")
             self.stop = gr.Button(text("stop"), variant="stop", size="lg", visible=False, elem_id="stop")
@@ -40,7 +40,7 @@ class ActionButtons:
 
 
 class ResultPanel:
-    """The viewer, this session's pictures, what is made of them, and Gradio's line about the place in the queue."""
+    """The viewer, the session's history, downloads, and Gradio's line about the place in the queue."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or local_limits()
@@ -53,39 +53,39 @@ class ResultPanel:
         self.download = download_target("download")
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]
-            file_types=["image"],  # others than PNG are told that they carry no settings
+            file_types=["image"],  # other images than PNG are refused with a message
             size="sm",
             elem_id="open-picture",
             elem_classes="quiet",
         )
 
     def listen(self, form: FormPanel) -> None:
-        """What the viewer asks the server for, and what goes back into the fields."""
+        """Answer the viewer's requests, and put settings back into the fields."""
         self.form = form
-        wish: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
-        packed = self.viewer.pack(self._pack, self.history, self.download, **wish)
-        animated = self.viewer.animate(self._animate, self.history, self.download, **wish)
+        options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
+        packed = self.viewer.pack(self._pack, self.history, self.download, **options)
+        animated = self.viewer.animate(self._animate, self.history, self.download, **options)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
         self.viewer.advise(self._advise, None, form.targets(), **WITH_MESSAGES)
         self.open.upload(self._restore, self.open, form.targets(), **WITH_MESSAGES)
 
     def starting(self) -> Update:
-        """Between the click and the first step."""
+        """Return the update between the click and the first step."""
         return {self.viewer: waiting_update("waiting_for_first_step")}
 
     def idle(self) -> Update:
-        """Nothing runs; finished pictures stay."""
+        """Return the update once nothing runs; finished pictures stay."""
         return {self.viewer: gr.HTML(live=None)}
 
     def _pack(self, history: History, event: gr.EventData) -> Download:
-        """One zip of the picture that the viewer names."""
+        """Make a zip of the picture that the viewer names."""
         with user_facing_errors():
             entry = history.get(event.name)
             return download(entry.zipped(map_kind(event.kind)), f"mm-diff-{entry.picture.seed}.zip")
 
     def _animate(self, history: History, event: gr.EventData) -> Download:
-        """The steps of the picture that the viewer names."""
+        """Make an animation of the picture that the viewer names."""
         with user_facing_errors():
             entry, file_format = history.get(event.name), animation_format(event.format)
             return download(
@@ -93,20 +93,20 @@ class ResultPanel:
             )
 
     def _advise(self, event: gr.EventData) -> Update:
-        """Put advice, and the picture's seed, into the fields; the person presses Generate and sees what it does."""
+        """Put advice, and the picture's seed, into the fields, for the person to generate with."""
         change = event.change if isinstance(event.change, dict) else {}
         strengths = change.get("strengths")
-        if isinstance(strengths, dict):  # the page's keys are text
+        if isinstance(strengths, dict):  # JSON's keys are text
             cards = {str(card.slot): card.slot for card in self.form.compose.cards}
             change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
         advised = {key: change[key] for key in ("start_step", "strengths") if key in change}
         return self.form.restore(advised | {"seed": event.seed})
 
     def _restore(self, file: str) -> Update:
-        """Prompt, names, strengths and settings of a saved picture."""
+        """Put prompt, names, strengths and settings of a saved picture into the fields."""
         with user_facing_errors():
             settings = read_settings(file)
         record = restorable(settings)
-        told = restore_message(settings, self.form.refused(record), self.form.personalizer.backbone.display_name)
-        gr.Info(told, duration=12)
+        message = restore_message(settings, self.form.refused(record), self.form.service.backbone.display_name)
+        gr.Info(message, duration=12)
         return self.form.restore(record)

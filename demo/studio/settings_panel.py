@@ -1,4 +1,4 @@
-"""How the picture is made, in groups: quality, binding, size, seeds, and the model that is loaded."""
+"""The settings in groups: seeds, quality, binding, size, and the loaded model."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 PARTS = tuple(asdict(ALL_COMPONENTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
-FEW_STEPS_SAMPLER = "unipc"  # for models without a preset of their own: nearer to many steps than DPM++ is
+FEW_STEPS_SAMPLER = "unipc"  # for models without a preset: with few steps it is nearer to many steps than DPM++
 SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
 
 
 def random_seed() -> int:
-    """Small enough to be read aloud."""
+    """Return a random seed that is small enough to read aloud."""
     return secrets.randbelow(1_000_000)
 
 
 class SettingsPanel:
-    """The numbers of a generation, with the model's own defaults."""
+    """The settings, with the model's defaults."""
 
-    def __init__(self, personalizer: Service) -> None:
-        self.defaults, self.fast = personalizer.defaults, personalizer.fast
-        self.limits = personalizer.limits
+    def __init__(self, service: Service) -> None:
+        self.defaults, self.fast = service.defaults, service.fast
+        self.limits = service.limits
         self.max_steps = min(MAX_STEPS, self.limits.steps)
-        self.sizes = personalizer.sizes
-        self.schedulers = personalizer.backbone.schedulers
+        self.sizes = service.sizes
+        self.schedulers = service.backbone.schedulers
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -118,7 +118,7 @@ class SettingsPanel:
             )
 
     def _render_size(self) -> None:
-        """Hidden where the model makes only one size."""
+        """The size, hidden where the model makes only one."""
         sizes, (width, height) = self.sizes, self.sizes.default
         limits = (sizes.smallest, sizes.largest, sizes.multiple)
         with gr.Column(visible=sizes.smallest < sizes.largest, elem_classes="group"):
@@ -128,7 +128,7 @@ class SettingsPanel:
                 self.height = slider(text("height"), height, *limits, "height")
 
     def listen(self) -> None:
-        """The die beside the seed, the last seed again, and the presets; a seed that was chosen stays."""
+        """Set a random seed, the last seed or a preset on a click; a chosen seed stays."""
         self.randomise.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
@@ -137,12 +137,12 @@ class SettingsPanel:
 
     @property
     def fields(self) -> tuple[Component, ...]:
-        """Every component that holds what the person gave."""
+        """Every component that a person fills in."""
         numbers = (self.pictures, self.steps, self.seed, self.fresh, self.guidance, self.start_step)
         return (*numbers, self.width, self.height, self.negative_prompt, self.sampler, self.bound, self.parts)
 
     def read(self, values: Mapping[Component, Any]) -> Settings:
-        """The settings as they stand."""
+        """Read the fields."""
         chosen = values[self.parts] or ()
         return Settings(
             seed=values[self.seed],
@@ -159,7 +159,7 @@ class SettingsPanel:
         )
 
     def restore(self, record: Mapping[str, Any]) -> Update:
-        """Put the settings of a record into the fields; what is absent or out of range leaves its field alone."""
+        """Put the settings of a record into the fields; what is absent or out of range is left out."""
         update: Update = {}
         for name, field in self._numbers().items():
             if fits_slider(field, record.get(name)):
@@ -177,14 +177,14 @@ class SettingsPanel:
         return update
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
-        """What of a record :meth:`restore` leaves out because no field can hold it."""
-        given = {name: record[name] for name in (*self._numbers(), "sampler", "seed") if record.get(name) is not None}
-        taken = self.restore(given)
+        """Return what of a record :meth:`restore` leaves out because no field can hold it."""
+        wanted = {name: record[name] for name in (*self._numbers(), "sampler", "seed") if record.get(name) is not None}
+        update = self.restore(wanted)
         fields = self._numbers() | {"sampler": self.sampler, "seed": self.seed}
-        return [f"{name.replace('_', ' ')} {value}" for name, value in given.items() if fields[name] not in taken]
+        return [f"{name.replace('_', ' ')} {value}" for name, value in wanted.items() if fields[name] not in update]
 
     def ran(self, seed: int) -> Update:
-        """A run starts with this seed: it can be had again."""
+        """Return the update when a run starts with this seed, which can be reused then."""
         return {self.last_seed: seed, self.reuse: gr.update(interactive=True)}
 
     def _numbers(self) -> dict[str, Component]:
@@ -199,7 +199,7 @@ class SettingsPanel:
         }
 
     def _preset(self, key: str) -> tuple[int, int, str]:
-        """Steps and delay in the model's own proportion, and the sampler that suits them; or its own preset for few."""
+        """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps."""
         if key == "few_steps" and self.fast is not None:
             return self.fast.steps, self.fast.start_step, OWN_SAMPLER
         share = PRESETS[key]

@@ -1,4 +1,4 @@
-"""A subject's card: name, photos and how the model sees them, strength, a die."""
+"""A subject's card: name, photos and how the model sees them, strength, and a button for a random toy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SubjectCard:
     Args:
         slot: its place, from 0; it decides the colour.
         side: pixels a side of what the model's image encoder takes.
-        faces: finds faces, where the adapter reads them; the card then asks whose is meant.
+        faces: finds faces, where the adapter reads them; the card then has a face picker.
         photo_files: decoded photos.
     """
 
@@ -53,7 +53,7 @@ class SubjectCard:
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
-                _quiet_button("draw", f"draw-{number}", "quiet")  # its script is the cut-out dialog's
+                _quiet_button("draw", f"draw-{number}", "quiet")  # opens the cut-out dialog
                 self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = _gallery(number)
@@ -69,29 +69,29 @@ class SubjectCard:
             self.strength = slider(text("strength"), 1.0, 0, MAX_SCALE, 0.05, f"strength-{number}")
 
     def listen(self) -> None:
-        """Photos are sifted when they come, and shown prepared."""
-        sifted = [self.photos, self.seen, self.rejected]
-        self.photos.upload(self._sift, self.photos, sifted, trigger_mode="always_last", **WITH_MESSAGES)
-        self.photos.delete(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
-        self.photos.change(self._kept, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        """Check photos when they arrive, and show what the model sees of them."""
+        checked = [self.photos, self.seen, self.rejected]
+        self.photos.upload(self._check, self.photos, checked, trigger_mode="always_last", **WITH_MESSAGES)
+        self.photos.delete(self._see, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        self.photos.change(self._see, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         if self.faces is not None:
             both = [self.photos, self.choices]
             self.photos.change(self._find, both, self.face_picker, trigger_mode="always_last", **QUIET)
-            self.face_picker.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # each photo's is its own
+            self.face_picker.choose(self._choose, both, trigger_mode="multiple", **QUIET)  # one per photo
             self.face_picker.weigh(self._weigh, both, trigger_mode="multiple", **QUIET)
 
     @property
     def targets(self) -> tuple[Component, ...]:
-        """What :meth:`fill` writes to."""
+        """The components that :meth:`fill` writes to."""
         return (*self.fields, self.seen)
 
     @property
     def fields(self) -> tuple[Component, ...]:
-        """The components that hold what the person gave."""
+        """The components that a person fills in."""
         return (self.name, self.photos, self.strength, self.rejected, *([self.choices] if self.faces else []))
 
     def read(self, values: Mapping[Component, Any]) -> SubjectForm:
-        """The card as it stands; ``values`` maps components to what they hold."""
+        """Read the card; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
         claim(*photos)
         name = (values[self.name] or "").strip()
@@ -107,9 +107,9 @@ class SubjectCard:
         choices: Sequence[FaceChoice] = (),
     ) -> Update:
         """Put a subject into the card."""
-        given = _files(photos) if photos else None
+        files = _files(photos) if photos else None
         seen = self._prepared(photos or ())
-        update: Update = {self.name: name, self.photos: given, self.seen: seen, self.strength: strength}
+        update: Update = {self.name: name, self.photos: files, self.seen: seen, self.strength: strength}
         update |= {self.rejected: tuple(rejected)}
         if self.faces is not None:
             update |= {self.choices: {p: c for p, c in zip(photos or (), choices, strict=False) if isinstance(p, str)}}
@@ -133,14 +133,14 @@ class SubjectCard:
     def _weigh(self, event: gr.EventData, photos: GalleryValue, choices: FaceChoices) -> None:
         set_weight(choices, _path(photos, event.photo), event.weight)
 
-    def _sift(self, photos: GalleryValue) -> tuple[Any, str, tuple[str, ...]]:
-        """The gallery is written only where it must be: meanwhile more photos may have been dropped there."""
+    def _check(self, photos: GalleryValue) -> tuple[Any, str, tuple[str, ...]]:
+        """Write the gallery only where it changes: meanwhile more photos may have been dropped there."""
         with user_facing_errors():
             kept, rejected = check_photos(photos, self.photo_files)
-        as_given = kept == [path for path, _ in photos or ()]
-        return gr.skip() if as_given else kept, self._prepared(kept), rejected
+        unchanged = kept == [path for path, _ in photos or ()]
+        return gr.skip() if unchanged else kept, self._prepared(kept), rejected
 
-    def _kept(self, photos: GalleryValue) -> str:
+    def _see(self, photos: GalleryValue) -> str:
         return self._prepared([path for path, _ in photos or ()])
 
     def _prepared(self, photos: Photos) -> str:
@@ -155,9 +155,9 @@ def _files(photos: Photos) -> list[str]:
 
 
 def _path(photos: GalleryValue, number: object) -> str:
-    """The photo that a click is about; empty where it is no longer there."""
-    given = photos or ()
-    return given[number][0] if isinstance(number, int) and 0 <= number < len(given) else ""
+    """The photo that was clicked; empty where it is no longer there."""
+    shown = photos or ()
+    return shown[number][0] if isinstance(number, int) and 0 <= number < len(shown) else ""
 
 
 def _quiet_button(key: str, elem_id: str, classes: str) -> gr.Button:

@@ -25,22 +25,22 @@ USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
 
 
 class StudioTab:
-    """What people keep open."""
+    """The tab that is open at first."""
 
     title = text("studio")
     place: gr.Tab
 
-    def __init__(self, personalizer: Service) -> None:
-        known = vocabulary_of(personalizer.backbone)
-        encoder = getattr(personalizer.backbone, "image_encoder", None)
+    def __init__(self, service: Service) -> None:
+        known = vocabulary_of(service.backbone)
+        encoder = getattr(service.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
-        compose = ComposePanel(RandomToys(known=known), side, personalizer.faces, personalizer.photo_files)
+        compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files)
         self.cutout = CutoutDialog(compose.cards)
-        self.form = FormPanel(personalizer, compose, SettingsPanel(personalizer))
+        self.form = FormPanel(service, compose, SettingsPanel(service))
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()
-        self.result = ResultPanel(personalizer.limits)
-        self.generation = GenerationRunner(personalizer, self.form, self.actions, self.result)
+        self.result = ResultPanel(service.limits)
+        self.generation = GenerationRunner(service, self.form, self.actions, self.result)
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -58,7 +58,7 @@ class StudioTab:
                 guide.guide()
 
     def listen(self, page: gr.Blocks) -> None:
-        """Tie the panels to each other."""
+        """Connect the panels to each other."""
         self.examples.listen()
         self.form.listen(page)
         self.cutout.listen()

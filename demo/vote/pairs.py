@@ -1,4 +1,4 @@
-"""Blind pairs out of a comparison: two pictures of one seed that differ in something else."""
+"""Blind pairs of a comparison: two pictures of one seed that differ in something else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFT, RIGHT, NEITHER = "left", "right", "neither"
 
 @dataclass(frozen=True)
 class BlindPair:
-    """Two names of finished pictures, as they stand on the page."""
+    """The names of two finished pictures, at their sides of the page."""
 
     left: str
     right: str
@@ -23,14 +23,14 @@ class BlindPair:
 
 @dataclass
 class BallotState:
-    """What one session has voted on in its last comparison, and the pair that stands on the page."""
+    """What a session has voted on in its last comparison, and the pair that is on the page."""
 
     run: str = ""
     done: set[frozenset[str]] = field(default_factory=set)
     pair: BlindPair | None = None
 
     def draw(self, comparison: Comparison, chance: random.Random) -> BlindPair | None:
-        """The pair to vote on: that of before as long as nobody answered, else a new one; None when all are done."""
+        """Return the pair to vote on: the last one until it is answered, else a new one; None once all are done."""
         if comparison.run != self.run:
             self.run, self.done, self.pair = comparison.run, set(), None
         left = self.left(comparison)
@@ -40,18 +40,18 @@ class BallotState:
         return self.pair
 
     def left(self, comparison: Comparison) -> list[tuple[str, str]]:
-        """The pairs that nobody has answered yet."""
+        """Return the pairs that are not answered yet."""
         return [pair for pair in pairs_of(comparison) if frozenset(pair) not in self.done]
 
     def close(self) -> None:
-        """The pair that stands on the page is done with."""
+        """Mark the pair on the page as done."""
         if self.pair is not None:
             self.done.add(frozenset((self.pair.left, self.pair.right)))
         self.pair = None
 
 
 def pairs_of(comparison: Comparison) -> list[tuple[str, str]]:
-    """Every pair that can be voted on: of one seed and of different variants.
+    """Return every pair that can be voted on: of one seed and of different variants.
 
     In a comparison with what is left out in turn only those with the picture as it is.
     """
@@ -66,7 +66,7 @@ def pairs_of(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def votes_on(pair: BlindPair, comparison: Comparison, answers: object, model: str) -> list[Vote]:
-    """The answers to a pair, {question: "left", "right" or "neither"}; questions may be left out.
+    """Return the votes of the answers to a pair, {question: "left", "right" or "neither"}; questions may be left out.
 
     Raises:
         SettingsError: there is no answer, or one that the page cannot give.
@@ -77,7 +77,7 @@ def votes_on(pair: BlindPair, comparison: Comparison, answers: object, model: st
     ranked = sorted(sides, key=lambda side: variant_key(side[1].variant.labels))
     meaning: dict[str, Preference] = {side: CHOICES[i] for i, (side, _) in enumerate(ranked)} | {NEITHER: "neither"}
     if not set(answers) <= set(QUESTIONS) or not set(map(str, answers.values())) <= set(meaning):
-        raise SettingsError("The page and the server do not agree about the questions: load the page again.")
+        raise SettingsError("The page does not fit the server any more: load it again.")
     first, second = (variant_key(cell.variant.labels) for _, cell in ranked)
     at = now()
     return [Vote(at, model, question, first, second, meaning[answers[question]], meaning[LEFT]) for question in answers]

@@ -66,7 +66,7 @@ class Tally:
 
 
 def votes_file(wish: str | None, hosted: bool = False, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where votes are kept: the flag, else the variable, else the user's own folder; None: there is no voting.
+    """Return where votes are kept: the flag, else the variable, else the user's own folder; None: there is no Vote tab.
 
     A page that is hosted for others, such as a Space (SPACE_ID is set), has none unless the flag or the variable names
     a file.
@@ -78,7 +78,7 @@ def votes_file(wish: str | None, hosted: bool = False, environment: Mapping[str,
 
 
 def _home(environment: Mapping[str, str]) -> Path:
-    """Where programs keep a person's data on this system."""
+    """Return where programs keep a user's data on this system."""
     if sys.platform == "win32":
         return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     if sys.platform == "darwin":
@@ -87,24 +87,24 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 
 def variant_key(labels: Sequence[VariantLabel]) -> str:
-    """A variant for the record: ``strength=0.5;delay=2``. The seed is no part of it, nor is a subject's name."""
+    """Return the key of a variant, ``strength=0.5;delay=2``, without its seed and without names of subjects."""
     named = (VariantLabel("without_one_subject") if label.key == "without_subject" else label for label in labels)
     return ";".join(f"{key}={value}" if value else key for key, value in named if key != "seed")
 
 
 def variant_labels(variant_key: str) -> list[VariantLabel]:
-    """:func:`variant_key` read back."""
+    """Return the labels of a key that :func:`variant_key` made."""
     return [VariantLabel(*part.split("=", 1)) for part in variant_key.split(";") if part]
 
 
 class VoteStore:
-    """Votes in an SQLite file, which comes to be with the first one. Every use opens and closes it."""
+    """Votes in an SQLite file, which is made with the first one and opened only while it is used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def put(self, votes: Sequence[Vote]) -> None:
-        """Keep answers.
+        """Add answers.
 
         Raises:
             SettingsError: the file cannot be written.
@@ -114,7 +114,7 @@ class VoteStore:
             file.executemany(f"INSERT INTO votes VALUES ({places})", [astuple(vote) for vote in votes])
 
     def all(self) -> list[Vote]:
-        """Every answer, in the order in which they came.
+        """Return every answer in their order.
 
         Raises:
             SettingsError: the file cannot be read.
@@ -125,7 +125,7 @@ class VoteStore:
             return [Vote(*row) for row in file.execute("SELECT * FROM votes ORDER BY rowid")]
 
     def clear(self) -> None:
-        """Forget every answer.
+        """Delete every answer.
 
         Raises:
             SettingsError: the file cannot be written.
@@ -136,7 +136,7 @@ class VoteStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Commits at the end, rolls back on an error."""
+        """Open the file; commits at the end, rolls back on an error."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=10)) as file, file:
@@ -151,12 +151,12 @@ class VoteStore:
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def tally(votes: Sequence[Vote]) -> list[Tally]:
-    """What the answers add up to by model, pair of variants and question; Wilson's interval for the decided ones."""
+    """Count the answers by model, pair of variants and question, with Wilson's interval for the decided ones."""
     pairs = sorted({(vote.model, vote.first, vote.second) for vote in votes})
     counts = Counter((vote.model, vote.first, vote.second, vote.question, vote.choice) for vote in votes)
     found = []
@@ -170,7 +170,7 @@ def tally(votes: Sequence[Vote]) -> list[Tally]:
 
 
 def as_csv(votes: Sequence[Vote]) -> str:
-    """One line per answer, with a heading."""
+    """Return a line per answer, after a heading."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Vote))

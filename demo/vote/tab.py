@@ -1,4 +1,4 @@
-"""The Vote tab: which of two pictures is better, asked blindly, and what the answers add up to."""
+"""The Vote tab: a blind vote on which of two pictures is better, and the results."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class VoteTab:
     """Asks about the session's last comparison.
 
     Args:
-        personalizer: whose name goes with the answers.
+        service: whose model's name goes with the answers.
         compare: where the pictures come from.
         file: where answers are kept.
-        deletable: whoever sees the page may delete all of them.
+        deletable: anyone on the page may delete all of them.
     """
 
     title = text("vote")
     place: gr.Tab
 
-    def __init__(self, personalizer: Service, compare: CompareTab, file: Path, deletable: bool = True) -> None:
-        self.model = personalizer.backbone.display_name
+    def __init__(self, service: Service, compare: CompareTab, file: Path, deletable: bool = True) -> None:
+        self.model = service.backbone.display_name
         self.comparison, self.runner = compare.panel, compare.runner
-        self.photo_files = personalizer.photo_files
+        self.photo_files = service.photo_files
         self.box = VoteStore(file)
         self.deletable = deletable
         self.random = random.SystemRandom()
@@ -51,10 +51,10 @@ class VoteTab:
         self.download = download_target("vote-download")
 
     def listen(self, page: gr.Blocks) -> None:
-        """Every event shows the next pair, but for the file."""
+        """Show the next pair after every event but the download."""
         known = [self.state, self.comparison.comparison]
         self.place.select(self._show, known, self.ballot, **WITH_MESSAGES)
-        for rested in self.runner.rested:  # the tab may have been opened while the pictures were being made
+        for rested in self.runner.rested:  # the tab may have been opened during the run
             rested.then(self._show, known, self.ballot, **WITH_MESSAGES)
         self.ballot.vote(self._vote, known, self.ballot, **WITH_MESSAGES)
         self.ballot.skip(self._skip, known, self.ballot, **WITH_MESSAGES)
@@ -67,7 +67,7 @@ class VoteTab:
             return self._record(state, comparison)
 
     def _vote(self, state: BallotState, comparison: Comparison, event: gr.EventData) -> BallotRecord:
-        """Answers to a pair that is no longer there, of an earlier comparison for one, are not kept."""
+        """Keep the answers to the pair on the page, and none to one that is gone, such as of an earlier comparison."""
         with user_facing_errors():
             pair = state.draw(comparison, self.random)
             if pair is not None and event.pair == pair_name(state):

@@ -1,4 +1,4 @@
-"""Pictures on their way to the browser: as files in Gradio's cache, or inside the page."""
+"""Images for the browser: as files in Gradio's cache, or as data URLs inside the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmdiff_core.output.export import png_info
 from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
 
-STRIP_SIDE = 64  # pixels of a frame at most
+STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
     "csv": "text/csv"
 }
@@ -41,7 +41,7 @@ class FileRecord(TypedDict):
 
 
 class FilmStrip(TypedDict):
-    """Frames side by side in one image, a data URL; ``w`` and ``h`` are the size of a frame."""
+    """Previews side by side in one image, a data URL; ``w`` and ``h`` are the size of one."""
 
     image: str
     w: int
@@ -49,20 +49,19 @@ class FilmStrip(TypedDict):
 
 
 def picture_file(picture: GeneratedImage) -> FileRecord:
-    """A finished picture as a PNG with its settings inside."""
+    """Write a finished picture as a PNG with its settings inside."""
     return cached_file(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
 
 
 def photo_file(photo: Image.Image, name: str) -> FileRecord:
-    """A photo as a PNG of that name."""
+    """Write a photo as a PNG of that name."""
     return cached_file(_png(photo), name)
 
 
 def photo_path(photo: Image.Image) -> str:
-    """Where a photo lies as a PNG that a Gallery can be given.
+    """Write a photo as a PNG for a Gallery and return its path.
 
-    Given the image itself, Gradio would write the file anew for everybody who asks for the same toy, and break off the
-    browser that is reading it.
+    Gradio would write an image itself again for every visitor with the same toy, while browsers are reading the file.
     """
     return cached_at(_png(photo), "photo.png")
 
@@ -75,15 +74,15 @@ def cached_file(data: bytes, name: str) -> FileRecord:
 
 
 def cached_at(data: bytes, name: str) -> str:
-    """Write into Gradio's cache, in a folder named after the contents.
+    """Write into Gradio's cache, in a folder named after the contents, and return the path.
 
-    What is there already is left as it is: a browser may be reading it at this moment.
+    An existing file is left as it is: a browser may be reading it.
     """
     path = Path(get_upload_folder()).resolve() / hash_bytes(data) / name
-    claim(path)  # before it is found there: from here on nobody sweeps it away
+    claim(path)  # first, so that no sweep removes it
     with named_disk_errors(name):
         if path.exists():
-            path.touch()  # as young as a new one, for a program that holds nothing
+            path.touch()  # as young as a new one, for programs, which claim nothing
         else:
             with atomic_file(path) as temporary:
                 temporary.write_bytes(data)
@@ -91,14 +90,14 @@ def cached_at(data: bytes, name: str) -> str:
 
 
 def data_url(picture: Image.Image) -> str:
-    """A small picture as a URL that needs no request; JPEG, for it is only looked at."""
+    """Return a small image as a data URL of a JPEG."""
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def film_strip(frames: Sequence[Image.Image]) -> FilmStrip | None:
-    """Frames of one size side by side in one small picture; None without frames."""
+    """Put previews of one size side by side into one small image; None where there are none."""
     if not frames:
         return None
     frame = frames[0].copy()

@@ -1,4 +1,4 @@
-"""One panel per part of the page. ``render()`` makes its components, ``listen()`` ties them to each other."""
+"""Options of events. A panel's ``render()`` makes its components, and its ``listen()`` connects them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 Update = dict[Any, Any]
 
-# For events that only touch the page: answered at once, without a spinner, and no business of other programs.
+# For events that only change the page: answered at once, without a spinner, and not part of the API.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# The same for events that may have something to say: Gradio shows messages of queued events only.
+# For such events with messages: Gradio shows messages of queued events only.
 WITH_MESSAGES: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}

@@ -1,4 +1,4 @@
-"""A run and its two buttons: one that starts it, and Stop, which takes its place."""
+"""The two buttons of a run: the one that starts it, and Stop, which takes its place."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from demo.web.i18n import text
 
 
 def busy_update(start: gr.Button, stop: gr.Button, busy: bool) -> Update:
-    """One of the two is seen: ``stop`` while something runs."""
+    """Return the update that shows ``stop`` while something runs, else ``start``."""
     return {start: gr.update(visible=not busy), stop: gr.update(value=text("stop"), visible=busy)}
 
 
 def stop_on_click(stop: gr.Button, run: Dependency) -> None:
-    """``stop`` ends a run at its next step, and says so until then: Gradio would ignore a run that was begun before."""
+    """Let ``stop`` end a run at its next step, and say so until then: Gradio would ignore a click on start before."""
     stop.click(lambda: gr.update(value=text("stopping")), None, stop, cancels=[run], **QUIET)
 
 
 def when_over(run: Dependency, rest: Callable[[], Update], outputs: list[Component]) -> tuple[Dependency, Dependency]:
-    """``rest`` whenever a run is over: when it came to its end or was stopped, and when it failed."""
+    """Call ``rest`` whenever a run is over: finished, stopped or failed."""
     return run.then(rest, None, outputs, **QUIET), run.failure(rest, None, outputs, **QUIET)

@@ -1,4 +1,4 @@
-"""Look of the page: Gradio's theme with readable contrasts, our style sheets, the subjects' colours."""
+"""The look of the page: Gradio's theme with readable contrasts, and our style sheets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STYLE_SHEETS = tuple(DEMO / f"{name}.css" for name in _SHEETS)
 
 
 def theme() -> gr.themes.Base:
-    """Default with contrasts that pass WCAG AA in light and dark. No font comes from the network."""
+    """Return Gradio's default theme with contrasts that pass WCAG AA in light and dark, and fonts of this server."""
     # The semi-bold cut that Gradio ships of this font lacks most letters, so the bold one stands in.
     font = (gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif")
     return gr.themes.Default(primary_hue="indigo", radius_size="lg", font=font).set(

@@ -90,8 +90,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def _drop_photos(page: Page) -> None:
     """What happens when photos are dropped, before anybody clicks."""
     for card in page.studio.form.compose.cards[:2]:
-        card._sift(page.values[card.photos])
-        card._kept(page.values[card.photos])
+        card._check(page.values[card.photos])
+        card._see(page.values[card.photos])
 
 
 def _exhaust(updates: Iterator[Any]) -> Any:

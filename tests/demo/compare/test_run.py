@@ -56,7 +56,7 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
     assert [len(cell["subjects"]) for cell in cells] == [2, 2, 0]
     assert cells[2]["maps"] == {"steps": 0, "kinds": {}}
     assert updates[-1].props["live"] is None
-    assert runner.personalizer.log == ["start (4,)", "finished"] * 3
+    assert runner.service.log == ["start (4,)", "finished"] * 3
 
 
 def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -> None:
@@ -69,7 +69,7 @@ def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -
     run.close()
     comparison = values[runner.panel.comparison]
     assert [cell.seed for cell in comparison.cells.values()] == [1, 1]
-    assert runner.personalizer.log[-1] == "cancelled"
+    assert runner.service.log[-1] == "cancelled"
     assert runner.rest()[runner.panel.grid].props["live"] is None
 
 
@@ -105,7 +105,7 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
         assert says in told["error"]
         with pytest.raises(gr.Error):
             next(checking)
-    assert runner.personalizer.log == []
+    assert runner.service.log == []
 
 
 def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, values: Values) -> None:

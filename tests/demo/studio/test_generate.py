@@ -28,7 +28,7 @@ def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Gener
     with pytest.raises(gr.Error, match="robot") as raised:
         next(checking)
     assert raised.value.visible is False  # the page says it already
-    assert generation.personalizer.log == []
+    assert generation.service.log == []
 
 
 def test_what_only_the_model_finds_is_said_as_well(
@@ -37,7 +37,7 @@ def test_what_only_the_model_finds_is_said_as_well(
     def refuse(_: object) -> None:
         raise PromptError("The subject comes too late in the prompt.")
 
-    monkeypatch.setattr(generation.personalizer, "plan", refuse)
+    monkeypatch.setattr(generation.service, "plan", refuse)
     told = next(generation.check(values))[generation.form.errors]
     assert told["errors"] == [
         {"place": "prompt", "text": "The subject comes too late in the prompt.", "severity": "wrong"}
@@ -55,13 +55,13 @@ def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: Generatio
 def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
     run = _run(generation, values | {generation.form.settings.pictures: 2})
     assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
-    assert generation.personalizer.log == []  # Stop is heard from here on
+    assert generation.service.log == []  # Stop is heard from here on
     next(run)
     run.close()
-    assert generation.personalizer.log == ["start (4, 5)", "cancelled"]
+    assert generation.service.log == ["start (4, 5)", "cancelled"]
 
 
 def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Values) -> None:
     updates = list(_run(generation, values | {generation.form.settings.pictures: 2}))
     assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
-    assert generation.personalizer.log[-1] == "finished"
+    assert generation.service.log[-1] == "finished"

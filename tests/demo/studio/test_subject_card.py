@@ -37,16 +37,16 @@ def test_filling_writes_to_the_card_s_own_fields(card: SubjectCard, photo: str) 
     assert card.fill("", None)[card.photos] is None
 
 
-def test_dropped_photos_are_sifted_and_the_gallery_is_written_only_where_it_must_be(
+def test_dropped_photos_are_checked_and_the_gallery_is_written_only_where_it_must_be(
     card: SubjectCard, photo: str, tmp_path: Path
 ) -> None:
     torn = tmp_path / "torn.png"
     torn.write_bytes(b"no picture")
-    gallery, seen, rejected = card._sift([(photo, None), (str(torn), None)])
+    gallery, seen, rejected = card._check([(photo, None), (str(torn), None)])
     assert gallery == [photo]
     assert "torn.png" in rejected[0]
     assert seen.count("<img") == 1
-    untouched, _, rejected = card._sift([(photo, None)])
+    untouched, _, rejected = card._check([(photo, None)])
     assert (untouched, rejected) == (gr.skip(), ())
 
 

@@ -23,9 +23,9 @@ def _tab(model: StandIn) -> StudioTab:
 
 def test_the_cards_share_the_service_s_photos() -> None:
     tab = _tab(StandIn())
-    service = tab.form.personalizer
+    service = tab.form.service
     assert {id(card.photo_files) for card in tab.form.compose.cards} == {id(service.photo_files)}
-    assert tab.generation.personalizer is service
+    assert tab.generation.service is service
     assert {card.side for card in tab.form.compose.cards} == {USUAL_SIDE}
 
 
