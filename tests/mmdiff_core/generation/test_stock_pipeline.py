@@ -419,7 +419,7 @@ def test_a_call_that_does_not_match_the_condition(adapters: dict[str, Path]) -> 
     pipe = _pipeline("sd")
     attached = Personalizer.of_pipeline(pipe, adapters["sd"]).attach(pipe)
     kwargs = attached.condition(REQUEST).pipeline_kwargs()
-    with pytest.raises(ModelError, match="one picture a call"):
+    with pytest.raises(ModelError, match="one image a call"):
         pipe(**kwargs | {"num_images_per_prompt": 2})
     kwargs = attached.condition(REQUEST).pipeline_kwargs()
     with pytest.raises(ModelError, match="give the request the width and height"):
