@@ -73,10 +73,11 @@ class GenerationRunner:
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plan and keep it, or show errors beside the fields, in which case nothing runs or changes."""
         form = self.form.read(values)
+        seeded = form
         if values[self.form.settings.fresh]:
-            form = replace(form, settings=replace(form.settings, seed=random_seed()))
+            seeded = replace(form, settings=replace(form.settings, seed=random_seed()))
         with user_facing_errors():
-            plan, errors = self.form.plan(form)
+            plan, errors = self.form.plan(seeded)
         if plan is None:
             yield {self.form.errors: self.form.errors_record(form, errors, attempt=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
@@ -84,7 +85,7 @@ class GenerationRunner:
         settings, seed = self.form.settings, plan.request.seeds[0]
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
         update |= {settings.seed: seed, self.form.errors: self.form.errors_record(form, errors)}
-        yield update | {self.actions.planned: Planned(form, plan)}
+        yield update | {self.actions.planned: Planned(seeded, plan)}
 
     def run(self, planned: Planned, history: History) -> Iterator[gr.HTML]:
         """Yield one update a step. Stop closes this generator at a step, and with it the core's.

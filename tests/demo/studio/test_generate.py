@@ -65,3 +65,14 @@ def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Val
     updates = list(_run(generation, values | {generation.form.settings.pictures: 2}))
     assert [picture["file"] for picture in updates[-1].value["pictures"]] == ["mm-diff-4.png", "mm-diff-5.png"]
     assert generation.service.log[-1] == "finished"
+
+
+def test_a_new_seed_does_not_change_which_fields_the_errors_are_about(
+    generation: GenerationRunner, values: Values
+) -> None:
+    """What is shown while typing must not take back what Generate has just said of the same fields."""
+    form = generation.form
+    in_vain = values | {form.compose.prompt: "a cat", form.settings.fresh: True}
+    asked = next(generation.check(in_vain))[form.errors]
+    shown = form._review(in_vain)[form.errors]
+    assert shown["of"] == asked["of"]
