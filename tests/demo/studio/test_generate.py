@@ -75,4 +75,4 @@ def test_a_new_seed_does_not_change_which_fields_the_errors_are_about(
     in_vain = values | {form.compose.prompt: "a cat", form.settings.fresh: True}
     asked = next(generation.check(in_vain))[form.errors]
     shown = form._review(in_vain)[form.errors]
-    assert shown["of"] == asked["of"]
+    assert shown["form"] == asked["form"]
