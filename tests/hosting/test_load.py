@@ -134,7 +134,7 @@ def test_a_closed_tab_frees_its_place_within_a_step(
     model.log.clear()
     with model.held(1, 2):
         leaving.open_line()
-        until(lambda: page.sessions.is_here(leaving.session))
+        until(lambda: page.sessions.is_connected(leaving.session))
         leaving.join(generate, photo, steps=6)
         until(lambda: model.log)
         leaving.open_news()
@@ -143,7 +143,7 @@ def test_a_closed_tab_frees_its_place_within_a_step(
         last.join(generate, photo)
         leaving.close()
         waiting.close()
-        until(lambda: not page.sessions.is_here(leaving.session))
+        until(lambda: not page.sessions.is_connected(leaving.session))
         until(lambda: len(page._queue) == 1)  # of those who wait only the last is left
     assert list(last.news())[-1]["success"] is True
     assert model.log == ["start (1,)", "cancelled", "start (3,)", "finished"]
@@ -158,9 +158,9 @@ def test_files_go_with_their_visitors(tmp_path: Path, monkeypatch: pytest.Monkey
     with served_page(page, app_kwargs=options) as url, httpx.Client(base_url=url, timeout=120) as client:
         tab, visitor = Tab(url.rstrip("/"), 1), Visitor(client)
         tab.open_line()
-        until(lambda: page.sessions.is_here(tab.session))
+        until(lambda: page.sessions.is_connected(tab.session))
         photo = visitor.photo("cat.png", uploads.encoded(uploads.picture(), "PNG"))
-        page.sessions.hold(tab.session, [photo["path"]])
+        page.sessions.claim(tab.session, [photo["path"]])
         came, _ = visitor.generate({"subjects": [{"name": "cat", "photos": [photo]}]})
         assert came
         until(lambda: [path for path in tmp_path.rglob("*") if path.is_file()] == [Path(photo["path"])])
