@@ -1,4 +1,4 @@
-// Puts the facts of the loaded model and of the last picture into the About page, which is drawn in any language.
+// Puts facts about the loaded model and the last picture into the About page, which Gradio draws again in another language.
 // Gradio gives `props` and `watch`. props.value is {facts: {name: text}, rows: {name: [[text]]}, when: [name]}.
 
 function fill() {
@@ -24,7 +24,7 @@ watch("value", fill);
 new MutationObserver(fill).observe(document.querySelector("#about-page") ?? document.body, { childList: true, subtree: true });
 fill();
 
-// Gradio hides what is behind another tab: when this page comes into sight, the server is asked for the newest picture.
+// Ask the server for the newest picture whenever the tab is opened.
 new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && trigger("look", {})).observe(
   document.querySelector("#about-page") ?? element,
 );

@@ -161,7 +161,7 @@ def register(service: Service) -> None:
         Returns:
             {"loaded": {"name", "sizes", "defaults", "samplers", "parts", "knows"}, "available": [{"name", "title",
             "where", "present", "how_to_get"}, ...]}; "knows" lists nouns, places and styles, or is null for a model of
-            the wide world.
+            the real world.
         """
         return {
             "loaded": _loaded_record(service),

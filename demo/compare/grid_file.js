@@ -34,7 +34,7 @@ function writeHeads(context, value, layout) {
 async function saveGrid() {
   const { value } = props;
   const finished = findAll(".place").filter((place) => !place.querySelector(".cell").disabled);
-  await Promise.all(finished.map((place) => place.querySelector("img").decode())); // or there would be holes
+  await Promise.all(finished.map((place) => place.querySelector("img").decode())); // else some would be missing
   const layout = fileLayout(value);
   const canvas = make("canvas", { width: layout.width, height: layout.height });
   const context = canvas.getContext("2d");

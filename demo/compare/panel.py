@@ -151,7 +151,7 @@ class ComparePanel:
         ):
             known = [key for _, key in field.choices if key not in foreign]
             if value in known and isinstance(typed, str):
-                update |= {field: value, values: gr.update(value=typed, visible=self._is_typed(value))}
+                update |= {field: value, values: gr.update(value=typed, visible=bool(self._suggestion(value)))}
         return update
 
     @property
@@ -196,11 +196,10 @@ class ComparePanel:
 
     def _suggest(self, value: str) -> Any:
         """Put an axis's suggestion into the field of its values, which is hidden where there is nothing to type."""
-        axis = self._axis(value)
-        suggestion = "" if axis is None else axis.suggestion
+        suggestion = self._suggestion(value)
         return gr.update(value=suggestion, visible=bool(suggestion))
 
-    def _is_typed(self, value: str) -> bool:
-        """Whether an axis has values that a person types."""
+    def _suggestion(self, value: str) -> str:
+        """Values to begin with; empty where there is nothing to type."""
         axis = self._axis(value)
-        return axis is not None and bool(axis.suggestion)
+        return "" if axis is None else axis.suggestion

@@ -1,4 +1,4 @@
-// Keeps the fields in the browser, and in the tab, whose own go first; of photos, in the tab only, their paths on the server.
+// Keeps the fields in the browser, and in the tab, which goes first; of photos, in the tab only, their paths on the server.
 (...values) => {
   const names = NAMES;
   const [words, photos] = [{ model: MODEL }, {}];

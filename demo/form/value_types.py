@@ -45,13 +45,9 @@ def is_text(value: object) -> TypeGuard[str]:
     return True
 
 
-def _is_whole(value: object) -> bool:
-    return is_number(value) and float(value).is_integer()
-
-
 TEXT = ValueType("text", is_text)
 NUMBER = ValueType("a number", is_number)
-WHOLE = ValueType("a whole number", _is_whole)
+WHOLE = ValueType("a whole number", lambda value: is_number(value) and float(value).is_integer())
 NAMES = ValueType("a list of names", lambda value: isinstance(value, list) and all(map(is_text, value)))
 
 PARAMETERS: Mapping[str, ValueType] = {

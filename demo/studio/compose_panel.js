@@ -1,18 +1,18 @@
-// The prompt's words: a menu hands a word to a subject. Gradio gives `element`, `props`, `watch` and `trigger`.
+// The prompt's words: a menu assigns a word to a subject. Gradio gives `element`, `props`, `watch` and `trigger`.
 //
 // A chip is button.word with data-word, data-slot where a subject owns it, and data-join, pairs of a slot and the longer
 // name that the neighbouring subject would have with this word. A dashed chip, data-add, writes a name into the prompt.
 
-const ground = element.parentElement; // holds the menu, which stays while the chips are drawn anew
+const parent = element.parentElement; // holds the menu, which stays when the chips are drawn again
 let menu = null;
-let returning = null; // the word that gets the focus back when the chips are drawn anew
+let refocused = null; // the word that gets the focus back when the chips are drawn again
 
 const chipsHere = () => findAll("button.word");
 const nameOf = (slot) => document.querySelector(`#name-${slot + 1} :is(input, textarea)`)?.value.trim() ?? "";
 const colours = props.colours;
 
-/** One chip is in the tab order; arrows reach the others. */
-function rove(chosen) {
+/** Put one chip into the tab order; arrow keys reach the others. */
+function setTabStop(chosen) {
   for (const chip of chipsHere()) chip.tabIndex = chip === chosen ? 0 : -1;
 }
 
@@ -24,10 +24,10 @@ function dress() {
     chip.setAttribute("aria-label", add ? `${add}: ${t("add_to_prompt")}` : `${word}, ${owner}`);
     if (add) chip.title = t("add_to_prompt");
   }
-  const back = returning === null ? null : chips.find((chip) => chip.dataset.word === returning);
-  rove(back ?? menu?.chip ?? chips[0]);
+  const back = refocused === null ? null : chips.find((chip) => chip.dataset.word === refocused);
+  setTabStop(back ?? menu?.chip ?? chips[0]);
   back?.focus({ preventScroll: true });
-  returning = null;
+  refocused = null;
 }
 
 // ------------------------------------------------------------------ the menu
@@ -48,7 +48,7 @@ function itemFor(choice) {
   if (choice.slot !== null) item.style.setProperty("--subject", colours[choice.slot]);
   if (choice.was) item.append(make("small", {}, choice.was));
   item.addEventListener("click", () => {
-    returning = choice.word;
+    refocused = choice.word;
     closeMenu();
     trigger("assign", { word: choice.word, slot: choice.slot });
   });
@@ -59,8 +59,8 @@ function openMenu(chip) {
   closeMenu();
   menu = make("div", { class: "word-menu", role: "menu", "aria-label": chip.dataset.word }, ...choicesOf(chip).map(itemFor));
   Object.assign(menu, { chip, place: chipsHere().indexOf(chip) });
-  ground.append(menu);
-  const [box, frame] = [chip.getBoundingClientRect(), ground.getBoundingClientRect()];
+  parent.append(menu);
+  const [box, frame] = [chip.getBoundingClientRect(), parent.getBoundingClientRect()];
   menu.style.left = `${Math.min(box.left - frame.left, Math.max(0, frame.width - menu.offsetWidth))}px`;
   menu.style.top = `${box.bottom - frame.top + 4}px`;
   chip.setAttribute("aria-expanded", "true");
@@ -79,7 +79,7 @@ function closeMenu(focus = false) {
 function step(nodes, by) {
   const at = nodes.indexOf(document.activeElement);
   const next = nodes[(at + by + nodes.length) % nodes.length];
-  if (nodes[0]?.matches(".word")) rove(next);
+  if (nodes[0]?.matches(".word")) setTabStop(next);
   next?.focus();
 }
 
@@ -90,11 +90,11 @@ element.addEventListener("click", (event) => {
   if (!chip) return;
   if (chip.dataset.add) return trigger("write", { name: chip.dataset.add });
   if (menu?.chip === chip) return closeMenu(true);
-  rove(chip);
+  setTabStop(chip);
   openMenu(chip);
 });
 
-ground.addEventListener("keydown", (event) => {
+parent.addEventListener("keydown", (event) => {
   const inMenu = Boolean(menu?.contains(event.target));
   const nodes = inMenu ? [...menu.children] : chipsHere();
   const [back, forth] = inMenu ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];

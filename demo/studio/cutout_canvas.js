@@ -1,7 +1,7 @@
-// A photo with what is kept of it: pure functions of canvases, nothing kept.
+// A photo and what is kept of it: pure functions of canvases.
 
-const NEUTRAL = "rgb(127,127,127)"; // as the core lays under what is transparent
-const MARGIN = 0.04; // around a subject that was cut out, of its longer side
+const NEUTRAL = "rgb(127,127,127)"; // which the core puts behind transparent parts
+const MARGIN = 0.04; // around a subject that is cut out, in fractions of its longer side
 
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
@@ -13,7 +13,7 @@ function copyOf(canvas) {
   return copy;
 }
 
-/** The smallest box [left, top, right, bottom] in pixels around what is not transparent; null if all is. */
+/** The smallest box [left, top, right, bottom] in pixels around what is not transparent; null if everything is. */
 function opaqueBox(canvas) {
   const { width, height } = canvas;
   const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
@@ -28,7 +28,7 @@ function opaqueBox(canvas) {
   return right < 0 ? null : [left, top, right + 1, bottom + 1];
 }
 
-/** The photo inside its mask (null: all of it) and its box of fractions, cropped to what is left; null if nothing is. */
+/** The photo inside its mask (null: all of it) and its box in fractions, cropped to what is left; null if nothing is. */
 function cutOut(photo, mask, box) {
   const { width, height } = photo;
   const cut = copyOf(photo);
@@ -48,14 +48,14 @@ function cutOut(photo, mask, box) {
 }
 
 /**
- * A picture as a data URL of at most so many characters: PNG where it fits, else JPEG, or WebP where it is transparent
- * in parts, and smaller where that does not help (browsers without WebP write PNG in its place).
+ * An image as a data URL of at most `maxLength` characters: PNG where it fits, else JPEG, or WebP where it is transparent
+ * in parts, and smaller where that does not help (browsers without WebP write PNG instead).
  */
-function encoded(picture, most) {
+function encoded(picture, maxLength) {
   const exact = picture.toDataURL("image/png");
-  if (exact.length <= most) return exact;
+  if (exact.length <= maxLength) return exact;
   const url = picture.toDataURL(isOpaque(picture) ? "image/jpeg" : "image/webp", 0.92);
-  return url.length <= most ? url : encoded(scaled(picture, 0.75), most);
+  return url.length <= maxLength ? url : encoded(scaled(picture, 0.75), maxLength);
 }
 
 function isOpaque(canvas) {
@@ -69,7 +69,7 @@ function scaled(canvas, share) {
   return copy;
 }
 
-/** As the model takes it: the whole picture on a black square, grey where it is transparent. */
+/** Draw an image as the model takes it: all of it on a black square, grey where it is transparent. */
 function drawSquare(canvas, picture) {
   const context = canvas.getContext("2d");
   context.fillStyle = "black";
@@ -83,7 +83,7 @@ function drawSquare(canvas, picture) {
   context.drawImage(picture, ...place);
 }
 
-/** What is kept in full, the rest faint, and the box's frame. */
+/** Draw what is kept in full, the rest faint, and the frame of the box. */
 function drawPaper(canvas, photo, mask, box) {
   const { width, height } = photo;
   Object.assign(canvas, { width, height });
@@ -109,7 +109,7 @@ function drawPaper(canvas, photo, mask, box) {
   }
 }
 
-/** A stroke of a brush between two points in pixels; `erase` takes away. */
+/** Draw a stroke of a brush between two points in pixels; `erase` takes away. */
 function stroke(canvas, from, to, size, colour, erase) {
   const context = canvas.getContext("2d");
   context.save();

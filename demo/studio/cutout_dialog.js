@@ -1,11 +1,11 @@
 // A dialog to cut a subject out of its photo, by a box, a brush or its own transparency, or to draw one.
 // Gradio gives `element` and `trigger`. It is opened by a button with data-cut="slot,number" (a photo of a card) or
-// data-draw="slot"; what is made goes to the server as `cut` {slot, number or null, image: data URL}.
+// #draw-1 to #draw-4; the result goes to the server as `cut` {slot, number or null, image: data URL}.
 
-const LONGEST = 1024; // pixels a side; the core keeps no more
-const MAX_SENT = 750_000; // characters of a picture; a hosted page takes requests of a megabyte
-const SHEET = 512; // pixels a side of a drawing
-const UNDOS = 20;
+const MAX_SIDE = 1024; // pixels; the core keeps no more
+const MAX_SENT = 750_000; // characters of an image; a hosted page takes requests of a megabyte
+const DRAWING_SIDE = 512; // pixels
+const MAX_UNDOS = 20;
 const WHOLE = [0, 0, 1, 1];
 
 let at = null; // {slot, number, drawing, photo, mask, box, before: [{photo, mask, box}], last: point, start: point}
@@ -30,7 +30,7 @@ function show() {
 function remember() {
   const { photo, mask, box } = at;
   at.before.push({ photo: at.drawing ? copyOf(photo) : photo, mask: mask && copyOf(mask), box });
-  at.before.splice(0, at.before.length - UNDOS);
+  at.before.splice(0, at.before.length - MAX_UNDOS);
 }
 
 function begin(slot, number, photo) {
@@ -48,7 +48,7 @@ async function openPhoto(slot, number) {
   const image = new Image();
   image.src = source;
   await image.decode();
-  const scale = Math.min(1, LONGEST / Math.max(image.naturalWidth, image.naturalHeight));
+  const scale = Math.min(1, MAX_SIDE / Math.max(image.naturalWidth, image.naturalHeight));
   const photo = canvasOf(Math.round(image.naturalWidth * scale), Math.round(image.naturalHeight * scale));
   photo.getContext("2d").drawImage(image, 0, 0, photo.width, photo.height);
   begin(slot, number, photo);
@@ -58,7 +58,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-cut], #draw-1, #draw-2, #draw-3, #draw-4");
   if (!button) return;
   openedBy = button;
-  if (!button.dataset.cut) return begin(Number(button.id.slice(5)) - 1, null, canvasOf(SHEET, SHEET));
+  if (!button.dataset.cut) return begin(Number(button.id.slice(5)) - 1, null, canvasOf(DRAWING_SIDE, DRAWING_SIDE));
   openPhoto(...button.dataset.cut.split(",").map(Number));
 });
 
@@ -76,7 +76,7 @@ function paint(from, to) {
   const tool = toolNow();
   if (at.drawing) return stroke(at.photo, a, b, size, find(".colour").value, tool === "erase");
   if (!at.mask) {
-    at.mask = canvasOf(width, height); // who keeps begins with nothing, who erases with everything
+    at.mask = canvasOf(width, height); // "keep" begins with nothing, "erase" with everything
     if (tool === "erase") at.mask.getContext("2d").fillRect(0, 0, width, height);
   }
   stroke(at.mask, a, b, size, "black", tool === "erase");

@@ -1,4 +1,4 @@
-// A click on an example fills the page. The guide hears of it, and of the fields being filled.
+// A click on an example fills the fields; the guide is told of it.
 element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-example]");
   if (!card) return;

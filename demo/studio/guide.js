@@ -1,5 +1,5 @@
-// The first visit: one click on an example makes a picture, too, and a note points at its heatmap.
-// Gradio gives `element`. The browser remembers that somebody has seen it.
+// The guide of a first visit: a click on an example also makes the picture, and a note points at its heatmap.
+// Gradio gives `element`. The browser remembers that the guide was shown.
 
 const SEEN_KEY = "mmdiff-studio-guided";
 let state = "idle"; // "filling" from the click on an example, "making" until the picture is there
@@ -17,7 +17,7 @@ function remember() {
   try {
     localStorage.setItem(SEEN_KEY, "yes");
   } catch {
-    // as above
+    // storage is switched off
   }
 }
 
@@ -34,7 +34,7 @@ document.addEventListener("mmdiff-filled", () => {
   document.querySelector("#generate").click();
 });
 
-/** Right under the heatmap, wherever it stands on this screen. */
+/** Put the note right below the heatmap. */
 function point() {
   const note = find(".guide");
   if (!note) return;

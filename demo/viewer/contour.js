@@ -1,4 +1,4 @@
-// Contour lines by marching squares: pure functions, nothing kept.
+// Contour lines by marching squares: pure functions.
 
 // For each of the sixteen cases of corners above the level (1 top left, 2 top right, 4 bottom right, 8 bottom left):
 // the pairs of sides that a line connects, 0 top, 1 right, 2 bottom, 3 left.

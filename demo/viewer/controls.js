@@ -90,7 +90,7 @@ function drawControls(frame) {
   drawSizes(frame);
 }
 
-/** For every map that is seen: its colours and the values that they stand for. */
+/** For every visible map: its colours and the values that they stand for. */
 function drawScales(layers, { palette }) {
   const scales = layers.map(({ name, colour, map }) => {
     const { lo, hi } = rangeOf(map);
@@ -139,7 +139,7 @@ element.addEventListener("input", (event) => {
   drawMaps();
 });
 
-// Pointing at a word or a chip shows that subject alone for as long.
+// While the pointer is on a word or a chip, that subject is shown alone.
 for (const [kind, leaves] of [["pointerover", false], ["pointerout", true]]) {
   element.addEventListener(kind, (event) => {
     const target = event.target.closest("mark[data-subject], .chip[data-subject]");

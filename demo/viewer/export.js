@@ -30,7 +30,7 @@ function order(button, event, details) {
 
 async function copyText(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const area = make("textarea", { class: "announce" }); // pages without a secure connection have no clipboard
+  const area = make("textarea", { class: "announce" }); // without a secure connection there is no clipboard
   element.append(area);
   area.value = text;
   area.select();
@@ -41,7 +41,7 @@ async function copyText(text) {
 async function copyCode(button) {
   await copyText(frameNow()[button.dataset.copy]);
   const label = button.textContent;
-  button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours stay where they are
+  button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours do not move
   button.textContent = t("copied");
   find(".announce").textContent = t("copied_help");
   setTimeout(() => (button.textContent = label), 1600);

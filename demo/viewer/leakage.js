@@ -1,6 +1,6 @@
 // Leakage: whose attention lies where, in numbers that the server measured over all steps.
 
-/** How a number is made, for its tooltip. */
+/** How a number is computed, for its tooltip. */
 const howOf = (name) => t(`how_${name}_text`);
 
 function heading(text, how, colour) {

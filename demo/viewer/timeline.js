@@ -49,7 +49,7 @@ function stripCell(frame, rows, steps, column, cell) {
 
 const strip = { key: null, previews: new WeakMap() };
 
-/** The image of all previews once it is loaded, which draws the strip anew. */
+/** The image of all previews, null until it is loaded, which draws the strip again. */
 function previewsOf(frame) {
   if (!frame.strip) return null;
   if (!strip.previews.has(frame.strip)) {

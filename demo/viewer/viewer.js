@@ -1,4 +1,4 @@
-// The result: pictures, their heatmaps and the progress of the one being made.
+// The result: pictures, their heatmaps, and the progress of the one in the making.
 
 const MAX_HISTORY = 16;
 
@@ -17,13 +17,13 @@ function drawOverlay() {
   drawReadout(frame, layers);
 }
 
-/** Written only where it changes: it is read aloud. */
+/** Write the readout only where it changes: screen readers read it aloud. */
 function drawReadout(frame, layers) {
   const text = readoutText(frame, layers);
   if (find(".readout").textContent !== text) find(".readout").textContent = text;
 }
 
-/** Everything that follows the step, the kind of map and its look. */
+/** Draw everything that depends on the step, the kind of map and its style. */
 function drawMaps() {
   const frame = frameNow();
   if (!frame?.image) return;
@@ -46,7 +46,7 @@ function drawThumbs() {
     thumb.setAttribute("aria-pressed", String(name === view.chosen));
     return thumb;
   });
-  hang(box, thumbs.length > 1 ? thumbs : []);
+  setThumbs(box, thumbs.length > 1 ? thumbs : []);
 }
 
 function emptyThumb(name) {
@@ -55,15 +55,15 @@ function emptyThumb(name) {
   return thumb;
 }
 
-/** Nothing is moved that is in its place: a thumb that is being clicked would miss the click. */
-function hang(box, thumbs) {
+/** Replace thumbs only where they change: one that is being clicked would miss the click. */
+function setThumbs(box, thumbs) {
   if (thumbs.length === box.children.length && thumbs.every((thumb, i) => thumb === box.children[i])) return;
   const focused = box.contains(document.activeElement) ? document.activeElement : null;
   box.replaceChildren(...thumbs);
   focused?.focus();
 }
 
-/** Before the first step: a key; then the step, and the picture where there are several. */
+/** Before the first step the text of a key; then the step, and the picture where there are several. */
 function progressText({ waiting, picture, pictures, step, steps, left }) {
   if (waiting) return t(waiting);
   const line = t(pictures > 1 ? "picture_progress" : "step_progress", { n: picture, m: pictures, step, steps });
@@ -91,7 +91,7 @@ function drawStage(frame, mapped) {
   if (find(".stage").matches(".single")) find(".picture").alt = caption;
 }
 
-let drawn = null; // the picture that is seen
+let drawn = null; // the frame that is shown
 
 function draw() {
   const frame = (drawn = frameNow());
@@ -125,7 +125,7 @@ function receive() {
   if (value && value.run !== view.run) {
     const known = value.pictures.map(({ name }) => name);
     Object.assign(view, { run: value.run, older: view.history.filter(({ name }) => !known.includes(name)) });
-    if (value.opened) choose(known[0]); // it comes from the Compare tab
+    if (value.opened) choose(known[0]); // on the Compare tab
   }
   view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY);
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
@@ -136,7 +136,7 @@ function receive() {
     if (view.history.length > before) find(".announce").textContent = t("view_ready");
   }
   if (!drawn || drawn !== frameNow() || isLive()) return draw();
-  drawProgress(); // another picture is looked at, and maybe clicked at, while one is made
+  drawProgress(); // a finished picture is looked at meanwhile, and may be clicked
   drawThumbs();
 }
 
@@ -175,7 +175,7 @@ element.addEventListener("click", (event) => {
 
 const heatmapBox = find(".heatmap-box");
 
-/** Read the values at a point in fractions of the picture, null for none; `marked`: it has no pointer of its own. */
+/** Read the values at a point in fractions of the picture, null for none; `marked`: mark it, as there is no pointer. */
 function pointAt(point, marked) {
   view.pointer = point;
   const mark = find(".point");
@@ -195,7 +195,7 @@ heatmapBox.addEventListener("keydown", (event) => {
   if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   const [x, y] = move.map((way) => way * (event.shiftKey ? 0.1 : 0.02));
-  const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // at first in the middle
+  const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // the first key press: the middle
   pointAt({ x: clamp(from.x + x), y: clamp(from.y + y) }, true);
 });
 heatmapBox.addEventListener("blur", () => pointAt(null, false));

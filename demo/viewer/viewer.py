@@ -14,7 +14,6 @@ from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
 from demo.viewer.frames import (
     FinishedFrame,
     LiveFrame,
-    Progress,
     SubjectLabel,
     ViewerValue,
     WaitingLive,
@@ -109,6 +108,8 @@ class RunPresenter:
         return frame
 
     def _live(self, step: Step) -> LiveFrame:
+        done = (step.image_index * step.steps + step.step) / (step.image_count * step.steps)
+        numbers = (step.image_index + 1, step.image_count, step.step, step.steps)
         return {
             "image": data_url(step.preview),
             "caption": ("preview_at", {"n": step.step}),
@@ -116,12 +117,8 @@ class RunPresenter:
             "subjects": self.subjects,
             "maps": pack_maps(step.maps, newest=True),
             "run": self.run,
-            "progress": self._progress(step),
+            "progress": progress_record(*numbers, done, self.started),
         }
-
-    def _progress(self, step: Step) -> Progress:
-        done = (step.image_index * step.steps + step.step) / (step.image_count * step.steps)
-        return progress_record(step.image_index + 1, step.image_count, step.step, step.steps, done, self.started)
 
     def _frame(self, name: str, entry: HistoryEntry) -> FinishedFrame:
         picture, file = entry.picture, picture_file(entry.picture)

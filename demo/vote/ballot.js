@@ -1,7 +1,7 @@
 // A blind pair and three questions. Gradio gives `element`, `props`, `trigger` and `watch`; the server sets
 //   props.value  {compared, pair, pictures: [left, right], sentence: [{text, subject}], subjects: [{name, colour,
 //                photos}], left, votes, tally}
-// where `pair` names what is asked, null when there is nothing to ask.
+// where `pair` names the pair that is asked about, null where there is none; see ballot.py.
 
 const QUESTIONS = ["subject", "text", "better"];
 const SIDES = ["left", "neither", "right"];
@@ -39,7 +39,7 @@ function reference({ name, colour, photos }) {
 let asked = null;
 
 function drawPair(value) {
-  if (value.pair === asked) return; // answers that were begun stay
+  if (value.pair === asked) return; // keep answers that are already chosen
   asked = value.pair;
   drawWords(value);
   find(".references").replaceChildren(...value.subjects.map(reference));

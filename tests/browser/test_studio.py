@@ -255,7 +255,7 @@ def test_stop_also_leaves_the_queue(open_page: Open, model: StandIn) -> None:
         one.locator("#generate").click()
         expect(one.locator("#result .step-line")).to_contain_text("step")
         two.locator("#generate").click()
-        expect(two.locator("#ahead .ahead")).to_have_text("1 person is before you.")
+        expect(two.locator("#ahead .ahead")).to_have_text("1 person is ahead of you.")
         with two.expect_request("**/cancel"):
             two.locator("#stop").click()
         expect(two.locator("#generate")).to_be_visible()  # nothing of it was at work
