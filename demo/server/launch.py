@@ -1,4 +1,4 @@
-"""The flags of ``app.py``, loading the model they name, and serving the page."""
+"""Reads the flags of ``app.py``, loads the model that they name, and serves the page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ logger = logging.getLogger("mmdiff")
 
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which a Space sets, are its defaults."""
+    """Read the command line; a Space sets the defaults with GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     parser = argparse.ArgumentParser(
-        prog="app.py", description="Personalised pictures with a heatmap per subject, in the browser."
+        prog="app.py", description="Personalised images in the browser, with a heatmap per subject."
     )
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT") or "7860")
@@ -38,8 +38,8 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--votes",
         metavar="FILE",
-        help="the file that keeps the answers of the Vote tab, or off; by default MMDIFF_VOTES, else a file in your "
-        "data folder, and no file on a public page",
+        help="the file for the answers of the Vote tab, or off; the default is MMDIFF_VOTES, else a file in your data "
+        "folder, or off on a public page",
     )
     add_model_flags(parser)
     add_limit_flags(parser)
@@ -49,69 +49,69 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(
-            f'the port, also of GRADIO_SERVER_PORT, must be a whole number from 1 to 65535, but is "{text}"'
+            f'the port (--port or GRADIO_SERVER_PORT) must be a whole number from 1 to 65535, but is "{text}"'
         )
     return int(text)
 
 
 def check_address(host: str, port: int) -> None:
-    """Check that the page can be served there, before the model is loaded.
+    """Check, before the model is loaded, that the page can be served at an address.
 
     Raises:
-        SettingsError: another program listens there, or this machine has no such address.
+        SettingsError: another program uses the port, or this machine does not have the address.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
             probe.bind(address)
     except OSError as error:
         raise SettingsError(
-            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose another with --host and "
-            "--port, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."
+            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose others with --host and "
+            "--port, or with GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."
         ) from error
 
 
 def add_host_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for a page that others can reach."""
+    """Add the flags for a page that other people can reach."""
     environment, group = os.environ, parser.add_argument_group("hosting")
     group.add_argument(
-        "--hosted", action="store_true", help="the page is public: stricter limits and a log in JSON; a Space and "
-        "MMDIFF_HOSTED=1 imply it",
+        "--hosted", action="store_true", help="the page is public: stricter limits and a JSON log; implied on a Space "
+        "and by MMDIFF_HOSTED=1",
     )  # fmt: skip
     group.add_argument(
-        "--password", default=environment.get("MMDIFF_PASSWORD"), help="ask visitors for this password; better set "
-        "MMDIFF_PASSWORD, since other accounts on the machine can read flags",
+        "--password", default=environment.get("MMDIFF_PASSWORD"), help="ask visitors for this password; prefer "
+        "MMDIFF_PASSWORD, because other accounts on the machine can read flags",
     )  # fmt: skip
     group.add_argument(
         "--user", default=environment.get("MMDIFF_USER", "guest"), help="the user name that goes with the password"
     )
     group.add_argument(
-        "--log", choices=("text", "json"), default=environment.get("MMDIFF_LOG"), help="the log's format"
+        "--log", choices=("text", "json"), default=environment.get("MMDIFF_LOG"), help="the format of the log"
     )
     group.add_argument(
-        "--log-words", action="store_true", default=environment.get("MMDIFF_LOG_WORDS") == "1", help="write prompts "
-        "and subjects' names into the log, too",
+        "--log-words", action="store_true", default=environment.get("MMDIFF_LOG_WORDS") == "1", help="also log "
+        "prompts and the names of subjects",
     )  # fmt: skip
     group.add_argument(
-        "--share-nothing", action="store_true", help="do not serve: check that the process keeps no state but its "
-        "sessions', so that replicas can share a load balancer",
+        "--share-nothing", action="store_true", help="do not serve; check that the process keeps no state outside its "
+        "sessions, so that replicas can share a load balancer",
     )  # fmt: skip
 
 
 def is_public(flags: argparse.Namespace) -> bool:
-    """Tell whether people other than the one who started the app can reach the page."""
+    """Return whether anyone but the person who started the app can reach the page."""
     return flags.hosted or flags.share or is_hosted()
 
 
 def prepare(flags: argparse.Namespace) -> tuple[Limits, TempFolder | None]:
-    """Check the flags and set up what must stand before Gradio and CUDA are imported.
+    """Check the flags and set up what must be ready before Gradio and CUDA are imported.
 
     Returns:
-        The limits, and the folder of temporary files; None where GRADIO_TEMP_DIR names another.
+        The limits, and the folder for temporary files; None if GRADIO_TEMP_DIR names another one.
 
     Raises:
-        SystemExit: a limit is wrong or the address is taken; the message says what to do.
+        SystemExit: a limit is not valid, or the address is in use; the message says what to do.
     """
     hosted = flags.hosted or is_hosted()
     try:
@@ -128,9 +128,11 @@ def prepare(flags: argparse.Namespace) -> tuple[Limits, TempFolder | None]:
 
 
 def set_environment() -> TempFolder | None:
-    """Set the variables that Gradio and the hub's client read; returns the folder of temporary files, if it is ours."""
+    """Set the variables that Gradio and the hub's client read; return the folder for temporary files if it is ours."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")  # else a table of all events at each event
+    os.environ.setdefault(
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000"
+    )  # otherwise every event builds a table of all events
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if lends_gpus():
         import spaces  # noqa: F401  (before CUDA)
@@ -142,7 +144,7 @@ def set_environment() -> TempFolder | None:
 
 
 def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
-    """Load the model for visitors, on GPUs that the host lends where it does.
+    """Load the model for visitors, to run on lent GPUs where the host lends them.
 
     Raises:
         SystemExit: the model cannot be loaded; the message says what to do.
@@ -165,10 +167,10 @@ def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
 
 
 def load_model(flags: argparse.Namespace) -> Personalizer:
-    """Load the model that the flags name; where it is missing or damaged, the built-in one instead.
+    """Load the model that the flags name, or the built-in one if that is missing or damaged.
 
     Raises:
-        MMDiffError: it cannot be loaded; the message says what to do.
+        MMDiffError: the model cannot be loaded; the message says what to do.
     """
     try:
         return load_from_flags(flags)
@@ -176,13 +178,13 @@ def load_model(flags: argparse.Namespace) -> Personalizer:
         mistyped = isinstance(error, CheckpointError) and not Path(flags.adapter or "").exists()
         if mistyped or (flags.base is None and flags.adapter is None):
             raise
-        logger.warning("%s Going on with the built-in model.", error)
+        logger.warning("%s The built-in model is used instead.", error)
         built_in = {"base": None, "model": BUILT_IN, "adapter": None, "text_encoder_2_lora": False}
         return load_from_flags(argparse.Namespace(**{**vars(flags), **built_in}))
 
 
 def _with_public_source(model: Personalizer, flags: argparse.Namespace, device: str | None = None) -> Personalizer:
-    """Hide the model's folders from visitors of a public page, and name the device that images are made on."""
+    """Hide the model's folders from visitors to a public page, and record the device that makes the images."""
     if model.origin is not None:
         origin = model.origin.without_folders() if is_public(flags) else model.origin
         model.origin = replace(origin, device=device or origin.device)
@@ -190,10 +192,10 @@ def _with_public_source(model: Personalizer, flags: argparse.Namespace, device: 
 
 
 def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_folder: TempFolder | None) -> None:
-    """Serve the page until Ctrl-C or TERM; with ``--share-nothing``, check it instead.
+    """Serve the page until Ctrl-C or TERM; with ``--share-nothing``, only check it.
 
     Raises:
-        SystemExit: another program took the port, or the check has ended.
+        SystemExit: another program has taken the port, or the check is done.
     """
     if flags.share_nothing:
         from demo.server.replica_check import check_replicas
@@ -201,10 +203,10 @@ def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_f
         raise SystemExit(check_replicas(page, options))
     if flags.password:
         options["auth"] = (flags.user, flags.password)
-    signal.signal(signal.SIGTERM, _interrupt)  # containers are ended by TERM
+    signal.signal(signal.SIGTERM, _interrupt)  # which is how container hosts stop a container
     try:
         page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
-    except OSError as error:  # while the model was loaded, another program took the port
+    except OSError as error:  # another program took the port while the model was loading
         raise SystemExit(f"The page cannot be served at {flags.host}, port {flags.port}: {error}") from error
     finally:
         if temp_folder is not None:
@@ -212,5 +214,5 @@ def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_f
 
 
 def _interrupt(*_: object) -> None:
-    """Do what Ctrl-C does; sending INT would not, since processes started in the background ignore it."""
+    """Act as on Ctrl-C; sending INT would not do, because processes started in the background ignore it."""
     raise KeyboardInterrupt

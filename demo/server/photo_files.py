@@ -1,4 +1,4 @@
-"""Uploaded photos, decoded once."""
+"""Uploaded photos; each is decoded only once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from PIL import Image
 
 from mmdiff_core.encoders.photo import load_photo
 
-MAX_BYTES = 128 * 2**20  # of decoded photos; one takes 3 MB at most
+MAX_BYTES = 128 * 2**20  # one decoded photo takes 3 MB at most
 
 
 class PhotoFiles:
-    """Photos by their path and time of modification; the least recently used are forgotten first.
+    """Caches decoded photos by path and modification time, and drops the least recently used first.
 
     Args:
-        max_bytes: of decoded photos that are kept.
+        max_bytes: the most that the decoded photos may take.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -27,10 +27,10 @@ class PhotoFiles:
         self._lock = threading.Lock()
 
     def load(self, photo: str | PathLike[str] | Image.Image, name: str | None = None) -> Image.Image:
-        """Return what ``load_photo`` returns, as a copy that the caller may change.
+        """Load a photo as ``load_photo`` does; the caller may change the copy that is returned.
 
         Args:
-            photo: a file, or an image, which is not kept.
+            photo: a file, or an open image, which is not cached.
             name: what messages call the photo.
 
         Raises:
@@ -53,7 +53,7 @@ class PhotoFiles:
         return image.copy()
 
     def forget_missing(self) -> None:
-        """Forget the photos whose files are gone, because their session has ended."""
+        """Drop the photos whose files were deleted with their session."""
         with self._lock:
             for path in [path for path in self._photos if not path.is_file()]:
                 del self._photos[path]

@@ -1,4 +1,4 @@
-"""The model as the page uses it: within the limits, watched, told of in the log, on a lent GPU where there is one."""
+"""The model as the page uses it: limited, monitored and logged, and on a lent GPU where the host lends one."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ MODEL_QUEUE = "generation"  # everything that uses the model shares this queue: 
 
 @dataclass
 class RunMonitor:
-    """When work began and last went on; what ``/healthz`` looks at. Times are those of ``time.monotonic``."""
+    """Counts runs and notes when one last made a step, for ``/healthz``. Times are those of ``time.monotonic``."""
 
     began: float = field(default_factory=time.monotonic)
     running: int = 0
-    advanced: float = 0.0  # the newest step of any run
+    advanced: float = 0.0  # when any run last made a step
     finished: int = 0
     failed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Inside, a request has the model."""
+        """Count a run for as long as the context is open."""
         with self._lock:
             self.running, self.advanced = self.running + 1, time.monotonic()
         ended = "finished"
@@ -57,21 +57,21 @@ class RunMonitor:
                 setattr(self, ended, getattr(self, ended) + 1)
 
     def step(self) -> None:
-        """Work goes on."""
+        """Note that a run made a step."""
         self.advanced = time.monotonic()
 
     def silent_s(self) -> float:
-        """For how long running work has not gone on; 0 where nothing runs."""
+        """Return the seconds since a run last made a step; 0 if nothing is running."""
         return time.monotonic() - self.advanced if self.running else 0.0
 
 
 class Deadline:
-    """When work that begins now must be done.
+    """The time by which work that starts now must have finished.
 
     Args:
-        seconds: for how long it may keep the model.
-        what: how messages call the work.
-        instead: what to ask for if that is too short.
+        seconds: how long it may use the model.
+        what: what messages call the work.
+        instead: what messages suggest asking for instead.
     """
 
     def __init__(self, seconds: float, what: str = "A request", instead: str = "fewer pictures or steps") -> None:
@@ -79,14 +79,14 @@ class Deadline:
         self.began = time.monotonic()
 
     def check(self) -> None:
-        """Whether there is time left for another step.
+        """Check that there is time left for another step.
 
         Raises:
             GenerationError: there is none.
         """
         if time.monotonic() - self.began > self.seconds:
             raise GenerationError(
-                f"{self.what} may keep the model for {self.seconds} seconds here, and this one needs longer: ask for "
+                f"{self.what} may use the model for {self.seconds} seconds here, and this one takes longer: ask for "
                 f"{self.instead}, or for a smaller size."
             )
 
@@ -115,12 +115,12 @@ class Model(Protocol):
 
 
 class Service:
-    """A model that applies the limits, keeps watch over its runs and writes the event log.
+    """A model with limits, a monitor of its runs, and an event log.
 
     Args:
         model: what makes the images.
         limits: what a visitor may ask for.
-        run: how a plan is run; on a GPU that the host lends, where it does.
+        run: runs a plan; by default the model does, and on a host that lends GPUs, a lent one.
     """
 
     def __init__(
@@ -145,17 +145,17 @@ class Service:
 
     @property
     def adapter(self) -> MMDiffAdapter | None:
-        """MM-Diff's weights."""
+        """The MM-Diff weights."""
         return self.model.adapter
 
     @property
     def faces(self) -> FaceAnalyser | None:
-        """What finds faces in photos, where the adapter reads them."""
+        """Finds faces in photos; None unless the adapter reads them."""
         return self.model.faces
 
     @property
     def origin(self) -> ModelSource | None:
-        """How to load the same model again."""
+        """What it takes to load the same model again."""
         return self.model.origin
 
     @property
@@ -165,12 +165,12 @@ class Service:
 
     @property
     def defaults(self) -> Defaults:
-        """The model's, with no more steps than a visitor may ask for."""
+        """The model's defaults, with no more steps than a visitor may ask for."""
         return self.limits.fewer_steps(self.model.defaults)
 
     @property
     def fast(self) -> Defaults | None:
-        """The same of the model's preset for few steps."""
+        """The model's few-step preset, with no more steps than a visitor may ask for."""
         return self.model.fast and self.limits.fewer_steps(self.model.fast)
 
     def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
@@ -178,10 +178,10 @@ class Service:
         return self.model.summary(image_size)
 
     def plan(self, request: GenerateRequest) -> Plan:
-        """Apply the limits, then read the request; a refusal goes into the event log.
+        """Apply the limits and plan the request; a refusal is logged.
 
         Raises:
-            MMDiffError: the request asks for too much, or as ``Personalizer.plan``.
+            MMDiffError: the request exceeds a limit, or ``Personalizer.plan`` refuses it.
         """
         try:
             self.limits.check(request)
@@ -191,11 +191,11 @@ class Service:
             raise
 
     def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
-        """Plan and run at once; errors as :meth:`plan`, here, and :meth:`run`, at a step."""
+        """Plan and run a request; :meth:`plan` raises its errors here, :meth:`run` at a step."""
         return self.run(self.plan(request), photos)
 
     def _decided(self, request: GenerateRequest) -> GenerateRequest:
-        """With steps and size: where they are left open, the model takes its own, which may be more than is allowed."""
+        """Fill in steps and size; the model's own defaults may exceed the limits."""
         steps = self.defaults.steps if request.steps is None else request.steps
         width, height = self.sizes.default
         width = width if request.width is None else request.width
@@ -207,10 +207,10 @@ class Service:
 
         Args:
             plan: from :meth:`plan`.
-            photos: features of photos that the session has shown before.
+            photos: features of photos that the session has used before.
 
         Raises:
-            GenerationError: at a step, if the request keeps the model for longer than it may.
+            GenerationError: at a step, if the request uses the model for longer than it may.
         """
         request = plan.request
         deadline, done = Deadline(self.limits.run_seconds), 0

@@ -1,7 +1,7 @@
 """Generation on GPUs that a host lends for a request at a time (ZeroGPU), through one decorated generator.
 
-There the decorated function runs in a process of its own, and everything that goes in and out is pickled: a step takes
-along only its own maps, and errors go home as values.
+On such a host the decorated function runs in a separate process, and everything that crosses over is pickled. A step
+therefore carries only its own maps, and errors come back as values.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ LEAST_SECONDS = 20  # a fork, moving the model, a first step
 
 
 def run_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device: str = "cuda") -> Run:
-    """On a lent GPU; where the host lends none, the decorator of ``spaces`` changes nothing.
+    """Return a function that runs plans on a lent GPU; where the host lends none, ``spaces`` changes nothing.
 
     Args:
-        model: on the CPU; it is copied to the GPU once per process that is lent one.
-        seconds_per_step: what a step takes at most; short loans are granted sooner.
-        device: where the pictures are made.
+        model: on the CPU; each process that is lent a GPU copies it there once.
+        seconds_per_step: the most that a step takes; shorter loans are granted sooner.
+        device: where the images are made.
     """
-    placed: list[Personalizer] = []  # in the lent process
+    placed: list[Personalizer] = []  # filled in the process that has the GPU
 
     def work(plan: Plan) -> Iterator[Step | MMDiffError]:
         try:
@@ -51,7 +51,7 @@ def run_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device: str 
     lent = import_module("spaces").GPU(duration=duration)(work)
 
     def run(plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
-        del photos  # what a lent process learns stays there
+        del photos  # the other process cannot share them
         with closing(lent(plan)) as steps:
             yield from _unpacked(steps)
 
@@ -59,7 +59,7 @@ def run_on_loan(model: Personalizer, seconds_per_step: float = 1.0, device: str 
 
 
 def _packed(step: Step) -> Step:
-    """A step with the maps of no other step, and the picture without those that went before."""
+    """Strip a step of everything that earlier steps have sent: their maps and finished images."""
     maps = step.maps
     newest = None if maps is None else replace(maps, records=tuple(r for r in maps.records if r.step == step.step - 1))
     picture = None if step.finished is None else replace(step.finished, maps=None)
@@ -67,7 +67,7 @@ def _packed(step: Step) -> Step:
 
 
 def _unpacked(steps: Iterator[Step | MMDiffError]) -> Iterator[Step]:
-    """The steps as they were before :func:`_packed`."""
+    """Restore the steps that :func:`_packed` stripped."""
     maps: AttentionMaps | None = None
     pictures: tuple[GeneratedImage, ...] = ()
     for step in steps:

@@ -196,7 +196,7 @@ def test_the_app_goes_on_with_the_built_in_model(
     flags = launch.parse_flags(["--base", str(base), "--adapter", str(adapter), "--device", "cpu"])
     assert launch.load_model(flags).backbone.name == "toybox"
     assert "not finite" in caplog.text
-    assert "Going on with the built-in model" in caplog.text
+    assert "The built-in model is used instead" in caplog.text
 
 
 # ---------------------------------------------------------------- the disk

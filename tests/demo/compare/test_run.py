@@ -139,7 +139,7 @@ def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytes
     def tick(update: gr.HTML) -> None:
         now[0] += 1
 
-    with pytest.raises(gr.Error, match="A comparison may keep the model for 10 seconds"):
+    with pytest.raises(gr.Error, match="A comparison may use the model for 10 seconds"):
         list(map(tick, click_compare(runner, values)))
     assert model.log[-1] == "cancelled"
     assert len(values[runner.panel.comparison].cells) == 1  # what is finished stays

@@ -45,7 +45,7 @@ def test_the_app_goes_on_with_the_built_in_model(built_in: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert launch.load_model(launch.parse_flags(given)).backbone.name == "toybox"
     assert "python -m mmdiff_core models --download maker/not-here" in caplog.text
-    assert "Going on with the built-in model." in caplog.text
+    assert "The built-in model is used instead." in caplog.text
 
 
 def test_a_wrong_adapter_is_no_reason_to_go_on(model: Path, built_in: Path) -> None:
