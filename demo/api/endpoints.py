@@ -19,6 +19,7 @@ from demo.server.service import MODEL_QUEUE
 from demo.server.sessions import claim
 from demo.web.cached_files import photo_file, picture_file
 from mmdiff_core.backbones.registry import AvailableModel, available_models
+from mmdiff_core.encoders.name_matching import without_blank_edges
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice
@@ -197,7 +198,7 @@ def _pictures(
     done: tuple[GeneratedImage, ...] = ()
     yield done
     with user_facing_errors():
-        form = Form(prompt.strip(), _subject_forms(subjects), settings)
+        form = Form(without_blank_edges(prompt), _subject_forms(subjects), settings)
         claim(*(photo for subject in form.subjects for photo in subject.photos))
         with closing(service.generate(form.request(service.limits, service.photo_files))) as steps:  # type: ignore[type-var]
             for step in steps:
@@ -226,7 +227,7 @@ def _subject_forms(subjects: Any) -> tuple[SubjectForm, ...]:
     return tuple(
         SubjectForm(
             slot=slot,
-            name=given["name"].strip(),
+            name=without_blank_edges(given["name"]),
             photos=tuple(uploaded(photo, given["name"]) for photo in given["photos"]),
             strength=given.get("strength", 1.0),
             faces=_choices(given),

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from PIL import Image
 
+from mmdiff_core.encoders.name_matching import fold
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
@@ -106,7 +107,7 @@ class RandomToys:
 
     def draw(self, name: str = "") -> ToyPhotos:
         """Return a new toy under a name that stands for a class, such as "kitten"; of any class under another name."""
-        classes = [noun for noun in self.known.classes if name.strip().lower() in CLASS_WORDS[noun]]
+        classes = [noun for noun in self.known.classes if fold(name) in CLASS_WORDS[noun]]
         noun = classes[0] if classes else self.random.choice(self.known.classes)
         toy = render_toy(noun, HELD_OUT + self.random.randrange(100_000))
         return replace(toy, name=name.strip()) if classes else toy

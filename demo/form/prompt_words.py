@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import count
+from itertools import count, pairwise
 from typing import NotRequired, TypedDict
 
 from demo.form.form import Form
-from mmdiff_core.encoders.prompt import find_words, occurrences
+from mmdiff_core.encoders.name_matching import WORD, occurrences
+from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.types import Word
-
-_WORD = re.compile(r"(\w+(?:['’-]\w+)*)")
 
 
 class PromptPiece(TypedDict):
@@ -128,13 +126,19 @@ def _single_words(cut: Sequence[PromptPiece]) -> list[PromptPiece]:
     """The pieces with every word between the subjects' as a piece of its own."""
     single: list[PromptPiece] = []
     for piece in cut:
-        parts = [piece["text"]] if piece["subject"] is not None else _WORD.split(piece["text"])
+        parts = [piece["text"]] if piece["subject"] is not None else _cut_at_words(piece["text"])
         single += [{"text": part, "subject": piece["subject"]} for part in parts if part]
     return single
 
 
+def _cut_at_words(text: str) -> list[str]:
+    """Return the words of a text and what is between them."""
+    places = sorted({0, len(text), *(place for match in WORD.finditer(text) for place in match.span())})
+    return [text[start:end] for start, end in pairwise(places)]
+
+
 def _is_word(piece: PromptPiece) -> bool:
-    return piece["subject"] is not None or _WORD.fullmatch(piece["text"]) is not None
+    return piece["subject"] is not None or WORD.fullmatch(piece["text"]) is not None
 
 
 def _marked(piece: PromptPiece, form: Form) -> str:

@@ -21,6 +21,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
+from mmdiff_core.encoders.name_matching import fold, without_blank_edges
 from mmdiff_core.maps.heatmap import colour_of
 
 Values = Mapping[Component, Any]
@@ -112,7 +113,7 @@ class ComposePanel:
         subjects = [card.read(values) for card in self.cards[: values[self.count]]]
         filled = tuple(subject for subject in subjects if not subject.blank)
         rejected = tuple((subject.slot, sentence) for subject in subjects for sentence in subject.rejected)
-        return Form((values[self.prompt] or "").strip(), filled, settings or Settings(), rejected)
+        return Form(without_blank_edges(values[self.prompt] or ""), filled, settings or Settings(), rejected)
 
     def fill(self, content: ExampleContent) -> Update:
         """Replace everything with an example."""
@@ -186,8 +187,8 @@ class ComposePanel:
         """Assign a word to a subject (``slot``), to a new one, or (no slot) to none; no two subjects share a word."""
         word, slot, count = str(event.word), event.slot, values[self.count]
         update: Update = self._shown(min(count + 1, MAX_SUBJECTS)) if slot == count else {}
-        names = {card.slot: (values[card.name] or "").strip() for card in self.cards[:count]}
-        owners = [i for i, name in names.items() if name.lower() == word.lower() and i != slot]
+        names = {card.slot: fold(values[card.name] or "") for card in self.cards[:count]}
+        owners = [i for i, name in names.items() if name == fold(word) and i != slot]
         spare = count_word(values[self.prompt] or "", word) - (slot is not None)
         for owner in owners[max(spare, 0) :] if slot is not None else owners[-1:]:
             update |= {self.cards[owner].name: ""}

@@ -20,6 +20,7 @@ from demo.web.cached_files import photo_path
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
 from mmdiff_core.encoders.face import FaceAnalyser
+from mmdiff_core.encoders.name_matching import without_blank_edges
 from mmdiff_core.types import MAX_SCALE, FaceChoice
 
 
@@ -94,7 +95,7 @@ class SubjectCard:
         """Read the card; ``values`` maps components to what they hold."""
         photos = tuple(path for path, _ in values[self.photos] or ())
         claim(*photos)
-        name = (values[self.name] or "").strip()
+        name = without_blank_edges(values[self.name] or "")
         choices = choices_for(photos, values[self.choices] or {}) if self.faces else ()
         return SubjectForm(self.slot, name, photos, values[self.strength], tuple(values[self.rejected]), choices)
 

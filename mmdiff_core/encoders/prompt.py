@@ -1,7 +1,7 @@
 """From a person's prompt to tokens: where the words of each subject stand.
 
-A subject's words are found by its name (whole words, any case, several words, the n-th occurrence where
-subjects share a name) or by the trigger ``<|subj|>`` that follows a word, as in the official release.
+A subject's words are found by its name (whole words as people read them, see :mod:`name_matching`; the n-th occurrence
+where subjects share a name) or by the trigger ``<|subj|>`` that follows a word, as in the official release.
 """
 
 from __future__ import annotations
@@ -10,11 +10,20 @@ import logging
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from mmdiff_core.encoders.name_matching import (
+    WORD,
+    Span,
+    fold,
+    occurrences,
+    without_blank_edges,
+    without_invisible_signs,
+)
 from mmdiff_core.errors import PromptError
 from mmdiff_core.nn.records import PromptTokens
 from mmdiff_core.types import Word
@@ -24,20 +33,13 @@ logger = logging.getLogger(__name__)
 TRIGGER = "<|subj|>"
 # The look behind keeps a long run of blanks from being tried at each of its blanks.
 _TRIGGER_WITH_SPACE = re.compile(r"(?:(?<![ \t])[ \t]+)?" + re.escape(TRIGGER))
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
-_NO_WORD_BEFORE, _NO_WORD_AFTER = r"(?<![\w-])", r"(?![\w-])"
-# Chinese characters, kana, Thai, Lao, Khmer and Burmese, which are written without spaces.
-_SPACELESS = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-
 _MAX_SHOWN = 200  # characters of a prompt in a message
-
-Span = tuple[int, int]
 
 
 def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]]:
     """Return the prompt without triggers, and the words of every subject in it, in the order of the subjects.
+
+    What is invisible leaves the prompt, too: text encoders would read it.
 
     Longer names choose first, so that "black cat" and "cat" both find theirs. A name that a trigger follows is
     preferred to one without; subjects whose name does not occur take the remaining triggers in order.
@@ -46,7 +48,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
         PromptError: the prompt is empty, a subject is not in it, a trigger follows no word, or there are more
             triggers than subjects. The message names the subject and shows the prompt.
     """
-    if not prompt.strip():
+    if not without_blank_edges(prompt):
         raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
     clean, marks = _remove_triggers(prompt)
     claimed = _claim_by_name(clean, names, marks)
@@ -68,7 +70,7 @@ def find_words(prompt: str, names: Sequence[str]) -> tuple[str, tuple[Word, ...]
 def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> dict[int, Span]:
     """Return the words of every subject whose name stands in the text; no two subjects share any."""
     claimed: dict[int, Span] = {}
-    for subject in sorted(range(len(names)), key=lambda subject: -len(names[subject].strip())):
+    for subject in sorted(range(len(names)), key=lambda subject: -len(fold(names[subject]))):
         free = [span for span in occurrences(text, names[subject]) if not _overlaps(span, claimed.values())]
         marked = [span for span in free if _overlaps(span, marks)]
         if free:
@@ -78,13 +80,13 @@ def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> di
 
 def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
     """Return the prompt without triggers, and the span of the word that each marks (a doubled trigger counts once)."""
-    pieces = _TRIGGER_WITH_SPACE.split(prompt)
+    pieces = _TRIGGER_WITH_SPACE.split(without_invisible_signs(prompt))
     clean, positions = pieces[0], []
     for _, piece in pairwise(pieces):
         positions.append(len(clean))
         clean += piece
     marks: list[Span] = []
-    words = [match.span() for match in _WORD.finditer(clean)]
+    words = [match.span() for match in WORD.finditer(clean)]
     for position in positions:
         before = bisect_left(words, (position, 0))
         if not before:
@@ -96,30 +98,15 @@ def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
     return clean, marks
 
 
-def occurrences(text: str, name: str) -> list[Span]:
-    """Return where ``name`` stands in ``text`` as whole words, whatever the case and the blanks between.
-
-    An end of the name in a script without spaces may touch other letters: "猫" stands in "一只猫在海滩上".
-    """
-    words = name.split()
-    if not words:
-        return []
-    before = "" if _SPACELESS.match(words[0][0]) else _NO_WORD_BEFORE
-    after = "" if _SPACELESS.match(words[-1][-1]) else _NO_WORD_AFTER
-    pattern = before + r"\s+".join(map(re.escape, words)) + after
-    return [match.span() for match in re.finditer(pattern, text, re.IGNORECASE)]
-
-
 def _overlaps(span: Span, others: Iterable[Span]) -> bool:
     return any(span[0] < end and start < span[1] for start, end in others)
 
 
 def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:
-    name, shown = names[subject].strip(), _shorten(prompt)
+    name, shown = without_blank_edges(names[subject]), _shorten(prompt)
     if not name:
         return f'Subject {subject + 1} has no name: give it the words that stand for it in the prompt "{shown}".'
-    times = sum(other.strip().lower() == name.lower() for other in names)
-    name = _shorten(name)
+    times = sum(fold(other) == fold(name) for other in names)
     if times > 1:
         return (
             f'{times} subjects are named "{_shorten(name)}", but the prompt "{shown}" does not name it {times} times.'
@@ -159,10 +146,37 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Wo
     return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))
 
 
+@dataclass(frozen=True)
+class PromptReading:
+    """How much of a prompt the text encoders read: its characters up to ``end``, ``tokens`` of at most ``limit``."""
+
+    end: int
+    tokens: int
+    limit: int
+
+
+def read_length(tokenizers: Sequence[PreTrainedTokenizerBase], prompt: str) -> PromptReading | None:
+    """Return how much of a prompt without triggers every one of the text encoders reads; None without any.
+
+    ``tokens`` are those of the whole prompt, without the two that mark its start and end.
+    """
+    readings = [_read_length(tokenizer, prompt) for tokenizer in tokenizers]
+    return min(readings, key=lambda reading: reading.end, default=None)
+
+
+def _read_length(tokenizer: PreTrainedTokenizerBase, prompt: str) -> PromptReading:
+    offsets: list[Span] = tokenizer(
+        prompt, return_offsets_mapping=True, add_special_tokens=False, verbose=False
+    )["offset_mapping"]  # fmt: skip
+    limit = tokenizer.model_max_length - 2
+    end = len(prompt) if len(offsets) <= limit else offsets[limit - 1][1]
+    return PromptReading(end, len(offsets), limit)
+
+
 def other_words(prompt: str, words: Sequence[Word]) -> tuple[Word, ...]:
     """Return the words of a prompt without triggers that no subject owns; their ``subject`` is -1."""
     owned = [(word.start, word.end) for word in words]
-    spans = [match.span() for match in _WORD.finditer(prompt)]
+    spans = [match.span() for match in WORD.finditer(prompt)]
     return tuple(Word(-1, prompt[a:b], a, b) for a, b in spans if not _overlaps((a, b), owned))
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from mmdiff_core.encoders.prompt import find_words, other_words, stack_tokens, tokenize, word_tokens
+from mmdiff_core.encoders.prompt import find_words, other_words, read_length, stack_tokens, tokenize, word_tokens
 from mmdiff_core.errors import PromptError
 from tests.helpers import tiny
 
@@ -28,6 +28,17 @@ def test_a_name_without_spaces_around_it_is_found_where_its_script_has_none() ->
     assert _texts("ロボットと猫", "猫", "ロボット") == [("猫", 5), ("ロボット", 0)]
     with pytest.raises(PromptError, match="is not in the prompt"):
         find_words("一只cat在海滩上", ["at"])
+
+
+def test_what_is_invisible_leaves_the_prompt() -> None:
+    assert find_words("a c\u200bat\ufeff", ["ca\u00adt"])[0] == "a cat"
+    with pytest.raises(PromptError, match="is empty"):
+        find_words("\u200b", ["cat"])
+
+
+def test_names_that_read_alike_are_counted_as_one() -> None:
+    with pytest.raises(PromptError, match='2 subjects are named "STRASSE"'):
+        find_words("a straße", ["straße", "STRASSE"])
 
 
 def test_whole_words_only() -> None:
@@ -133,6 +144,16 @@ def test_unread_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         tokenize(tiny.tokenizer(), "a cat " + "a " * 80 + "on the beach")
     assert "last 26 characters" in caplog.text
     assert "on the beach" not in caplog.text  # a log is not for people's words
+
+
+def test_how_much_of_a_prompt_is_read() -> None:
+    reading = read_length([tiny.tokenizer()], "a " * 74 + "cat on the beach")
+    assert reading is not None
+    assert (reading.end, reading.tokens, reading.limit) == (151, 78, 75)
+    short = read_length([tiny.tokenizer()], "a cat")
+    assert short is not None
+    assert (short.end, short.tokens) == (5, 2)
+    assert read_length([], "a cat") is None
 
 
 def test_batch_of_prompts_with_different_subjects() -> None:
