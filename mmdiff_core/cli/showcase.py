@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmdiff_core.pipeline import Personalizer
 
-SIDE = 176  # of every image in the grid, in pixels
+SIDE = 192  # of every image in the grid, in pixels
 
 
 class ShowcaseRow(NamedTuple):

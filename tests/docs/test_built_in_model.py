@@ -70,4 +70,4 @@ def test_over_http() -> None:
         program = _program(DOCS / "api.md", "## HTTP").replace("http://127.0.0.1:7860", url.rstrip("/"))
         exec(compile(program, "api.md", "exec"), said)
     (image,) = said["images"]
-    assert Image.open(str(image["image"])).size == (96, 96)
+    assert Image.open(str(image["image"])).size == (192, 192)

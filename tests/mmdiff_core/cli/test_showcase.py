@@ -19,7 +19,8 @@ def test_a_row_for_each_prompt(toybox: Path, tmp_path: Path, monkeypatch: pytest
     assert main(["showcase", "--model", str(toybox), "--images", "1", "--out", str(out)]) == 0
     with Image.open(out) as grid:
         assert grid.size == (4 * (showcase.SIDE + GAP), 2 * (showcase.SIDE + GAP))  # two photos, an image, its heatmap
-        top, bottom = grid.crop((0, 0, 700, 176)), grid.crop((0, 178, 700, 354))
+        below = showcase.SIDE + GAP
+        top, bottom = grid.crop((0, 0, 700, showcase.SIDE)), grid.crop((0, below, 700, below + showcase.SIDE))
         assert top.tobytes() == bottom.tobytes()
 
 
