@@ -72,7 +72,6 @@ def _apply(page: Page) -> None:
     )
 
 
-@pytest.mark.smoke
 def test_a_box_crops_and_the_photo_is_replaced(open_page: Open, scene: str, tmp_path: Path) -> None:
     page = open_page()
     _upload(page, scene)

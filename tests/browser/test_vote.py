@@ -40,7 +40,6 @@ def _answer(page: Page, question: int, side: str) -> None:
     page.locator("#ballot .questions .control").nth(question).locator("label", has_text=side).click()
 
 
-@pytest.mark.smoke
 def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path: Path) -> None:
     box.clear()
     page = open_page()
