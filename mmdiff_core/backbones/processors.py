@@ -112,7 +112,9 @@ class ConditionedAttention:
         condition, recorder, request = call.condition, call.recorder, None
         if recorder is not None:
             words, owned, rows = condition.words, condition.owned, condition.conditional_rows
-            request = MapRequest(words, owned, rows, recorder.recording, layer.recorded_keys)
+            request = MapRequest(
+                words, owned, rows, recorder.recording, layer.recorded_keys, shared_scores=recorder.shared_scores
+            )
         gate = None if layer.image is None else _gate(query, text, layer.image, call, self.path)
         attended = multimodal_attention(query, text, layer.image, request, gate)
         if recorder is not None and attended.maps is not None:

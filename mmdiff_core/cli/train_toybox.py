@@ -13,7 +13,7 @@ from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.errors import SettingsError
 
 RECIPES = ("rehearsal", "cpu", "gpu")
-STAGES = ("dataset", "autoencoder", "encoders", "base", "adapter", "joint", "decoder")
+STAGES = ("dataset", "autoencoder", "whole-images", "encoders", "base", "adapter", "joint")
 
 
 def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,6 +35,10 @@ def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser
         "--time-budget", type=float, metavar="MINUTES", help="end each stage after that much time, its learning rate "
         "decayed by then; 0: after all its steps",
     )  # fmt: skip
+    add(
+        "--cool-down", type=int, metavar="STEPS", help="take a copy of the last stage, in OUT/cooled, to a learning "
+        "rate of zero over so many steps; the run itself may continue afterwards",
+    )  # fmt: skip
     add("--scenes", type=int, help="scenes to render, instead of the recipe's; 0 renders each anew")
     add("--steps", type=int, help="steps of each stage, instead of the recipe's")
     add("--batch", type=int, help="batch size of each stage, instead of the recipe's")
@@ -53,13 +57,14 @@ def run_toybox_training(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.training.toybox.recipes import RECIPES
-    from mmdiff_core.training.toybox.run import RunOptions, all_stages, train_toybox
+    from mmdiff_core.training.toybox.run import all_stages, cool_down, train_toybox
+    from mmdiff_core.training.toybox.run_options import RunOptions
 
     quiet_libraries()
     logging.getLogger("mmdiff_core").setLevel(logging.INFO)
     if args.recipe not in RECIPES:
         raise SettingsError(f'There is no recipe "{args.recipe}". Choose among {", ".join(RECIPES)}.')
-    check_at_least(args, steps=1, batch=1, workers=1, scenes=0, time_budget=0)
+    check_at_least(args, steps=1, batch=1, workers=1, scenes=0, time_budget=0, cool_down=1)
     if args.out.exists() and not args.out.is_dir():
         raise SettingsError(f'--out must be a folder, but "{args.out}" is a file: choose another name.')
     recipe = RECIPES[args.recipe]
@@ -77,7 +82,10 @@ def run_toybox_training(args: argparse.Namespace) -> int:
         seed=args.seed,
         workers=args.workers or os.cpu_count() or 1,
     )
-    train_toybox(recipe, options)
+    if args.cool_down is not None:
+        cool_down(recipe, options, args.cool_down)
+    else:
+        train_toybox(recipe, options)
     return 0
 
 
@@ -88,7 +96,9 @@ def add_export_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         help="write a trained model in half precision, as it ships",
         description="Write a trained model in half precision, as it ships: a folder that diffusers opens.",
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="the folder RUN/model")
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="FOLDER", help="the folder RUN/model, or RUN/cooled/model"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write, such as assets/toybox"
     )

@@ -20,10 +20,15 @@ class Recorder:
 
     Sealed after a forward, so that the replay of a gradient-checkpointed layer adds nothing. The maps keep their
     gradient; a constraint loss reads them from ``layers``.
+
+    Args:
+        recording: what to record.
+        shared_scores: compute output and maps from one set of scores instead of a fused kernel and the scores beside
+            it: for training, which needs the gradients of both.
     """
 
-    def __init__(self, recording: Recording | None = None) -> None:
-        self.recording = recording or Recording()
+    def __init__(self, recording: Recording | None = None, shared_scores: bool = False) -> None:
+        self.recording, self.shared_scores = recording or Recording(), shared_scores
         self._layers: list[LayerMaps] = []
         self._open = False
 

@@ -35,6 +35,13 @@ class MapRequest:
     rows: int
     recording: Recording
     keys: RecordedKeys | None = None  # of :func:`recorded_keys`, where they were made before
+    shared_scores: bool = False  # take output and maps from one softmax, in the precision of the query
+
+    @property
+    def shareable(self) -> bool:
+        """Whether the output's own softmax gives all these maps: text and image maps, averaged over the heads."""
+        recording = self.recording
+        return not recording.per_head and not recording.tokens and {"text", "image"}.issuperset(recording.kinds)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ def multimodal_attention(
         request: what to record; None leaves the fused kernels alone. The output is the same either way.
         gate: where each subject may be; None: everywhere.
     """
+    if request is not None and request.shared_scores and request.shareable and gate is None:
+        return attend_with_maps(query, text, image, request)
     output = attend(query, text)
     if image is not None:
         image = image if gate is None else gate.close(image)
@@ -103,6 +112,47 @@ def multimodal_attention(
         output = _add_rows(output, part if gate is None else part * gate.total.to(part.dtype))
     maps = None if request is None else attention_maps(query, text, image, output, request, gate)
     return Attended(output, maps)
+
+
+def attend_with_maps(query: Tensor, text: KeyValue, image: KeyValue | None, request: MapRequest) -> Attended:
+    """Compute multimodal attention and its text and image maps from one set of scores, written out.
+
+    For training: the maps then cost next to nothing, forward and backward, where beside a fused kernel they need all
+    the scores once more. Args as :func:`multimodal_attention`.
+    """
+    rows, maps = request.rows, dict[MapKind, Tensor]()
+    softmax = _softmax(query, text)  # (B, H, L, T)
+    output = softmax @ text.value
+    if "text" in request.recording.kinds:
+        maps["text"] = _sum_columns(softmax[-rows:], _named_columns(request.words[-rows:], softmax.shape[-1]))
+    owned = request.owned[-rows:]  # (R, S, K)
+    if image is not None:
+        softmax = _softmax(query[-len(image.key) :], image)  # (R, H, L, K [+ 1])
+        output = _add_rows(output, softmax @ image.value)
+        if "image" in request.recording.kinds:
+            maps["image"] = _sum_columns(softmax[-rows:], F.pad(owned, (0, softmax.shape[-1] - owned.shape[-1])))
+    elif "image" in request.recording.kinds:
+        maps["image"] = owned.new_zeros(rows, owned.shape[1], query.shape[2])
+    return Attended(output, maps)
+
+
+def _softmax(query: Tensor, keys: KeyValue) -> Tensor:
+    """Return the softmax over the tokens, (B, H, L, tokens); scaling the keys is cheaper, there are fewer of them."""
+    scale: float = keys.key.shape[-1] ** -0.5
+    scores = query @ (keys.key * scale).mT
+    scores = scores if keys.bias is None else scores + keys.bias
+    return scores.softmax(-1)
+
+
+def _named_columns(words: Tensor, tokens: int) -> Tensor:
+    """Return 1 at the token of each subject's word, float32 (R, S, T); all 0 for a subject without a word."""
+    return F.one_hot(words.clamp(min=0), tokens) * (words >= 0)[..., None].float()
+
+
+def _sum_columns(softmax: Tensor, columns: Tensor) -> Tensor:
+    """Sum each subject's columns (R, S, tokens) of a softmax (R, H, L, tokens), mean of heads: float32 (R, S, L)."""
+    with torch.autocast(softmax.device.type, enabled=False):
+        return columns @ softmax.mean(1).float().mT
 
 
 def _add_rows(whole: Tensor, part: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,12 +16,17 @@ class StageSettings:
 
     ``crop`` trains on square crops of that side; 0 takes whole images. ``time_budget`` ends the stage after that many
     minutes at the latest, with the learning rate decayed to zero by then; 0 takes all the steps.
+
+    The learning rate stays constant after the warm-up and falls linearly to zero in the last ``cool_down`` steps, so
+    that a run may be continued at will; with ``cool_down`` 0 it follows a cosine over the whole stage.
     """
 
     steps: int
     batch: int
     lr: float
+    muon_lr: float = 0.0  # of Muon, which then takes the hidden layers' matrices; 0: AdamW for everything
     warmup: int = 200
+    cool_down: int = 0
     weight_decay: float = 0.0
     ema: float = 0.999
     crop: int = 0
@@ -67,6 +72,15 @@ class Seekable(Protocol):
 
 
 @runtime_checkable
+class HasHiddenWeights(Protocol):
+    """A stage some of whose weights suit Muon."""
+
+    def hidden_weights(self) -> Sequence[nn.Parameter]:
+        """Return the weights of hidden linear layers and convolutions among those that learn."""
+        ...
+
+
+@runtime_checkable
 class ExactlyResumable(Seekable, Protocol):
     """A stage whose batches follow from the number of the step, with held-out examples; it resumes bit for bit."""
 
@@ -84,6 +98,7 @@ class TrainerOptions:
     """Options of the training loop that are not settings of a stage."""
 
     precision: str = "auto"  # no, bf16 or fp16; auto measures which one is faster
+    half_weights: bool = False  # with bf16: weights in bf16 with float32 masters, not autocast; the stage casts inputs
     accumulate: int = 1  # batches per step
     eight_bit: bool = False  # the optimizer's state
     log_every: int = 0  # steps between two logs of the mean over all processes; 0: main process alone, every 2 seconds

@@ -23,14 +23,14 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from mmdiff_core.atomic_files import atomic_file, named_disk_errors, remove_leftovers
 from mmdiff_core.errors import TrainingError
-from mmdiff_core.training.optimizer import make_optimizer
-from mmdiff_core.training.precision import mixed_precision
-from mmdiff_core.training.stage import ExactlyResumable, Seekable, Stage, TrainerOptions
+from mmdiff_core.training.master_weights import MasterWeights
+from mmdiff_core.training.optimizer import make_optimizers
+from mmdiff_core.training.precision import attention_kernels, mixed_precision
+from mmdiff_core.training.stage import ExactlyResumable, HasHiddenWeights, Seekable, Stage, TrainerOptions
 from mmdiff_core.training.tensorboard import TensorBoardWriter
 
 logger = logging.getLogger(__name__)
@@ -70,15 +70,19 @@ class Trainer:
         self.deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
         precision = mixed_precision(device) if self.options.precision == "auto" else self.options.precision
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+        half = self.options.half_weights and precision == "bf16"
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no" if half else precision)
         torch.backends.cudnn.benchmark = True  # every batch has the same shapes
         settings = stage.settings
         self.parameters = stage.trained()
-        optimizer = make_optimizer(self.parameters, settings, self.options.eight_bit)
-        # Not prepared: accelerate would step it once per process, while our steps count batches.
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
-        self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
-        self.ema = EMAModel(self.parameters, decay=settings.ema, use_ema_warmup=True, power=3 / 4, foreach=True)
+        self.weights = MasterWeights(stage.network, self.parameters, half)
+        self.network = self.accelerator.prepare(stage.network)
+        self.weights.to(self.accelerator.device)
+        hidden = self.weights.masters_of(stage.hidden_weights()) if isinstance(stage, HasHiddenWeights) else ()
+        optimizers = make_optimizers(self.weights.masters, settings, self.options.eight_bit, hidden)
+        self.base_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.optimizers = [self.accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
+        self.ema = EMAModel(self.weights.masters, decay=settings.ema, use_ema_warmup=True, power=3 / 4, foreach=True)
         self.grad_norm = torch.zeros(())  # of the last step
         self.step = self._resume()
         self._agree_on_step()
@@ -101,7 +105,7 @@ class Trainer:
         started = saved = logged = time.monotonic()
         first, waited_s = self.step, 0.0
         batches = _batches(self.stage.batch, ahead=self.accelerator.device.type == "cuda")
-        with interrupts() as interrupted, _attention_kernels(self.accelerator.device), bar, closing(batches):
+        with interrupts() as interrupted, attention_kernels(self.accelerator.device), bar, closing(batches):
             while not self._any(interrupted() or time.monotonic() > self.deadline or self._progress(self.step) >= 1):
                 waiting_since = time.monotonic()
                 parts = [next(batches) for _ in range(self.options.accumulate)]
@@ -139,7 +143,8 @@ class Trainer:
         )  # fmt: skip
 
     def finish(self) -> Mapping[str, float]:
-        """Put the averaged weights into the networks; the stage measures and stores them."""
+        """Put the averaged weights into the networks, in float32; the stage measures and stores them."""
+        self.weights.to_float32()
         self.ema.copy_to(self.parameters)
         return self.stage.finish()
 
@@ -152,11 +157,14 @@ class Trainer:
                 terms: dict[str, Tensor] = self.network(batch)
                 self.accelerator.backward(torch.stack(list(terms.values())).sum() / len(parts))
             losses.append({name: value.detach() for name, value in terms.items()})
-        norm = self.accelerator.clip_grad_norm_(self.parameters, self.stage.settings.max_grad_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        self.ema.step(self.parameters)
+        self.weights.take_gradients()
+        norm = self.accelerator.clip_grad_norm_(self.weights.masters, self.stage.settings.max_grad_norm)
+        self._set_lr()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.weights.publish()
+        self.ema.step(self.weights.masters)
         self.step += 1
         means = {name: torch.stack([terms[name] for terms in losses]).mean() for name in losses[0]}
         loss = torch.stack(list(means.values())).sum()
@@ -194,17 +202,21 @@ class Trainer:
             with named_disk_errors(path), path.open("a") as log:
                 log.write(json.dumps({"step": self.step, "time": time.time(), **line}) + "\n")
         if self.tensorboard is not None:
-            self.tensorboard.add_scalars(self.step, {**scalars, "lr": float(self.schedule.get_last_lr()[0])})
+            self.tensorboard.add_scalars(self.step, {**scalars, "lr": float(self.optimizers[0].param_groups[0]["lr"])})
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Use the averaged weights in place of the current ones in a block."""
-        self.ema.store(self.parameters)
-        self.ema.copy_to(self.parameters)
+        half = self.weights.half
+        if not half:
+            self.ema.store(self.parameters)
+        self.weights.publish(self.ema.shadow_params)
         try:
-            yield
+            # The stage's frozen parts outside its network stay in float32.
+            with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
+                yield
         finally:
-            self.ema.restore(self.parameters)
+            self.weights.publish() if half else self.ema.restore(self.parameters)
 
     def _validate(self) -> None:
         """Log the loss of the averaged weights on held-out examples, a share per process; save those weights."""
@@ -241,13 +253,21 @@ class Trainer:
         return max(by_steps, self.progress_before + (1 - self.progress_before) * by_clock)
 
     def _lr_factor(self, step: int) -> float:
-        """Return the factor of the learning rate: a linear warm-up, then a cosine down to zero."""
-        warmup = self.stage.settings.warmup
-        if step < warmup:
-            return step / warmup
-        start = warmup / self.stage.settings.steps
-        decayed = (self._progress(step) - start) / max(1 - start, 1e-9)
+        """Return the factor of the learning rate: a linear warm-up, then constant and down to zero, or a cosine."""
+        settings, progress = self.stage.settings, self._progress(step)
+        if step < settings.warmup:
+            return step / settings.warmup
+        if settings.cool_down:
+            return min(max((1 - progress) * settings.steps / settings.cool_down, 0.0), 1.0)
+        start = settings.warmup / settings.steps
+        decayed = (progress - start) / max(1 - start, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(max(decayed, 0.0), 1.0)))
+
+    def _set_lr(self) -> None:
+        factor = self._lr_factor(self.step)
+        for optimizer, base_lrs in zip(self.optimizers, self.base_lrs, strict=True):
+            for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
+                group["lr"] = lr * factor
 
     def _any(self, stop: bool) -> bool:
         """Whether any process wants to stop: they have to leave the loop together."""
@@ -263,10 +283,9 @@ class Trainer:
         state = {
             "step": self.step,
             "share": self._progress(self.step),
-            "parameters": [parameter.detach() for parameter in self.parameters],
+            "parameters": [master.detach() for master in self.weights.masters],
             "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
@@ -281,11 +300,13 @@ class Trainer:
             return 0
         state = self._read_state(path)
         with torch.no_grad():
-            for parameter, value in zip(self.parameters, state["parameters"], strict=True):
-                parameter.copy_(value)
+            for master, value in zip(self.weights.masters, state["parameters"], strict=True):
+                master.copy_(value)
+        self.weights.publish()
         self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        stored = state["optimizers"] if "optimizers" in state else [state["optimizer"]]  # of earlier versions
+        for optimizer, values in zip(self.optimizers, stored, strict=True):
+            optimizer.load_state_dict(values)
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.progress_before = state["share"]
@@ -342,8 +363,3 @@ def interrupts() -> Iterator[Any]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _attention_kernels(device: torch.device) -> Any:
-    """Return a context without fused attention on CPUs, where its backward is several times slower at our sizes."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

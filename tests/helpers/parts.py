@@ -106,6 +106,7 @@ class MapList:
     """A recorder that keeps the maps of all forwards."""
 
     recording: Recording = field(default_factory=Recording)
+    shared_scores: bool = False
     maps: list[LayerMaps] = field(default_factory=list)
 
     def add(self, maps: LayerMaps) -> None:

@@ -33,7 +33,7 @@ from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.nn.config import AdapterConfig
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
-from mmdiff_core.training.stage import StageSettings
+from mmdiff_core.training.stage import StageSettings, TrainerOptions
 from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.recipes import LossWeights, Recipe
 from mmdiff_core.training.trainer import Trainer
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 STEPS = 2000
 TIMED_STEPS = 6
 PHOTOS = 2  # of a subject
+TRAINER = TrainerOptions(half_weights=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _steps_within(minutes: float, recipe: Recipe, options: AblationOptions) -> i
     for steps in (1, TIMED_STEPS):  # the extra cost of a first step does not count
         with tempfile.TemporaryDirectory() as folder:
             stage = _stage(VARIANTS[FULL], recipe.with_stage(STAGE, steps=steps), options, Path(folder))
-            trainer = Trainer(stage, Path(folder), options.device, sheet_every=steps + 1)
+            trainer = Trainer(stage, Path(folder), options.device, sheet_every=steps + 1, options=TRAINER)
             began = time.monotonic()
             if not trainer.run():
                 raise KeyboardInterrupt
@@ -223,7 +224,7 @@ def _train(variant: AdapterVariant, recipe: Recipe, options: AblationOptions) ->
         return dict(json.loads(done.read_text()))
     stage = _stage(variant, recipe, options, home)
     trainer = Trainer(
-        stage, home / "training", options.device, save_every_s=recipe.save_every_s, sheet_every=recipe.sheet_every
+        stage, home / "training", options.device, recipe.save_every_s, recipe.sheet_every, options=TRAINER
     )
     stage.number = trainer.step
     logger.info("%s: %s", variant.name, variant.title)

@@ -46,7 +46,7 @@ class NoisePredictionLoss(nn.Module):
         self.backbone, self.weights = backbone, weights
 
     def forward(self, batch: NoisePredictionBatch) -> dict[str, Tensor]:
-        recorder = Recorder(Recording(("text", "image")))
+        recorder = Recorder(Recording(("text", "image")), shared_scores=True)
         recorder.begin_step()
         condition = self._condition(batch)
         predicted = self.backbone.predict_noise(batch.noisy, batch.timesteps, condition, recorder)

@@ -86,6 +86,7 @@ _SD15 = SdRecipe(
     kind="StableDiffusionPipeline",
     size=0,
     training=StageSettings(steps=60_000, batch=8, lr=1e-4, warmup=500, weight_decay=0.01, ema=0.9999),
+    half_base=True,
 )
 _SDXL = SdRecipe(
     name="sdxl-general",

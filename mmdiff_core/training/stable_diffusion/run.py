@@ -90,8 +90,9 @@ def train_sd(recipe: SdRecipe, options: SdOptions) -> Mapping[str, float] | None
     trainer = Trainer(
         stage, options.folder, options.device, recipe.save_every_s, recipe.sheet_every, options.minutes,
         TrainerOptions(
-            precision, recipe.accumulate, recipe.optimizer == "adamw8bit", recipe.log_every,
-            recipe.validate_every if stage.held_out else 0, options.tensorboard,
+            precision, accumulate=recipe.accumulate, eight_bit=recipe.optimizer == "adamw8bit",
+            log_every=recipe.log_every, validate_every=recipe.validate_every if stage.held_out else 0,
+            tensorboard=options.tensorboard,
         ),
     )  # fmt: skip
     finished = trainer.run()

@@ -68,6 +68,11 @@ class Shard:
         """The index of each subject among the n that are there, long (B, S)."""
         return self.present.flatten().cumsum(0).view_as(self.present) - 1
 
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Return the number of subjects of each scene."""
+        return tuple(self.present.sum(1).tolist())
+
     def take(self, rows: Sequence[int]) -> Samples:
         """Return some of the scenes, padded."""
         index = torch.as_tensor(rows, dtype=torch.long)
@@ -182,8 +187,14 @@ class CachedDataset:
             self.refresh()
         shards = self.rng.sample(list(self.shards.values()), k=min(SHARDS_PER_BATCH, len(self.shards)))
         sizes = [len(part) for part in torch.arange(count).tensor_split(len(shards))]
-        pairs = zip(shards, sizes, strict=True)
-        return join_samples([shard.take(self.rng.choices(range(len(shard.captions)), k=size)) for shard, size in pairs])
+        return join_samples([shard.take(self._rows(shard, size)) for shard, size in zip(shards, sizes, strict=True)])
+
+    def _rows(self, shard: Shard, count: int) -> list[int]:
+        """Draw scenes of a shard, each as often as its number of subjects weighs."""
+        weights = self.recipe.count_weights
+        if len(set(weights)) == 1:
+            return self.rng.choices(range(len(shard.captions)), k=count)
+        return self.rng.choices(range(len(shard.captions)), [weights[n - 1] for n in shard.counts], k=count)
 
     def sample_images(self, count: int) -> ImagesWithMasks:
         """Return images of one to three subjects."""

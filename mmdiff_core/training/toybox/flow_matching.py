@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures, PromptTokens
 from mmdiff_core.output.image_grid import image_grid, shared_cell, to_image
 from mmdiff_core.pipeline import Personalizer
+from mmdiff_core.training.optimizer import hidden_weights
 from mmdiff_core.training.stage import StageSettings
 from mmdiff_core.training.toybox.cached_dataset import encode_latents
 from mmdiff_core.training.toybox.recipes import ConditionMix, LossWeights
@@ -57,15 +59,26 @@ class FlowMatchingBatch:
 
 
 class FlowMatchingLoss(nn.Module):
-    """Loss terms of the diffusion model under a batch's conditions; the constraints act on the chosen layers."""
+    """Loss terms of the diffusion model under a batch's conditions; the constraints act on the chosen layers.
+
+    Its networks may be in bfloat16; noise, targets and loss terms stay in float32.
+
+    Args:
+        backbone, adapter: the networks.
+        losses: weights of the terms.
+        photos: whether the batches have photos.
+        layers: those that the constraints act on.
+        shared_scores: compute attention and its maps from one set of scores; False is slower, for comparison.
+    """
 
     def __init__(
         self, backbone: StableDiffusion, adapter: MMDiffAdapter, losses: LossWeights, photos: bool,
-        layers: LayerChoice = "all",
+        layers: LayerChoice = "all", shared_scores: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.unet, self.text_encoder, self.adapter = backbone.unet, backbone.text_encoders[0], adapter
         self.backbone, self.losses, self.photos, self.layers = backbone, losses, photos, layers
+        self.shared_scores = shared_scores
         weights: dict[MapKind, float] = {"text": losses.text_constraint, "image": losses.image_constraint}
         self.constraints = {stream: weight for stream, weight in weights.items() if weight and photos}
 
@@ -75,7 +88,7 @@ class FlowMatchingLoss(nn.Module):
         # Logit-normal, and shifted: our latents are smooth, so that shapes shine through all but the strongest noise.
         sigma = (torch.randn(len(clean), device=clean.device) + math.log(self.losses.noise_shift)).sigmoid()
         noisy = torch.lerp(clean, noise, sigma[:, None, None, None])
-        recorder = Recorder(Recording(tuple(self.constraints))) if self.constraints else None
+        recorder = Recorder(Recording(tuple(self.constraints)), self.shared_scores) if self.constraints else None
         velocity = self._predict(noisy, sigma, batch, recorder)
         terms = {"denoise": self._denoising(velocity.float(), noise - clean, batch.masks)}
         if recorder is None:
@@ -91,6 +104,7 @@ class FlowMatchingLoss(nn.Module):
 
     def _predict(self, noisy: Tensor, sigma: Tensor, batch: FlowMatchingBatch, recorder: Recorder | None) -> Tensor:
         height, width = noisy.shape[-2:]
+        multiple = self.backbone.sizes.multiple
         condition = build_condition(
             self.backbone,
             self.adapter if self.photos else None,
@@ -98,24 +112,31 @@ class FlowMatchingLoss(nn.Module):
             [batch.tokens],
             self.adapter.embed(self._features(batch)) if self.photos else None,
             batch.photos.any(-1).float(),
-            size=(8 * width, 8 * height),
+            size=(multiple * width, multiple * height),
         )
         if recorder is not None:
             recorder.begin_step()
         timestep = sigma * self.backbone.scheduler.config.num_train_timesteps
-        velocity = self.backbone.predict_noise(noisy, timestep, condition, recorder)
+        velocity = self.backbone.predict_noise(noisy.to(self.unet.dtype), timestep, condition, recorder)
         if recorder is not None:
             recorder.seal()
         return velocity
 
-    @torch.no_grad()
     def _features(self, batch: FlowMatchingBatch) -> ImageFeatures:
+        features, dtype = self._encoded(batch), self.unet.dtype
+        return replace(features, cls=features.cls.to(dtype), patches=features.patches.to(dtype), present=batch.photos)
+
+    @torch.no_grad()
+    def _encoded(self, batch: FlowMatchingBatch) -> ImageFeatures:
+        """Return the features of the photos: cached, or from the frozen image encoder, which stays in float32."""
         if batch.features is not None:
-            return replace(batch.features, present=batch.photos)
+            return batch.features
         encoder = self.backbone.image_encoder
         assert encoder is not None
         assert batch.references is not None
-        return encode_pixels(encoder, batch.references, batch.photos)
+        device, half = batch.references.device.type, self.unet.dtype == torch.bfloat16
+        with torch.autocast(device, torch.bfloat16) if half else nullcontext():
+            return encode_pixels(encoder, batch.references, batch.photos)
 
 
 class FlowMatchingStage:
@@ -146,6 +167,11 @@ class FlowMatchingStage:
     def held_out(self) -> Samples:
         """The samples of the sheets, rendered for the first one."""
         return self._held_out_dataset.sample(SHEET_IMAGES)
+
+    def hidden_weights(self) -> Sequence[nn.Parameter]:
+        """Return what Muon suits: all matrices but embeddings, LoRAs, and what reads and writes latents."""
+        unet = self.backbone.unet
+        return hidden_weights(self.network, apart=(unet.conv_in, unet.conv_out))
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]

@@ -22,10 +22,13 @@ class OnTheFlyDataset:
         seed: two datasets of the same seed are the same.
         identities: ``held_out`` toys are never trained on.
         device: where to render.
+        weighted: draw scenes by the recipe's ``count_weights``; what is stored is weighted when it is drawn instead.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, identities: Identities = "train", device: str = "cpu") -> None:
-        self.recipe, self.identities, self.device = recipe, identities, device
+    def __init__(
+        self, recipe: Recipe, seed: int, identities: Identities = "train", device: str = "cpu", weighted: bool = False
+    ) -> None:
+        self.recipe, self.identities, self.device, self.weighted = recipe, identities, device, weighted
         self._seed = f"stream:{seed}:{identities}"  # changing this text would change every dataset
         self.rng = random.Random(self._seed)
 
@@ -70,4 +73,9 @@ class OnTheFlyDataset:
         return to_bytes(shown).unflatten(0, (count, 2)), [view.caption.detailed for view in views[::2]]
 
     def _scene(self, subjects: int | None = None) -> Scene:
-        return random_scene(self.rng, subjects, self.identities, self.recipe.world)
+        weights = self.recipe.count_weights
+        while True:
+            scene = random_scene(self.rng, subjects, self.identities, self.recipe.world)
+            keep = weights[len(scene.toys) - 1] / max(weights)
+            if not self.weighted or subjects is not None or keep == 1 or self.rng.random() < keep:
+                return scene

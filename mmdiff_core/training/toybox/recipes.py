@@ -1,9 +1,10 @@
 """The settings of a training run, as data: the world, the sizes of the networks, and every stage.
 
-recipe      image    latent    UNet                 for
-rehearsal      32    8x8x4     16-32                every stage in under three minutes on two cores; a test
-cpu            96    24x24x8   96-192-256           a CPU, in hours, resumable over days; made the shipped weights
-gpu           256    32x32x8   96-192-288           one H200-class card; sized for 25 minutes, not yet run there
+recipe      image    latent     UNet            for
+rehearsal      32    8x8x4      16-32           every stage in under three minutes on two cores; a test
+cpu           192    24x24x16   96-192-256      a CPU, in hours, resumable over days
+gpu           192    24x24x16   96-192-256      nine minutes of one H200-class card, going on from trained weights; not
+                                                yet run there
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.stage import StageSettings
 
-STAGES = ("autoencoder", "encoders", "base", "adapter", "joint", "decoder")
+STAGES = ("autoencoder", "whole-images", "encoders", "base", "adapter", "joint")
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,14 @@ class LossWeights:
     noise_shift: float = 2.5  # above 1: more of the training on nearly pure noise, where shapes are decided
     text_constraint: float = 0.03
     image_constraint: float = 0.03
-    kl: float = 1e-6
+    # of the autoencoder, beside the L1 error
+    l2: float = 4.0
     edges: float = 0.5
-    subject_detail: float = 3.0  # weight of a subject's pixel in the autoencoder: faces are small
+    subject_detail: float = 3.0  # weight of a subject's pixel: faces are small
+    smooth: float = 0.005  # differences of neighbouring latents
+    unit: float = 0.01  # latents off zero mean and unit variance, on whole images
+    crop_noise: float = 0.15  # the largest deviation of the noise on latents, on crops
+    whole_noise: float = 0.1  # and on whole images
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,9 @@ class ConditionMix:
 class Recipe:
     """A complete training run.
 
-    ``scenes`` of the ``world`` are rendered once and reused; 0 renders every sample on the fly.
+    ``scenes`` of the ``world`` are rendered once and reused; 0 renders every sample on the fly. The autoencoder learns
+    from ``autoencoder_scenes`` of the whole world, which are rendered apart, or with 0 from the other scenes.
+    ``count_weights`` say how often a scene of one, two or three subjects is drawn.
     """
 
     name: str
@@ -86,13 +94,18 @@ class Recipe:
     losses: LossWeights = field(default_factory=LossWeights)
     mix: ConditionMix = field(default_factory=ConditionMix)
     world: Vocabulary = WHOLE_WORLD
+    autoencoder_scenes: int = 0
+    count_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
     seed: int = 0
     save_every_s: float = 60.0
     sheet_every: int = 1000
 
     def with_stage(self, stage: str, **changes: Any) -> Recipe:
-        """Return the recipe with some settings of one stage changed."""
-        stages = {**self.stages, stage: replace(self.stages[stage], **changes)}
+        """Return the recipe with some settings of one stage changed; other ``steps`` cool down over the same share."""
+        settings = self.stages[stage]
+        if "steps" in changes:
+            changes = {"cool_down": round(settings.cool_down * changes["steps"] / settings.steps), **changes}
+        stages = {**self.stages, stage: replace(settings, **changes)}
         return replace(self, stages=stages)
 
     def resolved(self) -> dict[str, Any]:
@@ -129,12 +142,14 @@ _REHEARSAL = Recipe(
         refiner_head=16,
     ),
     stages={
-        "autoencoder": StageSettings(steps=30, batch=16, lr=2e-3, warmup=5, ema=0.9, crop=32),
+        "autoencoder": StageSettings(
+            steps=30, batch=16, lr=2e-3, muon_lr=2e-3, warmup=5, cool_down=25, ema=0.9, crop=16
+        ),
+        "whole-images": StageSettings(steps=10, batch=8, lr=1e-3, muon_lr=1e-3, warmup=2, cool_down=8, ema=0.9),
         "encoders": StageSettings(steps=30, batch=16, lr=1e-3, warmup=5, ema=0.9),
         "base": StageSettings(steps=30, batch=16, lr=1e-3, warmup=5, ema=0.9),
         "adapter": StageSettings(steps=30, batch=16, lr=1e-3, warmup=5, ema=0.9),
-        "joint": StageSettings(steps=10, batch=16, lr=1e-3, warmup=5, ema=0.9),
-        "decoder": StageSettings(steps=10, batch=16, lr=1e-3, warmup=5, ema=0.9),
+        "joint": StageSettings(steps=10, batch=16, lr=8e-4, muon_lr=3e-3, warmup=5, cool_down=2, ema=0.9),
     },
     world=FIRST_WORLD,
     sheet_every=15,
@@ -142,48 +157,36 @@ _REHEARSAL = Recipe(
 
 _CPU = Recipe(
     name="cpu",
-    size=96,
+    size=192,
     reference=64,
     photos=2,
-    scenes=40_000,
-    shapes=Shapes(latent_channels=8),
+    scenes=60_000,
+    autoencoder_scenes=10_000,
+    shapes=Shapes(vae_channels=(16, 32, 64, 128), latent_channels=16),
     stages={
-        "autoencoder": StageSettings(steps=1_600, batch=16, lr=1e-3, warmup=100, ema=0.995, crop=64),
+        "autoencoder": StageSettings(
+            steps=6_000, batch=16, lr=2e-3, muon_lr=2e-3, warmup=60, cool_down=5_940, ema=0.998, crop=96
+        ),
+        "whole-images": StageSettings(steps=1_000, batch=4, lr=1e-3, muon_lr=1e-3, warmup=30, cool_down=970, ema=0.995),
         "encoders": StageSettings(steps=1_000, batch=64, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.99),
-        "joint": StageSettings(steps=30_000, batch=24, lr=8e-4, warmup=100, ema=0.998),
-        "decoder": StageSettings(steps=4_000, batch=8, lr=4e-4, ema=0.995),
+        "joint": StageSettings(steps=20_000, batch=96, lr=8e-4, muon_lr=3e-3, warmup=100, cool_down=4_000, ema=0.998),
     },
+    losses=LossWeights(text_constraint=0.1, image_constraint=0.1),
     mix=ConditionMix(described=0.15),  # these weights are used with photos most of the time
     world=FIRST_WORLD,
+    count_weights=(1.0, 1.2, 2.0),
     sheet_every=500,
 )
 
-_GPU = Recipe(
+_GPU = replace(
+    _CPU,
     name="gpu",
-    size=256,
-    reference=112,
-    photos=2,
-    scenes=48_000,
-    shapes=Shapes(
-        vae_channels=(32, 64, 128, 160),
-        latent_channels=8,
-        unet_channels=(96, 192, 288),
-        unet_attention=(False, True, True),
-        head_width=32,
-        text_width=256,
-        vocabulary=3000,
-        image_width=256,
-        image_layers=5,
-        patch=14,
-        projection=192,
-    ),
     stages={
-        "autoencoder": StageSettings(steps=3_500, batch=64, lr=5e-4, warmup=300, crop=128, time_budget=4),
-        "encoders": StageSettings(steps=2_000, batch=512, lr=5e-4, warmup=300, weight_decay=0.05, time_budget=3),
-        "base": StageSettings(steps=6_000, batch=512, lr=6e-4, warmup=300, time_budget=10),
-        "adapter": StageSettings(steps=4_000, batch=512, lr=6e-4, warmup=200, time_budget=6),
+        "joint": StageSettings(
+            steps=100_000, batch=384, lr=8e-4, muon_lr=3e-3, warmup=100, cool_down=40_000, ema=0.998, time_budget=6.5
+        ),
     },
-    sheet_every=2000,
+    sheet_every=10**6,  # one, at the end
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_REHEARSAL, _CPU, _GPU)})

@@ -6,62 +6,47 @@ runs/NAME/
     model/                 a stock Stable Diffusion folder, the adapter, the preview and the vocabulary; every stage
                            writes its part
     dataset/               rendered scenes, unless the recipe renders every sample on the fly
+    autoencoder-dataset/   those of the whole world for the autoencoder, where the recipe has some
     autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
+    cooled/                a run of its own, of the last stage with a falling learning rate
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 import shutil
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from accelerate import PartialState
+import torch
 
 from mmdiff_core.atomic_files import atomic_folder, save_network, write_text
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.run_config import check_run_config, write_run_config
+from mmdiff_core.training.stage import Stage, TrainerOptions
 from mmdiff_core.training.toybox.autoencoder import AutoencoderStage
-from mmdiff_core.training.toybox.cached_dataset import CachedDataset, check_not_empty, render_dataset
+from mmdiff_core.training.toybox.cached_dataset import CachedDataset, check_not_empty
 from mmdiff_core.training.toybox.contrastive import ContrastiveStage
 from mmdiff_core.training.toybox.create import create_fresh_adapter, create_pipeline
-from mmdiff_core.training.toybox.extend_channels import extend_autoencoder, extend_unet
 from mmdiff_core.training.toybox.flow_matching import FlowMatchingStage
-from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import STAGES, Recipe
-from mmdiff_core.training.toybox.samples import ToyDataset
-from mmdiff_core.training.trainer import Stage, Trainer
+from mmdiff_core.training.toybox.run_datasets import AUTOENCODER, DATASET, rendering, scenes_of, stage_dataset
+from mmdiff_core.training.toybox.run_options import RunOptions, processes, sample_seed
+from mmdiff_core.training.trainer import STATE, Trainer
 from mmdiff_core.weights.adapter_file import save_adapter
 from mmdiff_core.weights.integrity import INDEX
 
 logger = logging.getLogger(__name__)
 
-DATASET = "dataset"  # the stage that renders scenes, and their folder
+COOLED = "cooled"
 UNCHANGEABLE = ("size", "reference", "shapes", "world")  # of a recipe, while a run folder is in use
-FIRST_SHARDS = 8  # that a stage waits for, while the others are rendered
 _NEED_ALL_SCENES = ("base", "adapter", "joint")  # stages that go through all scenes; the others see few
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of a run that are not part of its recipe."""
-
-    folder: Path
-    stages: tuple[str, ...]
-    device: str = "cpu"
-    init_from: Path | None = None  # a model folder to start from, such as the shipped weights
-    minutes: float | None = None  # save and stop each stage after that much time
-    seed: int = 0  # of the order of the samples
-    workers: int = 1  # processes that render scenes
 
 
 def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]:
@@ -77,24 +62,97 @@ def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, 
         raise SettingsError(
             f"The recipe {recipe.name} has no stage {', '.join(sorted(unknown))}. Choose among {', '.join(known)}."
         )
+    _check_start(recipe, options)
     if recipe.scenes and DATASET not in options.stages:
-        check_not_empty(dataset_folder(options.folder))
-    with _processes(options).main_process_first():
+        check_not_empty(scenes_of(options))
+    with processes(options).main_process_first():
         _prepare_folder(recipe, options)
     results: dict[str, Mapping[str, float]] = {}
     with rendering(recipe, options) as wait:
         for name in options.stages:
             if name == DATASET:
                 continue
-            if name in _NEED_ALL_SCENES:
-                wait()
+            if name in _NEED_ALL_SCENES and not recipe.stages[name].time_budget:
+                wait()  # with a time budget it begins with the scenes that there are
             if (result := _train_stage(name, recipe, options)) is None:
                 break
             results[name] = result
         else:
-            wait()
-    _processes(options).destroy_process_group()
+            if not any(settings.time_budget for settings in recipe.stages.values()):
+                wait()
+    processes(options).destroy_process_group()
     return results
+
+
+def cool_down(recipe: Recipe, options: RunOptions, steps: int) -> dict[str, Mapping[str, float]]:
+    """Take a copy of a run's last stage to a learning rate of zero; return what it measured.
+
+    The run itself stays as it is and may continue. A later call continues an unfinished one, or begins anew if the run
+    has gone on in the meantime.
+
+    Args:
+        recipe: of the run.
+        options: of the run.
+        steps: over which the learning rate falls.
+
+    Raises:
+        TrainingError: the stage has not begun.
+    """
+    stage = all_stages(recipe)[-1]
+    state = options.folder / stage / STATE
+    if not state.exists():
+        raise TrainingError(f'There is nothing to cool down in "{options.folder}" yet: train the stage {stage} first.')
+    reached = int(torch.load(state, weights_only=True, mmap=True)["step"])
+    folder, begun = options.folder / COOLED, json.dumps({"from_step": reached, "steps": steps}) + "\n"
+    note = folder / "cool_down.json"
+    if not note.exists() or note.read_text(encoding="utf-8") != begun:
+        with atomic_folder(folder) as temporary:
+            shutil.copytree(options.folder / "model", temporary / "model")
+            (temporary / stage).mkdir()
+            shutil.copy(state, temporary / stage / STATE)
+            (temporary / note.name).write_text(begun, encoding="utf-8")
+    recipe = recipe.with_stage(stage, steps=reached + steps, cool_down=steps, time_budget=0.0)
+    dataset = scenes_of(options)
+    return train_toybox(recipe, replace(options, folder=folder, stages=(stage,), init_from=None, dataset=dataset))
+
+
+def _check_start(recipe: Recipe, options: RunOptions) -> None:
+    """Check that there is a model to start from, of the recipe's sizes, before any work.
+
+    Raises:
+        ModelError: the folder is no model folder.
+        SettingsError: there is none although the recipe needs one, or its sizes are others.
+    """
+    if options.init_from is None:
+        if "autoencoder" not in recipe.stages and not (options.folder / "model" / INDEX).exists():
+            raise SettingsError(
+                f"The recipe {recipe.name} goes on from a trained model: add --init-from assets/toybox, or another one."
+            )
+        return
+    if not (options.init_from / INDEX).exists():
+        raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
+    for part, sizes in _sizes(recipe).items():
+        config = json.loads((options.init_from / part / "config.json").read_text(encoding="utf-8"))
+        for name, size in sizes.items():
+            if config.get(name) != size:
+                raise SettingsError(
+                    f'The model in "{options.init_from}" has {part} {name} {config.get(name)}, but the recipe '
+                    f"{recipe.name} has {size}: start from another model, or from nothing without --init-from."
+                )
+
+
+def _sizes(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Return what the configurations of a model's parts must say."""
+    shapes = recipe.shapes
+    return {
+        "vae": {"block_out_channels": list(shapes.vae_channels), "latent_channels": shapes.latent_channels},
+        "unet": {
+            "block_out_channels": list(shapes.unet_channels),
+            "in_channels": shapes.latent_channels,
+            "cross_attention_dim": shapes.text_width,
+        },
+        "image_encoder": {"image_size": recipe.reference, "patch_size": shapes.patch},
+    }
 
 
 def _prepare_folder(recipe: Recipe, options: RunOptions) -> None:
@@ -109,53 +167,15 @@ def _prepare_folder(recipe: Recipe, options: RunOptions) -> None:
     save_vocabulary(recipe.world, options.folder / "model")
 
 
-def dataset_folder(run: Path) -> Path:
-    """Return the folder of a run's rendered scenes, which earlier versions called "pool"."""
-    old = run / "pool"
-    return old if old.exists() else run / DATASET
-
-
-@contextmanager
-def rendering(recipe: Recipe, options: RunOptions) -> Iterator[Callable[[], None]]:
-    """Render the dataset if it is among the stages: on CPUs now, with a GPU in a process parallel to the first stages.
-
-    Yields a function that waits until all of it is rendered.
-
-    Raises:
-        TrainingError: rendering failed.
-    """
-    if DATASET not in options.stages:
-        yield lambda: None
-        return
-    if options.device == "cpu" or options.stages == (DATASET,):
-        _cached_dataset(recipe, options).render(options.workers)
-        yield lambda: None
-        return
-    shards = dataset_folder(options.folder)
-    process = get_context("spawn").Process(target=render_dataset, args=(shards, recipe, options.workers))
-    process.start()
-
-    def wait() -> None:
-        process.join()
-        if process.exitcode:
-            raise TrainingError(f"Rendering the dataset failed with exit code {process.exitcode}: see the lines above.")
-
-    try:
-        while len(list(shards.glob("*.safetensors"))) < FIRST_SHARDS and process.is_alive():
-            time.sleep(0.5)
-        yield wait
-    finally:
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGINT)  # it finishes the shards that it is rendering
-        process.join()
-
-
 def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str, float] | None:
     """Train a stage; return what it measured at its end, None if it was interrupted before."""
     folder, done = options.folder / name, options.folder / name / "result.json"
     if done.exists():
-        logger.info("%s is finished already: %s", name, done.read_text().strip())
-        return dict(json.loads(done.read_text()))
+        measured: dict[str, float] = json.loads(done.read_text())
+        if measured.get("steps", math.inf) >= recipe.stages[name].steps:
+            logger.info("%s is finished already: %s", name, done.read_text().strip())
+            return measured
+        logger.info("%s goes on to step %d", name, recipe.stages[name].steps)
     trainer = Trainer(
         _make_stage(name, recipe, options),
         folder,
@@ -163,11 +183,13 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
         recipe.save_every_s,
         recipe.sheet_every,
         options.minutes,
+        TrainerOptions(half_weights=True),
     )
     finished = trainer.run()
     result: Mapping[str, float] = {}
     if trainer.accelerator.is_main_process:
-        result = trainer.finish()  # an interrupted stage results in a usable model, too
+        # An interrupted stage results in a usable model, too.
+        result = {**trainer.finish(), "steps": recipe.stages[name].steps}
         logger.info("%s: %s", name, result)
         if finished:
             write_text(done, json.dumps(dict(result)) + "\n")
@@ -178,9 +200,8 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
 def _make_stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
     backbone, adapter = load_toybox(options.folder / "model", options.device)
     settings, model = recipe.stages[name], options.folder / "model"
-    dataset = _dataset(recipe, options)
-    held_out = OnTheFlyDataset(recipe, seed=1, identities="held_out", device=options.device)
-    if name in ("autoencoder", "decoder"):
+    dataset, held_out = stage_dataset(name, recipe, options)
+    if name in AUTOENCODER:
         return AutoencoderStage(name, model, backbone.vae, dataset, held_out, settings, recipe.losses)
     encoder = backbone.image_encoder
     assert encoder is not None  # every toybox model has one
@@ -190,30 +211,8 @@ def _make_stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
     if isinstance(dataset, CachedDataset):
         dataset.encode_with(backbone.vae, None if name == "base" else encoder)  # the base sees no photos
     return FlowMatchingStage(
-        name, model, backbone, adapter, dataset, held_out, settings, recipe.losses, recipe.mix, _seed(options)
+        name, model, backbone, adapter, dataset, held_out, settings, recipe.losses, recipe.mix, sample_seed(options)
     )
-
-
-def _dataset(recipe: Recipe, options: RunOptions) -> ToyDataset:
-    if not recipe.scenes:
-        return OnTheFlyDataset(recipe, seed=_seed(options), device=options.device)
-    dataset = _cached_dataset(recipe, options)
-    dataset.refresh()
-    return dataset
-
-
-def _cached_dataset(recipe: Recipe, options: RunOptions) -> CachedDataset:
-    return CachedDataset(dataset_folder(options.folder), recipe, _seed(options))
-
-
-def _seed(options: RunOptions) -> int:
-    """Return a seed for each process, so that together they see different samples."""
-    return options.seed + 1000 * _processes(options).process_index
-
-
-def _processes(options: RunOptions) -> PartialState:
-    """Return the state of the processes that torchrun started, or of this one alone."""
-    return PartialState(cpu=options.device == "cpu")
 
 
 def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
@@ -222,11 +221,10 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
     if (model / INDEX).exists():
         return
     if options.init_from is not None:
-        if not (options.init_from / INDEX).exists():
-            raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
         with atomic_folder(model) as temporary:
             shutil.copytree(options.init_from, temporary, dirs_exist_ok=True)
-            _adapt_model(temporary, recipe.shapes.latent_channels)
+            # Shipped weights are in shards, which would be read in place of the whole file that training writes.
+            save_network(load_toybox(temporary)[0].unet, temporary / "unet")
         return
     pipeline = create_pipeline(recipe)
     adapter = create_fresh_adapter(recipe, pipeline.unet)
@@ -234,20 +232,6 @@ def _prepare_model(recipe: Recipe, options: RunOptions) -> None:
         save_adapter(adapter, temporary / "adapter.safetensors")
         _blank_preview(temporary, recipe.shapes.latent_channels)
         pipeline.save_pretrained(temporary)
-
-
-def _adapt_model(model: Path, channels: int) -> None:
-    """Prepare a copied model for training, with as many latent channels as the recipe has.
-
-    Shipped weights are in shards, which would be read in place of the whole file that training writes.
-    """
-    backbone, _ = load_toybox(model)
-    unet, vae = backbone.unet, backbone.vae
-    if vae.config.latent_channels < channels:
-        unet, vae = extend_unet(unet, channels), extend_autoencoder(vae, channels)
-        save_network(vae, model / "vae")
-        _blank_preview(model, channels)
-    save_network(unet, model / "unet")
 
 
 def _blank_preview(model: Path, channels: int) -> None:

@@ -238,3 +238,46 @@ def test_maps_are_float32_and_precise_under_autocast(weights: LayerWeights) -> N
     assert all(x.dtype == torch.float32 for x in attended.maps.values())
     exact = (query.float() @ text.key.float().mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)[0, :, 1]
     assert torch.allclose(attended.maps["text"][0, 0], exact, atol=1e-6)
+
+
+@pytest.mark.parametrize("kinds", [("text", "image"), ("image",), ("text",)])
+@pytest.mark.parametrize("rows", [B, B - 1])
+def test_shared_scores_give_the_same_output_maps_and_gradients(
+    kinds: tuple[str, ...], rows: int, weights: LayerWeights
+) -> None:
+    """A subject's photo is padding, another has no word, and the first row may have no image term."""
+    present = torch.ones(B, K, dtype=torch.bool)
+    present[1, :N] = False
+    subjects = _subjects(present)
+    query, text = _query().requires_grad_(), _text(weights)
+    shown = replace(subjects, tokens=subjects.tokens[-rows:], present=present[-rows:])
+    image = image_key_value(weights, shown, torch.full((rows, S), 0.7))
+    request = replace(_map_request(subjects, Recording(kinds)), rows=rows)
+    apart = multimodal_attention(query, text, image, request)
+    shared = multimodal_attention(query, text, image, replace(request, shared_scores=True))
+    torch.testing.assert_close(shared.output, apart.output)
+    assert shared.maps.keys() == apart.maps.keys() == set(kinds)
+    for kind in kinds:
+        torch.testing.assert_close(shared.maps[kind], apart.maps[kind])
+    first, second = (
+        torch.autograd.grad(one.output.square().sum() + sum((m * m).sum() for m in one.maps.values()), query)
+        for one in (apart, shared)
+    )
+    assert (first[0] - second[0]).norm() < 1e-4 * first[0].norm()
+
+
+def test_shared_scores_without_an_image_term(weights: LayerWeights) -> None:
+    request = _map_request(_subjects(), Recording(("text", "image")))
+    apart = multimodal_attention(_query(), _text(weights), None, request)
+    shared = multimodal_attention(_query(), _text(weights), None, replace(request, shared_scores=True))
+    torch.testing.assert_close(shared.output, apart.output)
+    torch.testing.assert_close(dict(shared.maps), dict(apart.maps))
+
+
+@pytest.mark.parametrize("recording", [Recording(), Recording(("text",), per_head=True)])
+def test_maps_that_one_softmax_does_not_give_are_made_beside_it(recording: Recording, weights: LayerWeights) -> None:
+    request = replace(_map_request(_subjects(), recording), shared_scores=True)
+    image = image_key_value(weights, _subjects(), torch.ones(B, S))
+    maps = multimodal_attention(_query(), _text(weights), image, request).maps
+    assert maps.keys() == set(recording.kinds)
+    assert maps["text"].ndim == (4 if recording.per_head else 3)

@@ -128,6 +128,100 @@ def test_the_learning_rate_warms_up_and_decays_to_zero(tmp_path: Path) -> None:
     assert factors[100] == pytest.approx(0)
 
 
+def test_the_learning_rate_may_stay_constant_until_it_cools_down(tmp_path: Path) -> None:
+    trainer = Trainer(Line(settings(steps=100, warmup=10, cool_down=20)), tmp_path)
+    factors = [trainer._lr_factor(step) for step in range(101)]
+    assert factors[10:81] == pytest.approx([1.0] * 71)
+    assert factors[80:] == pytest.approx([1 - step / 20 for step in range(21)])
+    trainer._train([trainer.stage.batch()])
+    trainer.step = 90
+    trainer._train([trainer.stage.batch()])
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def test_a_constant_rate_is_continued_at_will(tmp_path: Path) -> None:
+    """Eight steps in one go, or four and four: the same."""
+    whole, first, second = (Line(settings(steps=steps, cool_down=1)) for steps in (9, 5, 9))
+    assert Trainer(whole, tmp_path / "whole").run()
+    trainer = Trainer(first, tmp_path / "parts")
+    for _ in range(4):
+        trainer._train([first.batch()])
+    trainer._save()
+    assert Trainer(second, tmp_path / "parts").run()
+    assert torch.equal(weights(second), weights(whole))
+
+
+class HalfLoss(Loss):
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"square": nn.Linear.forward(self, batch.to(self.weight.dtype)).float().square().mean()}
+
+
+def half_line() -> Line:
+    torch.manual_seed(0)
+    return Line(settings(steps=12, lr=1e-3, ema=0.0), network=HalfLoss(2, 1))
+
+
+def test_masters_follow_the_float32_training(tmp_path: Path) -> None:
+    """In steps that bf16 alone would lose, and the same after a stop."""
+    exact, half, resumed = half_line(), half_line(), half_line()
+    before = weights(exact)
+    options = TrainerOptions(precision="bf16", half_weights=True)
+    assert Trainer(exact, tmp_path / "exact", options=TrainerOptions(precision="no")).run()
+    trainer = Trainer(half, tmp_path / "half", options=options)
+    assert {p.dtype for p in half.trained()} == {torch.bfloat16}
+    for _ in range(5):
+        trainer._train([half.batch()])
+    with trainer._averaged():
+        assert weights(half).isfinite().all()
+    trainer._save()
+    trainer = Trainer(resumed, tmp_path / "half", options=options)
+    assert trainer.run()
+    trainer.finish()
+    assert {p.dtype for p in resumed.trained()} == {torch.float32}
+    moved = (weights(exact) - before).abs()
+    assert ((weights(resumed) - weights(exact)).abs() < 0.1 * moved).all()
+
+
+class Matrices(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.last = nn.Linear(16, 16), nn.Linear(16, 1)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"square": self.last(self.hidden(batch.repeat(1, 8))).square().mean()}
+
+
+class MatrixLine(Line):
+    def hidden_weights(self) -> list[nn.Parameter]:
+        return [self.network.hidden.weight]
+
+
+def test_muon_takes_what_the_stage_names_and_resumes(tmp_path: Path) -> None:
+    lines = [MatrixLine(settings(muon_lr=0.05), network=Matrices()) for _ in range(3)]
+    whole, first, second = lines
+    trainer = Trainer(whole, tmp_path / "whole")
+    assert [type(optimizer.optimizer).__name__ for optimizer in trainer.optimizers] == ["AdamW", "MatrixMuon"]
+    assert trainer.run()
+    trainer = Trainer(first, tmp_path / "parts")
+    for _ in range(3):
+        trainer._train([first.batch()])
+    trainer._save()
+    assert Trainer(second, tmp_path / "parts").run()
+    assert torch.equal(weights(second), weights(whole))
+
+
+def test_the_state_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
+    stage = Line(settings())
+    trainer = Trainer(stage, tmp_path)
+    trainer._train([stage.batch()])
+    trainer._save()
+    state = torch.load(tmp_path / STATE, weights_only=True)
+    (state["optimizer"],) = state.pop("optimizers")
+    torch.save({**state, "schedule": {"last_epoch": 1}}, tmp_path / STATE)
+    assert Trainer(Line(settings()), tmp_path).step == 1
+
+
 def test_a_time_budget_drives_the_learning_rate_down(tmp_path: Path) -> None:
     trainer = Trainer(Line(settings(steps=10**6, warmup=1, time_budget=2.0)), tmp_path)
     trainer.started -= 60  # half of it is over

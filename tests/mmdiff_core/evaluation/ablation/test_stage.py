@@ -12,8 +12,9 @@ from mmdiff_core.evaluation.ablation.adapter_variants import FULL, VARIANTS
 from mmdiff_core.evaluation.ablation.run import AblationOptions
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, load_variant
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.training.precision import attention_kernels
 from mmdiff_core.training.toybox.recipes import LossWeights
-from mmdiff_core.training.trainer import Trainer, _attention_kernels
+from mmdiff_core.training.trainer import Trainer
 from tests.helpers.ablation import stage_of
 
 
@@ -70,7 +71,7 @@ def test_interrupted_variant_goes_on_with_the_samples_of_the_others(
     assert Trainer(whole, tmp_path / "whole").run()
     first = stage_of(FULL, options, base, tmp_path / "parts", steps=4)
     trainer = Trainer(first, tmp_path / "parts")
-    with _attention_kernels(torch.device("cpu")):
+    with attention_kernels(torch.device("cpu")):
         for _ in range(2):
             trainer._train([first.batch()])
     trainer._save()  # and then it is killed

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import AutoencoderKL
 
 from mmdiff_core.backbones.preview import fit_preview
-from mmdiff_core.training.toybox.autoencoder import edge_loss, normalise_latents
+from mmdiff_core.training.toybox.autoencoder import DEVIATION, Crops, ReconstructionLoss, edge_loss, normalise_latents
 from mmdiff_core.training.toybox.create import create_autoencoder
-from mmdiff_core.training.toybox.recipes import RECIPES
+from mmdiff_core.training.toybox.recipes import RECIPES, LossWeights
 
 PICTURES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -18,24 +20,74 @@ def autoencoder() -> AutoencoderKL:
     torch.manual_seed(0)
     vae = create_autoencoder(RECIPES["rehearsal"]).eval()
     with torch.no_grad():  # far from unit scale and from zero mean
-        vae.quant_conv.weight[:4] *= 3
+        torch.nn.init.normal_(vae.quant_conv.weight)
         vae.quant_conv.bias[:4] += 2
     return vae
 
 
 @torch.no_grad()
-def test_normalised_latents_have_unit_scale_and_the_pictures_stay() -> None:
+@pytest.mark.parametrize("follows", [True, False])
+def test_normalised_latents_have_unit_scale(follows: bool) -> None:
+    """The images stay if the decoder follows; else it stays, and sees the normalised latents."""
     vae = autoencoder()
-    before = vae(PICTURES * 2 - 1).sample
-    deviation = vae.encode(PICTURES * 2 - 1).latent_dist.std
-    old_scale = vae.encode(PICTURES * 2 - 1).latent_dist.mode().std((0, 2, 3))
-    normalise_latents(vae, PICTURES)
+    before = vae.encode(PICTURES * 2 - 1).latent_dist.mode()
+    some = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    decoded, shown = vae.decode(before).sample, vae.decode(some).sample
+    normalise_latents(vae, PICTURES, decoder_follows=follows)
     posterior = vae.encode(PICTURES * 2 - 1).latent_dist
     latents = posterior.mode()
     assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
     assert torch.allclose(latents.std((0, 2, 3)), torch.ones(4), atol=1e-4)
-    assert torch.allclose(vae(PICTURES * 2 - 1).sample, before, atol=1e-4)
-    assert torch.allclose(posterior.std * old_scale[None, :, None, None], deviation, rtol=1e-3)
+    assert torch.allclose(posterior.std, torch.full_like(latents, DEVIATION), rtol=1e-4)
+    if follows:
+        assert torch.allclose(vae.decode(latents).sample, decoded, atol=1e-4)
+    else:
+        assert torch.equal(vae.decode(some).sample, shown)
+
+
+def crops() -> Crops:
+    return Crops(PICTURES, torch.zeros(6, 1, 32, 32))
+
+
+def test_on_crops_the_decoder_sees_unit_latents_whatever_the_encoder_makes() -> None:
+    vae = autoencoder()
+    loss = ReconstructionLoss(vae, replace(LossWeights(), crop_noise=0.0), whole=False)
+    terms = {name: value.item() for name, value in loss(crops()).items()}
+    assert terms.keys() == {"l1", "l2", "edges", "smooth"}
+    with torch.no_grad():
+        vae.quant_conv.weight *= 2
+        vae.quant_conv.bias += 1
+    for name, value in loss(crops()).items():
+        assert value.item() == pytest.approx(terms[name], rel=1e-3)
+
+
+def test_on_whole_images_a_loss_holds_the_latents_at_unit_scale() -> None:
+    vae = autoencoder()
+    loss = ReconstructionLoss(vae, LossWeights(), whole=True)
+    far = loss(crops())["unit"]
+    normalise_latents(vae, PICTURES, decoder_follows=True)
+    assert loss(crops())["unit"] < 1e-3 * far
+
+
+def test_noise_on_latents_changes_what_the_decoder_sees() -> None:
+    loss = ReconstructionLoss(autoencoder(), replace(LossWeights(), whole_noise=0.0), whole=True)
+    assert loss(crops())["l1"] == loss(crops())["l1"]
+    loss = ReconstructionLoss(autoencoder(), LossWeights(), whole=True)
+    assert loss(crops())["l1"] != loss(crops())["l1"]
+
+
+@torch.no_grad()
+def test_a_fresh_autoencoder_carries_colours() -> None:
+    """Its latents tell the colours of plain images, before any training."""
+    torch.manual_seed(0)
+    vae = create_autoencoder(RECIPES["rehearsal"]).eval()
+    plain = torch.rand(64, 3, 1, 1).expand(-1, -1, 16, 16)
+    latents = vae.encode(plain * 2 - 1).latent_dist.mode()[:, :, 2, 2]  # (64, 4)
+    colours = torch.cat([plain[:, :, 0, 0], torch.ones(64, 1)], 1)
+    missed = latents - colours @ torch.linalg.lstsq(colours, latents).solution
+    assert missed.square().mean() < 0.3 * latents.var(0).mean()
+    down = vae.encoder.down_blocks[0].downsamplers[0].conv.weight
+    assert down.diagonal()[:2, :2].mean().item() == pytest.approx(0.25, abs=0.1)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 
 from mmdiff_core.backbones.toybox import Toybox, load_toybox
 from mmdiff_core.nn.adapter import MMDiffAdapter
+from mmdiff_core.training.precision import attention_kernels
 from mmdiff_core.training.toybox import flow_matching
 from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.flow_matching import FlowMatchingBatch, FlowMatchingLoss, FlowMatchingStage
@@ -103,6 +104,49 @@ def test_the_mix_decides_what_rows_see(model: tuple[Toybox, MMDiffAdapter], shar
     blank = stage._read("").ids
     assert (texts["empty"] == blank).all()
     assert not (texts["described"] == blank).all(1).any()
+
+
+def gradients(stage: FlowMatchingStage, batch: FlowMatchingBatch) -> torch.Tensor:
+    stage.network.zero_grad()
+    torch.manual_seed(0)
+    sum(stage.network(batch).values()).backward()
+    return torch.cat([p.grad.float().flatten() for p in stage.network.parameters() if p.grad is not None])
+
+
+def test_shared_scores_train_as_the_plain_maths(
+    model: tuple[Toybox, MMDiffAdapter], shards: Path, tmp_path: Path
+) -> None:
+    stage = make_stage("joint", model, shards, tmp_path, RECIPE.mix, encoded=True)
+    batch = stage.batch()
+    with attention_kernels(torch.device("cpu")):
+        terms, gradient = loss_terms(stage, batch), gradients(stage, batch)
+    stage.network.shared_scores = False
+    assert loss_terms(stage, batch) == pytest.approx(terms, rel=1e-6, abs=1e-7)
+    assert (gradients(stage, batch) - gradient).norm() < 1e-4 * gradient.norm()
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_networks_in_bf16_lose_little(encoded: bool, shards: Path, tmp_path: Path) -> None:
+    """Also with an image encoder that stays in float32."""
+    stage = make_stage("joint", load_toybox(tiny.save_toybox(tmp_path)), shards, tmp_path, encoded=encoded)
+    batch = stage.batch()
+    terms, gradient = loss_terms(stage, batch), gradients(stage, batch)
+    stage.network.to(torch.bfloat16)
+    with attention_kernels(torch.device("cpu")):
+        assert loss_terms(stage, batch) == pytest.approx(terms, rel=0.02, abs=2e-3)
+        half = gradients(stage, batch)
+    assert torch.cosine_similarity(half, gradient, 0) > 0.97
+
+
+def test_muon_suits_neither_embeddings_nor_loras_nor_the_ends(
+    model: tuple[Toybox, MMDiffAdapter], shards: Path, tmp_path: Path
+) -> None:
+    stage = make_stage("joint", model, shards, tmp_path)
+    chosen = {id(weight) for weight in stage.hidden_weights()}
+    names = {name for name, parameter in stage.network.named_parameters() if id(parameter) in chosen}
+    assert {"unet.mid_block.resnets.0.conv1.weight", "adapter.refiner.patches.weight"} <= names
+    assert any(name.startswith("text_encoder.") for name in names)
+    assert not [n for n in names if "embedding.weight" in n or "lora" in n or "conv_in" in n or "conv_out" in n]
 
 
 @pytest.mark.parametrize(

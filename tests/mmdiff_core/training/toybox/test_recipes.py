@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
 
 
@@ -18,25 +17,31 @@ def test_a_recipe_is_written_whole(name: str, tmp_path: Path) -> None:
     written = json.loads((tmp_path / "recipe.json").read_text())
     assert written["name"] == name
     assert written["shapes"]["unet_channels"] == list(recipe.shapes.unet_channels)
-    assert written["stages"]["encoders"]["lr"] == recipe.stages["encoders"].lr
+    assert written["stages"]["joint"]["muon_lr"] == recipe.stages["joint"].muon_lr
     assert written["run"] == {"seed": 7}
     assert written["world"] == json.loads(json.dumps(recipe.world.to_json()))
 
 
-def test_each_recipe_has_its_world() -> None:
-    worlds = {name: recipe.world for name, recipe in RECIPES.items()}
-    assert worlds == {"rehearsal": FIRST_WORLD, "cpu": FIRST_WORLD, "gpu": WHOLE_WORLD}
-
-
-def test_stages_are_known_and_begin_with_the_encoders() -> None:
+def test_a_whole_run_begins_with_the_autoencoder() -> None:
     for recipe in RECIPES.values():
         assert set(recipe.stages) <= set(STAGES)
-        assert {"autoencoder", "encoders"} < set(recipe.stages)
+    for name in ("rehearsal", "cpu"):
+        assert tuple(RECIPES[name].stages)[:3] == ("autoencoder", "whole-images", "encoders")
+    assert set(RECIPES["rehearsal"].stages) == set(STAGES)
+
+
+def test_gpu_goes_on_from_what_cpu_makes_within_ten_minutes() -> None:
+    cpu, gpu = RECIPES["cpu"], RECIPES["gpu"]
+    assert tuple(gpu.stages) == ("joint",)
+    assert (gpu.shapes, gpu.size, gpu.reference, gpu.world) == (cpu.shapes, cpu.size, cpu.reference, cpu.world)
+    assert 0 < gpu.stages["joint"].time_budget < 10
 
 
 def test_one_stage_is_changed_and_the_others_stay() -> None:
     recipe = RECIPES["cpu"]
-    changed = recipe.with_stage("joint", steps=7, lr=0.1)
-    assert (changed.stages["joint"].steps, changed.stages["joint"].lr) == (7, 0.1)
-    assert changed.stages["joint"].batch == recipe.stages["joint"].batch
-    assert changed.with_stage("joint", steps=30_000, lr=8e-4) == recipe
+    joint = recipe.stages["joint"]
+    changed = recipe.with_stage("joint", steps=joint.steps // 100, lr=0.1)
+    assert (changed.stages["joint"].lr, changed.stages["joint"].batch) == (0.1, joint.batch)
+    assert changed.stages["joint"].cool_down == joint.cool_down // 100  # the same share
+    assert changed.stages["encoders"] == recipe.stages["encoders"]
+    assert changed.with_stage("joint", steps=joint.steps, lr=joint.lr) == recipe

@@ -25,10 +25,11 @@ from mmdiff_core.errors import SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
 from mmdiff_core.training.toybox import autoencoder, contrastive, create, flow_matching
-from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.export_model import export_model
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
-from mmdiff_core.training.toybox.run import DATASET, RunOptions, all_stages, dataset_folder, rendering, train_toybox
+from mmdiff_core.training.toybox.run import COOLED, all_stages, cool_down, train_toybox
+from mmdiff_core.training.toybox.run_datasets import DATASET
+from mmdiff_core.training.toybox.run_options import RunOptions
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.helpers import tiny
 from tests.helpers.toybox_training import RECIPE as SMALL_RECIPE
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.slow
 STEPS = 3
 RECIPE = replace(SMALL_RECIPE, sheet_every=STEPS - 1)
 for _stage in STAGES:
-    RECIPE = RECIPE.with_stage(_stage, steps=STEPS, batch=4, warmup=1)
+    RECIPE = RECIPE.with_stage(_stage, steps=STEPS, batch=4, warmup=1, cool_down=0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +68,10 @@ def base_alone(finished: Path, folder: Path) -> RunOptions:
     """A run of one stage, on the weights and a copy of the dataset of the whole one."""
     shutil.copytree(finished / DATASET, folder / DATASET)
     return RunOptions(folder, ("base",), init_from=finished / "model")
+
+
+def steps_of(folder: Path) -> int:
+    return torch.load(folder / "state.pt", weights_only=True)["step"]
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -97,7 +102,7 @@ def test_run_folder_tells_its_configuration(finished: Path) -> None:
 
 def test_a_folder_keeps_to_its_recipe(finished: Path) -> None:
     before = (finished / "recipe.json").read_text()
-    with pytest.raises(SettingsError, match="was started with size 32, not 96"):
+    with pytest.raises(SettingsError, match="was started with size 32, not 192"):
         train_toybox(RECIPES["cpu"], RunOptions(finished, ("joint",)))
     assert (finished / "recipe.json").read_text() == before
     assert json.loads(before)["run"] == {"seed": 0, "device": "cpu", "started_from": None}
@@ -147,7 +152,62 @@ def test_stopped_run_goes_on_as_if_it_had_not_stopped(finished: Path, tmp_path: 
     assert torch.load(tmp_path / "base" / "state.pt", weights_only=True)["step"] == 0
     train_toybox(recipe, replace(options, minutes=None))
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
-    assert state["step"] == state["schedule"]["last_epoch"] == 8
+    assert state["step"] == 8
+
+
+def test_a_finished_stage_goes_on_to_more_steps(finished: Path, tmp_path: Path) -> None:
+    options = base_alone(finished, tmp_path)
+    train_toybox(RECIPE.with_stage("base", steps=2), options)
+    train_toybox(RECIPE.with_stage("base", steps=4), options)
+    assert steps_of(tmp_path / "base") == 4
+    train_toybox(RECIPE.with_stage("base", steps=3), options)  # it is beyond that
+    assert steps_of(tmp_path / "base") == 4
+
+
+def test_a_copy_cools_down_and_the_run_goes_on(finished: Path, tmp_path: Path) -> None:
+    """The copy ends at a rate of zero, two steps further, as a model that ships; the run is untouched."""
+    recipe = RECIPE.with_stage("joint", steps=2, cool_down=1)
+    recipe = replace(recipe, stages={"joint": recipe.stages["joint"]})
+    options = RunOptions(tmp_path / "run", ("joint",), init_from=finished / "model", dataset=finished / DATASET)
+    with pytest.raises(TrainingError, match="nothing to cool down"):
+        cool_down(recipe, options, 2)
+    train_toybox(recipe, options)
+    before = {path: path.read_bytes() for path in (tmp_path / "run" / "model").rglob("*") if path.is_file()}
+    assert cool_down(recipe, options, 2).keys() == {"joint"}
+    cooled = tmp_path / "run" / COOLED
+    assert (steps_of(tmp_path / "run" / "joint"), steps_of(cooled / "joint")) == (2, 4)
+    state = torch.load(cooled / "joint" / "state.pt", weights_only=True)
+    assert state["optimizers"][0]["param_groups"][0]["lr"] == pytest.approx(recipe.stages["joint"].lr / 2)
+    assert before == {path: path.read_bytes() for path in before}
+    export_model(cooled / "model", tmp_path / "shipped")
+    assert {"preview.json", "vocabulary.json"} <= {path.name for path in (tmp_path / "shipped").iterdir()}
+    written = (cooled / "joint" / "state.pt").stat().st_mtime_ns
+    cool_down(recipe, options, 2)  # is finished
+    assert (cooled / "joint" / "state.pt").stat().st_mtime_ns == written
+    train_toybox(recipe.with_stage("joint", steps=3), options)
+    cool_down(recipe, options, 2)  # begins anew, as the run has gone on
+    assert steps_of(cooled / "joint") == 5
+
+
+def test_the_recipe_for_a_gpu_goes_on_from_a_model_and_ends_by_the_clock(finished: Path, tmp_path: Path) -> None:
+    """At toy size and on a CPU: one command that trains, then the export; the rest is as for a GPU."""
+    recipe = replace(RECIPES["gpu"], size=RECIPE.size, reference=RECIPE.reference, shapes=RECIPE.shapes, scenes=4)
+    recipe = recipe.with_stage("joint", batch=4, warmup=1, time_budget=0.02, steps=10**6)
+    options = RunOptions(tmp_path / "run", all_stages(recipe))
+    with pytest.raises(SettingsError, match="add --init-from assets/toybox"):
+        train_toybox(recipe, options)
+    export_model(finished / "model", tmp_path / "shipped")
+    assert train_toybox(recipe, replace(options, init_from=tmp_path / "shipped")).keys() == {"joint"}
+    assert 0 < steps_of(tmp_path / "run" / "joint") < 10**6
+    export_model(tmp_path / "run" / "model", tmp_path / "again")
+    assert Personalizer.load(tmp_path / "again").backbone.name == "toybox"
+
+
+def test_a_model_of_other_sizes_is_refused_before_any_work(finished: Path, tmp_path: Path) -> None:
+    options = RunOptions(tmp_path / "run", ("joint",), init_from=finished / "model")
+    with pytest.raises(SettingsError, match=r"has vae block_out_channels \[8, 16, 16\]"):
+        train_toybox(RECIPES["cpu"], options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> None:
@@ -157,7 +217,7 @@ def test_a_stage_finishes_within_its_minutes(finished: Path, tmp_path: Path) -> 
     state = torch.load(tmp_path / "base" / "state.pt", weights_only=True)
     assert 0 < state["step"] < 1_000_000
     assert state["share"] >= 1
-    assert state["schedule"]["_last_lr"][0] < 0.5 * recipe.stages["base"].lr
+    assert state["optimizers"][0]["param_groups"][0]["lr"] < 0.5 * recipe.stages["base"].lr
 
 
 def test_ctrl_c_saves_and_the_next_start_continues(finished: Path, tmp_path: Path) -> None:
@@ -198,8 +258,8 @@ def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pyt
 
 
 def test_a_recipe_has_its_stages_in_order() -> None:
-    assert all_stages(RECIPES["cpu"]) == (DATASET, "autoencoder", "encoders", "joint", "decoder")
-    assert all_stages(replace(RECIPES["cpu"], scenes=0)) == ("autoencoder", "encoders", "joint", "decoder")
+    assert all_stages(RECIPES["cpu"]) == (DATASET, "autoencoder", "whole-images", "encoders", "joint")
+    assert all_stages(replace(RECIPES["cpu"], scenes=0)) == ("autoencoder", "whole-images", "encoders", "joint")
 
 
 def test_samples_may_be_rendered_anew(finished: Path, tmp_path: Path) -> None:
@@ -211,28 +271,3 @@ def test_samples_may_be_rendered_anew(finished: Path, tmp_path: Path) -> None:
 def test_unknown_stage_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no stage polish"):
         train_toybox(RECIPE, RunOptions(tmp_path, ("polish",)))
-
-
-def test_scenes_are_rendered_beside_the_first_stages_on_a_gpu(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, scenes=8)
-    options = RunOptions(tmp_path, (DATASET, "base"), device="cuda")  # rendering itself needs no GPU
-    with rendering(recipe, options) as wait:
-        wait()
-        dataset = CachedDataset(tmp_path / DATASET, recipe)
-        dataset.refresh()
-        assert len(dataset.sample(4).captions) == 4
-
-
-def test_a_failure_to_render_is_named(tmp_path: Path) -> None:
-    options = RunOptions(tmp_path, (DATASET, "base"), device="cuda")
-    with (
-        rendering(replace(RECIPE, size=0), options) as wait,
-        pytest.raises(TrainingError, match="Rendering the dataset failed"),
-    ):
-        wait()
-
-
-def test_the_dataset_of_an_earlier_version_is_found(tmp_path: Path) -> None:
-    assert dataset_folder(tmp_path) == tmp_path / "dataset"
-    (tmp_path / "pool").mkdir()
-    assert dataset_folder(tmp_path) == tmp_path / "pool"
