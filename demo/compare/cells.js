@@ -1,7 +1,7 @@
 // The pictures of a comparison and their heatmaps; what both the grid and the lens draw with.
 
 const PREFERRED_KINDS = ["image", "influence", "text"]; // the clearest first
-const CELL_STYLE = { opacity: 0.7, threshold: 0, palette: "subject", outline: false };
+const CELL_STYLE = { opacity: 1, threshold: 0, palette: "subject", outline: true };
 
 const gridView = {
   run: null,
@@ -22,10 +22,9 @@ function kindNow() {
 }
 
 function paintCell(canvas, image, { subjects, maps }) {
-  const width = Math.max(1, Math.round(image.clientWidth * (window.devicePixelRatio || 1)));
-  Object.assign(canvas, { width, height: Math.max(1, Math.round((width * image.naturalHeight) / (image.naturalWidth || 1))) });
+  fitCanvas(canvas, image);
   const layers = subjects.map((subject, i) => ({ ...subject, subject: i, map: mapOf(maps, gridView.shownKind, i) }));
-  paintOverlay(canvas, layers.filter(({ map }) => map), CELL_STYLE);
+  paintOverlay(canvas, image, layers.filter(({ map }) => map), CELL_STYLE);
 }
 
 const painted = new WeakMap(); // element -> what it shows, so that nothing is painted twice

@@ -22,6 +22,7 @@ from demo.web.i18n import text
 from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.encoders.name_matching import fold, without_blank_edges
+from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.heatmap import colour_of
 
 Values = Mapping[Component, Any]
@@ -153,6 +154,19 @@ class ComposePanel:
         """Return the components that :meth:`fill` and :meth:`restore` write to."""
         seen = [card.seen for card in self.cards]
         return [*self.fields, *seen, self.add, *self._columns()]
+
+    def add_photo(self, values: Values, path: str) -> Update:
+        """Add a photo to the first card without one, or to a new card.
+
+        Raises:
+            PhotoError: every card has photos and there is no room for another.
+        """
+        count = values[self.count]
+        free = next((card for card in self.cards[:count] if not values[card.photos]), None)
+        if free is None and count == MAX_SUBJECTS:
+            raise PhotoError("Every subject has photos already: remove a subject, or the photos of one, first.")
+        card = free or self.cards[count]
+        return self._shown(max(count, card.slot + 1)) | card.show_photos([path])
 
     def galleries(self) -> list[Component]:
         """Return the components in which photos appear."""

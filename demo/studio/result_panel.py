@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
-from demo.viewer.history import History, animation_format, map_kind
+from demo.viewer.history import History, animation_format, heatmap_style, map_kind
 from demo.viewer.saved_picture import restorable, restore_message
 from demo.viewer.viewer import viewer, waiting_update
+from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
@@ -67,6 +69,9 @@ class ResultPanel:
         animated = self.viewer.animate(self._animate, self.history, self.download, **options)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
+        self.viewer.reuse(self._reuse, self.history, form.targets(), **WITH_MESSAGES)
+        compose = form.compose
+        self.viewer.photo(self._use_as_photo, {self.history, *compose.fields}, compose.targets(), **WITH_MESSAGES)
         self.viewer.advise(self._advise, None, form.targets(), **WITH_MESSAGES)
         self.open.upload(self._restore, self.open, form.targets(), **WITH_MESSAGES)
 
@@ -82,15 +87,27 @@ class ResultPanel:
         """Make a zip of the picture that the viewer names."""
         with user_facing_errors():
             entry = history.get(event.name)
-            return download(entry.zipped(map_kind(event.kind)), f"mm-diff-{entry.picture.seed}.zip")
+            zipped = entry.zipped(map_kind(event.kind), heatmap_style(getattr(event, "style", None)))
+            return download(zipped, f"mm-diff-{entry.picture.seed}.zip")
 
     def _animate(self, history: History, event: gr.EventData) -> Download:
         """Make an animation of the picture that the viewer names."""
         with user_facing_errors():
             entry, file_format = history.get(event.name), animation_format(event.format)
-            return download(
-                entry.animation(map_kind(event.kind), file_format), f"mm-diff-{entry.picture.seed}.{file_format}"
-            )
+            animation = entry.animation(map_kind(event.kind), file_format, heatmap_style(getattr(event, "style", None)))
+            return download(animation, f"mm-diff-{entry.picture.seed}.{file_format}")
+
+    def _reuse(self, history: History, event: gr.EventData) -> Update:
+        """Put the photos and settings of a picture of the history back into the fields."""
+        with user_facing_errors():
+            entry = history.get(event.name)
+        return self.form.restore(entry.record)
+
+    def _use_as_photo(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
+        """Add a picture of the history to the photos of a card."""
+        with user_facing_errors():
+            picture = values[self.history].get(event.name).picture
+            return self.form.compose.add_photo(values, picture_file(picture)["path"])
 
     def _advise(self, event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields, for the person to generate with."""

@@ -1,16 +1,61 @@
 // What can be saved: files, and the code that makes the picture again.
 
 const FILE_TIMEOUT_MS = 60_000; // after which a button works again although no file came
+const FACTORS = [1, 2, 4];
+const MAX_SAVED_SIDE = 4096; // pixels
+
+const factorNow = () => Number(find(".factors").value || 1);
+
+/** Offer the picture's own size and larger ones. */
+function drawFactors() {
+  const { naturalWidth: w, naturalHeight: h } = find(".picture");
+  const offered = FACTORS.filter((factor) => factor === 1 || factor * Math.max(w, h) <= MAX_SAVED_SIDE);
+  const chosen = offered.includes(factorNow()) ? factorNow() : 1;
+  const sizes = offered.map((factor) => [String(factor), `${factor * w} × ${factor * h}${factor > 1 ? ` (×${factor})` : ""}`]);
+  if (find(".factors").textContent !== sizes.map(([, text]) => text).join("")) fillMenu(".factors", sizes, String(chosen));
+}
+
+/** Save what `paint` draws on a canvas of the chosen size, with the settings of the picture inside. */
+async function saveDrawn(name, paint) {
+  const { naturalWidth: w, naturalHeight: h } = find(".picture");
+  const factor = factorNow();
+  const canvas = make("canvas", { width: factor * w, height: factor * h });
+  paint(canvas);
+  const drawn = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  const [bytes, original] = await Promise.all([drawn.arrayBuffer(), fetch(sourceOf(frameNow().image)).then((file) => file.arrayBuffer())]);
+  const notes = factor > 1 ? [textChunk("Upscaled", `${factor}x`)] : [];
+  const file = withTexts(new Uint8Array(bytes), new Uint8Array(original), notes);
+  const url = URL.createObjectURL(new Blob([file], { type: "image/png" }));
+  saveAs(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), FILE_TIMEOUT_MS);
+}
+
+/** The file's name with what was done to the picture. */
+function savedName(end) {
+  const size = factorNow() > 1 ? `-x${factorNow()}` : "";
+  return frameNow().file.replace(/(\.png)?$/, `${end}${size}.png`);
+}
 
 function saveOverlay() {
-  const picture = find(".picture");
-  const size = { width: picture.naturalWidth, height: picture.naturalHeight };
-  const [canvas, heatmap] = [make("canvas", size), make("canvas", size)];
-  paintOverlay(heatmap, visibleLayers(frameNow()), styleNow());
-  canvas.getContext("2d").drawImage(picture, 0, 0);
-  canvas.getContext("2d").drawImage(heatmap, 0, 0);
-  saveAs(canvas.toDataURL("image/png"), frameNow().file.replace(/\.png$/, "-heatmap.png"));
+  return saveDrawn(savedName("-heatmap"), (canvas) => {
+    paintOverlay(canvas, find(".picture"), visibleLayers(frameNow()), styleNow());
+    if (!visibleLayers(frameNow()).length) paintPicture(canvas);
+  });
 }
+
+function paintPicture(canvas) {
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(find(".picture"), 0, 0, canvas.width, canvas.height);
+}
+
+/** In its own size the picture is a link to the file; an enlarged one is drawn here. */
+function saveEnlarged(event) {
+  if (factorNow() === 1) return;
+  event.preventDefault();
+  saveDrawn(savedName(""), paintPicture);
+}
+find(".save").addEventListener("click", saveEnlarged);
 
 /** Ask the server for a file; the button is disabled until it arrives. */
 function order(button, event, details) {
@@ -25,7 +70,7 @@ function order(button, event, details) {
   button.setAttribute("aria-busy", "true");
   find(".announce").textContent = t("file_made");
   document.addEventListener("mmdiff-download", ready);
-  trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), ...details });
+  trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), style: styleNow(), ...details });
 }
 
 async function copyText(text) {
@@ -52,5 +97,8 @@ function drawExport(frame) {
   const facts = frame.facts ? [phraseText(frame.facts)] : [];
   find(".facts").textContent = [...(frame.labels ?? []).map(labelText), ...facts].join(" · ");
   if (isLive()) return;
+  for (const part of findAll(".made")) part.hidden = Boolean(frame.foreign);
+  find(".more").hidden = Boolean(frame.foreign);
+  drawFactors();
   Object.assign(find(".save"), { href: sourceOf(frame.image), download: frame.file });
 }

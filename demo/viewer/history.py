@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 from PIL import Image
 
 from demo.server.limits import Limits, local_limits
 from demo.viewer.reproduce import python_source, shell_command
+from demo.viewer.saved_picture import restorable
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
 from mmdiff_core.output.animation import AnimationFormat, encode_animation, step_frames
 from mmdiff_core.output.export import archive
 from mmdiff_core.results import GeneratedImage
@@ -55,17 +58,25 @@ class HistoryEntry:
         """The command that makes the picture again."""
         return shell_command(self.picture.settings, self.photos, self.origin)
 
-    def zipped(self, kind: MapKind) -> bytes:
+    @property
+    def record(self) -> dict[str, Any]:
+        """The settings and photos, as the fields take them."""
+        settings = restorable(self.picture.settings)
+        for subject, files in zip(settings.get("subjects", ()), self.files, strict=False):
+            subject["photos"] = list(files)
+        return settings
+
+    def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
         """Return a zip of everything about the picture, and what makes it again: program, command and photos."""
         notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
         for names, files in zip(self.photos, self.files, strict=False):
             paths = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in paths if path.is_file()}
-        return archive(self.picture, self.previews, kind, self.colours, notes)
+        return archive(self.picture, self.previews, kind, self.colours, notes, style)
 
-    def animation(self, kind: MapKind, file_format: AnimationFormat) -> bytes:
+    def animation(self, kind: MapKind, file_format: AnimationFormat, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
         """Return an animation of the picture's steps."""
-        return encode_animation(step_frames(self.picture, self.previews, kind, self.colours), file_format)
+        return encode_animation(step_frames(self.picture, self.previews, kind, self.colours, style), file_format)
 
 
 class History:
@@ -112,6 +123,19 @@ class History:
         if not isinstance(name, str) or name not in self._entries:
             raise PhotoError("This picture's maps are no longer kept here: generate it again with the same seed.")
         return self._entries[name]
+
+
+def heatmap_style(record: object) -> HeatmapStyle:
+    """Read how a page draws its heatmaps; what it leaves out or gets wrong is as usual."""
+    given = record if isinstance(record, Mapping) else {}
+    usual = SUBJECT_COLOURS
+    palette = next((name for name in get_args(HeatmapPalette) if name == given.get("palette")), usual.palette)
+    opacity, threshold = (_fraction(given.get(name), getattr(usual, name)) for name in ("opacity", "threshold"))
+    return HeatmapStyle(opacity, threshold, palette, bool(given.get("outline", usual.outline)))
+
+
+def _fraction(value: object, usual: float) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else usual
 
 
 def map_kind(name: object) -> MapKind:

@@ -1,7 +1,16 @@
-// Maps as pictures on a canvas.
+// Maps over a picture, pixel by pixel: the picture in grey, under the colours of what attends. It is the rule of
+// mmdiff_core/maps/heatmap.py, `overlay_maps`; a test holds them to each other.
 //
 // A layer is {map, colour, name, subject}. A style is {opacity, threshold, palette, outline}: opacity and threshold from
 // 0 to 1, palette "subject", "viridis" or "inferno".
+
+const LUMA = [0.299, 0.587, 0.114];
+const [GROUND_DARK, GROUND_RANGE] = [0.12, 0.5]; // the picture in grey: what black becomes, and how much lighter white is
+const CONTRAST = 1.3; // exponent of a strength; above 1 it keeps weak attention from veiling the picture
+const HIGHLIGHT = 0.7; // how far a light spot of the picture turns a colour to white
+const PALETTE_GREY = 0.2; // of the picture under a perceptual palette
+const [MIN_LINE, LINES_A_SIDE] = [0.6, 260]; // an outline's width: pixels at least, and its part of the longer side
+const MAX_SIDE = 1024; // pixels that are drawn; the browser enlarges them
 
 /** A canvas of h x w pixels: `colourAt` gives [red, green, blue, alpha from 0 to 1] of a strength from 0 to 1. */
 function strengthCanvas(map, colourAt) {
@@ -16,72 +25,102 @@ function strengthCanvas(map, colourAt) {
   return canvas;
 }
 
-const FINE = 96; // pixels of the longer side at least
-
-/** The map enlarged, so that the edge of a threshold is smooth. */
-function fine(map) {
-  const scale = Math.max(1, Math.ceil(FINE / Math.max(map.h, map.w)));
-  return resized(map, map.h * scale, map.w * scale);
+/** The subjects' colours, each where it attends, lighter and darker as the picture is. */
+function inkOf(layers, threshold) {
+  const inks = layers.map(({ colour }) => rgbOf(colour).map((value) => value / 255));
+  return (at, grey) => {
+    let [total, most, red, green, blue] = [0, 0, 0, 0, 0];
+    for (let i = 0; i < layers.length; i += 1) {
+      const strength = layers[i].scaled.values[at];
+      const shown = strength >= threshold ? Math.pow(strength, CONTRAST) : 0;
+      [total, most] = [total + shown, Math.max(most, shown)];
+      [red, green, blue] = [red + shown * inks[i][0], green + shown * inks[i][1], blue + shown * inks[i][2]];
+    }
+    const tint = (sum) => {
+      const ink = total > 0 ? sum / total : 0;
+      return grey < 0.5 ? ink * (0.5 + grey) : ink + (1 - ink) * (grey - 0.5) * HIGHLIGHT;
+    };
+    return [tint(red), tint(green), tint(blue), most];
+  };
 }
 
-/** The greatest of several scaled maps at every pixel. */
-function greatest(maps) {
-  const values = maps[0].values.map((_, i) => Math.max(...maps.map((map) => map.values[i])));
-  return { h: maps[0].h, w: maps[0].w, values };
-}
-
-function drawOver(canvas, source, alpha) {
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
-  context.globalAlpha = alpha;
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
-  context.globalAlpha = 1;
-}
-
-/** Layers over a dimmed picture in their subjects' colours; the canvas is transparent where nothing attends. */
-function paintTints(canvas, layers, style) {
-  const context = canvas.getContext("2d");
-  context.globalAlpha = 0.45 * style.opacity;
-  context.fillStyle = "#10131a";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  for (const { scaled, colour } of layers) {
-    const rgb = rgbOf(colour);
-    const shown = (value) => (value > 0 && value >= style.threshold ? Math.pow(value, 1.3) : 0);
-    drawOver(canvas, strengthCanvas(scaled, (value) => [...rgb, shown(value)]), style.opacity);
-  }
-}
-
-/** One picture of all layers in a perceptual palette, where the strongest subject counts. */
-function paintPalette(canvas, layers, style) {
-  const shown = (value) => (value > 0 || style.threshold === 0) && value >= style.threshold;
-  const map = greatest(layers.map(({ scaled }) => scaled));
-  const source = strengthCanvas(map, (value) => [...paletteColour(style.palette, value), shown(value) ? 1 : 0]);
-  drawOver(canvas, source, style.opacity);
-}
-
-function strokeOutline(canvas, { scaled, colour }, level) {
-  const context = canvas.getContext("2d");
-  const lines = new Path2D();
-  for (const [x1, y1, x2, y2] of contourLines(scaled, level)) {
-    lines.moveTo(x1 * canvas.width, y1 * canvas.height);
-    lines.lineTo(x2 * canvas.width, y2 * canvas.height);
-  }
-  const width = Math.max(1, canvas.width / 260);
-  context.lineCap = "round";
-  for (const [ink, thickness] of [["rgba(255,255,255,0.9)", 2.4 * width], [colour, 1.4 * width]]) {
-    Object.assign(context, { strokeStyle: ink, lineWidth: thickness });
-    context.stroke(lines);
-  }
+/** The strongest subject's strength in a perceptual palette. */
+function paletteOf(layers, { palette, threshold }) {
+  return (at, grey) => {
+    const strongest = Math.max(...layers.map(({ scaled }) => scaled.values[at]));
+    const colour = paletteColour(palette, strongest).map((value) => (value / 255) * (1 - PALETTE_GREY) + grey * PALETTE_GREY);
+    return [...colour, strongest >= threshold ? 1 : 0];
+  };
 }
 
 /** Where outlines run: at the threshold, or at half the range where there is none. */
 const outlineLevel = (style) => style.threshold || 0.5;
 
-function paintOverlay(canvas, layers, style) {
-  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-  const prepared = layers.map((layer) => ({ ...layer, scaled: fine(scaledMap(layer.map)) }));
-  if (!prepared.length) return;
-  (style.palette === "subject" ? paintTints : paintPalette)(canvas, prepared, style);
-  if (style.outline) for (const layer of prepared) strokeOutline(canvas, layer, outlineLevel(style));
+/** How far a pixel is from the place where the strength is `level`, to first order. */
+function distanceTo(level, { h, w, values }, at) {
+  const [row, column] = [Math.floor(at / w), at % w];
+  const slope = (position, count, stride) => {
+    const [before, after] = [position > 0 ? at - stride : at, position < count - 1 ? at + stride : at];
+    return (values[after] - values[before]) / ((after - before) / stride);
+  };
+  return Math.abs(values[at] - level) / Math.max(Math.hypot(slope(row, h, w), slope(column, w, 1)), 1e-6);
+}
+
+function drawOutline(data, layer, level) {
+  const { h, w, values } = layer.scaled;
+  if (Math.min(h, w) < 2) return;
+  const width = Math.max(MIN_LINE, Math.max(h, w) / LINES_A_SIDE);
+  const ink = rgbOf(layer.colour);
+  for (let at = 0; at < values.length; at += 1) {
+    const distance = distanceTo(level, layer.scaled, at);
+    if (distance > 1.2 * width + 0.5) continue;
+    const cover = (thickness) => clamp((thickness * width) / 2 + 0.5 - distance);
+    for (let channel = 0; channel < 3; channel += 1) {
+      const light = data[3 * at + channel] + 0.9 * cover(2.4) * (1 - data[3 * at + channel]);
+      data[3 * at + channel] = light + cover(1.4) * (ink[channel] / 255 - light);
+    }
+  }
+}
+
+/** Draw layers over a picture's pixels (red, green, blue, alpha from 0 to 255) of w x h, in place. */
+function overlayPixels(pixels, w, h, layers, style) {
+  const prepared = layers.map((layer) => ({ ...layer, scaled: resized(scaledMap(layer.map), h, w) }));
+  const colourAt = style.palette === "subject" ? inkOf(prepared, style.threshold) : paletteOf(prepared, style);
+  const data = new Float32Array(3 * w * h);
+  for (let at = 0; at < w * h; at += 1) {
+    const own = [pixels[4 * at] / 255, pixels[4 * at + 1] / 255, pixels[4 * at + 2] / 255];
+    const grey = own[0] * LUMA[0] + own[1] * LUMA[1] + own[2] * LUMA[2];
+    const ground = GROUND_DARK + GROUND_RANGE * grey;
+    const shown = colourAt(at, grey);
+    for (let channel = 0; channel < 3; channel += 1) {
+      const heat = ground + shown[3] * (shown[channel] - ground);
+      data[3 * at + channel] = own[channel] + style.opacity * (heat - own[channel]);
+    }
+  }
+  if (style.outline) for (const layer of prepared) drawOutline(data, layer, outlineLevel(style));
+  for (let at = 0; at < w * h; at += 1) {
+    for (let channel = 0; channel < 3; channel += 1) pixels[4 * at + channel] = 255 * data[3 * at + channel];
+    pixels[4 * at + 3] = 255;
+  }
+  return pixels;
+}
+
+/** Draw a picture with layers over it on a canvas of some size; without layers the canvas is empty. */
+function paintOverlay(canvas, picture, layers, style) {
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (!layers.length || !picture.naturalWidth) return;
+  Object.assign(context, { imageSmoothingEnabled: true, imageSmoothingQuality: "high" });
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const shown = context.getImageData(0, 0, canvas.width, canvas.height);
+  overlayPixels(shown.data, canvas.width, canvas.height, layers, style);
+  context.putImageData(shown, 0, 0);
+}
+
+/** Give a canvas as many pixels as it has on the screen, at most MAX_SIDE a side, in the shape of its picture. */
+function fitCanvas(canvas, picture) {
+  const shape = picture.naturalHeight / (picture.naturalWidth || 1);
+  const wanted = picture.clientWidth * (window.devicePixelRatio || 1);
+  canvas.width = Math.max(1, Math.round(Math.min(wanted, MAX_SIDE / Math.max(1, shape))));
+  canvas.height = Math.max(1, Math.round(canvas.width * shape));
 }

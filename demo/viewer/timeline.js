@@ -103,7 +103,7 @@ function markStep() {
 
 /** Show over the picture what it was at the chosen step. */
 function drawEarly(frame) {
-  const preview = view.step ? previewsOf(frame) : null;
+  const preview = view.step && view.step < frame.maps.steps ? previewsOf(frame) : null; // the last step made the picture
   find(".early").hidden = find(".badge").hidden = !preview;
   if (!preview) return;
   const { w, h } = frame.strip;

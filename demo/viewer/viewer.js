@@ -8,11 +8,9 @@ function drawOverlay() {
   const frame = frameNow();
   if (!frame) return;
   const [canvas, picture] = [find(".overlay"), find(".picture")];
-  const width = Math.max(1, Math.round(picture.clientWidth * (window.devicePixelRatio || 1)));
-  canvas.width = width;
-  canvas.height = Math.max(1, Math.round((width * picture.naturalHeight) / (picture.naturalWidth || 1)));
   const layers = visibleLayers(frame);
-  paintOverlay(canvas, view.peek ? [] : layers, styleNow());
+  fitCanvas(canvas, picture);
+  paintOverlay(canvas, picture, view.peek ? [] : layers, styleNow());
   drawScales(layers, styleNow());
   drawReadout(frame, layers);
 }
@@ -160,6 +158,8 @@ const ACTIONS = [
   [".pack", (button) => order(button, "pack", {})],
   [".animate", (button) => order(button, "animate", { format: button.dataset.format })],
   [".copy", copyCode],
+  [".use-settings", () => trigger("reuse", { name: frameNow().name })],
+  [".use-photo", () => trigger("photo", { name: frameNow().name })],
 ];
 
 element.addEventListener("click", (event) => {
@@ -208,8 +208,15 @@ for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["point
   });
 }
 
-find(".picture").addEventListener("load", drawOverlay);
-new ResizeObserver(drawOverlay).observe(heatmapBox);
+find(".picture").addEventListener("load", () => {
+  drawOverlay();
+  if (frameNow()?.name) drawFactors();
+});
+new ResizeObserver(() => {
+  drawOverlay();
+  // What is scrolled to below must not end up behind the stage, which stays in sight.
+  find(".viewer").style.setProperty("--stage-height", `${find(".stage").offsetHeight}px`);
+}).observe(heatmapBox);
 watch(["value", "live"], receive);
 fillTexts();
 receive();

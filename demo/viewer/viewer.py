@@ -32,12 +32,12 @@ from mmdiff_core.types import MapKind, Word
 from mmdiff_core.weights.model_source import ModelSource
 
 HEATMAP_SCRIPTS = (  # pure functions, in the order in which the browser reads them
-    *("viewer/heatmap", "viewer/map_decoding", "viewer/palettes", "viewer/contour", "viewer/overlay"),
+    *("viewer/heatmap", "viewer/map_decoding", "viewer/palettes", "viewer/overlay"),
 )
 SCRIPTS = (
     *HEATMAP_SCRIPTS,
     *("viewer/maps", "viewer/controls", "viewer/timeline", "viewer/leakage"),
-    *("viewer/export", "viewer/drop_zone", "viewer/viewer"),
+    *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/viewer"),
 )
 
 

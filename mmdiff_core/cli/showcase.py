@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def draw_row(personalizer: Personalizer, row: ShowcaseRow, count: int) -> list[Image.Image]:
     """Return the photos of a row's toys, then each generated image and the same with the heatmaps of all subjects."""
-    from mmdiff_core.maps.heatmap import colour_of, overlay
+    from mmdiff_core.maps.heatmap import overlay_subjects
     from mmdiff_core.toyworld import HELD_OUT, toy_photos
     from mmdiff_core.types import GenerateRequest, Subject
 
@@ -87,9 +87,7 @@ def draw_row(personalizer: Personalizer, row: ShowcaseRow, count: int) -> list[I
     assert last.result is not None
     shown = [own[0] for own in photos] if len(photos) > 1 else photos[0]
     for generated in last.result:
-        covered = generated.image
-        for index in range(len(subjects)):
-            assert generated.maps is not None
-            covered = overlay(covered, generated.maps.at(index, "image"), colour_of(index))
-        shown += [image.resize((SIDE, SIDE), Resampling.BICUBIC) for image in (generated.image, covered)]
+        assert generated.maps is not None
+        large = generated.image.resize((SIDE, SIDE), Resampling.BICUBIC)
+        shown += [large, overlay_subjects(large, [generated.maps.at(i, "image") for i in range(len(subjects))])]
     return shown

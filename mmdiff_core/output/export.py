@@ -17,12 +17,14 @@ from PIL.PngImagePlugin import PngInfo
 from mmdiff_core.atomic_files import atomic_file
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
-from mmdiff_core.maps.heatmap import colour_of, is_flat, overlay
+from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapStyle, colour_of, is_flat, overlay_maps
 from mmdiff_core.output.figures import encode_figure, overview_figure, steps_figure
+from mmdiff_core.output.image_grid import enlarged_to
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MapKind
 
 SETTINGS_CHUNK = "mmdiff"  # everything, as JSON
+OVERLAY_SIDE = 384  # pixels of an overlay's longer side at least
 PARAMETERS_CHUNK = "parameters"  # the text that other programs for images read
 
 
@@ -91,8 +93,11 @@ def write_image(
     stem: str,
     kind: MapKind | None = None,
     colours: Sequence[str] | None = None,
+    style: HeatmapStyle = SUBJECT_COLOURS,
 ) -> list[Path]:
     """Write ``<stem>.png`` and, if there are maps, an overlay per subject and ``<stem>_maps.npz``.
+
+    Overlays have at least ``OVERLAY_SIDE`` pixels a side, so that their outlines are fine, and carry the settings, too.
 
     Args:
         generated: a finished image.
@@ -100,6 +105,7 @@ def write_image(
         stem: the start of every file's name.
         kind: the kind of map in the overlays; None: the one of :func:`informative_kind`.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
+        style: how the overlays are drawn.
 
     Returns:
         The files, the image first.
@@ -111,12 +117,13 @@ def write_image(
     with atomic_file(files[0]) as temp_file:
         generated.image.save(temp_file, pnginfo=png_info(generated.settings))
     if generated.maps is not None and generated.maps.records:
-        kind = kind or informative_kind(generated.maps)
+        kind, large = kind or informative_kind(generated.maps), enlarged_to(generated.image, OVERLAY_SIDE)
         for index, word in enumerate(generated.words):
             files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
             colour = colours[index] if colours else colour_of(index)
             with atomic_file(files[-1]) as temp_file:
-                overlay(generated.image, generated.maps.at(index, kind), colour).save(temp_file)
+                drawn = overlay_maps(large, [generated.maps.at(index, kind)], [colour], style)
+                drawn.save(temp_file, pnginfo=png_info(generated.settings))
         files.append(folder / f"{stem}_maps.npz")
         with atomic_file(files[-1]) as temp_file:
             generated.maps.to_npz(temp_file)
@@ -129,6 +136,7 @@ def archive(
     kind: MapKind = "image",
     colours: Sequence[str] | None = None,
     notes: Mapping[str, str | bytes] | None = None,
+    style: HeatmapStyle = SUBJECT_COLOURS,
 ) -> bytes:
     """Return everything about an image as one zip file.
 
@@ -141,11 +149,12 @@ def archive(
         kind: the kind of map in overlays and figures.
         colours: one per subject, ``#RRGGBB``; by default those of the palette.
         notes: further files, their contents by name.
+        style: how the overlays are drawn.
     """
     buffer = io.BytesIO()
     settings = json.dumps(generated.settings, indent=2, ensure_ascii=False) + "\n"
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed, tempfile.TemporaryDirectory() as folder:
-        for file in write_image(generated, Path(folder), f"mm-diff-{generated.seed}", kind, colours):
+        for file in write_image(generated, Path(folder), f"mm-diff-{generated.seed}", kind, colours, style):
             packed.write(file, file.name)
         for name, text in {"settings.json": settings, **(notes or {})}.items():
             packed.writestr(name, text)

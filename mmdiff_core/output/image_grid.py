@@ -44,6 +44,16 @@ def to_image(image: Tensor) -> Image.Image:
     return Image.fromarray(image.movedim(0, -1).cpu().numpy())
 
 
+def enlarged_to(image: Image.Image, side: int) -> Image.Image:
+    """Enlarge an image by a whole number, so that its longer side has at least ``side`` pixels."""
+    return enlarged(image, -(-side // max(image.size)))
+
+
+def enlarged(image: Image.Image, factor: int) -> Image.Image:
+    """Enlarge an image by a whole number, which may be 1."""
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+
+
 def image_grid(rows: Sequence[Sequence[Image.Image] | Tensor], gap: int = GAP) -> Image.Image:
     """Lay out rows on white, each as high as its highest image.
 

@@ -39,14 +39,13 @@ def inspected(open_page: Open) -> Page:
 
 def test_every_control_changes_the_heatmap_without_the_server(inspected: Page) -> None:
     page, requests = inspected, []
-    page.locator("#result .look > summary").click()
     page.on("request", lambda request: requests.append(request.url))
     seen = [overlay(page)]
     set_range(page, "#result .threshold", 60)
     expect(page.locator("#result .threshold-text")).to_have_text("60 %")
     seen.append(overlay(page))
-    page.locator("#result .outline").check()
     expect(page.locator("#result .outline-help")).to_contain_text("60 %")
+    page.locator("#result .outline").uncheck()
     seen.append(overlay(page))
     for palette in ("Viridis", "Inferno"):
         page.locator("#result .palettes label", has_text=palette).click()
@@ -151,7 +150,6 @@ def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
 
 def test_a_layer_and_a_head_can_be_looked_at_alone(inspected: Page) -> None:
     page = inspected
-    page.locator("#result .look > summary").click()
     heads = page.locator("#result .heads")
     expect(heads).to_be_disabled()
     box = page.locator("#result .heatmap-box").bounding_box()
@@ -175,6 +173,9 @@ def test_a_frame_of_the_film_is_a_step(inspected: Page) -> None:
     films = page.locator("#result .strip-cell")
     expect(films).to_have_count(6)
     average = overlay(page)
+    films.last.click()
+    expect(page.locator("#result .step-text")).to_have_text("6 of 6")
+    expect(page.locator("#result .badge")).to_be_hidden()  # the last step made the picture: no rough preview of it
     films.nth(3).click()
     expect(page.locator("#result .step-text")).to_have_text("4 of 6")
     expect(page.locator("#result .badge")).to_have_text("Preview at step 4")
@@ -200,6 +201,9 @@ def test_binding_says_what_it_means(inspected: Page) -> None:
     page = inspected
     binding = page.locator("#result .leakage")
     expect(binding.locator(".advice-text")).to_contain_text("No leak")
+    expect(binding.locator(".advice-text")).to_be_visible()
+    expect(binding.locator(".matrix")).to_be_hidden()
+    binding.locator(".figures > summary").click()
     expect(binding.locator("tbody tr")).to_have_count(2)
     own = binding.locator("td.own").all_text_contents()
     assert all(int(share.removesuffix(" %")) > 40 for share in own)
@@ -233,6 +237,7 @@ def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.Monk
 
 def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
     page = inspected
+    page.locator("#result .more > summary").click()
     with page.expect_download() as download:
         page.locator("#result .animate[data-format=webp]").click()
     download.value.save_as(tmp_path / "steps.webp")
@@ -253,11 +258,12 @@ def test_two_people_do_not_get_each_other_s_pictures(open_page: Open, monkeypatc
     """A page that asks for a name of another session is refused."""
     names: list[str] = []
     zipped = HistoryEntry.zipped
-    monkeypatch.setattr(HistoryEntry, "zipped", lambda kept, stream: names.append(stream) or zipped(kept, stream))
+    monkeypatch.setattr(HistoryEntry, "zipped", lambda kept, *how: names.append(how) or zipped(kept, *how))
     one, two = open_page(), open_page()
     for page in (one, two):
         fill_example(page)
         generate(page)
+        page.locator("#result .more > summary").click()
     with one.expect_request(lambda request: "queue/join" in request.url and "-0" in (request.post_data or "")) as sent:
         one.locator("#result .pack").click()
     foreign = json.loads(sent.value.post_data)["event_data"]["name"]
@@ -277,9 +283,79 @@ def _renamed(body: dict, name: str) -> dict:
     return body
 
 
+def _downloaded(page: Page, selector: str, path: Path) -> Path:
+    with page.expect_download() as download:
+        page.locator(selector).click()
+    download.value.save_as(path)
+    return path
+
+
+def test_a_picture_is_saved_larger_and_says_so(inspected: Page, tmp_path: Path) -> None:
+    page, sizes = inspected, []
+    page.locator("#result .factors").select_option("2")
+    for number, selector in enumerate(("#result .save", "#result .save-overlay")):
+        with Image.open(_downloaded(page, selector, tmp_path / f"{number}.png")) as picture:
+            sizes.append(picture.size)
+            assert picture.info["Upscaled"] == "2x"
+            assert json.loads(picture.info["mmdiff"])["prompt"] == "a cat next to a robot on the beach"
+            assert picture.info["parameters"].startswith("a cat next to a robot on the beach")
+    page.locator("#result .factors").select_option("1")
+    with Image.open(_downloaded(page, "#result .save", tmp_path / "own.png")) as picture:
+        assert sizes == [(2 * picture.width, 2 * picture.height)] * 2
+        assert "Upscaled" not in picture.info
+
+
+def test_a_picture_with_its_heatmap_opens_as_settings(inspected: Page, open_page: Open, tmp_path: Path) -> None:
+    file = _downloaded(inspected, "#result .save-overlay", tmp_path / "heat.png")
+    seed = inspected.locator("#result .facts").text_content().split()[1]
+    page = open_page()
+    _drop(page, "#result", file)
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
+    open_settings(page)
+    expect(page.locator("#seed input")).to_have_value(seed)
+
+
+def test_the_picture_stays_in_sight_of_its_controls(inspected: Page) -> None:
+    page = inspected
+    for selector in (".opacity", ".threshold", ".sizes", ".step", ".kinds label"):
+        control = page.locator(f"#result {selector}").first
+        control.scroll_into_view_if_needed()
+        control.hover()  # nothing lies over it
+        box = page.locator("#result .heatmap-box").bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= 900
+
+
+def test_the_heatmap_shows_the_picture_in_grey(inspected: Page) -> None:
+    """Its corner, where no subject is, has lost its colour; a peak has one."""
+    colourful = """canvas => {
+      const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const at = (x, y) => [...data.slice(4 * (y * width + x), 4 * (y * width + x) + 3)];
+      const apart = (colour) => Math.max(...colour) - Math.min(...colour);
+      return [at(1, 1), at(Math.round(0.25 * width), Math.round(0.6 * canvas.height))].map(apart);
+    }"""
+    corner, peak = inspected.locator("#result .overlay").evaluate(colourful)
+    assert corner <= 1
+    assert peak > 60
+
+
+def test_a_picture_is_used_again_as_settings_and_as_a_photo(inspected: Page) -> None:
+    page = inspected
+    page.locator("#prompt textarea").fill("something else")
+    page.locator("#remove-2").click()
+    expect(page.locator("#name-2")).to_be_hidden()
+    page.locator("#result .use-settings").click()
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
+    expect(page.locator("#name-2 input")).to_have_value("robot")
+    expect(page.locator("#photos-2 .grid-container img")).to_have_count(3)
+    page.locator("#result .use-photo").click()
+    expect(page.locator("#photos-3 .grid-container img")).to_have_count(1)
+    expect(page.locator("#seen-3 img")).to_have_count(1)
+
+
 def test_code_is_copied(inspected: Page) -> None:
     page = inspected
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#result .more > summary").click()
     page.locator("#result .copy[data-copy=shell]").click()
     expect(page.locator("#result .announce")).to_contain_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").startswith("python -m mmdiff_core generate")
@@ -380,7 +456,7 @@ def test_a_phone_shows_all_of_it_in_its_width(open_page: Open) -> None:
     page = open_page(**PHONE)
     fill_example(page)
     generate(page)
-    page.locator("#result .look > summary").click()
+    page.locator("#result .more > summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     for selector in (".play", ".chip", ".pack", ".kinds label"):
         assert page.locator(f"#result {selector}").first.bounding_box()["height"] >= 44
@@ -418,7 +494,7 @@ def test_it_speaks_the_person_s_language(open_page: Open, model: StandIn) -> Non
     expect(result.locator(".play")).to_have_attribute("aria-label", "Schritte abspielen")
     result.locator(".strip-cell").nth(3).click()
     expect(result.locator(".badge")).to_have_text("Vorschau bei Schritt 4")
-    result.locator(".look > summary").click()
+    result.locator(".figures > summary").click()
     expect(result.locator(".heads")).to_have_text("Alle, gemittelt")
     assert result.locator(".other-word").first.get_attribute("title") == "Wo das Modell dieses Wort des Prompts liest."
     english = json.loads(static("web/texts/en.json"))

@@ -1,14 +1,15 @@
-"""What page and core both compute comes out the same: the scaling of a map, and averages of maps."""
+"""What page and core both compute comes out the same: the scaling of a map, averages of maps, and drawn heatmaps."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from demo.viewer.map_encoding import pack_maps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.maps.heatmap import normalise
+from mmdiff_core.maps.heatmap import HeatmapStyle, normalise, overlay_maps
 from tests.helpers.node import run_script
 
 RANDOM = np.random.default_rng(0)
@@ -60,3 +61,35 @@ def test_maps_are_averaged_alike(maps: AttentionMaps, kind: str, max_bytes: int)
     )
     core = [maps.at("robot", kind, step).ravel() for step in (None, 2)]  # type: ignore[arg-type]
     np.testing.assert_allclose(page, core, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        HeatmapStyle(),
+        HeatmapStyle(opacity=0.6, threshold=0.3),
+        HeatmapStyle(palette="inferno", threshold=0.4),
+        HeatmapStyle(palette="viridis", outline=False),
+    ],
+    ids=str,
+)
+def test_a_heatmap_is_drawn_alike(style: HeatmapStyle) -> None:
+    picture = RANDOM.integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    maps = [RANDOM.uniform(0, 1, shape).astype(np.float32) for shape in ((4, 6), (8, 12))]
+    colours = ["#E69F00", "#0072B2"]
+    layers = [
+        {"colour": colour, "map": {"h": len(values), "w": len(values[0]), "values": values.ravel().tolist()}}
+        for colour, values in zip(colours, maps, strict=True)
+    ]
+    rgba = np.dstack([picture, np.full((60, 90), 255, np.uint8)])
+    page = run_script(
+        ["viewer/heatmap", "viewer/palettes", "viewer/overlay"],
+        "Array.from(overlayPixels(Uint8ClampedArray.from(given.pixels), 90, 60, given.layers.map((layer) =>"
+        " ({ ...layer, map: { ...layer.map, values: Float32Array.from(layer.map.values) } })), given.style))",
+        {"pixels": rgba.ravel().tolist(), "layers": layers, "style": vars(style)},
+    )
+    core = np.asarray(overlay_maps(Image.fromarray(picture), maps, colours, style), dtype=int)
+    drawn = np.reshape(page, (60, 90, 4))
+    assert (drawn[..., 3] == 255).all()
+    assert np.abs(drawn[..., :3] - core).max() <= 2  # of 255; most are equal
+    assert np.abs(drawn[..., :3] - core).mean() < 0.05

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiff_core.maps.heatmap import PALETTE, colour_of, enlarge, is_flat, normalise, overlay, rgb
+from mmdiff_core.maps.heatmap import (
+    PALETTE,
+    PALETTE_TABLES,
+    HeatmapStyle,
+    colour_of,
+    enlarge,
+    is_flat,
+    normalise,
+    overlay,
+    overlay_maps,
+    palette_colours,
+    rgb,
+)
 
 PICTURE = Image.new("RGB", (30, 20), (100, 100, 100))
 
@@ -33,7 +45,7 @@ def test_one_bright_pixel_does_not_hide_the_rest() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.37, 1e-8])
 def test_flat_map_shows_nothing(value: float) -> None:
     assert (normalise(np.full((4, 6), value)) == 0).all()
-    assert np.array_equal(np.asarray(overlay(PICTURE, np.full((4, 6), value), PALETTE[0])), np.asarray(PICTURE))
+    assert len(set(overlay(PICTURE, np.full((4, 6), value), PALETTE[0]).get_flattened_data())) == 1  # grey, no colour
 
 
 def test_a_map_with_hardly_any_contrast_is_flat() -> None:
@@ -55,16 +67,66 @@ def test_enlarged_keeps_the_sides_apart() -> None:
     assert large[17, 2] == 0
 
 
-def test_overlay_colours_the_peak_only() -> None:
+def test_the_picture_turns_grey_and_the_peak_takes_the_colour() -> None:
+    """A blue subject on a blue sea is seen: only what attends keeps a colour."""
+    sea = Image.new("RGB", (30, 20), (20, 90, 220))
     values = np.zeros((2, 3))
     values[0, 0] = 1
-    shown = overlay(PICTURE, values, "#FF0000", opacity=0.5)
-    assert shown.size == PICTURE.size
-    assert shown.getpixel((0, 0)) == (178, 50, 50)
-    assert shown.getpixel((29, 19)) == (100, 100, 100)
+    shown = overlay_maps(sea, [values], ["#0072B2"], HeatmapStyle(outline=False))
+    peak, rest = shown.getpixel((0, 0)), shown.getpixel((29, 19))
+    assert max(rest) == min(rest)
+    assert peak[2] > 60 + peak[0]
 
 
-def test_full_opacity_is_the_colour_itself() -> None:
-    values = np.zeros((2, 3))
-    values[0, 0] = 1
-    assert overlay(PICTURE, values, "#0072B2", opacity=1.0).getpixel((0, 0)) == rgb("#0072B2")
+def test_opacity_leads_from_the_picture_to_the_heatmap() -> None:
+    values = np.linspace(0, 1, 6).reshape(2, 3)
+    none, half, full = (
+        np.asarray(overlay_maps(PICTURE, [values], ["#FF0000"], HeatmapStyle(opacity, outline=False)), float)
+        for opacity in (0.0, 0.5, 1.0)
+    )
+    assert (none == 100).all()
+    assert np.abs((none + full) / 2 - half).max() <= 1
+
+
+def test_the_threshold_hides_what_is_below_it() -> None:
+    values = np.array([[0.2, 1.0], [0.2, 0.0]])
+    style = HeatmapStyle(threshold=0.5, outline=False)
+    shown = np.asarray(overlay_maps(PICTURE, [np.kron(values, np.ones((8, 8)))], ["#FF0000"], style))
+    assert np.ptp(shown[2, 2]) == 0
+    assert np.ptp(shown[2, -2]) > 50
+
+
+def test_the_order_of_subjects_does_not_matter() -> None:
+    one, two = np.linspace(0, 1, 12).reshape(3, 4), np.linspace(1, 0, 12).reshape(3, 4)
+    style = HeatmapStyle(outline=False)
+    ahead = overlay_maps(PICTURE, [one, two], ["#FF0000", "#0000FF"], style)
+    assert ahead.tobytes() == overlay_maps(PICTURE, [two, one], ["#0000FF", "#FF0000"], style).tobytes()
+
+
+def test_an_outline_surrounds_the_peak() -> None:
+    values = np.exp(-((np.mgrid[:40, :40] - 19.5) ** 2).sum(0) / 80)
+    image = Image.new("RGB", (400, 400), (100, 100, 100))
+    plain, lined = (
+        np.asarray(overlay_maps(image, [values], ["#FF0000"], HeatmapStyle(outline=outline)), int)
+        for outline in (False, True)
+    )
+    rows, columns = np.nonzero(np.abs(plain - lined).sum(-1) > 60)
+    radius = np.hypot(rows - 199.5, columns - 199.5)
+    assert len(rows) > 200
+    assert radius.std() < 3
+    assert overlay_maps(Image.new("RGB", (9, 1)), [values], ["#FF0000"]).size == (9, 1)  # too low for a slope
+
+
+@pytest.mark.parametrize("palette", ["viridis", "inferno"])
+def test_a_palette_shows_the_strongest(palette: str) -> None:
+    values = np.array([[0.0, 1.0]])
+    shown = overlay_maps(
+        PICTURE, [values, values[:, ::-1]], ["#FF0000"] * 2, HeatmapStyle(palette=palette, outline=False)
+    )
+    assert shown.getpixel((0, 0)) == shown.getpixel((29, 0))
+    assert shown.getpixel((0, 0)) != shown.getpixel((15, 0))
+    assert np.allclose(palette_colours(palette, np.array([0.0]))[0] * 255, rgb(PALETTE_TABLES[palette].split()[0]))
+
+
+def test_without_maps_the_picture_stays() -> None:
+    assert overlay_maps(PICTURE, [], []).tobytes() == PICTURE.tobytes()

@@ -14,7 +14,15 @@ from PIL import Image
 
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
-from mmdiff_core.output.export import archive, informative_kind, parameters_line, png_info, read_settings, write_image
+from mmdiff_core.output.export import (
+    OVERLAY_SIDE,
+    archive,
+    informative_kind,
+    parameters_line,
+    png_info,
+    read_settings,
+    write_image,
+)
 from mmdiff_core.results import GeneratedImage
 from tests.mmdiff_core.output.conftest import SETTINGS
 
@@ -83,5 +91,14 @@ def test_the_parameters_are_as_other_programs_write_them() -> None:
 def test_files_are_named_after_the_subjects(generated: GeneratedImage, tmp_path: Path) -> None:
     files = write_image(generated, tmp_path, "x", "text", ["#FF0000", "#0000FF"])
     assert [file.name for file in files] == ["x.png", "x_1_cat.png", "x_2_dog.png", "x_maps.npz"]
-    assert Image.open(files[1]).getpixel((0, 12)) != Image.open(files[0]).getpixel((0, 12))
     assert read_settings(files[0]) == SETTINGS
+
+
+def test_an_overlay_is_large_and_opens_as_settings(generated: GeneratedImage, tmp_path: Path) -> None:
+    """In the picture's own pixels the outline of a small model's picture would be a band."""
+    _, cat, dog, _ = write_image(generated, tmp_path, "x", "text", ["#FF0000", "#0000FF"])
+    with Image.open(cat) as red, Image.open(dog) as blue:
+        assert max(red.size) >= OVERLAY_SIDE
+        assert red.size[0] / red.size[1] == generated.image.width / generated.image.height
+        assert red.convert("RGB").tobytes() != blue.convert("RGB").tobytes()
+    assert read_settings(cat) == read_settings(dog) == SETTINGS
