@@ -1,4 +1,4 @@
-"""``python -m mmdiff_core evaluate``: a model on held-out toys, on photos, or at several strengths of word gating."""
+"""``python -m mmdiff_core evaluate``: how well a model shows its subjects; a suite for each question."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command with its three suites; importing torch waits until one runs."""
+    """Add the command with its suites; importing torch waits until one runs."""
     parser = subparsers.add_parser(
         "evaluate",
         help="measure a model, on toys that it never saw or on photos",
@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     suites = parser.add_subparsers(dest="suite", required=True, metavar="suite")
     _add_toybox(suites)
     _add_leakage(suites)
+    _add_conflicts(suites)
     _add_dreambench(suites)
 
 
@@ -61,6 +62,19 @@ def _add_leakage(suites: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--adapter", type=Path, metavar="FILE", help="another adapter for the model")
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
     parser.set_defaults(run=run_leakage_suite)
+
+
+def _add_conflicts(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = suites.add_parser(
+        "conflicts",
+        help="what wins where words and photos disagree",
+        description='Measure what the built-in model makes of "a red cat" with photos of a blue cat, and of "a tiny '
+        'cat next to a giant bear"; the referee judges.',
+    )
+    _add_common(parser)
+    parser.add_argument("--prompts", type=int, help="prompts of each kind (default: 100)")
+    add_built_in_flags(parser)
+    parser.set_defaults(run=run_conflict_suite)
 
 
 def _add_dreambench(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -143,6 +157,28 @@ def run_leakage_suite(args: argparse.Namespace) -> int:
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.evaluate_leakage(options)))
+    return 0
+
+
+def run_conflict_suite(args: argparse.Namespace) -> int:
+    """Measure words against photos; errors as ``evaluation.toybox.conflict_suite.evaluate_conflicts``."""
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.placement import choose_device
+    from mmdiff_core.evaluation.toybox import conflict_suite
+    from mmdiff_core.evaluation.toybox.toybox_cases import QUICK_PROMPTS, SEEDS
+    from mmdiff_core.referee.network import FILE
+
+    check_at_least(args, prompts=1)
+    quiet_libraries()
+    options = conflict_suite.ConflictOptions(
+        folder=args.out,
+        model=built_in_folder(args.model),
+        referee=args.referee or FILE,
+        prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else conflict_suite.PROMPTS),
+        seeds=SEEDS[:1] if args.quick else SEEDS,
+        device=str(choose_device(args.device)),
+    )
+    sys.stdout.write(conflict_suite.conflicts_markdown(conflict_suite.evaluate_conflicts(options)))
     return 0
 
 

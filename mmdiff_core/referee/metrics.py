@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmdiff_core.maps.heatmap import enlarge, normalise
@@ -20,6 +21,9 @@ CANDIDATES = 16
 CONFIDENCE_Z = 1.959964  # 95 %
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 RESAMPLES = 2000
+MIN_BODY = 0.02  # of the image: a smaller piece of a region is no second body
+COARSE = 48  # pixels a side, on which bodies are counted; the referee's own regions are no finer
+MIN_SHARE = 0.3  # of the region's largest piece
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,18 @@ def swapped(similarity: Tensor) -> list[bool]:
     own = similarity.diagonal()
     others = similarity.clone().fill_diagonal_(-math.inf)
     return (others.amax(1) > own).tolist()
+
+
+def body_count(region: np.ndarray) -> int:
+    """Return how many separate bodies a region (H, W) bool consists of: connected pieces that are large enough."""
+    canvas = Image.fromarray(region.astype(np.uint8)).resize((COARSE, COARSE), Image.Resampling.NEAREST)
+    sizes = []
+    while (left := np.asarray(canvas) == 1).any():
+        y, x = np.unravel_index(int(left.argmax()), left.shape)
+        ImageDraw.floodfill(canvas, (int(x), int(y)), 2)
+        sizes.append(int(left.sum()) - int((np.asarray(canvas) == 1).sum()))
+    least = max(MIN_BODY * COARSE**2, MIN_SHARE * max(sizes, default=0))
+    return sum(size >= least for size in sizes)
 
 
 def peak_inside(heatmap: np.ndarray, region: np.ndarray) -> bool:

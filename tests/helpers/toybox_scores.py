@@ -15,8 +15,9 @@ def pair_scores(kind: str, number: int, seed: int, right: bool, iou: float, swap
     """Score an image of two subjects: the first as given, the second right; the third threshold is the best."""
     curve = [0.1, 0.1, iou] + [0.0] * (len(THRESHOLDS) - 3)
     return ToyboxScores(
-        kind, 2, number, seed, "", [right, True], swap, right, right, True, [right, True], [curve, curve]
-    )
+        kind, 2, number, seed, "", [right, True], swap, right, right, True, [right, True], [curve, curve],
+        twice=[False, False],
+    )  # fmt: skip
 
 
 def outcome(case: ToyboxCase, kinds: tuple[tuple[str, int], ...], side: int = 32) -> CaseOutcome:

@@ -19,21 +19,31 @@ MEASURES = {
     "identity": "identity: the right toy among 16 of its class",
     "swapped": "attributes swapped between subjects",
     "present": "every named subject present",
+    "twice": "a subject shown twice",
     "place": "background as in the prompt",
     "style": "style as in the prompt",
     "peak": "heatmap peak inside its own subject",
     "iou": "heatmap vs subject mask, IoU at the best single threshold",
 }
 TARGETS: Mapping[str, Mapping[str, float]] = {
-    "one": {"identity": 0.90, "present": 0.98, "place": 0.95, "style": 0.95, "peak": 0.95, "iou": 0.60},
+    "one": {"identity": 0.95, "present": 0.98, "place": 0.97, "style": 0.97, "peak": 0.97, "iou": 0.75},
     "two": {
-        "identity": 0.80,
+        "identity": 0.90,
         "swapped": 0.03,
-        "present": 0.95,
-        "place": 0.95,
-        "style": 0.95,
+        "present": 0.97,
+        "place": 0.97,
+        "style": 0.97,
+        "peak": 0.97,
+        "iou": 0.70,
+    },
+    "three": {
+        "identity": 0.80,
+        "swapped": 0.05,
+        "present": 0.85,
+        "place": 0.97,
+        "style": 0.97,
         "peak": 0.95,
-        "iou": 0.55,
+        "iou": 0.60,
     },
 }
 AT_MOST = frozenset({"swapped"})  # the other targets: at least
@@ -48,6 +58,7 @@ NOTES = {
         "in which every subject was found"
     ),
     "swapped": "the region resembles another subject's photos more than its own, by colours and pattern",
+    "twice": "the subject's region consists of two separate bodies or more",
     "upper": "the same scenes rendered; peak and iou there are the referee's own segmentation against exact masks",
     "lower": "the base model, LoRAs off, from the words alone; its heatmaps are those of its text attention",
 }
@@ -73,7 +84,7 @@ def summarise_toybox(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
 def _column(rows: Sequence[ToyboxScores], threshold: int) -> dict[str, dict[str, float | int] | None]:
     """Return every measure of images with the same number of subjects."""
     estimates = {
-        **{name: _share(rows, name) for name in ("identity", "swapped", "present", "place", "style", "peak")},
+        **{name: _share(rows, name) for name in ("identity", "swapped", "present", "twice", "place", "style", "peak")},
         "iou": average(*_spread([(row, [curve[threshold] for curve in row.curves]) for row in rows])),
     }
     return {name: estimates[name].to_json() if estimates[name].n else None for name in MEASURES}
@@ -100,7 +111,7 @@ def write_toybox_report(rows: Sequence[ToyboxScores], folder: Path, about: Mappi
 def toybox_markdown(table: Mapping[str, Any]) -> str:
     """Return the table in Markdown: a row per measure, the target beside each result, bold where it is missed."""
     results = markdown_table(
-        ["measure, by the referee", "one subject", "target", "two subjects", "target", "three subjects"],
+        ["measure, by the referee", "one subject", "target", "two subjects", "target", "three subjects", "target"],
         [[text, *_result_cells(table, name)] for name, text in MEASURES.items()],
     )
     bounds = markdown_table(

@@ -26,6 +26,7 @@ from mmdiff_core.referee.judge import Judgement, judge, judge_photos, run_refere
 from mmdiff_core.referee.metrics import (
     CANDIDATES,
     attribute_similarity,
+    body_count,
     draw_distractors,
     identity_hits,
     iou_curve,
@@ -62,6 +63,7 @@ class ToyboxScores:
     peak: list[bool]
     curves: list[list[float]]  # IoU at every threshold
     likeness: list[float] = field(default_factory=list)  # cosine of the identities of region and photos; 0: not found
+    twice: list[bool] = field(default_factory=list)  # the subject's region is two bodies or more
 
 
 class JudgedImage(NamedTuple):
@@ -202,6 +204,7 @@ class ToyboxSuite:
             peak=[found and peak_inside(heatmap, region) for heatmap, region, found in pairs],
             curves=[(found * iou_curve(heatmap, region)).round(4).tolist() for heatmap, region, found in pairs],
             likeness=[round(float(x) * found, 4) for x, found in zip(near, judgement.found, strict=True)],
+            twice=[body_count(region) > 1 for region in judgement.regions.numpy()],
         )  # fmt: skip
 
     def _identified(self, case: ToyboxCase, subject: int, judgement: Judgement, known: Judgement) -> bool:

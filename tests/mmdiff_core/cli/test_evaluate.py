@@ -10,18 +10,19 @@ import torch
 
 from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.cli.main import BAD_INPUT, main
-from mmdiff_core.evaluation.toybox import leakage_suite
+from mmdiff_core.evaluation.toybox import conflict_suite, leakage_suite
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 from mmdiff_core.referee.network import FILE
 from tests.helpers import tiny
 
 TOYBOX = "mmdiff_core.evaluation.toybox.run.evaluate_toybox"
 LEAKAGE = "mmdiff_core.evaluation.toybox.leakage_suite.evaluate_leakage"
+CONFLICTS = "mmdiff_core.evaluation.toybox.conflict_suite.evaluate_conflicts"
 
 
 @pytest.fixture(autouse=True)
 def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in ("report.toybox_markdown", "leakage_suite.leakage_markdown"):
+    for path in ("report.toybox_markdown", "leakage_suite.leakage_markdown", "conflict_suite.conflicts_markdown"):
         monkeypatch.setattr(f"mmdiff_core.evaluation.toybox.{path}", lambda table: f"{table}\n")
 
 
@@ -55,6 +56,17 @@ def test_the_leakage_suite(stand_in) -> None:
         QUICK_PROMPTS[2],
         SEEDS[:1],
     )
+
+
+def test_the_suite_of_conflicts(stand_in) -> None:
+    calls = stand_in(CONFLICTS, "a table")
+    assert main(["evaluate", "conflicts", "--out", "o"]) == 0
+    assert main(["evaluate", "conflicts", "--out", "o", "--quick", "--model", "m"]) == 0
+    assert main(["evaluate", "conflicts", "--out", "o", "--prompts", "3"]) == 0
+    whole, quick, three = (options for (options,) in calls)
+    assert (whole.model, whole.prompts, whole.seeds) == (FOLDER, conflict_suite.PROMPTS, SEEDS)
+    assert (quick.model, quick.prompts, quick.seeds) == (Path("m"), QUICK_PROMPTS[2], SEEDS[:1])
+    assert three.prompts == 3
 
 
 def test_the_dreambench_suite(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +104,7 @@ def test_flags_of_other_suites_are_not_known(command: list[str], told: str, caps
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("suite_name", ["toybox", "leakage"])
+@pytest.mark.parametrize("suite_name", ["toybox", "leakage", "conflicts"])
 def test_too_few_prompts(suite_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", suite_name, "--out", "o", "--prompts", "0"]) == BAD_INPUT
     assert "--prompts must be at least 1, but is 0" in capsys.readouterr().err

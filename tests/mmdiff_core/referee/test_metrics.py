@@ -14,6 +14,7 @@ from mmdiff_core.referee.metrics import (
     attribute_similarity,
     average,
     best_threshold,
+    body_count,
     draw_distractors,
     identity_hits,
     iou,
@@ -90,6 +91,19 @@ def test_swapped_says_which_subject_took_anothers_look() -> None:
     assert swapped(torch.tensor([[0.9, 0.1], [0.2, 0.8]])) == [False, False]
     assert swapped(torch.tensor([[0.1, 0.9], [0.8, 0.2]])) == [True, True]
     assert swapped(torch.tensor([[0.9, 0.1, 0.3], [0.7, 0.6, 0.1], [0.2, 0.2, 0.2]])) == [False, True, False]
+
+
+def test_bodies_are_counted_without_crumbs() -> None:
+    region = np.zeros((96, 192), dtype=bool)
+    assert body_count(region) == 0
+    region[20:80, 10:70] = True
+    assert body_count(region) == 1
+    region[2:6, 100:104] = True  # a crumb
+    assert body_count(region) == 1
+    region[30:80, 120:170] = True
+    assert body_count(region) == 2
+    region[50:60, 70:120] = True  # joins both
+    assert body_count(region) == 1
 
 
 def test_peak_is_looked_up_in_the_pictures_own_grid() -> None:

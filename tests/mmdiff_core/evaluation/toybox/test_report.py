@@ -52,8 +52,10 @@ def test_missed_targets_are_bold(rows: list[ToyboxScores]) -> None:
     printed = {row[0]: row for row in cells(text)}
     assert printed[MEASURES["swapped"]][3].startswith("**0.167 (")  # more than 0.03
     assert printed[MEASURES["swapped"]][4] == "≤ 0.03"
-    assert printed[MEASURES["identity"]][3].startswith("0.875 (")  # more than 0.80
-    assert printed[MEASURES["present"]][3].startswith("**0.750 (")  # less than 0.95
+    assert printed[MEASURES["identity"]][3].startswith("**0.875 (")  # less than 0.90
+    assert printed[MEASURES["present"]][3].startswith("**0.750 (")  # less than 0.97
+    assert printed[MEASURES["peak"]][5:] == ["-", f"≥ {TARGETS['three']['peak']:.2f}"]
+    assert printed[MEASURES["twice"]][3:5] == ["0.000 (0.000 to 0.658, n 8)", "-"]
     assert printed[MEASURES["style"]][1:3] == ["-", f"≥ {TARGETS['one']['style']:.2f}"]
     assert printed["lower: swapped"][2].startswith("1.000 (")
     assert len(printed["lower: swapped"]) == 4
