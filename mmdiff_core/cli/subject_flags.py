@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from mmdiff_core.types import Box, FaceChoice, Subject
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-
 
 def add_subject_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags; importing torch waits until they are read."""
@@ -100,9 +98,11 @@ def _split(text: str, flag: str, example: str) -> tuple[str, str]:
 
 def _photo_files(name: str, paths: str) -> list[Path]:
     """Return the files of ``a.png,b.png``; a folder stands for the images in it."""
+    from mmdiff_core.encoders.photo_formats import PHOTO_SUFFIXES
+
     files: list[Path] = []
     for path in map(Path, filter(None, map(str.strip, paths.split(",")))):
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise PhotoError(f'The folder "{path}" for the subject "{name}" contains no image.')
         files += inside

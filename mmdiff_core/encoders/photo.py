@@ -6,59 +6,47 @@ import io
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
+from mmdiff_core.encoders.bit_depth import is_deep_colour, scale_colour, scale_gray
+from mmdiff_core.encoders.photo_formats import choose_frame, is_heic, is_transparent, open_photo
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.types import Photo
 
 logger = logging.getLogger(__name__)
 
-HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 110_000_000  # 12,000 x 9,000, the largest that phones take, and a little more
 MIN_SIDE = 8
 MAX_SIDE = 1024  # the image encoder reads a fraction of this; more would only fill memory
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "PPM",
-    "AVIF",
-    "ICO",
-    "TGA",
-)  # without PostScript: opening it runs a program
 # What Pillow raises on broken data, by way of its own readers and of what they read with.
 DECODING_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError, AttributeError),
-    *(MemoryError, NotImplementedError, struct.error, zlib.error),
+    *(MemoryError, RuntimeError, struct.error, zlib.error),
 )
-STRIP_PIXELS = 2**18  # that are floats at a time
 NEUTRAL = (127, 127, 127)  # ground under transparent parts
 
 
 def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = None) -> Image.Image:
     """Load an upright RGB photo with sides of at most 1024 pixels.
 
-    Turned as its EXIF says, transparency over a neutral grey, 16-bit and CMYK brought to 8-bit RGB, colours of another
-    profile (Display P3, Adobe RGB) to sRGB, the first frame of an animation.
+    It is turned as its EXIF says, CMYK and more than 8 bits become 8-bit RGB, colours of another profile (Display P3,
+    Adobe RGB) become sRGB, and transparency lies over a neutral grey. Of an animation, it is the first frame that shows
+    something. The file's name and suffix do not matter.
 
     Args:
         source: a file or an image that is open already.
         name: what messages call the photo; the file's name by default.
 
     Raises:
-        PhotoError: the file is missing, empty, corrupt, truncated, not an image, too large or too small.
+        PhotoError: the file is missing, empty, corrupt, truncated, not an image, too large or too small, or completely
+            transparent.
     """
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "The photo")
@@ -70,24 +58,16 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
     if path.stat().st_size == 0:
         raise PhotoError(f'The photo "{name}" is an empty file.')
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return _upright_rgb(image, name)
+        with open_photo(path) as image:
+            return _upright_rgb(image, name, path)
     except PhotoError:
         raise
     except DECODING_ERRORS as error:  # before there is an image at all
-        if _is_heic(path):
-            raise PhotoError(
-                f'"{name}" is an HEIC photo, as phones take them, which cannot be read here: export it as JPEG.'
-            ) from error
-        raise PhotoError(f'"{name}" is not a picture that can be read (use JPEG, PNG, WebP, GIF or TIFF).') from error
+        if is_heic(path):
+            raise PhotoError(f'"{name}" is a HEIC photo that cannot be read: export it as JPEG.') from error
+        raise PhotoError(f'"{name}" is not a picture that can be read (use JPEG, PNG, HEIC, WebP or TIFF).') from error
     except Image.DecompressionBombError as error:
         raise PhotoError(_too_large(name)) from error
-
-
-def _is_heic(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:] in HEIC_BRANDS
 
 
 def read_photo(photo: Photo, name: str) -> Photo:
@@ -120,8 +100,14 @@ def as_image(photo: Photo) -> Image.Image:
     return Image.fromarray(values.permute(1, 2, 0).numpy())
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Check the size before any pixel is decoded, then decode, turn, flatten and shrink."""
+def _upright_rgb(image: Image.Image, name: str, path: Path | None = None) -> Image.Image:
+    """Check the size before any pixel is decoded, then decode, turn, flatten and shrink.
+
+    Args:
+        image: not decoded, if it comes from a file.
+        name: what messages call it.
+        path: the file.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(_too_large(name))
@@ -130,20 +116,37 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     if min(width, height) * MAX_SIDE < MIN_SIDE * max(width, height):  # nothing would be left of it
         raise PhotoError(f'The photo "{name}" is a strip of {width} x {height} pixels: cut its subject out.')
     try:
-        image.seek(0)
-        image.load()
+        choose_frame(image)
+        declared = 16 if image.format == "PPM" and image.mode == "I" else None  # which Pillow has scaled by its header
+        image = _decoded(image, path)
         profile = image.info.get("icc_profile")
-        image = _eight_bit(ImageOps.exif_transpose(image))
+        image = _eight_bit(ImageOps.exif_transpose(image), declared)
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)  # first: what follows needs several copies
-        return _without_transparency(_in_srgb(image, profile))
+        image = _in_srgb(image, profile)
     except DECODING_ERRORS as error:
         raise PhotoError(f'The photo "{name}" is damaged and cannot be read: save it anew or use another.') from error
+    if is_transparent(image):
+        raise PhotoError(f'The photo "{name}" is completely transparent: use one that shows something.')
+    return _without_transparency(image)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _decoded(image: Image.Image, path: Path | None) -> Image.Image:
+    """Decode the pixels of a file: huge JPEGs at a fraction of their size, 16-bit colours by the bits that are used."""
+    if image.format in ("JPEG", "MPO"):
+        image.draft(image.mode, (2 * MAX_SIDE, 2 * MAX_SIDE))
+    deep = is_deep_colour(image)
+    image.load()
+    if path is None or not deep:
+        return image
+    with open_photo(path) as again:
+        image.paste(scale_colour(image, again))
+    return image
+
+
+def _eight_bit(image: Image.Image, depth: int | None = None) -> Image.Image:
     """Convert any mode to L, RGB, RGBA or CMYK of 8 bits, which can be shrunk."""
     if image.mode.startswith(("I", "F")):
-        return _scale_gray(image)
+        return scale_gray(image, depth)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -152,30 +155,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
-
-
-def _scale_gray(image: Image.Image) -> Image.Image:
-    """Scale grey images of more than 8 bits a pixel; Pillow's own conversion would clip them to white.
-
-    By strips: a whole image in floats takes many times the memory of the image.
-    """
-    low, high = 0.0, 65535.0 if image.mode.startswith("I") else 1.0
-    ranges = [(values.min(), values.max()) for _, values in _strips(image)]
-    darkest, lightest = min(least for least, _ in ranges), max(most for _, most in ranges)
-    if darkest < low or lightest > high:  # a range of its own, as scientific files have
-        low, high = darkest, max(lightest, darkest + 1e-12)
-    gray = Image.new("L", image.size)
-    for top, values in _strips(image):
-        gray.paste(Image.fromarray(((values - low) * (255 / (high - low))).round().astype(np.uint8)), (0, top))
-    return gray
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield the upper edge and the finite values (rows, w) of each strip of an image of one band."""
-    rows = max(1, STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        yield top, np.nan_to_num(np.asarray(strip, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from mmdiff_core.encoders.photo import FORMATS, MAX_PIXELS, load_photo
+from mmdiff_core.encoders.photo import MAX_PIXELS, load_photo
+from mmdiff_core.encoders.photo_formats import PHOTO_SUFFIXES, open_photo
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.output.markdown import markdown_table
 from mmdiff_core.training.annotate.annotation_sheet import draw_contact_sheets
@@ -32,7 +33,6 @@ from mmdiff_core.training.annotated.format import Annotation, write_mask
 logger = logging.getLogger(__name__)
 
 PROGRESS, REPORT = "progress.jsonl", "report.md"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 CAPTION_SUFFIX = ".txt"
 MAX_SIDE = 1536  # pixels; larger images are shrunk
 MAX_NAMED = 20  # dropped images per reason in the report
@@ -91,9 +91,10 @@ def find_images(options: AnnotateOptions) -> list[str]:
         raise SettingsError(f'There is no folder "{options.images}": give one with images.')
     if options.out.resolve().is_relative_to(options.images.resolve()):
         raise SettingsError("The annotations would be among the images: give --out a folder elsewhere.")
-    found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = (path for path in options.images.rglob("*") if path.is_file())
+    found = sorted(path for path in files if path.suffix.lower() in PHOTO_SUFFIXES)
     if not found:
-        raise SettingsError(f'There is no image in "{options.images}" ({", ".join(SUFFIXES)}).')
+        raise SettingsError(f'There is no image in "{options.images}": give a folder with JPEG, PNG or HEIC files.')
     return [path.relative_to(options.images).as_posix() for path in found]
 
 
@@ -137,7 +138,7 @@ def open_image(path: Path) -> Image.Image:
         load_photo(path)  # for its checks and its messages
     except PhotoError as error:
         raise Dropped("the image cannot be read", str(error)) from error
-    with Image.open(path, formats=FORMATS) as image:
+    with open_photo(path) as image:
         assert image.width * image.height <= MAX_PIXELS  # load_photo saw to it
         upright = ImageOps.exif_transpose(image).convert("RGB")
     upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmdiff_core.encoders.photo import FORMATS, MAX_PIXELS
+from mmdiff_core.encoders.photo import MAX_PIXELS
+from mmdiff_core.encoders.photo_formats import open_photo
 from mmdiff_core.errors import AnnotationError
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import Word
@@ -147,7 +148,7 @@ def read_image(data: bytes, source: str) -> Image.Image:
         AnnotationError: it cannot be read, or is too large.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_photo(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
             return image.convert("RGB")

@@ -161,6 +161,15 @@ def test_an_animation_that_somebody_has_wound_on(tmp_path: Path) -> None:
         assert _near(load_photo(moving).getpixel((10, 10)), RED)
 
 
+def test_what_phones_call_64_or_100_megapixels_is_taken(tmp_path: Path) -> None:
+    """And 108; all are decoded at a fraction of their size."""
+    Image.new("RGB", (9248, 6944), RED).save(tmp_path / "64.jpg")
+    Image.new("L", (12_000, 9_000), 90).save(tmp_path / "108.jpg")
+    assert load_photo(tmp_path / "64.jpg").size == (1024, 769)
+    assert load_photo(tmp_path / "108.jpg").size == (1024, 768)
+    assert load_photo(tmp_path / "64.jpg").getpixel((500, 300)) == pytest.approx(RED, abs=3)
+
+
 def test_large_photo_is_shrunk_in_proportion(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), RED).save(tmp_path / "large.jpg")
     assert load_photo(tmp_path / "large.jpg").size == (MAX_SIDE, MAX_SIDE // 2)
@@ -228,8 +237,9 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated png": (_truncated, "damaged"),
     "truncated jpeg": (_truncated_jpeg, "damaged"),
     "damaged": (_damaged, "damaged"),
-    "bomb": (_bomb, "more than 64 million pixels"),
-    "huge": (_huge, "more than 64 million pixels"),
+    "bomb": (_bomb, "more than 110 million pixels"),
+    "huge": (_huge, "more than 110 million pixels"),
+    "transparent": (lambda path: Image.new("RGBA", (20, 20)).save(path), "completely transparent"),
     "tiny": (lambda path: Image.new("RGB", (3, 200)).save(path), "only 3 x 200 pixels"),
     "strip": (lambda path: Image.new("L", (20_000, 10)).save(path), "strip of 20000 x 10 pixels"),
     "folder": (lambda path: path.mkdir(), "not there"),
@@ -275,9 +285,9 @@ def test_prepared_values(half_red: Image.Image) -> None:
     assert torch.allclose(pixels[:, 10, 16] * 255, torch.tensor(RED).float(), atol=1)
 
 
-def test_an_heic_photo_is_named_as_what_it_is(tmp_path: Path) -> None:
+def test_a_damaged_heic_photo_is_named_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x28ftypheic" + bytes(64))
-    with pytest.raises(PhotoError, match=r'"IMG_0001\.HEIC" is an HEIC photo.*export it as JPEG'):
+    with pytest.raises(PhotoError, match=r'"IMG_0001\.HEIC" is a HEIC photo.*export it as JPEG'):
         load_photo(tmp_path / "IMG_0001.HEIC")
 
 
