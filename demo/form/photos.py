@@ -12,9 +12,17 @@ from demo.server.photo_files import PhotoFiles
 from demo.server.sessions import claim
 from demo.web.cached_files import data_url, photo_path
 from mmdiff_core.encoders.photo import pad_to_square
+from mmdiff_core.encoders.photo_formats import open_photo
 from mmdiff_core.errors import PhotoError
 
-SHOWN_BY_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
+SHOWN_BY_BROWSERS = {  # a suffix, by which the file is served, and what may be behind it
+    **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", "MPO")),
+    ".png": ("PNG",),
+    ".webp": ("WEBP",),
+    ".gif": ("GIF",),
+    ".bmp": ("BMP",),
+    ".avif": ("AVIF",),
+}
 
 GalleryValue = Sequence[tuple[str, str | None]] | None  # of a Gallery: path, caption
 Photos = Sequence[str | Image.Image]  # files, or images that were just rendered
@@ -23,7 +31,7 @@ Photos = Sequence[str | Image.Image]  # files, or images that were just rendered
 def check_photos(photos: GalleryValue, photo_files: PhotoFiles) -> tuple[list[str], tuple[str, ...]]:
     """Return the photos that can be read, and a sentence about each of the others.
 
-    Photos in formats that browsers do not show become PNGs.
+    Photos that browsers do not show, by their format or by their name, become PNGs.
     """
     kept: list[str] = []
     rejected: list[str] = []
@@ -34,7 +42,7 @@ def check_photos(photos: GalleryValue, photo_files: PhotoFiles) -> tuple[list[st
         except PhotoError as error:
             rejected.append(f"Left out: {error}")
         else:
-            kept.append(path if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else photo_path(image))
+            kept.append(path if _is_shown_by_browsers(Path(path)) else photo_path(image))
     return kept, tuple(rejected)
 
 
@@ -75,6 +83,11 @@ def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int 
 def seen_label_id(slot: int) -> str:
     """Return the id of the label of a card's prepared photos."""
     return f"seen-label-{slot + 1}"
+
+
+def _is_shown_by_browsers(path: Path) -> bool:
+    with open_photo(path) as image:
+        return image.format in SHOWN_BY_BROWSERS.get(path.suffix.lower(), ())
 
 
 def _readable(path: str, photo_files: PhotoFiles) -> bool:

@@ -81,7 +81,7 @@ class ComposePanel:
                 "",
                 cards=INITIAL_CARDS,
                 colours=[colour_of(slot) for slot in range(MAX_SUBJECTS)],
-                js_on_load=scripts("studio/compose_panel"),
+                js_on_load=scripts("studio/compose_panel", "form/photo_picker"),
                 elem_id="chips",
                 apply_default_css=False,
             )

@@ -10,6 +10,7 @@ from gradio.components import Component
 
 from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_weight
 from demo.form.form import SubjectForm
+from demo.form.photo_picker import photo_picker
 from demo.form.photos import GalleryValue, Photos, check_photos, prepared_html, seen_label_id
 from demo.form.sliders import slider
 from demo.server.error_messages import user_facing_errors
@@ -57,7 +58,7 @@ class SubjectCard:
                 _quiet_button("draw", f"draw-{number}", "quiet")  # opens the cut-out dialog
                 self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
                 self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
-            self.photos = _gallery(number)
+            self.photos = photo_picker(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
             no_photos = face_picker_record((), {}, self.faces, self.photo_files) if self.faces else None
             self.face_picker = face_picker(no_photos, f"faces-{number}")
@@ -163,22 +164,3 @@ def _path(photos: GalleryValue, number: object) -> str:
 
 def _quiet_button(key: str, elem_id: str, classes: str) -> gr.Button:
     return gr.Button(text(key), size="sm", min_width=0, elem_id=elem_id, elem_classes=classes)
-
-
-def _gallery(number: int) -> gr.Gallery:
-    return gr.Gallery(
-        label=text(f"photos_{number}"),
-        show_label=False,
-        type="filepath",
-        file_types=["image"],
-        sources=["upload", "webcam", "clipboard"],
-        interactive=True,
-        columns=3,
-        height=150,
-        object_fit="cover",
-        format="png",
-        allow_preview=False,
-        buttons=[],
-        elem_id=f"photos-{number}",
-        elem_classes="photos",
-    )

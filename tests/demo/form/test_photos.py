@@ -30,6 +30,30 @@ def test_bad_photos_are_named_and_the_others_stay(photo: str, tmp_path: Path) ->
     assert "nothing.jpg" in sentence
 
 
+@pytest.mark.parametrize(
+    ("name", "form", "stays"),
+    [
+        ("cat.JPG", "JPEG", True),
+        ("cat.jpg", "PNG", False),
+        ("cat.png", "TGA", False),
+        ("cat.jfif", "JPEG", False),
+        ("cat.pjpeg", "JPEG", False),
+        ("cat.mpo", "MPO", False),
+        ("cat.tga", "TGA", False),
+        ("cat", "PNG", False),
+    ],
+)
+def test_what_a_browser_would_not_show_becomes_a_png(name: str, form: str, stays: bool, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20), "orange").save(tmp_path / name, form)
+    (kept,), rejected = check_photos([(str(tmp_path / name), None)], PhotoFiles())
+    assert rejected == ()
+    if stays:
+        assert kept == str(tmp_path / name)
+    else:
+        with Image.open(kept) as image:
+            assert image.format == "PNG"
+
+
 def test_an_empty_gallery_stays_empty() -> None:
     assert check_photos(None, PhotoFiles()) == ([], ())
     assert prepared_html((), 224, PhotoFiles()) == ""
