@@ -27,7 +27,7 @@ def photo_picker(number: int) -> gr.Gallery:
         sources=["upload", "webcam", "clipboard"],
         interactive=True,
         columns=3,
-        height=150,
+        height=136,
         object_fit="cover",
         format="png",
         allow_preview=False,

@@ -52,6 +52,7 @@ class ComposePanel:
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.count = gr.Number(INITIAL_CARDS, precision=0, visible="hidden")  # in the browser's draft, unlike a state
+        self._render_prompt()
         with gr.Row(elem_classes="section-head"):
             gr.HTML(text("subjects_head"), elem_classes="section", apply_default_css=False)
             self.add = gr.Button(
@@ -60,7 +61,6 @@ class ComposePanel:
         with gr.Row(elem_classes="cards"):
             for card in self.cards:
                 card.render(visible=card.slot < INITIAL_CARDS)
-        self._render_prompt()
 
     def _render_prompt(self) -> None:
         with gr.Column(elem_classes="prompt-head"):

@@ -136,6 +136,12 @@ function showInCompare() {
   line.classList.add("first-error");
 }
 
+// What gets the focus is scrolled clear of the line and the button, which stay at the window's lower edge.
+const reach = element.closest("#reach");
+new ResizeObserver(() => {
+  document.documentElement.style.scrollPaddingBottom = `${reach.offsetHeight + 8}px`;
+}).observe(reach);
+
 window.addEventListener("input", checkNumber, true);
 window.addEventListener("click", holdBack, true);
 watch("value", () => {

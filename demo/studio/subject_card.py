@@ -55,9 +55,10 @@ class SubjectCard:
         with gr.Column(visible=visible, elem_classes="card", min_width=240) as self.column:
             with gr.Row(elem_classes="card-head"):
                 gr.HTML(text(f"card_{self.slot}"), elem_classes="grow", apply_default_css=False)
-                _quiet_button("draw", f"draw-{number}", "quiet")  # opens the cut-out dialog
-                self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
-                self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
+                with gr.Row(elem_classes="card-tools"):
+                    _quiet_button("draw", f"draw-{number}", "quiet")  # opens the cut-out dialog
+                    self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
+                    self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = photo_picker(number)
             self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
             no_photos = face_picker_record((), {}, self.faces, self.photo_files) if self.faces else None

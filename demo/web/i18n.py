@@ -23,8 +23,8 @@ LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
 # Gradio translates a text only as a whole: markup with texts in it is put together per language, here.
 _TEMPLATES = {
     "masthead": '<header class="masthead"><h1>MM-Diff Studio</h1><p>{motto}</p></header>',
-    "compare_head": "<h2>{compare}</h2><p>{compare_help}</p>",
-    "vote_head": "<h2>{vote}</h2><p>{vote_help}</p>",
+    "compare_head": '<h2 class="unseen">{compare}</h2><p>{compare_help}</p>',
+    "vote_head": '<h2 class="unseen">{vote}</h2><p>{vote_help}</p>',
     "examples_head": "<h2>{examples}</h2><p>{examples_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',

@@ -9,6 +9,8 @@ from playwright.sync_api import Page, expect
 from tests.helpers.stand_in import StandIn
 
 Open = Callable[..., Page]  # opens a page of its own session; the fixture ``open_page``
+DESK = {"viewport": {"width": 1440, "height": 900}}
+LAPTOP = {"viewport": {"width": 1024, "height": 768}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
 expect.set_options(timeout=60_000)

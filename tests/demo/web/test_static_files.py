@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +52,11 @@ def test_every_file_is_loaded() -> None:
 def test_a_style_sheet_has_a_script_or_module_of_its_stem() -> None:
     for sheet in STYLE_SHEETS:
         assert sheet.with_suffix(".js").exists() or sheet.with_suffix(".py").exists() or sheet.parent.name == "web"
+
+
+def test_no_selector_has_a_comma_in_brackets() -> None:
+    """Gradio puts a prefix before each part of a rule's selector, and takes every comma for the end of one."""
+    for sheet in STYLE_SHEETS:
+        rules = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
+        selectors = re.findall(r"([^{}]+)\{", rules)
+        assert [found for found in selectors if re.search(r":\w+\([^()]*,", found)] == [], sheet

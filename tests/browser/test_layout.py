@@ -1,0 +1,81 @@
+"""What covers what, and what is in sight, at three widths and in four languages; in Chromium against the stand-in."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.page import DESK, LAPTOP, PHONE, Open, fill_example, open_settings
+
+SCREENS = {"desk": DESK, "laptop": LAPTOP, "phone": PHONE}
+LOCALES = ("en-GB", "de-DE", "es-MX", "zh-CN")
+
+# Points of Generate's bar where something else is on top, at any place of the page.
+PAINTED_OVER = """() => {
+  const reach = document.querySelector("#reach");
+  const found = [];
+  for (let top = 0; top <= document.documentElement.scrollHeight - innerHeight; top += 61) {
+    scrollTo({ top, behavior: "instant" });
+    const { left, right, top: from, bottom: to } = reach.getBoundingClientRect();
+    if (from >= innerHeight || to <= 0) continue;
+    for (let x = left + 2; x < right; x += 23) {
+      for (let y = from + 2; y < Math.min(to, innerHeight); y += 7) {
+        const node = document.elementFromPoint(x, y);
+        if (node && !reach.contains(node)) found.push(`${top}: ${node.outerHTML.slice(0, 120)}`);
+      }
+    }
+  }
+  scrollTo({ top: 0, behavior: "instant" });
+  return found;
+}"""
+
+# Fields and buttons that lie under the bar, in part or in whole, once they have the focus.
+FOCUSED_UNDER = """() => {
+  const reach = document.querySelector("#reach");
+  const nodes = [...document.querySelectorAll("#left :is(button, input, textarea, summary, [tabindex])")];
+  const found = [];
+  for (const node of nodes) {
+    if (node.disabled || node.type === "file" || reach.contains(node) || !node.checkVisibility()) continue;
+    for (const start of [0, document.documentElement.scrollHeight]) {
+      scrollTo({ top: start, behavior: "instant" });
+      node.blur();
+      node.focus();
+      if (document.activeElement !== node) continue;
+      const [box, bar] = [node.getBoundingClientRect(), reach.getBoundingClientRect()];
+      if (box.bottom > bar.top + 0.5 && box.top < bar.bottom) found.push(`${start}: ${node.outerHTML.slice(0, 120)}`);
+    }
+  }
+  document.activeElement.blur();
+  scrollTo({ top: 0, behavior: "instant" });
+  return found;
+}"""
+
+
+def _is_clear_of_the_bar(page: Page, selector: str) -> bool:
+    """Whether all of a part is in sight above Generate, and on top at its middle and its edges."""
+    return page.locator(selector).first.evaluate(
+        """node => {
+          const [box, bar] = [node.getBoundingClientRect(), document.querySelector("#reach").getBoundingClientRect()];
+          const heights = [box.top + 3, (box.top + box.bottom) / 2, box.bottom - 3];
+          const free = heights.every((y) => node.contains(document.elementFromPoint((box.left + box.right) / 2, y)));
+          return free && box.top >= 0 && box.bottom <= bar.top;
+        }"""
+    )
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("screen", [pytest.param("desk", marks=pytest.mark.smoke), "laptop", "phone"])
+def test_generate_covers_nothing_and_nothing_covers_it(open_page: Open, screen: str, locale: str) -> None:
+    page = open_page(locale=locale, **SCREENS[screen])
+    assert _is_clear_of_the_bar(page, "#prompt textarea")
+    fill_example(page)
+    assert _is_clear_of_the_bar(page, "#prompt textarea")
+    assert _is_clear_of_the_bar(page, "#chips .word")
+    page.locator("#name-2 input").fill("owl")  # so that a line stands above the button
+    expect(page.locator("#chips .unplaced")).to_have_count(1)
+    page.locator("#generate").click()
+    expect(page.locator("#field-errors .first-error")).to_be_visible()
+    open_settings(page)
+    assert page.evaluate(PAINTED_OVER) == []
+    assert page.evaluate(FOCUSED_UNDER) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
