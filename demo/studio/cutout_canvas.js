@@ -2,6 +2,7 @@
 
 const NEUTRAL = "rgb(127,127,127)"; // which the core puts behind transparent parts
 const MARGIN = 0.04; // around a subject that is cut out, in fractions of its longer side
+const WHOLE = [0, 0, 1, 1]; // in place of a box: there is none
 
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
@@ -28,17 +29,43 @@ function opaqueBox(canvas) {
   return right < 0 ? null : [left, top, right + 1, bottom + 1];
 }
 
-/** The photo inside its mask (null: all of it) and its box in fractions, cropped to what is left; null if nothing is. */
-function cutOut(photo, mask, box) {
+/**
+ * What is kept of a photo as a canvas that is opaque there: the box [left, top, right, bottom] in fractions (null: nothing)
+ * and what was painted to be kept, less what was erased. Null where all of the photo is kept.
+ */
+function keptOf({ photo, box, kept, erased }) {
   const { width, height } = photo;
+  if (box === WHOLE && !erased) return null;
+  const mask = canvasOf(width, height);
+  const context = mask.getContext("2d");
+  if (box) context.fillRect(...frameOf(photo, box));
+  if (kept) context.drawImage(kept, 0, 0);
+  context.globalCompositeOperation = "destination-out";
+  if (erased) context.drawImage(erased, 0, 0);
+  return mask;
+}
+
+/** A box in fractions of a photo as left, top, width and height in pixels. */
+function frameOf({ width, height }, box) {
+  return [box[0] * width, box[1] * height, (box[2] - box[0]) * width, (box[3] - box[1]) * height];
+}
+
+function inside(photo, mask) {
   const cut = copyOf(photo);
   const context = cut.getContext("2d");
   context.globalCompositeOperation = "destination-in";
   if (mask) context.drawImage(mask, 0, 0);
-  context.fillRect(box[0] * width, box[1] * height, (box[2] - box[0]) * width, (box[3] - box[1]) * height);
+  return cut;
+}
+
+/** What is kept of a photo, cropped to what is left, with some air that a box does not have; null if nothing is left. */
+function cutOut(state) {
+  const { photo, box } = state;
+  const cut = inside(photo, keptOf(state));
   const found = opaqueBox(cut);
   if (!found || found[2] - found[0] < 8 || found[3] - found[1] < 8) return null;
-  const edges = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
+  const [x, y, w, h] = frameOf(photo, box ?? WHOLE);
+  const edges = [Math.min(x, found[0]), Math.min(y, found[1]), Math.max(x + w, found[2]), Math.max(y + h, found[3])];
   const air = MARGIN * Math.max(found[2] - found[0], found[3] - found[1]);
   const [left, top] = [0, 1].map((i) => Math.floor(Math.max(edges[i], found[i] - air)));
   const [right, bottom] = [2, 3].map((i) => Math.ceil(Math.min(edges[i], found[i] + air)));
@@ -84,28 +111,23 @@ function drawSquare(canvas, picture) {
 }
 
 /** Draw what is kept in full, the rest faint, and the frame of the box. */
-function drawPaper(canvas, photo, mask, box) {
+function drawPaper(canvas, state) {
+  const { photo, box } = state;
   const { width, height } = photo;
   Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
   context.fillStyle = NEUTRAL;
   context.fillRect(0, 0, width, height);
-  const kept = copyOf(photo);
-  const inside = kept.getContext("2d");
-  inside.globalCompositeOperation = "destination-in";
-  if (mask) inside.drawImage(mask, 0, 0);
-  const frame = [box[0] * width, box[1] * height, (box[2] - box[0]) * width, (box[3] - box[1]) * height];
-  inside.fillRect(...frame);
   context.globalAlpha = 0.25;
   context.drawImage(photo, 0, 0);
   context.globalAlpha = 1;
-  context.drawImage(kept, 0, 0);
-  if (frame[2] >= width && frame[3] >= height) return;
+  context.drawImage(inside(photo, keptOf(state)), 0, 0);
+  if (!box || box === WHOLE) return;
   const line = Math.max(2, width / 160);
   for (const [style, dash] of [["#10131a", []], ["white", [3 * line, 3 * line]]]) {
     Object.assign(context, { strokeStyle: style, lineWidth: line });
     context.setLineDash(dash);
-    context.strokeRect(...frame);
+    context.strokeRect(...frameOf(photo, box));
   }
 }
 
@@ -117,7 +139,7 @@ function stroke(canvas, from, to, size, colour, erase) {
   if (erase) context.globalCompositeOperation = "destination-out";
   context.beginPath();
   context.moveTo(...from);
-  context.lineTo(...to);
+  context.lineTo(to[0] + 0.01, to[1]); // a line of no length, from a click, would leave nothing
   context.stroke();
   context.restore();
 }

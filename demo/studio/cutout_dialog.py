@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio.components import Component
 
+from demo.form.photos import still_cached
 from demo.form.uploads import from_data_url
 from demo.server.error_messages import user_facing_errors
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import WITH_MESSAGES, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts, static
+from mmdiff_core.errors import PhotoError
 
 TEMPLATES = {"cutout": static("studio/cutout_dialog.html")}  # of texts that are put together per language
+
+
+class CutPhoto(TypedDict):
+    """The path of what was cut out of a photo, and that of the photo."""
+
+    path: str
+    original: str
 
 
 class CutoutDialog:
@@ -28,6 +37,7 @@ class CutoutDialog:
         """Make the component inside the current layout."""
         self.dialog = gr.HTML(
             text("cutout"),
+            made=None,
             js_on_load=scripts("studio/cutout_canvas", "studio/cutout_dialog"),
             elem_id="cutout",
             apply_default_css=False,
@@ -37,15 +47,29 @@ class CutoutDialog:
     def listen(self) -> None:
         """Replace a photo with what was cut out of it; add a drawing to the photos."""
         photos = [card.photos for card in self.cards]
-        self.dialog.cut(self._cut, {*photos}, [*photos, *(card.seen for card in self.cards)], **WITH_MESSAGES)
+        seen = [card.seen for card in self.cards]
+        self.dialog.cut(self._cut, {*photos}, [*photos, *seen, self.dialog], **WITH_MESSAGES)
 
     def _cut(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
         card = self.cards[int(event.slot)]
         photos = [path for path, _ in values[card.photos] or ()]
+        update: Update = {}
         with user_facing_errors():
-            image = from_data_url(event.image, f"subject {card.slot + 1}")
+            image = self._image(event, card)
         if event.number is None:
             photos.append(image)
         elif 0 <= int(event.number) < len(photos):
+            if event.original is None:
+                made: CutPhoto = {"path": image, "original": photos[int(event.number)]}
+                update = {self.dialog: gr.HTML(made=made)}
             photos[int(event.number)] = image
-        return card.show_photos(photos)
+        return card.show_photos(photos) | update
+
+    def _image(self, event: gr.EventData, card: SubjectCard) -> str:
+        """The file of what was cut out or drawn, or of the photo as it was."""
+        if event.original is None:
+            return from_data_url(event.image, f"subject {card.slot + 1}")
+        kept, _ = still_cached([str(event.original)], card.photo_files)
+        if not kept:
+            raise PhotoError("The photo as it was is no longer on the server: drop it again.")
+        return kept[0]

@@ -20,6 +20,7 @@ from demo.studio.face_picker import FacePickerRecord, face_picker, face_picker_r
 from demo.web.cached_files import photo_path
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
+from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.encoders.name_matching import without_blank_edges
 from mmdiff_core.types import MAX_SCALE, FaceChoice
@@ -60,7 +61,13 @@ class SubjectCard:
                     self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
                     self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
             self.photos = photo_picker(number)
-            self.seen = gr.HTML("", elem_id=f"seen-{number}", elem_classes="seen", apply_default_css=False)
+            self.seen = gr.HTML(
+                "",
+                js_on_load=scripts("studio/subject_card"),
+                elem_id=f"seen-{number}",
+                elem_classes="seen",
+                apply_default_css=False,
+            )
             no_photos = face_picker_record((), {}, self.faces, self.photo_files) if self.faces else None
             self.face_picker = face_picker(no_photos, f"faces-{number}")
             self.name = gr.Textbox(
@@ -77,6 +84,7 @@ class SubjectCard:
         self.photos.upload(self._check, self.photos, checked, trigger_mode="always_last", **WITH_MESSAGES)
         self.photos.delete(self._see, self.photos, self.seen, trigger_mode="always_last", **QUIET)
         self.photos.change(self._see, self.photos, self.seen, trigger_mode="always_last", **QUIET)
+        self.seen.leave(None, self.photos, self.photos, js="(photos) => [photos]", **QUIET)  # the camera
         if self.faces is not None:
             both = [self.photos, self.choices]
             self.photos.change(self._find, both, self.face_picker, trigger_mode="always_last", **QUIET)

@@ -304,6 +304,29 @@ def test_a_photo_is_taken(open_page: Open) -> None:
     expect(page.locator("#photos-1 video")).to_have_count(0)  # the camera is off again
 
 
+@pytest.mark.parametrize("way", ["Escape", "button"])
+@pytest.mark.parametrize("number", [1, 2], ids=["photos", "no photos"])
+def test_the_camera_can_be_left(open_page: Open, photo: str, number: int, way: str) -> None:
+    page = open_page()
+    page.locator("#photos-1 input[type=file]").first.set_input_files([photo, photo])
+    expect(page.locator("#seen-1 img")).to_have_count(2)
+    photos = page.locator(f"#photos-{number}")
+    photos.get_by_label("Camera", exact=True).or_(photos.get_by_label("Capture from camera")).click()
+    photos.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("(n) => document.querySelector(`#photos-${n} video`)?.videoWidth > 0", arg=number)
+    tracks = page.evaluate_handle("(n) => document.querySelector(`#photos-${n} video`).srcObject.getTracks()", number)
+    if way == "Escape":
+        page.keyboard.press("Escape")
+    else:
+        photos.get_by_role("button", name="Close the camera").click()
+    expect(photos.locator("video")).to_have_count(0)
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(2)
+    expect(photos.get_by_role("button", name="Close the camera")).to_have_count(0)
+    assert tracks.evaluate("tracks => tracks.map((track) => track.readyState)") == ["ended"]
+    photos.locator("input[type=file]").first.set_input_files(photo)  # which comes to the others
+    expect(page.locator(f"#seen-{number} img")).to_have_count(3 if number == 1 else 1)
+
+
 # ------------------------------------------------------------------ languages, phone
 
 

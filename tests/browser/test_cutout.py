@@ -201,3 +201,70 @@ def test_a_drawn_subject_makes_a_picture(open_page: Open, model: StandIn, option
     page.locator("#prompt textarea").fill("a cat")
     generate(page)
     expect(page.locator("#result .sentence mark")).to_have_text(["cat"])
+
+
+def _shown_as_chosen(page: Page, tool: str) -> bool:
+    """Whether a tool looks unlike the others."""
+    return page.locator("#cutout .tools input:visible").evaluate_all(
+        """(tools, chosen) => {
+          const looks = Object.fromEntries(tools.map((tool) =>
+            [tool.value, getComputedStyle(tool.nextElementSibling).backgroundColor]));
+          const others = Object.entries(looks).filter(([value]) => value !== chosen).map(([, look]) => look);
+          return others.length > 0 && !others.includes(looks[chosen]);
+        }""",
+        tool,
+    )
+
+
+def test_the_chosen_tool_is_shown(open_page: Open, scene: str) -> None:
+    page = open_page()
+    _upload(page, scene)
+    _open(page)
+    assert _shown_as_chosen(page, "box")
+    page.locator("#cutout .tools label", has_text="Keep").click()
+    assert _shown_as_chosen(page, "keep")
+    page.keyboard.press("Escape")
+    _open(page, "#draw-2")
+    assert _shown_as_chosen(page, "pen")
+
+
+def test_what_is_painted_outside_a_box_is_kept_too(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    _open(page)
+    _drag(page, (0.1, 0.2), (0.4, 0.8))  # the disc
+    page.locator("#cutout .tools label", has_text="Keep").click()
+    _drag(page, (0.8, 0.5), (0.9, 0.5))
+    page.locator("#cutout .tools label", has_text="Erase").click()
+    _drag(page, (0.25, 0.5), (0.25, 0.5))  # the middle of the disc
+    _apply(page)
+    held = _photo(page, tmp_path)
+    width, height = held.size
+    assert width > 1.5 * 0.6 * 100  # from the disc to the stroke, far wider than the box
+    alpha = np.asarray(held)[:, :, 3]
+    assert alpha[height // 2, width // 2] == 0  # between the two
+    assert alpha[height // 2, -2 - width // 20] == 255  # the stroke
+    assert alpha[2, width // 20] == 255  # a corner of the box
+    assert alpha[height // 2, int((0.25 - 0.1) * 200)] == 0  # what was erased again
+
+
+def test_the_photo_as_it_was_can_be_taken_again(open_page: Open, scene: str, tmp_path: Path) -> None:
+    page = open_page()
+    _upload(page, scene)
+    source = page.locator("#photos-1 .grid-container img").get_attribute("src")
+    for box in ((0.1, 0.2), (0.2, 0.3)):  # cut twice
+        _open(page)
+        _drag(page, box, (0.9, 0.8))
+        _apply(page)
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+    page.wait_for_function(
+        "() => Object.keys(JSON.parse(sessionStorage.getItem('mmdiff-originals') ?? '{}')).length === 2"
+    )
+    page.reload()
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+    _open(page)
+    page.locator("#cutout .original").click()
+    expect(page.locator("#cutout .original")).to_be_hidden()
+    _apply(page)
+    assert page.locator("#photos-1 .grid-container img").get_attribute("src") == source
+    assert _photo(page, tmp_path).size == (200, 100)
