@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.web.i18n import text
+from demo.web.static_files import static
 
 
 class _InBrowser(list[str]):
@@ -18,7 +19,7 @@ class _InBrowser(list[str]):
 
 
 def photo_picker(number: int) -> gr.Gallery:
-    """Make the gallery of a card, counted from 1; its script lets every file through in the browser, too."""
+    """Make the gallery of a card, counted from 1; the script lets every file through in the browser, too."""
     return gr.Gallery(
         label=text(f"photos_{number}"),
         show_label=False,
@@ -35,3 +36,8 @@ def photo_picker(number: int) -> gr.Gallery:
         elem_id=f"photos-{number}",
         elem_classes="photos",
     )
+
+
+def photo_picker_script() -> str:
+    """Return the script of all pickers of a page; it goes behind the scripts of a component."""
+    return static("form/photo_picker.js")

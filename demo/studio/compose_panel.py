@@ -11,6 +11,7 @@ from gradio.components import Component
 
 from demo.form.examples import ExampleContent, RandomToys
 from demo.form.form import Form, Settings, SubjectForm
+from demo.form.photo_picker import photo_picker_script
 from demo.form.photos import still_cached
 from demo.form.prompt_words import add_word, chips_html, count_word
 from demo.form.sliders import fits_slider
@@ -81,7 +82,7 @@ class ComposePanel:
                 "",
                 cards=INITIAL_CARDS,
                 colours=[colour_of(slot) for slot in range(MAX_SUBJECTS)],
-                js_on_load=scripts("studio/compose_panel", "form/photo_picker"),
+                js_on_load=scripts("studio/compose_panel") + photo_picker_script(),
                 elem_id="chips",
                 apply_default_css=False,
             )
