@@ -11,11 +11,13 @@ from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
-from mmdiff_core.backbones.placement import Offloading, merged_weights
+from mmdiff_core.backbones.merged_weights import MergedWeights
+from mmdiff_core.backbones.placement import Offloading
 from mmdiff_core.backbones.registry import backbone_class, load_backbone
 from mmdiff_core.backbones.stable_diffusion import wrap_stock
 from mmdiff_core.backbones.toybox import is_toybox, load_toybox
 from mmdiff_core.deprecation import renamed_keywords, warn_renamed
+from mmdiff_core.encoders.devices import execution_device
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import ModelError
@@ -56,8 +58,9 @@ class Personalizer:
         self.adapter = adapter
         self.origin = origin
         reads_faces = adapter is not None and adapter.config.source == "face"
-        self.faces = (faces or InsightFaces(device=backbone.device.type)) if reads_faces else None
-        self._weights = {} if adapter is None else merged_weights(adapter, backbone.unet)  # once per load
+        self._default_faces = None if faces else InsightFaces(device=backbone.device.type)
+        self.faces = (faces or self._default_faces) if reads_faces else None
+        self.weights = MergedWeights(adapter, backbone.unet)
 
     @classmethod
     def from_assets(cls, device: str | torch.device = "cpu") -> Personalizer:
@@ -113,7 +116,7 @@ class Personalizer:
         """Move this model to another device. The networks themselves move, so the old model can no longer be used."""
         adapter = None if self.adapter is None else self.adapter.to(device)
         origin = None if self.origin is None else replace(self.origin, device=str(device))
-        return Personalizer(self.backbone.moved_to(device), adapter, origin=origin)
+        return Personalizer(self.backbone.moved_to(device), adapter, self._given_faces, origin)
 
     def attach(self, pipe: DiffusionPipeline) -> Attachment:
         """Personalise a stock pipeline: text to image, image to image, inpainting or ControlNet.
@@ -131,15 +134,19 @@ class Personalizer:
         if getattr(self.backbone, "stock", None) is not backbone_class(pipe).stock:
             raise ModelError(f"The adapter is for another kind of model than that of a {type(pipe).__name__}.")
         check_adapter(self.adapter, pipe)
-        backbone, adapter, faces = self.backbone.around(pipe), self.adapter, self.faces
-        own, device, dtype = next(adapter.parameters()), pipe._execution_device, backbone.unet.dtype
+        own, device, dtype = next(self.adapter.parameters()), execution_device(pipe), pipe.unet.dtype
         if (own.device.type, own.dtype) != (device.type, dtype):
             raise ModelError(
                 f"The pipeline works in {dtype} on {device.type}, this model in {own.dtype} on {own.device.type}: "
                 "bring the pipeline there with its to(), or make a model around it with Personalizer.of_pipeline."
             )
-        # Merged anew for every request, so that LoRAs that are loaded in between count.
-        return Attachment(pipe, lambda request: Personalizer(backbone, adapter, faces).conditions(request))
+        inside = Personalizer(self.backbone.around(pipe), self.adapter, self._given_faces)
+        return Attachment(pipe, inside.conditions, inside.weights)
+
+    @property
+    def _given_faces(self) -> FaceAnalyser | None:
+        """Return what finds faces, if it is the caller's; our own belongs to a device."""
+        return None if self.faces is self._default_faces else self.faces
 
     @property
     def sizes(self) -> Size:
@@ -188,7 +195,7 @@ class Personalizer:
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
         """Make the images of a plan; otherwise as :meth:`generate`."""
         with named_memory_errors():
-            conditions = condition_request(plan, self.backbone, self.adapter, self._weights, photos)
+            conditions = condition_request(plan, self.backbone, self.adapter, self.weights.current(), photos)
             seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()
             for index, seed in enumerate(seeds):
                 for state in self._sample(conditions, seed):
@@ -200,7 +207,7 @@ class Personalizer:
 
     def conditions(self, request: GenerateRequest) -> Conditions:
         """Return what conditions a request's steps, before and after the photos join; errors as :meth:`plan`."""
-        return condition_request(self.plan(request), self.backbone, self.adapter, self._weights)
+        return condition_request(self.plan(request), self.backbone, self.adapter, self.weights.current())
 
     def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:
         """Denoise one image, with its maps if the plan records any."""

@@ -101,8 +101,20 @@ class Backbone(ABC):
         """Return what the UNet reads besides the text, for images of ``size`` = (width, height)."""
 
     @abstractmethod
+    def check_state(self) -> None:
+        """Check that the networks, which other code may share, are in a state that can be used.
+
+        Raises:
+            ModelError: they are not; the message says what to do.
+        """
+
+    @abstractmethod
+    def draw_noise(self, generator: torch.Generator, width: int, height: int) -> Tensor:
+        """Draw standard normal latents (1, c, h, w), on the CPU in float32 so that any device agrees."""
+
     def noise(self, seed: int, width: int, height: int) -> Tensor:
-        """Draw standard normal latents (1, c, h, w) of a seed, on the CPU in float32 so that any device agrees."""
+        """Return the first latents that :meth:`draw_noise` draws of a seed."""
+        return self.draw_noise(torch.Generator().manual_seed(seed), width, height)
 
     @abstractmethod
     def predict_noise(

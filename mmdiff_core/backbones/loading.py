@@ -25,6 +25,7 @@ from mmdiff_core.backbones.placement import (
     save_decoder_memory,
 )
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
+from mmdiff_core.encoders.devices import is_hooked
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
@@ -189,7 +190,7 @@ def _own_image_encoder(
     """Return the official checkpoint's own image encoder, which only the subjects' words come from."""
     if not checkpoint.image_encoder:
         return None
-    own = copy.deepcopy(model)
+    own = type(model)(model.config).to(model.dtype) if is_hooked(model) else copy.deepcopy(model)
     check_tensors(own.state_dict(), checkpoint.image_encoder, "the image encoder of the official checkpoint")
     own.load_state_dict(dict(checkpoint.image_encoder))
     return own

@@ -11,21 +11,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
 from accelerate import cpu_offload
 from accelerate.hooks import CpuOffload
-from accelerate.utils import align_module_device
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import nn
 
 from mmdiff_core.encoders.devices import device_of
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 
 Offloading = Literal["auto", "none", "tiling", "offload", "sequential"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
@@ -150,19 +148,25 @@ class Placement:
                 module.to(self.device)
             yield
 
+    @contextmanager
+    def in_float32(self, network: AutoencoderKL) -> Iterator[None]:
+        """Give a network float32 weights for a while and its own precision back, one thread at a time.
+
+        Numbers of half precision survive that unchanged. A network in float32 is left alone.
+        """
+        own = network.dtype
+        if own == torch.float32:
+            yield
+            return
+        with self._lock:
+            network.to(dtype=torch.float32)
+            try:
+                yield
+            finally:
+                network.to(dtype=own)
+
 
 def save_decoder_memory(vae: AutoencoderKL) -> None:
     """Decode in tiles, which only images larger than a tile are cut into, and one image at a time."""
     vae.enable_tiling()
     vae.enable_slicing()
-
-
-@torch.no_grad()
-def merged_weights(adapter: MMDiffAdapter, unet: UNet2DConditionModel) -> Mapping[str, LayerWeights]:
-    """Return ``adapter.weights`` for generation; weights of an offloaded UNet are fetched for the sum."""
-    with ExitStack() as fetched:
-        for path in adapter.unet.paths:
-            for layer in unet.get_submodule(path).modules():
-                if isinstance(getattr(layer, "weight", None), nn.Parameter) and layer.weight.is_meta:
-                    fetched.enter_context(align_module_device(layer, "cpu"))
-        return adapter.weights(unet)

@@ -5,16 +5,20 @@ Everything of a request arrives with the call::
     unet(latents, t, encoder_hidden_states=states, cross_attention_kwargs={"mmdiff": Call(condition, sizes, recorder)})
 
 so that interleaved requests share nothing, and a call without ``mmdiff`` is the stock UNet's.
+
+A layer whose processor has weights of its own, as IP-Adapter's do, keeps it, so that all of diffusers' functions for
+those go on working; a condition is refused while there is one.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,6 +48,9 @@ class Forward(Protocol):
     def condition(self) -> Condition:
         """Return what to show, and where."""
 
+    def layer(self, path: str) -> LayerCondition | None:
+        """Return what the layer at ``path`` needs, which asks once a forward; None: it stays stock."""
+
     @property
     def sizes(self) -> LayerSizes:
         """Return (h, w) by layer path, of :func:`layer_sizes`."""
@@ -61,13 +68,24 @@ class Call:
     sizes: LayerSizes
     recorder: Recorder | None = None
 
+    def layer(self, path: str) -> LayerCondition | None:
+        """See :class:`Forward`."""
+        return self.condition.layers.get(path)
+
 
 class ConditionedAttention:
     """Processor of one attention layer: multimodal where the call brings a condition for it, stock elsewhere."""
 
+    def __new__(cls, *layer: Any) -> Any:
+        """Return diffusers' own processor where no layer is given: it renews processors by their class alone."""
+        return super().__new__(cls) if layer else AttnProcessor2_0()
+
     def __init__(self, path: str, stock: Callable[..., Tensor]) -> None:
         self.path = path
-        self.stock = stock
+        self.stock = cast(Any, stock)
+        self._signature = inspect.signature(self.stock.__call__)
+        # diffusers passes on what the signature of a processor's __call__ names, and drops the rest.
+        self.__dict__["__call__"] = _Announced(type(self).__call__, self._signature)
 
     def __call__(
         self,
@@ -77,11 +95,15 @@ class ConditionedAttention:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
         mmdiff: Forward | None = None,
+        **others: Any,
     ) -> Tensor:
         """Args: hidden_states (B, L, width), encoder_hidden_states (B, T, D). Returns (B, L, width)."""
-        layer = None if mmdiff is None else mmdiff.condition.layers.get(self.path)
+        layer = None if mmdiff is None else mmdiff.layer(self.path)
         if mmdiff is None or layer is None:
-            return self.stock(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+            more = {"temb": temb, **others} if "temb" in self._signature.parameters else others
+            context = {"encoder_hidden_states": encoder_hidden_states, "attention_mask": attention_mask}
+            output: Tensor = self.stock(attn, hidden_states, **context, **more)
+            return output
         if attention_mask is not None:
             raise ModelError("attention masks cannot be combined with subjects; call the UNet without a mask")
         query = split_heads(_linear(hidden_states, layer.query, attn.to_q), attn.heads)  # (B, H, L, d)
@@ -124,20 +146,54 @@ class ConditionedAttention:
         return attended.output
 
 
+class _Announced:
+    """A callable whose signature is ours and, behind it, whatever else a stock processor takes."""
+
+    def __init__(self, ours: Callable[..., Tensor], stock: inspect.Signature) -> None:
+        own = inspect.signature(ours)
+        named = [p for p in own.parameters.values() if p.name not in ("self", "others")]
+        known = {parameter.name for parameter in named}
+        more = [p.replace(kind=p.KEYWORD_ONLY) for p in stock.parameters.values() if p.name not in known]
+        more = [p for p in more if stock.parameters[p.name].kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        self.__signature__ = own.replace(parameters=[*named, *more])
+
+    def __call__(self) -> None:
+        """Be callable, as ``inspect`` wants it; nobody calls."""
+
+
 def install(unet: UNet2DConditionModel) -> None:
-    """Give every attention layer a :class:`ConditionedAttention`. The UNet's weights and state dict stay stock."""
+    """Give every attention layer a :class:`ConditionedAttention`, except where the processor has weights of its own.
+
+    The UNet's weights and state dict stay stock.
+    """
     processors: dict[str, Any] = {}
     for path, attn in _attention_layers(unet):
         stock = attn.processor
-        processors[f"{path}.processor"] = (
-            stock if isinstance(stock, ConditionedAttention) else ConditionedAttention(path, stock)
-        )
+        done = isinstance(stock, ConditionedAttention) or _has_weights(stock)
+        processors[f"{path}.processor"] = stock if done else ConditionedAttention(path, stock)
     unet.set_attn_processor(processors)
 
 
 def is_installed(unet: UNet2DConditionModel) -> bool:
-    """Whether :func:`install` was called since the last :func:`uninstall`."""
-    return all(isinstance(processor, ConditionedAttention) for processor in unet.attn_processors.values())
+    """Whether :func:`install` was called since the last :func:`uninstall` or change of processors."""
+    return all(isinstance(x, ConditionedAttention) or _has_weights(x) for x in unet.attn_processors.values())
+
+
+def check_no_ip_adapter(unet: UNet2DConditionModel) -> None:
+    """Check that no attention layer has weights of its own, and none is to come from an image prompt.
+
+    Raises:
+        ModelError: subjects cannot be combined with those.
+    """
+    if unet.config.encoder_hid_dim_type == "ip_image_proj" or any(map(_has_weights, unet.attn_processors.values())):
+        raise ModelError(
+            "An IP-Adapter is loaded in the pipeline, and subjects cannot be combined with its picture: call the "
+            "pipeline's unload_ip_adapter() first, or show that picture as a subject's photo."
+        )
+
+
+def _has_weights(processor: object) -> bool:
+    return isinstance(processor, nn.Module)
 
 
 def uninstall(unet: UNet2DConditionModel) -> None:

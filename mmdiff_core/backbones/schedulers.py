@@ -10,6 +10,7 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    PNDMScheduler,
     SchedulerMixin,
     UniPCMultistepScheduler,
 )
@@ -58,6 +59,24 @@ def check_scheduler(name: str | None, known: Collection[str]) -> None:
     """
     if name is not None and (not isinstance(name, str) or name not in known):
         raise SettingsError(f'There is no scheduler "{name}": choose one of {", ".join(known)}.')
+
+
+def step_of(scheduler: SchedulerMixin, evaluation: int) -> int:
+    """Return the step, from 0, that an evaluation of the network belongs to; ``evaluation`` is an index of timesteps.
+
+    Heun and KDPM2 evaluate the network twice a step, at its own timestep first. PNDM does so in its first step only,
+    or, with its Runge-Kutta start, four times in each of the first three.
+    """
+    if isinstance(scheduler, PNDMScheduler):
+        if scheduler.config.skip_prk_steps:
+            return max(evaluation - 1, 0)
+        return evaluation // 4 if evaluation < 12 else evaluation - 9
+    return evaluation // int(scheduler.order)
+
+
+def begins_step(scheduler: SchedulerMixin, evaluation: int) -> bool:
+    """Whether an evaluation is the first of its step."""
+    return evaluation == 0 or step_of(scheduler, evaluation) != step_of(scheduler, evaluation - 1)
 
 
 def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -24,8 +25,16 @@ from mmdiff_core.backbones.loading import (
 )
 from mmdiff_core.backbones.placement import Offloading, Placement
 from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_images
-from mmdiff_core.backbones.processors import Call, ConditionedAttention, attention_paths, install, layer_sizes
+from mmdiff_core.backbones.processors import (
+    Call,
+    ConditionedAttention,
+    attention_paths,
+    check_no_ip_adapter,
+    install,
+    layer_sizes,
+)
 from mmdiff_core.deprecation import renamed_keywords
+from mmdiff_core.encoders.devices import execution_device
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
@@ -67,7 +76,10 @@ class StableDiffusion(Backbone):
         }
 
     def around(self, pipe: DiffusionPipeline) -> Self:
-        return replace(self, **self.fields_from(pipe), placement=Placement(pipe._execution_device))
+        return replace(self, **self.fields_from(pipe), placement=Placement(execution_device(pipe)))
+
+    def check_state(self) -> None:
+        check_no_ip_adapter(self.unet)
 
     def fresh_scheduler(self) -> SchedulerMixin:
         return type(self.scheduler).from_config(self.scheduler.config)
@@ -90,10 +102,10 @@ class StableDiffusion(Backbone):
     def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
         return {}
 
-    def noise(self, seed: int, width: int, height: int) -> Tensor:
+    def draw_noise(self, generator: torch.Generator, width: int, height: int) -> Tensor:
         scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
         shape = (1, self.unet.config.in_channels, height // scale, width // scale)
-        drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        drawn = torch.randn(shape, generator=generator)
         return drawn.to(self.device, self.unet.dtype)
 
     def predict_noise(
@@ -114,18 +126,26 @@ class StableDiffusion(Backbone):
 
     def _is_ready(self) -> bool:
         """Whether the UNet has our processors; other code that shares it may have removed them."""
-        return isinstance(self.unet.get_submodule(self._attention_paths[0]).processor, ConditionedAttention)
+        layers = map(self.unet.get_submodule, self._attention_paths)
+        return all(isinstance(layer.processor, ConditionedAttention) for layer in layers)
 
     @cached_property
     def _attention_paths(self) -> tuple[str, ...]:
         return attention_paths(self.unet)
 
     def decode(self, latents: Tensor) -> list[Image.Image]:
-        unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        with self.placement.using(self.vae):
+        with ExitStack() as ready:
+            ready.enter_context(self.placement.using(self.vae))
+            if self._overflows():
+                ready.enter_context(self.placement.in_float32(self.vae))
+            unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
             pixels = self.vae.decode(unscaled).sample / 2 + 0.5
         check_pixels(pixels)
         return to_images(pixels)
+
+    def _overflows(self) -> bool:
+        """Whether the stock pipeline decodes in float32 because the autoencoder is not made for half precision."""
+        return False
 
     def preview(self, latents: Tensor) -> Image.Image:
         return self.latent_preview(latents)
@@ -182,14 +202,14 @@ def wrap_stock(
     text_encoder_2_lora: bool = False,
 ) -> tuple[B, MMDiffAdapter]:
     """Wrap a pipeline that is already open, on whatever device. Args and errors as :func:`load_stock`."""
-    device, dtype = pipe._execution_device, pipe.unet.dtype
+    device, dtype = execution_device(pipe), pipe.unet.dtype
     loaded = load_matching_adapter(adapter, pipe, device, dtype, text_encoder_2_lora)
     assert loaded is not None  # a file was given
     encoder = find_image_encoder(image_encoder, pipe, loaded, dtype)
     placement = Placement(device)
     if encoder is not None:
-        encoder.to(device)
-    with placement.using(pipe.vae):
+        encoder.place(device)
+    with placement.using(pipe.vae), placement.in_float32(pipe.vae):  # encoders overflow in half precision
         preview = fit_preview(pipe.vae)
     return _backbone(kind, name_of(pipe), pipe, encoder, placement, preview), loaded.adapter
 

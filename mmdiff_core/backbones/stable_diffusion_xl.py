@@ -43,6 +43,9 @@ class StableDiffusionXL(StableDiffusion):
             return text
         return TextStates(torch.zeros_like(text.states), None if text.pooled is None else torch.zeros_like(text.pooled))
 
+    def _overflows(self) -> bool:
+        return self.vae.dtype == torch.float16 and bool(self.vae.config.force_upcast)
+
     def _is_blank(self, tokens: PromptTokens) -> bool:
         """Whether the end-of-text token follows right after the start."""
         return bool((tokens.ids[:, 1] == self.tokenizers[0].eos_token_id).all())

@@ -139,7 +139,7 @@ def _weights(personalizer: Personalizer) -> dict[str, int]:
         "adapter": adapter,
     }
     sizes = {name: _bytes(list(part.parameters())) for name, part in parts.items() if part is not None}
-    merged = [value for layer in personalizer._weights.values() for value in vars(layer).values()]
+    merged = [value for layer in personalizer.weights.current().values() for value in vars(layer).values()]
     return sizes | {"merged": _bytes([value for value in merged if isinstance(value, Tensor)])}
 
 

@@ -90,6 +90,7 @@ class UnmergedAttention(ConditionedAttention):
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
         mmdiff: Forward | None = None,
+        **others: Any,
     ) -> Tensor:
         assert mmdiff is not None
         layer = mmdiff.condition.layers[self.path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from diffusers import DiffusionPipeline
 from torch import nn
 
 
@@ -13,3 +14,14 @@ def device_of(module: nn.Module) -> torch.device:
         if device is not None:
             return torch.device(device)
     return next(module.parameters()).device
+
+
+def execution_device(pipe: DiffusionPipeline) -> torch.device:
+    """Return where a pipeline computes; with a part offloaded, its own answer may be where that part waits."""
+    device: torch.device = pipe._execution_device
+    return device_of(pipe.unet) if device.type == "meta" else device
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a module or a part of it is offloaded by hooks, which bring it to its device when it is called."""
+    return any(hasattr(part, "_hf_hook") for part in module.modules())

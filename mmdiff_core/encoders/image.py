@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
+from mmdiff_core.encoders.devices import is_hooked
 from mmdiff_core.encoders.photo import resize
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -46,6 +47,13 @@ class ImageEncoder(nn.Module):
     def size(self) -> int:
         """Return the side in pixels of the square images that the model reads."""
         return int(self.model.config.image_size)
+
+    def place(self, device: torch.device) -> None:
+        """Move to a device, except a model that a pipeline keeps elsewhere and fetches when it is called."""
+        for model in (self.model, self.words):
+            if model is not None and not is_hooked(model):
+                model.to(device)
+        self.mean, self.std = self.mean.to(device), self.std.to(device)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode photos.

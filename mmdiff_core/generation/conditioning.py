@@ -48,7 +48,7 @@ def condition_request(
         plan: from ``plan_request`` with the same backbone and adapter.
         backbone: the model.
         adapter: None for the stock model.
-        weights: ``merged_weights(adapter, backbone.unet)``; empty without an adapter.
+        weights: ``MergedWeights(adapter, backbone.unet).current()``; empty without an adapter.
         photos: features of photos that were encoded before.
     """
 

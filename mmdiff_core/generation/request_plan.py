@@ -85,6 +85,7 @@ def plan_request(
         SettingsError: a number is out of the model's range.
         ModelError: there are subjects, but no adapter that knows what to do with them, or nothing that finds faces.
     """
+    backbone.check_state()
     avoided = request.negative_prompt or ""
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
     check_scheduler(request.scheduler, backbone.schedulers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import change_solver
+from mmdiff_core.backbones.schedulers import begins_step, change_solver, step_of
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.numeric_checks import check_latents
@@ -61,31 +62,38 @@ def sample(
         maps: an empty value to start from; needed with a recorder.
         latents: noise (1, c, h, w) to start from instead of the seed's.
 
+    Yields one sample a step, however often the solver evaluates the network for it.
+
     Raises:
         GenerationError: the latents of a step are no longer numbers.
     """
     scheduler = change_solver(backbone.fresh_scheduler(), settings.scheduler)
     scheduler.set_timesteps(settings.steps, device=backbone.device)
-    generator = torch.Generator().manual_seed(settings.seed)  # for schedulers that add noise
+    generator = torch.Generator().manual_seed(settings.seed)  # schedulers that add noise draw on from it
     options = _step_options(scheduler, generator)
     if latents is None:
-        latents = backbone.noise(settings.seed, settings.width, settings.height)
+        latents = backbone.draw_noise(generator, settings.width, settings.height)
     latents = latents * scheduler.init_noise_sigma
+    last = len(scheduler.timesteps) - 1
+    steps = step_of(scheduler, last) + 1
     for index, timestep in enumerate(scheduler.timesteps):
-        condition = plain if index < settings.start_step else personal
+        step, begins = step_of(scheduler, index), begins_step(scheduler, index)
+        watching = recorder if begins else None  # a step's maps are those at its own timestep
+        condition = plain if step < settings.start_step else personal
         noisy = scheduler.scale_model_input(latents, timestep)
-        if recorder is not None:
-            recorder.begin_step(index)
+        if watching is not None:
+            watching.begin_step(step)
         prediction = backbone.predict_noise(
-            noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, recorder
+            noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, watching
         )
-        if recorder is not None and maps is not None:
-            maps = maps.with_step(index, recorder.seal(), condition)
+        if watching is not None and maps is not None:
+            maps = maps.with_step(step, watching.seal(), condition)
         prediction = apply_guidance(prediction, condition.conditional, settings.guidance)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
-        check_latents(latents, index + 1, backbone.unet)
-        yield Sample(index + 1, len(scheduler.timesteps), latents, clean, maps)
+        check_latents(latents, step + 1, backbone.unet)
+        if index == last or begins_step(scheduler, index + 1):
+            yield Sample(step + 1, steps, latents, clean, maps)
 
 
 def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
@@ -114,6 +122,6 @@ def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor,
 
 
 def _step_options(scheduler: SchedulerMixin, generator: torch.Generator) -> dict[str, object]:
-    """Return the generator, for schedulers that take one."""
-    names = scheduler.step.__code__.co_varnames[: scheduler.step.__code__.co_argcount]
-    return {"generator": generator} if "generator" in names else {}
+    """Return what a stock pipeline gives its scheduler: the generator and an eta of 0, where it takes them."""
+    known = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in {"generator": generator, "eta": 0.0}.items() if name in known}

@@ -8,7 +8,10 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from peft import LoraConfig
 from peft.tuners import lora
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+
+from mmdiff_core.errors import ModelError
 
 _NAME = "default"
 M = TypeVar("M", bound=nn.Module)
@@ -51,14 +54,38 @@ class Lora(nn.Module):
 
 
 def loaded_weight(linear: nn.Linear) -> Tensor:
-    """Return W of a frozen layer, with the LoRAs that peft has loaded on top, such as those for few steps."""
-    if not isinstance(linear, lora.LoraLayer):
+    """Return W of a frozen layer, with the LoRAs that peft has loaded on top, such as those for few steps.
+
+    Raises:
+        ModelError: one of them adds more than a change of W.
+    """
+    if not isinstance(linear, BaseTunerLayer):
         return linear.weight
     weight: Tensor = linear.get_base_layer().weight
     if linear.merged or linear.disable_adapters:
         return weight
-    deltas = [linear.get_delta_weight(name) for name in linear.active_adapters if name in linear.lora_A]
+    if not isinstance(linear, lora.LoraLayer):
+        return _weight_of_forward(linear, weight)
+    names = [name for name in linear.active_adapters if name in linear.lora_A]
+    if any(name in linear.lora_variant or linear.lora_bias.get(name) for name in names):
+        return _weight_of_forward(linear, weight)
+    deltas = [linear.get_delta_weight(name) for name in names]
     return weight + sum(deltas).to(weight.dtype) if deltas else weight
+
+
+@torch.no_grad()
+def _weight_of_forward(linear: nn.Module, weight: Tensor) -> Tensor:
+    """Return the weight (outputs, inputs) that a layer computes with, read from its answers to unit vectors.
+
+    So DoRA, which scales the rows of W as well, and its relatives need no formula of their own here.
+    """
+    inputs = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
+    nothing = linear(torch.zeros_like(inputs[:1]))  # (1, outputs)
+    bias = getattr(linear, "bias", None)
+    if not torch.equal(nothing, torch.zeros_like(nothing) if bias is None else bias.expand_as(nothing).to(nothing)):
+        raise ModelError("A LoRA with biases cannot be combined with subjects: unload it, or use one without.")
+    answers: Tensor = linear(inputs) - nothing
+    return answers.T.contiguous()
 
 
 class PathDict(nn.Module, Generic[M]):

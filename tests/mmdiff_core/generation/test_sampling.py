@@ -29,7 +29,19 @@ STOCK_SCHEDULERS = [
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
     "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
 ]
+EVALUATIONS_OF_STEPS = {  # which step, from 1, each evaluation of the network belongs to, for four steps
+    "EulerDiscreteScheduler": [1, 2, 3, 4],
+    "HeunDiscreteScheduler": [1, 1, 2, 2, 3, 3, 4],
+    "KDPM2DiscreteScheduler": [1, 1, 2, 2, 3, 3, 4],
+    "KDPM2AncestralDiscreteScheduler": [1, 1, 2, 2, 3, 3, 4],
+    "PNDMScheduler": [1, 1, 2, 3, 4],
+    "PNDMScheduler with a Runge-Kutta start": [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4],
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +67,7 @@ def _scheduler(name: str) -> SchedulerMixin:
 
 @pytest.mark.parametrize("name", STOCK_SCHEDULERS)
 def test_every_scheduler_gives_the_stock_pipelines_picture(name: str, folder: Path, backbone: Backbone) -> None:
-    """Those that draw noise draw the seed's."""
+    """Those that draw noise draw it after the latents, from the same generator."""
     ours = replace(backbone, scheduler=_scheduler(name))
     condition = _condition(ours, "a cat on the beach")
     *_, last = sample(ours, condition, condition, SETTINGS)
@@ -66,10 +78,33 @@ def test_every_scheduler_gives_the_stock_pipelines_picture(name: str, folder: Pa
         "a cat on the beach",
         num_inference_steps=4,
         guidance_scale=5.0,
-        latents=backbone.noise(3, 32, 32),
+        height=32,
+        width=32,
         generator=torch.Generator().manual_seed(3),
     ).images[0]
     assert np.array_equal(np.asarray(ours.decode(last.latents)[0]), np.asarray(expected))
+
+
+@pytest.mark.parametrize("name", EVALUATIONS_OF_STEPS)
+def test_a_step_is_a_step_however_often_the_network_is_evaluated(
+    name: str, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, options = EVALUATIONS_OF_STEPS[name], {"skip_prk_steps": "Runge" not in name} if "PNDM" in name else {}
+    scheduler = getattr(diffusers, name.split()[0])(beta_schedule="scaled_linear", **options)
+    ours, seen = replace(backbone, scheduler=scheduler), []
+    plain, personal = _condition(backbone, "a beach"), _condition(backbone, "a robot")
+    predict = type(backbone).predict_noise
+
+    def watched(self, latents, timestep, condition, recorder=None):
+        seen.append((condition is personal, recorder is not None))
+        return predict(self, latents, timestep, condition, recorder)
+
+    monkeypatch.setattr(type(backbone), "predict_noise", watched)
+    steps = list(sample(ours, plain, personal, replace(SETTINGS, start_step=1), Recorder(), AttentionMaps(())))
+    assert [(step.step, step.steps) for step in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [late for late, _ in seen] == [step > 1 for step in expected]
+    firsts = [index == 0 or expected[index - 1] != step for index, step in enumerate(expected)]
+    assert [recorded for _, recorded in seen] == firsts
 
 
 def test_the_template_scheduler_is_never_used(backbone: Backbone) -> None:

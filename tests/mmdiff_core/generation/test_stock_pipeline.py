@@ -55,6 +55,10 @@ KINDS: dict[str, tuple[str, Call]] = {
     "sdxl img2img": ("StableDiffusionXLImg2ImgPipeline", {"image": PICTURE, "strength": 1.0}),
     "sdxl inpaint": ("StableDiffusionXLInpaintPipeline", {"image": PICTURE, "mask_image": MASK, "strength": 1.0}),
     "sdxl controlnet": ("StableDiffusionXLControlNetPipeline", {"image": PICTURE}),
+    "sdxl controlnet inpaint": (
+        "StableDiffusionXLControlNetInpaintPipeline",
+        {"image": PICTURE, "mask_image": MASK, "control_image": PICTURE, "strength": 1.0},
+    ),
 }
 
 
@@ -175,7 +179,7 @@ def test_it_is_the_same_picture_as_in_our_own_loop(
     pipe = _pipeline(family)
     with personalizer.attach(pipe) as attached:
         condition = attached.condition(request)
-        picture = _pixels(pipe, condition.pipeline_kwargs() | {"latents": personalizer.backbone.noise(5, 40, 24)})
+        picture = _pixels(pipe, condition.pipeline_kwargs())
     assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
     for stream in ("text", "image", "influence"):
         assert np.allclose(condition.maps.at("robot", stream), last.finished.maps.at("robot", stream), atol=2e-3)
@@ -313,6 +317,101 @@ def test_a_strength_that_the_condition_was_not_told(personalizers: dict[str, Per
         personalizers["sd"].attach(_pipeline("sd")).condition(REQUEST).pipeline_kwargs(strength=0.4)
 
 
+# ---------------------------------------------------------------- steps and their callbacks
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("sdxl")])
+def test_the_pooled_text_is_switched_when_the_photos_join(
+    kind: str, guidance: float, personalizers: dict[str, Personalizer]
+) -> None:
+    """Also in pipelines that do not look at what the callback returns."""
+    pipe, pooled = _pipeline(kind), []
+    conditions = personalizers["sdxl"].conditions(replace(REQUEST, guidance=guidance))
+    pipe.unet.register_forward_pre_hook(
+        lambda _, args, kwargs: pooled.append(kwargs["added_cond_kwargs"]["text_embeds"].clone()), with_kwargs=True
+    )
+    condition = personalizers["sdxl"].attach(pipe).condition(replace(REQUEST, guidance=guidance))
+    pipe(**condition.pipeline_kwargs() | KINDS[kind][1])
+    plain, personal = conditions.plain.text.pooled, conditions.personal.text.pooled
+    assert not torch.allclose(plain, personal)
+    assert [torch.allclose(x, plain, atol=1e-5) for x in pooled] == [True, False, False]
+    assert [torch.allclose(x, personal, atol=1e-5) for x in pooled] == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "PNDMScheduler"])
+@pytest.mark.parametrize("kind", ["sd", "sdxl"])
+def test_solvers_that_evaluate_twice_a_step(kind: str, name: str, personalizers: dict[str, Personalizer]) -> None:
+    """Delay and maps count steps, in the stock pipeline as in our own loop."""
+    pipe = _pipeline(kind)
+    pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, skip_prk_steps=True)
+    personalizer = personalizers[kind]
+    ours = Personalizer(replace(personalizer.backbone, scheduler=pipe.scheduler), personalizer.adapter)
+    *_, last = ours.generate(REQUEST)
+    assert (last.step, last.steps) == (3, 3)
+    condition = personalizer.attach(pipe).condition(REQUEST)
+    picture = _pixels(pipe, condition.pipeline_kwargs())
+    assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
+    for maps in (condition.maps, last.finished.maps):
+        assert maps.steps == (0, 1, 2)
+        assert [maps.at("cat", "image", step=step).max() > 0 for step in range(3)] == [False, True, True]
+    assert np.allclose(condition.maps.at("cat", "text"), last.finished.maps.at("cat", "text"), atol=2e-3)
+
+
+def test_half_of_heuns_steps_are_left_out(personalizers: dict[str, Personalizer]) -> None:
+    pipe = _pipeline("sd img2img")
+    pipe.scheduler = diffusers.HeunDiscreteScheduler.from_config(pipe.scheduler.config)
+    attached = personalizers["sd"].attach(pipe)
+    condition = attached.condition(replace(REQUEST, steps=6, start_step=4))
+    _pixels(pipe, condition.pipeline_kwargs(strength=0.5) | {"image": PICTURE})
+    assert [condition.maps.at("cat", "image", step=step).max() > 0 for step in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_callback_of_the_callers_own_is_called_too(kind: str, personalizers: dict[str, Personalizer]) -> None:
+    pipe, extra, seen = _pipeline(kind), KINDS[kind][1], []
+    attached = personalizers[kind.split()[0]].attach(pipe)
+    expected = _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs() | extra)
+
+    def watch(of: DiffusionPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+        seen.append((index, tensors["latents"].shape))
+        return {"latents": 0.5 * tensors["latents"]} if index == 2 and halve else {}
+
+    halve = False
+    condition = attached.condition(REQUEST)
+    assert np.array_equal(_pixels(pipe, condition.pipeline_kwargs(callback_on_step_end=watch) | extra), expected)
+    assert seen == [(index, (1, 4, 12, 20)) for index in range(3)]
+    assert condition.maps.steps == (0, 1, 2)
+    halve = True
+    changed = attached.condition(REQUEST).pipeline_kwargs(callback_on_step_end=watch)
+    assert not np.array_equal(_pixels(pipe, changed | extra), expected)
+
+
+def test_a_callback_that_takes_the_place_of_ours_is_refused(personalizers: dict[str, Personalizer]) -> None:
+    pipe = _pipeline("sd")
+    attached = personalizers["sd"].attach(pipe)
+    mine = {"callback_on_step_end": lambda *_: {}}
+    for request in (replace(REQUEST, recording=None), replace(REQUEST, start_step=0)):
+        with pytest.raises(ModelError, match=r"in pipeline_kwargs\(callback_on_step_end=\.\.\.\)"):
+            pipe(**attached.condition(request).pipeline_kwargs() | mine)
+    request = replace(REQUEST, recording=None, start_step=0)  # ours would have nothing to do
+    expected = _pixels(pipe, attached.condition(request).pipeline_kwargs())
+    assert np.array_equal(_pixels(pipe, attached.condition(request).pipeline_kwargs() | mine), expected)
+
+
+def test_a_pipeline_that_does_not_report_its_steps(personalizers: dict[str, Personalizer]) -> None:
+    parts = _pipeline("sd").components
+    del parts["image_encoder"]
+    pipe = diffusers.StableDiffusionGLIGENPipeline(**parts, requires_safety_checker=False)
+    attached = personalizers["sd"].attach(pipe)
+    with pytest.raises(ModelError, match="give the request recording=None and start_step=0"):
+        attached.condition(REQUEST)
+    condition = attached.condition(replace(REQUEST, recording=None, start_step=0))
+    with pytest.raises(ModelError, match="has no callback_on_step_end"):
+        condition.pipeline_kwargs(callback_on_step_end=lambda *_: {})
+    assert "callback_on_step_end" not in condition.pipeline_kwargs()
+
+
 def test_arguments_are_for_one_call(personalizers: dict[str, Personalizer]) -> None:
     pipe = _pipeline("sd")
     kwargs = personalizers["sd"].attach(pipe).condition(REQUEST).pipeline_kwargs()
@@ -369,7 +468,7 @@ def test_a_lora_counts_in_our_own_loop(adapters: dict[str, Path], tmp_path: Path
     personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
     *_, ours = personalizer.generate(request)
     attached = personalizer.attach(pipe)
-    call = attached.condition(request).pipeline_kwargs() | {"latents": personalizer.backbone.noise(5, 40, 24)}
+    call = attached.condition(request).pipeline_kwargs()
     assert np.abs(_pixels(pipe, call) - np.asarray(ours.finished.image, dtype=int)).max() <= 1
 
 
