@@ -12,6 +12,7 @@ import gradio as gr
 
 from demo.compare.variants import RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form
+from demo.form.word_notes import WordReader
 from demo.server.limits import Limits, local_limits
 from demo.viewer.frames import FinishedFrame, Progress, SubjectLabel, progress_record
 from demo.viewer.history import History
@@ -134,11 +135,19 @@ class ComparisonGrid:
         comparison: takes the finished pictures.
         steps: of each variant.
         origin: of the model.
+        reader: knows the words that the model reads.
     """
 
-    def __init__(self, comparison: Comparison, steps: Sequence[int], origin: ModelSource | None = None) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        steps: Sequence[int],
+        origin: ModelSource | None = None,
+        reader: WordReader | None = None,
+    ) -> None:
         self.comparison = comparison
         self.origin = origin
+        self.reader = reader
         self.steps = steps
         self.cells: list[CellRecord] = []
         self.started = time.monotonic()
@@ -163,7 +172,7 @@ class ComparisonGrid:
 
     def presenter(self, prompt: str, words: Sequence[Word], form: Form) -> RunPresenter:
         """Return a presenter for the steps of one variant."""
-        return RunPresenter(prompt, words, form, self.comparison.history, self.origin)
+        return RunPresenter(prompt, words, form, self.comparison.history, self.origin, self.reader)
 
     def add(self, place: int, variant: RequestVariant, presenter: RunPresenter, step: Step) -> gr.HTML:
         """Take in a step; returns the update for the browser."""

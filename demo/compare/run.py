@@ -148,7 +148,8 @@ class ComparisonRunner:
         with user_facing_errors():
             table, plans = planned.table, planned.plans
             comparison.begin(table, planned.form)
-            grid = ComparisonGrid(comparison, [plan.numbers.steps for plan in plans], self.service.origin)
+            steps, reader = [plan.numbers.steps for plan in plans], self.form.compose.reader
+            grid = ComparisonGrid(comparison, steps, self.service.origin, reader)
             yield gr.HTML(value=grid.value())
             seconds = self.service.limits.run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")

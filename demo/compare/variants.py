@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from demo.form.form import Form
+from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.errors import MMDiffError, SettingsError
 from mmdiff_core.types import ALL_COMPONENTS, Components, GenerateRequest
 
@@ -166,10 +167,8 @@ def _omissions(case: FormRequest, keys: Sequence[str], components: Components) -
         if part in keys and getattr(components, part):
             yield RequestChange(VariantLabel(_WITHOUT[part]), partial(_without_part, part), LAST_ORDER)
     if EACH_SUBJECT in keys:
-        for number, subject in enumerate(case.form.subjects):
-            yield RequestChange(
-                VariantLabel("without_subject", subject.name), partial(_without_subject, number), LAST_ORDER
-            )
+        for number, name in enumerate(distinct_names([subject.name for subject in case.form.subjects])):
+            yield RequestChange(VariantLabel("without_subject", name), partial(_without_subject, number), LAST_ORDER)
     if ALL_PHOTOS in keys:
         yield RequestChange(VariantLabel("without_photos"), _without_photos, LAST_ORDER)
 

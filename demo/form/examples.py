@@ -8,8 +8,11 @@ from functools import lru_cache
 
 from PIL import Image
 
+from demo.form.prompt_edits import PhraseKind
+from demo.form.word_notes import with_article
 from mmdiff_core.encoders.name_matching import fold
-from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, RELATIONS
+from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.random_scenes import HELD_OUT, toy_photos
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 
@@ -78,12 +81,23 @@ def examples_for(known: Vocabulary | None) -> tuple[StudioExample, ...]:
     return tuple(example for example in EXAMPLES if known is None or example.fits(known))
 
 
-def known_words(known: Vocabulary | None) -> dict[str, str]:
-    """Return what the loaded weights know in the words of a prompt; empty for a model of the real world."""
+def known_phrases(known: Vocabulary | None) -> dict[PhraseKind, dict[str, str]]:
+    """Return what can be written for the loaded weights, by kind: phrases, each with the key of the page's text for it.
+
+    Empty for a model of the real world.
+    """
     if known is None:
         return {}
-    places = (BACKGROUND_WORDS[place][0] for place in known.backgrounds)
-    return {"toys": ", ".join(known.classes), "places": ", ".join(places), "styles": ", ".join(known.styles)}
+    phrases = KnownPhrases(known)
+    keys = [f"class_{name}" for name in known.classes]
+    places = [f"background_{name.replace(' ', '_')}" for name in known.backgrounds]
+    relations = [f"relation_{name}" for name in RELATIONS]
+    return {
+        "toy": dict(zip(phrases.classes, keys, strict=True)),
+        "place": dict(zip(phrases.backgrounds, places, strict=True)),
+        "relation": dict(zip(phrases.relations, relations, strict=True)),
+        "style": dict.fromkeys(phrases.styles, ""),
+    }
 
 
 def render_toy(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
@@ -114,5 +128,4 @@ class RandomToys:
 
     def prompt_for(self, noun: str) -> str:
         """Return a prompt to start with."""
-        article = "an" if noun[0].lower() in "aeiou" else "a"
-        return f"{article} {noun} {BACKGROUND_WORDS[self.random.choice(self.known.backgrounds)][0]}"
+        return f"{with_article(noun)} {BACKGROUND_WORDS[self.random.choice(self.known.backgrounds)][0]}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import count, pairwise
 from typing import NotRequired, TypedDict
 
 from demo.form.form import Form
-from mmdiff_core.encoders.name_matching import WORD, occurrences
+from demo.form.word_notes import Fix, PromptNotes, WordNote, WordReader, can_fix
+from mmdiff_core.encoders.name_matching import WORD, distinct_names, occurrences, without_invisible_signs
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of
@@ -50,21 +52,26 @@ def found_subjects(form: Form) -> frozenset[int]:
     return frozenset(word.subject for word in _words(form)[1])
 
 
-def chips_html(form: Form) -> str:
-    """Return HTML with every word of the prompt as a button, and a dashed one for each name that the prompt lacks.
+def chips_html(form: Form, reader: WordReader | None = None) -> str:
+    """Return HTML with every word of the prompt as a button, a dashed one for each name that it lacks, and notes.
 
     A chip carries what the browser needs for its menu: ``data-word``, ``data-slot`` where a subject owns it, and
-    ``data-join``, (slot, longer name) pairs of neighbouring subjects that could include it.
+    ``data-join``, (slot, longer name) pairs of neighbouring subjects that could include it. ``data-nth`` counts words
+    of subjects with one name. A button that changes the prompt carries the change as JSON, ``data-fix``. The text of a
+    note is a ``data-phrase``, [key, values].
     """
     if not form.prompt:
         return ""
     clean, found = _words(form)
-    cut = _single_words(prompt_pieces(clean, found))
-    drawn = "".join(_chip(cut, i, form) if _is_word(piece) else escape(piece["text"]) for i, piece in enumerate(cut))
     present = {word.subject for word in found}
-    missing = [subject for i, subject in enumerate(form.subjects) if subject.name and i not in present]
-    dashed = "".join(_dashed_chip(subject.slot, subject.name) for subject in missing)
-    return f'<p class="sentence chips" role="toolbar">{drawn}{dashed}</p>'
+    missing = {i: subject.name for i, subject in enumerate(form.subjects) if subject.name and i not in present}
+    notes = (reader or WordReader()).read(clean, found, missing)
+    cut = _single_words(prompt_pieces(clean, found))
+    drawing = _Drawing(form, clean, notes)
+    dashed = "".join(drawing.missing(subject, name) for subject, name in missing.items())
+    said = "".join(map(drawing.note, notes.notes))
+    listed = f'<ul class="word-notes" role="status">{said}</ul>' if said else ""
+    return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{dashed}</p>{listed}'
 
 
 def marked_html(form: Form) -> str:
@@ -77,12 +84,6 @@ def marked_html(form: Form) -> str:
 def form_pieces(form: Form) -> list[PromptPiece]:
     """Return the prompt cut at the words of its subjects."""
     return prompt_pieces(*_words(form))
-
-
-def add_word(prompt: str, name: str) -> str:
-    """Return the prompt with a subject's name at its end."""
-    article = "an" if name[:1].lower() in "aeiou" else "a"
-    return f"{prompt.rstrip(' .,;')} and {article} {name}"
 
 
 def count_word(prompt: str, name: str) -> int:
@@ -99,8 +100,9 @@ def _words(form: Form) -> tuple[str, tuple[Word, ...]]:
     try:
         return find_words(form.prompt, names)
     except PromptError:
-        found = [(i, _find_alone(form.prompt, name)) for i, name in enumerate(names) if name]
-    return form.prompt, _without_overlaps([Word(i, word.text, word.start, word.end) for i, word in found if word])
+        prompt = without_invisible_signs(form.prompt)
+        found = [(i, _find_alone(prompt, name)) for i, name in enumerate(names) if name]
+    return prompt, _without_overlaps([Word(i, word.text, word.start, word.end) for i, word in found if word])
 
 
 def _find_alone(prompt: str, name: str) -> Word | None:
@@ -148,14 +150,66 @@ def _marked(piece: PromptPiece, form: Form) -> str:
     return f'<mark style="--subject:{colour_of(form.slots[subject])}">{text}</mark>'
 
 
-def _chip(cut: Sequence[PromptPiece], place: int, form: Form) -> str:
-    text, subject = cut[place]["text"], cut[place]["subject"]
-    head = f'<button type="button" class="word" data-word="{escape(text)}" aria-haspopup="menu"'
-    if subject is None:
-        joins = escape(json.dumps(list(_joins(cut, place, form))))
-        return f'{head} data-join="{joins}">{escape(text)}</button>'
-    slot = form.slots[subject]
-    return f'{head} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
+@dataclass(frozen=True)
+class _Drawing:
+    """Draws the chips of a form's prompt, without triggers, and the notes about it."""
+
+    form: Form
+    prompt: str
+    notes: PromptNotes
+
+    def words(self, cut: Sequence[PromptPiece]) -> Iterator[str]:
+        """Yield every word as a chip, and what is between them as text."""
+        end = 0
+        for place, piece in enumerate(cut):
+            start, end = end, end + len(piece["text"])
+            yield self._chip(cut, place, (start, end)) if _is_word(piece) else escape(piece["text"])
+
+    def missing(self, subject: int, name: str) -> str:
+        """Draw a name that is not in the prompt: a change that brings the two together, or the name to be added."""
+        fix, slot = self.notes.near.get(subject), self.form.slots[subject]
+        colour = f' data-slot="{slot}" style="--subject:{colour_of(slot)}"'
+        if fix is not None and can_fix(self.form.prompt):
+            return " " + self._fix(fix, "word unplaced near", colour)
+        return f' <button type="button" class="word unplaced" data-add="{escape(name)}"{colour}>{escape(name)}</button>'
+
+    def note(self, note: WordNote) -> str:
+        """Draw a note with its fixes."""
+        fixes = note.fixes if can_fix(self.form.prompt) else ()
+        phrase = escape(json.dumps([note.key, note.values], ensure_ascii=False))
+        buttons = "".join(f" {self._fix(fix, 'fix')}" for fix in fixes)
+        return f'<li><span data-phrase="{phrase}"></span>{buttons}</li>'
+
+    def _chip(self, cut: Sequence[PromptPiece], place: int, span: tuple[int, int]) -> str:
+        text, subject = cut[place]["text"], cut[place]["subject"]
+        kinds = {"unknown": self.notes.is_unknown(span), "unread": not self.notes.is_read(span)}
+        kind = "".join(f" {name}" for name, applies in kinds.items() if applies)
+        head = f'<button type="button" class="word{kind}" data-word="{escape(text)}" aria-haspopup="menu"'
+        if subject is None:
+            joins = escape(json.dumps(list(_joins(cut, place, self.form))))
+            return f'{head} data-join="{joins}">{escape(text)}</button>'
+        slot = self.form.slots[subject]
+        return (
+            f'{head}{self._nth(subject)} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
+        )
+
+    def _nth(self, subject: int) -> str:
+        """Return the attribute that tells subjects of one name apart."""
+        names = [subject.name for subject in self.form.subjects]
+        name, distinct = names[subject], distinct_names(names)[subject]
+        return "" if name == distinct else f' data-nth="{distinct[len(name) :].strip()}"'
+
+    def _fix(self, fix: Fix, css_class: str, more: str = "") -> str:
+        change = {
+            "start": fix.start,
+            "was": self.prompt[fix.start : fix.end],
+            "text": fix.text,
+            "names": {self.form.slots[subject]: name for subject, name in fix.names.items()},
+        }
+        data = escape(json.dumps(change, ensure_ascii=False))
+        say = f' data-phrase="{escape(json.dumps([fix.label, {}]))}"' if fix.is_key else ""
+        label = "" if fix.is_key else escape(fix.label)
+        return f'<button type="button" class="{css_class}" data-fix="{data}"{more}{say}>{label}</button>'
 
 
 def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple[int, str]]:
@@ -168,10 +222,3 @@ def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple
         if subject is not None:
             both = cut[min(place, beside)], cut[max(place, beside)]
             yield form.slots[subject], " ".join(piece["text"] for piece in both)
-
-
-def _dashed_chip(slot: int, name: str) -> str:
-    return (
-        f' <button type="button" class="word unplaced" data-add="{escape(name)}" data-slot="{slot}"'
-        f' style="--subject:{colour_of(slot)}">{escape(name)}</button>'
-    )

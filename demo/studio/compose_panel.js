@@ -2,6 +2,7 @@
 //
 // A chip is button.word with data-word, data-slot where a subject owns it, and data-join, pairs of a slot and the longer
 // name that the neighbouring subject would have with this word. A dashed chip, data-add, writes a name into the prompt.
+// A note says a data-phrase; its buttons, and dashed chips of names that are nearly there, make a change, data-fix.
 
 const parent = element.parentElement; // holds the menu, which stays when the chips are drawn again
 let menu = null;
@@ -21,9 +22,14 @@ function dress() {
   for (const chip of chips) {
     const { word, slot, add } = chip.dataset;
     const owner = slot === undefined ? t("plain_word") : `${t("subject")} ${Number(slot) + 1}`;
-    chip.setAttribute("aria-label", add ? `${add}: ${t("add_to_prompt")}` : `${word}, ${owner}`);
+    const flaws = [["unknown", "unknown_to_model"], ["unread", "not_read"]].filter(([kind]) => chip.matches(`.${kind}`));
+    const said = flaws.map(([, key]) => t(key));
+    if (chip.dataset.fix) chip.title = t("make_alike");
+    else chip.setAttribute("aria-label", add ? `${add}: ${t("add_to_prompt")}` : [word, owner, ...said].join(", "));
     if (add) chip.title = t("add_to_prompt");
+    else if (said.length) chip.title = said.join(", ");
   }
+  for (const node of findAll("[data-phrase]")) node.textContent = phraseText(JSON.parse(node.dataset.phrase));
   const back = refocused === null ? null : chips.find((chip) => chip.dataset.word === refocused);
   setTabStop(back ?? menu?.chip ?? chips[0]);
   back?.focus({ preventScroll: true });
@@ -86,6 +92,12 @@ function step(nodes, by) {
 // ------------------------------------------------------------------ what the person does
 
 element.addEventListener("click", (event) => {
+  const fix = event.target.closest("[data-fix]");
+  if (fix) {
+    const change = JSON.parse(fix.dataset.fix);
+    refocused = Object.values(change.names)[0] ?? fix.textContent;
+    return trigger("amend", change);
+  }
   const chip = event.target.closest("button.word");
   if (!chip) return;
   if (chip.dataset.add) return trigger("write", { name: chip.dataset.add });
@@ -105,6 +117,12 @@ parent.addEventListener("keydown", (event) => {
   else if (event.key === "ArrowDown" && event.target.matches(".word[data-word]")) openMenu(event.target);
   else return;
   if (event.key !== "Tab") event.preventDefault();
+});
+
+// What the model knows stands in a component of its own, which Gradio draws anew in another language.
+document.addEventListener("click", (event) => {
+  const chip = event.target.closest("#known [data-known]");
+  if (chip && element.isConnected) trigger("phrase", { kind: chip.dataset.kind, phrase: chip.dataset.known });
 });
 
 document.addEventListener("pointerdown", (event) => {

@@ -13,8 +13,10 @@ from demo.form.examples import ExampleContent, RandomToys
 from demo.form.form import Form, Settings, SubjectForm
 from demo.form.photo_picker import photo_picker_script
 from demo.form.photos import still_cached
-from demo.form.prompt_words import add_word, chips_html, count_word
+from demo.form.prompt_edits import KINDS, add_phrase, add_word, replace_word
+from demo.form.prompt_words import chips_html, count_word
 from demo.form.sliders import fits_slider
+from demo.form.word_notes import WordReader
 from demo.server.limits import MAX_SUBJECTS
 from demo.server.photo_files import PhotoFiles
 from demo.studio.subject_card import SubjectCard
@@ -22,7 +24,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
 from mmdiff_core.encoders.face import FaceAnalyser
-from mmdiff_core.encoders.name_matching import fold, without_blank_edges
+from mmdiff_core.encoders.name_matching import fold, without_blank_edges, without_invisible_signs
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.heatmap import colour_of
 
@@ -38,6 +40,7 @@ class ComposePanel:
         side: pixels a side of what the model's image encoder takes.
         faces: finds faces, where the adapter reads them.
         photo_files: decoded photos, shared by the cards.
+        reader: knows the words that the model reads.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class ComposePanel:
         side: int = 224,
         faces: FaceAnalyser | None = None,
         photo_files: PhotoFiles | None = None,
+        reader: WordReader | None = None,
     ) -> None:
         self.toys = toys
+        self.reader = reader or WordReader()
         self.cards = [SubjectCard(slot, side, faces, photo_files) for slot in range(MAX_SUBJECTS)]
 
     def render(self) -> None:
@@ -59,6 +64,8 @@ class ComposePanel:
             self.add = gr.Button(
                 text("add_subject"), size="sm", min_width=0, scale=0, elem_id="add-subject", elem_classes="quiet add"
             )
+        if self.toys.limited:
+            gr.HTML(text("toys_note"), elem_id="toys-note", elem_classes="section", apply_default_css=False)
         with gr.Row(elem_classes="cards"):
             for card in self.cards:
                 card.render(visible=card.slot < INITIAL_CARDS)
@@ -66,8 +73,6 @@ class ComposePanel:
     def _render_prompt(self) -> None:
         with gr.Column(elem_classes="prompt-head"):
             gr.HTML(text("prompt_head"), elem_classes="section", apply_default_css=False)
-            if self.toys.limited:
-                gr.HTML(text("knows_note"), elem_classes="section", apply_default_css=False)
         self.prompt = gr.Textbox(
             label=text("prompt"),
             show_label=False,
@@ -87,6 +92,8 @@ class ComposePanel:
                 apply_default_css=False,
             )
             gr.HTML(text("chips_help"), elem_id="chips-help", apply_default_css=False)
+        if self.toys.limited:
+            gr.HTML(text("known_chips"), elem_id="known", apply_default_css=False)
 
     def listen(self) -> None:
         """Connect cards, chips and prompt to each other."""
@@ -96,7 +103,7 @@ class ComposePanel:
             card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self.targets(), **QUIET)
             card.random_toy.click(
                 partial(self._draw_toy, card),
-                {card.name, card.strength, self.prompt},
+                {self.count, card.strength, self.prompt, *(other.name for other in self.cards)},
                 [*card.targets, self.prompt],
                 queue=False,
                 show_progress_on=card.photos,
@@ -104,6 +111,8 @@ class ComposePanel:
             )
         self.chips.assign(self._assign, {self.count, *self.fields}, self.targets(), **QUIET)
         self.chips.write(self._write, self.prompt, self.prompt, **QUIET)
+        self.chips.phrase(self._add_phrase, self.prompt, self.prompt, **QUIET)
+        self.chips.amend(self._amend, self.prompt, [self.prompt, *(card.name for card in self.cards)], **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
@@ -175,7 +184,7 @@ class ComposePanel:
 
     def chips_update(self, form: Form, count: int) -> gr.HTML:
         """Return the update of the chips: the prompt's words, and how many cards they can be assigned to."""
-        return gr.HTML(chips_html(form), cards=count)
+        return gr.HTML(chips_html(form, self.reader), cards=count)
 
     # ------------------------------------------------------------ events
 
@@ -193,10 +202,23 @@ class ComposePanel:
         return update
 
     def _draw_toy(self, card: SubjectCard, values: Values) -> Update:
-        """Fill a card with a random toy, and write a prompt where there is none."""
-        toy = self.toys.draw(values[card.name] or "")
-        prompt = values[self.prompt] or self.toys.prompt_for(toy.name)
+        """Fill a card with a random toy, and write its name into the prompt where that lacks it."""
+        old = without_blank_edges(values[card.name] or "")
+        toy = self.toys.draw(old)
+        prompt = self._named_in(values[self.prompt] or "", card, old, toy.name, values)
         return card.fill(toy.name, toy.photos, values[card.strength]) | {self.prompt: prompt}
+
+    def _named_in(self, prompt: str, card: SubjectCard, old: str, new: str, values: Values) -> str:
+        """Return a prompt that names a card's new subject, in place of its old one where that was named alone."""
+        if not without_blank_edges(prompt):
+            return self.toys.prompt_for(new)
+        shown = self.cards[: values.get(self.count, len(self.cards))]
+        others = [fold(values.get(other.name) or "") for other in shown if other is not card]
+        if count_word(prompt, new) > others.count(fold(new)):
+            return prompt
+        if old and count_word(prompt, old) > others.count(fold(old)):
+            return replace_word(prompt, old, new)
+        return add_word(prompt, new)
 
     def _assign(self, event: gr.EventData, values: Values) -> Update:
         """Assign a word to a subject (``slot``), to a new one, or (no slot) to none; no two subjects share a word."""
@@ -212,6 +234,21 @@ class ComposePanel:
     def _write(self, event: gr.EventData, prompt: str | None) -> str:
         """Write the name of a subject into the prompt."""
         return add_word(prompt or "", str(event.name))
+
+    def _add_phrase(self, event: gr.EventData, prompt: str | None) -> str:
+        """Write something that the model knows into the prompt."""
+        if self.reader.known is None or event.kind not in KINDS:
+            return prompt or ""
+        return add_phrase(prompt or "", event.kind, str(event.phrase), self.reader.known)
+
+    def _amend(self, event: gr.EventData, prompt: str | None) -> Update:
+        """Make a change that a note offers, unless the prompt is another by now."""
+        prompt = without_invisible_signs(without_blank_edges(prompt or ""))
+        start, was = int(event.start), str(event.was)
+        if prompt[start : start + len(was)] != was:
+            return {self.prompt: gr.skip()}
+        names = {self.cards[int(slot)].name: str(name) for slot, name in dict(event.names).items()}
+        return {self.prompt: prompt[:start] + str(event.text) + prompt[start + len(was) :]} | names
 
     def _shown(self, count: int) -> Update:
         update: Update = {self.count: count, self.add: gr.update(visible=count < MAX_SUBJECTS)}

@@ -2,10 +2,11 @@
 //
 // props.value is {errors: [{place, text, severity}], attempt, form}: `place` is a field's id; `attempt` is a word that
 // differs with every Generate in vain, and is empty while somebody types; `form` is a digest of the fields. Notes are put
-// back where Gradio draws a field anew.
+// back where Gradio draws a field anew. What is lacking is only hinted at until Generate has asked for it.
 
 const notes = new Map(); // place -> paragraph
 const typed = new Map(); // place -> error of a number that no slider can take; the server never sees it
+const blamed = new Set(); // places of errors that Generate has asked to be corrected
 let lastAttempt = { attempt: "", form: null }; // what the last Generate in vain was told
 let reminding = false;
 
@@ -31,18 +32,20 @@ function writeNote(place, errors) {
   const note = notes.get(place) ?? document.createElement("p");
   notes.set(place, note);
   const text = errors.map((error) => error.text).join(" ");
-  const severity = ["wrong", "lacking", "note"].find((name) => errors.some((error) => error.severity === name));
+  const worst = ["wrong", "lacking", "note"].find((name) => errors.some((error) => error.severity === name));
+  const severity = worst === "lacking" && !blamed.has(place) ? "hint" : worst;
   if (note.textContent !== text) note.textContent = text;
   if (note.className !== `field-error ${severity}`) note.className = `field-error ${severity}`;
   if (note.parentElement !== home) home.append(note);
   note.id = `error-${place}`;
   for (const input of inputsOf(place)) {
-    if (severity !== "note") input.setAttribute("aria-invalid", "true");
+    if (["wrong", "lacking"].includes(severity)) input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", note.id);
   }
 }
 
 function eraseNote(place) {
+  blamed.delete(place);
   notes.get(place)?.remove();
   notes.delete(place);
   for (const input of inputsOf(place)) {
@@ -146,7 +149,10 @@ window.addEventListener("input", checkNumber, true);
 window.addEventListener("click", holdBack, true);
 watch("value", () => {
   const isNew = props.value.attempt !== "" && props.value.attempt !== lastAttempt.attempt;
-  if (isNew) lastAttempt = { ...props.value };
+  if (isNew) {
+    lastAttempt = { ...props.value };
+    for (const { place } of allErrors()) blamed.add(place);
+  }
   drawNotes();
   remind(isNew);
 });

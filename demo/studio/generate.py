@@ -95,7 +95,8 @@ class GenerationRunner:
         yield waiting_update("looking_at_photos")
         with user_facing_errors():
             plan = planned.plan
-            presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.service.origin)
+            reader = self.form.compose.reader
+            presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.service.origin, reader)
             with closing(self.service.run(plan, photos=history.photos)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     yield presenter.add(step)

@@ -10,7 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.form.examples import known_words, vocabulary_of
+from demo.form.examples import known_phrases, vocabulary_of
+from demo.form.prompt_edits import PhraseKind
 from demo.web.i18n import MoreTexts, Texts
 from mmdiff_core.backbones.registry import (
     TOYBOX,
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 GIGABYTE = 10**9
-# The model knows English prompts, so that the words themselves are not translated.
-_KNOWS = (
-    "<details><summary>{knows}</summary><p><b>{known_toys}:</b> {toys}</p><p><b>{known_places}:</b> {places}</p>"
-    "<p><b>{known_styles}:</b> {styles}</p></details>"
-)
+# Keys of the texts for kinds of phrases.
+_KINDS: dict[PhraseKind, str] = {
+    "toy": "known_toys",
+    "place": "known_places",
+    "relation": "known_relations",
+    "style": "known_styles",
+}
 # Keys of the texts for models whose titles are translated.
 _TITLED = {TOYBOX: "toybox_built_in", CLIP: "image_encoder", FACES: "face_finder"}
 
@@ -44,7 +47,8 @@ def model_texts(service: Service) -> MoreTexts:
 
     def texts_of(labels: Texts) -> Texts:
         return {
-            "knows_note": knows_note(known, labels),
+            "toys_note": toys_note(known, labels),
+            "known_chips": known_chips(known, labels),
             "model_line": f'<p class="hint">{escape(model_line(service, labels))}</p>',
             "model_menu": model_menu(models, loaded, labels),
         }
@@ -52,10 +56,37 @@ def model_texts(service: Service) -> MoreTexts:
     return texts_of
 
 
-def knows_note(known: Vocabulary | None, labels: Texts) -> str:
-    """Return HTML of what the loaded weights know; empty for a model of the real world."""
-    words = {key: escape(words) for key, words in known_words(known).items()}
-    return _KNOWS.format_map({**labels, **words}) if words else ""
+def toys_note(known: Vocabulary | None, labels: Texts) -> str:
+    """Return HTML that says what the loaded weights can make; empty for a model of the real world."""
+    toys = ", ".join(labels[key] for key in known_phrases(known).get("toy", {}).values())
+    return f'<p class="hint">{escape(labels["makes_toys"].format(toys=toys))}</p>' if toys else ""
+
+
+def known_chips(known: Vocabulary | None, labels: Texts) -> str:
+    """Return HTML of what can be written into the prompt, as buttons in groups of which one is open.
+
+    The model reads English, so that the buttons write English and only explain themselves in other languages.
+    """
+    groups = {kind: phrases for kind, phrases in known_phrases(known).items() if phrases}
+    if not groups:
+        return ""
+    first = next(iter(groups))
+    choices = "".join(
+        f'<label><input type="radio" name="known" value="{kind}"{" checked" if kind == first else ""}>'
+        f"{escape(labels[_KINDS[kind]])}</label>"
+        for kind in groups
+    )
+    rows = "".join(
+        f'<div class="known-row {kind}">{"".join(_known_chip(kind, *pair, labels) for pair in phrases.items())}</div>'
+        for kind, phrases in groups.items()
+    )
+    return f'<fieldset class="known-groups"><legend>{escape(labels["knows"])}</legend>{choices}{rows}</fieldset>'
+
+
+def _known_chip(kind: PhraseKind, phrase: str, key: str, labels: Texts) -> str:
+    meaning = labels.get(key, phrase)
+    gloss = "" if meaning == phrase else f" <small>{escape(meaning)}</small>"
+    return f'<button type="button" class="known" data-kind="{kind}" data-known="{phrase}">{phrase}{gloss}</button>'
 
 
 def model_line(service: Service, labels: Texts) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.form.examples import RandomToys, examples_for, vocabulary_of
+from demo.form.word_notes import WordReader, english_of
 from demo.studio import cutout_dialog, guide
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
@@ -34,7 +35,9 @@ class StudioTab:
         known = vocabulary_of(service.backbone)
         encoder = getattr(service.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
-        compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files)
+        tokenizers = getattr(service.backbone, "tokenizers", ())
+        self.reader = WordReader(known, tokenizers, None if known is None else english_of(known))
+        compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files, self.reader)
         self.cutout = CutoutDialog(compose.cards)
         self.form = FormPanel(service, compose, SettingsPanel(service))
         self.examples = ExampleGallery(compose, examples_for(known))

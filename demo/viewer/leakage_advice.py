@@ -52,12 +52,14 @@ class LeakageCase:
         names: the subjects' words.
         slots: the subjects' cards.
         settings: the picture's settings.
+        unknown: those of the words that mean nothing to the model.
     """
 
     leakage: Leakage
     names: Sequence[str]
     slots: Sequence[int]
     settings: Mapping[str, Any]
+    unknown: Sequence[str] = ()
 
     @property
     def strengths(self) -> list[float]:
@@ -84,12 +86,21 @@ def leakage_record(case: LeakageCase) -> LeakageRecord:
 
 
 def advise(case: LeakageCase) -> Advice:
-    """Return advice on the worst finding: a flat map, two peaks at one spot, a leak, a lost subject; or none."""
+    """Return advice on the worst finding, or none.
+
+    Worst first: a flat map, an unknown word, an absent subject, two peaks at one spot, a leak, a lost subject.
+
+    Nothing is said about leaks where a subject is not in the picture, or is drawn for a word that means nothing.
+    """
     leakage, names = case.leakage, case.names
     if leakage.flat.any():
         return _advice(
             ("advice_even", {"names": [name for name, flat in zip(names, leakage.flat, strict=True) if flat]})
         )
+    if case.unknown:
+        return _advice(("advice_unknown", {"names": list(case.unknown)}))
+    if leakage.absent.any():
+        return _on_lost(case, int(leakage.absent.argmax()))
     close = [(i, j) for i, j in zip(*(leakage.distances < CLOSE).nonzero(), strict=True) if i < j]
     if close:
         one, two = (names[i] for i in close[0])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from demo.form.form import Form
 from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
+from demo.form.word_notes import WordReader
 from demo.viewer.frames import (
     FinishedFrame,
     LiveFrame,
@@ -25,6 +26,7 @@ from demo.viewer.map_encoding import pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
+from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import subject_leakage
 from mmdiff_core.results import GeneratedImage, Step
@@ -69,18 +71,27 @@ class RunPresenter:
         form: what the fields held.
         history: the session's.
         origin: of the model; None where it is unknown, which counts as the built-in one.
+        reader: knows the words that the model reads; None: it knows all.
     """
 
     def __init__(
-        self, prompt: str, words: Sequence[Word], form: Form, history: History, origin: ModelSource | None = None
+        self,
+        prompt: str,
+        words: Sequence[Word],
+        form: Form,
+        history: History,
+        origin: ModelSource | None = None,
+        reader: WordReader | None = None,
     ) -> None:
         self.run = uuid4().hex
         self.sentence: list[PromptPiece] = numbered_words(prompt_pieces(prompt, words))
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names(self.files)
+        self.reader = reader or WordReader()
+        self.names = distinct_names([word.text for word in words])
         self.subjects: list[SubjectLabel] = [
-            {"name": word.text, "colour": colour_of(slot)} for word, slot in zip(words, self.slots, strict=True)
+            {"name": name, "colour": colour_of(slot)} for name, slot in zip(self.names, self.slots, strict=True)
         ]
         self.history = history
         self.origin = origin or ModelSource()
@@ -135,18 +146,20 @@ class RunPresenter:
             "file": file["orig_name"],
             "facts": ("picture_facts", facts),
             "strip": film_strip(entry.previews),
-            "leakage": _leakage(entry),
+            "leakage": self._leakage(entry),
             "python": entry.python,
             "shell": entry.shell,
         }
 
-
-def _leakage(entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:
-    """For each kind of map, over all steps."""
-    picture = entry.picture
-    if picture.maps is None or not picture.maps.records:
-        return {}
-    names = [word.text for word in picture.words]
-    measured = {kind: subject_leakage(picture.maps, kind) for kind in picture.maps.kinds}
-    cases = {kind: LeakageCase(found, names, entry.slots, picture.settings) for kind, found in measured.items()}
-    return {kind: leakage_record(case) for kind, case in cases.items()}
+    def _leakage(self, entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:
+        """For each kind of map, over all steps."""
+        picture = entry.picture
+        if picture.maps is None or not picture.maps.records:
+            return {}
+        unknown = tuple(dict.fromkeys(word.text for word in picture.words if not self.reader.knows(word.text)))
+        measured = {kind: subject_leakage(picture.maps, kind) for kind in picture.maps.kinds}
+        cases = {
+            kind: LeakageCase(found, self.names, entry.slots, picture.settings, unknown)
+            for kind, found in measured.items()
+        }
+        return {kind: leakage_record(case) for kind, case in cases.items()}

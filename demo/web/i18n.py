@@ -45,7 +45,7 @@ def text(key: str) -> I18nData:
 @lru_cache(maxsize=1)
 def english() -> dict[str, str]:
     """Read the English texts, for where no browser translates: names of files, tables for other programs."""
-    return _texts("en")
+    return texts_of("en")
 
 
 def languages(templates: Texts | None = None, more: MoreTexts = lambda texts: {}) -> gr.I18n:
@@ -60,12 +60,13 @@ def languages(templates: Texts | None = None, more: MoreTexts = lambda texts: {}
 
 
 def _table(language: str, templates: Texts, more: MoreTexts) -> dict[str, str]:
-    texts = _texts(language)
+    texts = texts_of(language)
     markup = {key: template.format_map(texts) for key, template in templates.items()}
     as_json = escape(json.dumps(texts, ensure_ascii=False, separators=(",", ":")), quote=False)
     return {**texts, **markup, **more(texts), "texts": f"<span data-texts hidden>{as_json}</span>"}
 
 
-def _texts(language: str) -> dict[str, str]:
+def texts_of(language: str) -> dict[str, str]:
+    """Read the texts of a language."""
     texts: dict[str, str] = json.loads(static(f"web/texts/{language}.json"))
     return texts

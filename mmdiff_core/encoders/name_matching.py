@@ -30,7 +30,7 @@ _FREE_STANDING = regex.compile(
 # What keyboards and word processors write for an apostrophe and a hyphen; Unicode keeps them apart.
 _STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼʹ′´`＇", "'") | dict.fromkeys("‐‑−", "-"))
 
-_ALIKE = 0.75  # of difflib's ratio: "catt" and "cats" are near "cat", "car" and "bat" are not
+_ALIKE = 0.75  # of difflib's ratio: "catts" is near "cat", "car" and "bat" are not
 _SAME_STEM = 4  # letters at the start of "puppy" and "puppies"
 _MAX_ENDING = 3  # letters that an ending adds
 _MAX_WORDS = 200  # of a text in which a near one is sought
@@ -83,7 +83,8 @@ def fold(text: str) -> str:
 
 def without_blank_edges(text: str) -> str:
     """Return a text without blanks and invisible characters at its ends."""
-    return _BLANK_EDGES.sub("", text)
+    kept: str = _BLANK_EDGES.sub("", text)
+    return kept
 
 
 def without_invisible_signs(text: str) -> str:
@@ -91,7 +92,8 @@ def without_invisible_signs(text: str) -> str:
 
     Joiners and selectors inside a sign stay: they decide what it looks like.
     """
-    return _SIGN.sub(lambda sign: "" if _INVISIBLE.fullmatch(sign.group()) else sign.group(), text)
+    kept: str = _SIGN.sub(lambda sign: "" if _INVISIBLE.fullmatch(sign.group()) else sign.group(), text)
+    return kept
 
 
 def occurrences(text: str, name: str) -> list[Span]:
@@ -126,10 +128,13 @@ def nearest_span(text: str, name: str, taken: Iterable[Span] = ()) -> Span | Non
 
 def likeness(one: str, two: str) -> float:
     """Return how alike two folded words are, up to 1; 0 where they are not near each other."""
-    ratio = SequenceMatcher(None, one, two).ratio()
     stem = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
     inflected = stem >= _SAME_STEM and max(len(one), len(two)) - stem <= _MAX_ENDING
-    return ratio if ratio > _ALIKE or inflected else 0.0
+    matcher = SequenceMatcher(None, one, two)
+    if not inflected and min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _ALIKE:
+        return 0.0
+    ratio = matcher.ratio()
+    return ratio if ratio >= _ALIKE or inflected else 0.0
 
 
 def distinct_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ h x w.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th percentile
+_PERCENTILE = 99.0  # keeps one bright pixel from counting
+# The attention that a pixel pays to a subject's photos. Where the built-in model drew a subject, the 99th percentile of
+# its image map was at least 0.52 (219 maps, mostly above 0.9); where it drew the other one twice, at most 0.19 (3).
+STANDS_OUT = 0.3
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Leakage:
         peaks: (S, 2). Row and column of each map's highest value in fractions of height and width, at pixel centres.
         distances: (S, S). Between two peaks, in fractions of the image's diagonal.
         flat: (S,) bool. The map is even all over, so that it points nowhere and has no region.
+        absent: (S,) bool. The subject's image map stands out nowhere: the subject is not in the image, and its other
+            maps are not about it.
     """
 
     regions: NDArray[np.bool_]
@@ -46,6 +52,7 @@ class Leakage:
     peaks: Floats
     distances: Floats
     flat: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
 
     @property
     def elsewhere(self) -> Floats:
@@ -89,6 +96,7 @@ def leakage_of(maps: np.ndarray, threshold: float = THRESHOLD) -> Leakage:
         peaks=peaks,
         distances=_distances(peaks, maps.shape[1:]),
         flat=np.logical_not(scaled.any((1, 2))),
+        absent=np.zeros(len(maps), dtype=bool),  # only image maps tell
     )
 
 
@@ -98,7 +106,20 @@ def subject_leakage(maps: AttentionMaps, kind: MapKind = "image", threshold: flo
     Raises:
         KeyError: nothing was recorded.
     """
-    return leakage_of(np.stack([maps.at(i, kind) for i in range(len(maps.subjects))]), threshold)
+    return replace(leakage_of(_stacked(maps, kind), threshold), absent=_absent(maps))
+
+
+def _stacked(maps: AttentionMaps, kind: MapKind) -> Floats:
+    """Return (S, h, w), averaged over steps and layers."""
+    return np.stack([maps.at(i, kind) for i in range(len(maps.subjects))]).astype(np.float64)
+
+
+def _absent(maps: AttentionMaps) -> NDArray[np.bool_]:
+    """Return whose image map stands out nowhere, (S,); nobody's where none was recorded."""
+    if "image" not in maps.kinds:
+        return np.zeros(len(maps.subjects), dtype=bool)
+    low: NDArray[np.bool_] = np.percentile(_stacked(maps, "image"), _PERCENTILE, axis=(1, 2)) < STANDS_OUT
+    return low
 
 
 def _regions(scaled: np.ndarray, threshold: float) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from mmdiff_core.atomic_files import atomic_file
+from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapStyle, colour_of, is_flat, overlay_maps
@@ -118,8 +119,8 @@ def write_image(
         generated.image.save(temp_file, pnginfo=png_info(generated.settings))
     if generated.maps is not None and generated.maps.records:
         kind, large = kind or informative_kind(generated.maps), enlarged_to(generated.image, OVERLAY_SIDE)
-        for index, word in enumerate(generated.words):
-            files.append(folder / f"{stem}_{index + 1}_{_slug(word.text)}.png")
+        for index, name in enumerate(distinct_names([word.text for word in generated.words])):
+            files.append(folder / f"{stem}_{index + 1}_{_slug(name)}.png")
             colour = colours[index] if colours else colour_of(index)
             with atomic_file(files[-1]) as temp_file:
                 drawn = overlay_maps(large, [generated.maps.at(index, kind)], [colour], style)

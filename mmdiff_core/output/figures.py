@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MapKind
 
@@ -46,9 +47,9 @@ def overview_figure(generated: GeneratedImage, kind: MapKind = "image", colour_m
         axes = figure.subplots(1, count + 1, squeeze=False)[0]
         _draw_image(axes[0], generated.image)
         axes[0].set_title(f"seed {generated.seed}")
-        for index, word in enumerate(generated.words):
+        for index, name in enumerate(_names(generated)):
             drawn = _draw_map(axes[index + 1], maps.at(index, kind), generated.image.size, colour_map)
-            axes[index + 1].set_title(f"{word.text} ({KIND_NAMES[kind]})")
+            axes[index + 1].set_title(f"{name} ({KIND_NAMES[kind]})")
             bar = figure.colorbar(drawn, ax=axes[index + 1], fraction=0.046, pad=0.03)
             bar.outline.set_linewidth(0.5)  # type: ignore[operator]
             bar.ax.tick_params(width=0.5, length=2)
@@ -77,7 +78,7 @@ def steps_figure(
     maps = generated.maps
     assert maps is not None, "a figure needs recorded maps"
     columns = np.unique(np.linspace(0, len(maps.steps) - 1, MAX_COLUMNS).round().astype(int))
-    names = ["preview"] * bool(previews) + [word.text for word in generated.words]
+    names = ["preview"] * bool(previews) + list(_names(generated))
     with matplotlib.rc_context(_STYLE):
         height = _WIDTH / len(columns) * len(names) + 0.3
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -133,3 +134,8 @@ def _draw_map(axes: Axes, values: np.ndarray, size: tuple[int, int], colour_map:
 def _hide_ticks(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def _names(generated: GeneratedImage) -> tuple[str, ...]:
+    """Return the subjects' words, with numbers where they are alike."""
+    return distinct_names([word.text for word in generated.words])

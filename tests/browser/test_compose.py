@@ -56,7 +56,7 @@ def test_a_subject_without_a_word_shows_and_its_dashed_chip_writes_it(open_page:
     page.locator("#name-2 input").fill("owl")
     expect(page.locator("#name-2 .field-error")).to_have_text("“owl” is not in the prompt yet.")
     page.locator("#chips .unplaced", has_text="owl").click()
-    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach and an owl")
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot and an owl on the beach")
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("owl")
     expect(page.locator(".field-error")).to_have_count(0)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from transformers import PreTrainedTokenizerBase
 
 from demo.page import build_ui, launch_options
 from demo.server.limits import Limits, local_limits
@@ -109,6 +110,7 @@ class Backbone:
     name: str = "toybox"
     vocabulary: Vocabulary = FIRST_WORLD
     schedulers: tuple[str, ...] = tuple(FLOW_SCHEDULERS)
+    tokenizers: tuple[PreTrainedTokenizerBase, ...] = ()  # without any, every word counts as read
 
     @property
     def display_name(self) -> str:

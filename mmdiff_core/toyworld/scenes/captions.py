@@ -77,7 +77,7 @@ BACKGROUND_WORDS: dict[str, tuple[str, ...]] = {
     "autumn": ("in autumn", "in the fall", "among autumn leaves", "in an autumn park", "on the fallen leaves"),
 }
 
-_FRAMES = (
+FRAMES = (
     "{toys} {where}",
     "a photo of {toys} {where}",
     "a picture of {toys} {where}",
@@ -101,20 +101,20 @@ STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("as pixel art", "in pixel art", "in pixel art style", "as a pixel game"),
     ),
 }
-_STYLED_FRAMES = (
+STYLED_FRAMES = (
     *("{before} {toys} {where}", "{toys} {where} {after}", "{toys} {where}, {after}", "{before} {toys}"),
     *("{after}, {toys} {where}", "{toys} {after}"),
 )
 _STYLED_WEIGHTS = (58, 18, 10, 5, 5, 4)
 
-_RELATIONS: dict[Arrangement, tuple[str, ...]] = {
+RELATIONS: dict[Arrangement, tuple[str, ...]] = {
     "beside": ("{0} next to {1}", "{0} and {1}", "{0} beside {1}", "{0} with {1}", "{0} standing next to {1}"),
     "left": ("{0} to the left of {1}", "{0} on the left of {1}", "{0} left of {1}"),
     "right": ("{0} to the right of {1}", "{0} on the right of {1}", "{0} right of {1}"),
     "front": ("{0} in front of {1}",),
     "behind": ("{0} behind {1}",),
 }
-_TRIPLES: dict[Arrangement, tuple[str, ...]] = {
+TRIPLES: dict[Arrangement, tuple[str, ...]] = {
     "beside": ("{0}, {1} and {2}", "{0} next to {1} and {2}", "{0} with {1} and {2}"),
     "between": ("{0} between {1} and {2}",),
 }
@@ -163,9 +163,9 @@ def random_colour(rng: random.Random) -> str:
 def _frame(rng: random.Random, style: str) -> str:
     """Draw the frame of a caption: it seldom names the style of a photo, but always names any other style."""
     if style == PHOTO:
-        return rng.choices(_FRAMES, _FRAME_WEIGHTS)[0]
+        return rng.choices(FRAMES, _FRAME_WEIGHTS)[0]
     before, after = STYLE_WORDS[style]
-    frame = rng.choices(_STYLED_FRAMES, _STYLED_WEIGHTS)[0]
+    frame = rng.choices(STYLED_FRAMES, _STYLED_WEIGHTS)[0]
     return frame.replace("{before}", rng.choice(before)).replace("{after}", rng.choice(after))
 
 
@@ -177,7 +177,7 @@ def _word(rng: random.Random, class_name: str) -> str:
 def _relation(rng: random.Random, count: int, arrangement: Arrangement) -> str:
     if count == 1:
         return "{0}"
-    return rng.choice((_RELATIONS if count == 2 else _TRIPLES)[arrangement])
+    return rng.choice((RELATIONS if count == 2 else TRIPLES)[arrangement])
 
 
 def _phrase(phrases: Sequence[str], i: int, names: Sequence[str] | None = None) -> str:

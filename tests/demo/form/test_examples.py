@@ -6,8 +6,8 @@ import pytest
 
 from demo.form import examples
 from demo.form.examples import EXAMPLES, RandomToys, StudioExample
-from demo.studio.model_list import knows_note
-from demo.web.i18n import english
+from demo.studio.model_list import known_chips, toys_note
+from demo.web.i18n import english, texts_of
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
@@ -66,9 +66,27 @@ def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.M
     assert box.draw("kitten").name in known.classes
     assert {box.prompt_for("owl") for _ in range(30)} == {"an owl at sunset", "an owl on the stage"}
     assert [example.prompt for example in examples.examples_for(known)] == ["pixel art of a train at sunset"]
-    words = examples.known_words(known)
-    assert words == {"toys": "owl, train", "places": "at sunset, on the stage", "styles": "photo, pixel art"}
-    assert all(word in knows_note(known, english()) for word in words.values())
+    phrases = examples.known_phrases(known)
+    assert {kind: list(known) for kind, known in phrases.items()} == {
+        "toy": ["owl", "train"],
+        "place": ["at sunset", "on the stage"],
+        "relation": ["next to", "to the left of", "to the right of", "in front of", "behind"],
+        "style": ["pixel art of"],
+    }
+    chips = known_chips(known, english())
+    for kind, known_phrases in phrases.items():
+        assert all(f'data-kind="{kind}" data-known="{phrase}"' in chips for phrase in known_phrases)
+    assert "makes toys: owl, train." in toys_note(known, english())
+
+
+def test_chips_write_english_and_explain_themselves_in_the_page_s_language() -> None:
+    german = texts_of("de")
+    chips = known_chips(FIRST_WORLD, german)
+    assert 'data-known="rabbit">rabbit <small>Hase</small>' in chips
+    assert 'data-known="robot">robot <small>Roboter</small>' in chips
+    assert "Katze, Hund, Hase" in toys_note(FIRST_WORLD, german)
+    assert "<small>" not in known_chips(FIRST_WORLD, english())
+    assert 'value="style"' not in chips  # these weights know photos alone
 
 
 def test_examples_of_the_first_weights_and_of_all() -> None:
@@ -79,7 +97,7 @@ def test_examples_of_the_first_weights_and_of_all() -> None:
 def test_a_model_of_the_wide_world_is_offered_everything() -> None:
     known = examples.vocabulary_of(object())
     assert known is None
-    assert knows_note(known, english()) == ""
+    assert known_chips(known, english()) == toys_note(known, english()) == ""
     assert not RandomToys(known=known).limited
     assert examples.examples_for(known) == EXAMPLES
     assert RandomToys(known=known).known == WHOLE_WORLD

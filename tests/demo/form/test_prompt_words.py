@@ -4,12 +4,12 @@ import json
 import re
 from html import unescape
 
-import pytest
-
 from demo.form.form import Form, SubjectForm
-from demo.form.prompt_words import add_word, chips_html, count_word, found_subjects, prompt_pieces
+from demo.form.prompt_words import chips_html, count_word, found_subjects, prompt_pieces
+from demo.form.word_notes import WordReader
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
 
 
 def _form(prompt: str, *names: str) -> Form:
@@ -70,23 +70,48 @@ def test_two_subjects_of_one_name_share_no_word() -> None:
     assert sum(chip["text"] == "cat" for chip in _drawn(form)) == 2  # one found, one dashed
 
 
+def test_words_of_subjects_with_one_name_are_numbered() -> None:
+    chips = _drawn(_form("a cat, a Cat and a dog", "cat", "CAT", "dog"))
+    assert [(chip["text"], chip.get("data-nth")) for chip in chips if "data-slot" in chip] == [
+        ("cat", "1"),
+        ("Cat", "2"),
+        ("dog", None),
+    ]
+
+
+def test_chips_say_what_the_model_does_not_know_and_notes_offer_what_it_does() -> None:
+    html = chips_html(_form("a dragon in space", "dragon"), WordReader(FIRST_WORLD))
+    assert re.findall(r'class="(word[^"]*)" data-word="(\w+)"', html)[1] == ("word unknown", "dragon")
+    (phrase,) = re.findall(r'data-phrase="([^"]*)"', html)
+    assert json.loads(unescape(phrase)) == ["unknown_word", {"word": "dragon"}]
+    fixes = [json.loads(unescape(fix)) for fix in re.findall(r'data-fix="([^"]*)"', html)]
+    assert fixes[0] == {"start": 0, "was": "a dragon", "text": "a cat", "names": {"0": "cat"}}
+
+
+def test_a_name_that_is_nearly_there_is_a_chip_that_brings_both_together() -> None:
+    form = _form("a catt", "cat")
+    (chip,) = [chip for chip in _drawn(form) if "data-fix" in chip]
+    assert (chip["text"], chip["data-slot"]) == ("cat → catt", "0")
+    assert not [chip for chip in _drawn(form) if "data-add" in chip]
+    marked = _drawn(_form("a catt<|subj|> and a dog", "cat", "owl"))
+    assert not [chip for chip in marked if "data-fix" in chip]  # triggers would be lost
+
+
+def test_invisible_signs_do_not_shift_the_chips() -> None:
+    drawn = _drawn(_form("a\u200b cat and a dog", "cat", "owl"))
+    assert [chip["text"] for chip in drawn] == ["a", "cat", "and", "a", "dog", "owl"]
+
+
 def test_nothing_typed_becomes_markup() -> None:
     html = chips_html(_form('a <b>cat</b> & "quoted" <script>', "<b>cat</b>", '"><i>'))
     assert not re.search(r"<(?!/?(?:button|p)\b)", html)
+    strange = chips_html(_form('a <b>"dragon\'s" in <i>', "x"), WordReader(FIRST_WORLD))
+    assert not re.search(r"<(?!/?(?:button|p|ul|li|span)\b)", strange)
     assert {chip["data-add"] for chip in _drawn(_form("a cat", '"><i>')) if "data-add" in chip} == {'"><i>'}
 
 
 def test_an_empty_prompt_has_no_chips() -> None:
     assert chips_html(_form("", "cat")) == ""
-
-
-@pytest.mark.parametrize(
-    ("prompt", "name", "longer"),
-    [("a cat on the beach.", "robot", "a cat on the beach and a robot"), ("snow, ", "owl", "snow and an owl")],
-)
-def test_a_name_is_written_at_the_end(prompt: str, name: str, longer: str) -> None:
-    assert add_word(prompt, name) == longer
-    assert count_word(longer, name) == 1
 
 
 def test_words_are_counted_whole() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from demo.form.examples import EXAMPLES
+from demo.form.examples import EXAMPLES, RandomToys
+from demo.form.word_notes import WordReader
 from demo.server.limits import MAX_SUBJECTS
 from demo.studio.generate import GenerationRunner
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
 from tests.helpers.stand_in import Values
 
 
@@ -102,6 +104,60 @@ def test_a_word_that_stands_twice_has_room_for_two(generation: GenerationRunner,
     assert update == {second.name: "cat"}
     update = compose._assign(_event(word="cat", slot=1), values)
     assert update == {first.name: "", second.name: "cat"}
+
+
+def _draw(generation: GenerationRunner, prompt: str, old: str, new: str, *others: str) -> str:
+    """The prompt after a new toy, ``new``, in the first card."""
+    compose = generation.form.compose
+    compose.toys = RandomToys(known=Vocabulary((new,), ("beach",), ("photo",)))
+    first, *rest = compose.cards
+    values = {compose.prompt: prompt, compose.count: 1 + len(others), first.name: old, first.strength: 1}
+    values |= {card.name: name for card, name in zip(rest, others, strict=False)}
+    return str(compose._draw_toy(first, values)[compose.prompt])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "old", "new", "others", "grown"),
+    [
+        ("", "", "bear", (), "a bear on the beach"),
+        ("a cat in space", "", "bear", ("cat",), "a cat and a bear in space"),
+        ("a cat in space", "", "cat", ("cat",), "a cat and another cat in space"),
+        ("a cat and a cat", "", "cat", ("cat",), "a cat and a cat"),
+        ("a dragon in space", "dragon", "owl", (), "an owl in space"),
+        ("a dragon in space", "dragon", "owl", ("dragon",), "a dragon and an owl in space"),  # the other one's word
+        ("a bear in space", "", "bear", (), "a bear in space"),
+    ],
+)
+def test_a_new_toy_is_named_in_the_prompt(
+    generation: GenerationRunner, prompt: str, old: str, new: str, others: tuple[str, ...], grown: str
+) -> None:
+    assert _draw(generation, prompt, old, new, *others) == grown
+
+
+def test_a_note_s_change_is_made_where_the_prompt_is_still_the_same(generation: GenerationRunner) -> None:
+    compose = generation.form.compose
+    event = _event(start=2, was="dragon", text="owl", names={"1": "owl"})
+    assert compose._amend(event, " a dragon in space") == {
+        compose.prompt: "a owl in space",
+        compose.cards[1].name: "owl",
+    }
+    assert compose.cards[1].name not in compose._amend(event, "a wizard in space")
+
+
+def test_a_known_phrase_is_written(generation: GenerationRunner) -> None:
+    compose = generation.form.compose
+    event = _event(kind="place", phrase="in space")
+    assert compose._add_phrase(event, "a cat") == "a cat"  # no built-in model here
+    compose.reader = WordReader(FIRST_WORLD)
+    assert compose._add_phrase(event, "a cat in the snow") == "a cat in space"
+    assert compose._add_phrase(_event(kind="?", phrase="x"), None) == ""
+
+
+def test_a_name_is_taken_without_what_is_invisible(generation: GenerationRunner, values: Values) -> None:
+    compose = generation.form.compose
+    form = generation.form.read(values | {compose.cards[0].name: "\u200bcat \ufeff", compose.prompt: "\u200b"})
+    assert form.subjects[0].name == "cat"
+    assert form.prompt == ""
 
 
 def test_a_dashed_chip_writes_its_name_into_the_prompt(generation: GenerationRunner) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,21 @@ def test_a_subject_without_a_place_joins_sooner_or_stronger(settings: dict[str, 
     advice = advise(_case([[9, 9, 9, 0]] * 4, [[4, 5, 9, 0]] * 4, **settings))
     assert "No part of the picture belongs to robot" in _text(advice)
     assert advice["change"] == change
+
+
+@pytest.mark.parametrize("maps", [APART, LEAKING])
+def test_nothing_is_said_about_leaks_where_a_subject_is_absent(maps: tuple[list[list[float]], ...]) -> None:
+    case = _case(*maps)
+    absent = replace(case, leakage=replace(case.leakage, absent=np.array([True, False])))
+    assert _text(advise(absent)).startswith("No part of the picture belongs to cat")
+    assert not any(word in _text(advise(absent)) for word in ("leak", "%"))
+
+
+def test_nothing_is_said_about_words_that_mean_nothing_to_the_model() -> None:
+    text = _text(advise(replace(_case(*LEAKING), unknown=("cat", "robot"))))
+    assert text == (
+        "The model does not know “cat and robot”: what it drew there is no likeness, and the heatmap cannot be judged."
+    )
 
 
 def test_two_at_one_spot_are_told_apart_by_words() -> None:

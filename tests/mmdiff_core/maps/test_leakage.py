@@ -82,3 +82,16 @@ def test_recorded_maps_are_averaged_over_steps() -> None:
 def test_what_cannot_be_measured_is_said(maps: np.ndarray, threshold: float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         leakage_of(maps, threshold)
+
+
+@pytest.mark.parametrize(("peak", "absent"), [(0.19, True), (0.52, False)])
+def test_a_subject_is_absent_where_its_photos_are_looked_at_nowhere(peak: float, absent: bool) -> None:
+    """Whatever kind of map is measured: the word of an absent subject may stand out, on another one."""
+    first, second = torch.zeros(8, 8), torch.zeros(8, 8)
+    first[:, :4], second[:, 4:] = 0.9, peak
+    photos, words = torch.stack([first, second]).half(), torch.stack([first, first.flip(1)]).half()
+    maps = AttentionMaps(("cat", "man"), (StepMaps(0, "mid", (8, 8), {"image": photos, "text": words}),))
+    for kind in ("image", "text"):
+        assert subject_leakage(maps, kind).absent.tolist() == [False, absent]  # type: ignore[arg-type]
+    no_photos = AttentionMaps(("cat", "man"), (StepMaps(0, "mid", (8, 8), {"text": words}),))
+    assert not subject_leakage(no_photos, "text").absent.any()

@@ -1,0 +1,188 @@
+"""What the page says about words, and the chips that change them, in Chromium against the stand-in model."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+from transformers import AutoTokenizer
+
+from tests.browser.page import PHONE, Open, fill_example, generate
+from tests.helpers.paths import ROOT
+from tests.helpers.stand_in import Backbone, StandIn
+
+
+@pytest.fixture(scope="module")
+def model() -> StandIn:
+    """Reads as much as the built-in model."""
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets/toybox/tokenizer", local_files_only=True)
+    return StandIn(backbone=Backbone(tokenizers=(tokenizer,)))
+
+
+def _write(page: Page, prompt: str, *names: str) -> None:
+    page.locator("#prompt textarea").fill(prompt)
+    for number, name in enumerate(names, 1):
+        page.locator(f"#name-{number} input").fill(name)
+
+
+def _prompt(page: Page, text: str) -> None:
+    expect(page.locator("#prompt textarea")).to_have_value(text)
+
+
+def test_the_page_says_what_the_model_can_make(open_page: Open) -> None:
+    page = open_page()
+    expect(page.locator("#toys-note")).to_contain_text("makes toys: cat, dog, rabbit")
+    expect(page.locator("#toys-note")).to_contain_text("rocket. Photos of other things give no likeness.")
+    german = open_page(locale="de-DE")
+    expect(german.locator("#toys-note")).to_contain_text("zeichnet Spielzeug: Katze, Hund, Hase")
+    expect(german.locator("#known .known").nth(2)).to_have_text("rabbit Hase")
+
+
+def test_an_unknown_word_is_replaced_with_one_click(open_page: Open) -> None:
+    page = open_page()
+    _write(page, "a dragon in a castle", "dragon")
+    expect(page.locator("#chips .word.unknown")).to_have_text(["dragon", "castle"])
+    notes = page.locator(".word-notes li")
+    expect(notes).to_have_count(2)
+    expect(notes.nth(0)).to_contain_text("The model does not know “dragon”. Instead:")
+    notes.nth(1).locator(".fix", has_text="in the forest").click()
+    _prompt(page, "a dragon in the forest")
+    notes.nth(0).locator(".fix", has_text="rabbit").click()
+    _prompt(page, "a rabbit in the forest")
+    expect(page.locator("#name-1 input")).to_have_value("rabbit")
+    expect(page.locator("#chips .word[data-slot='0']")).to_have_text("rabbit")
+    expect(notes).to_have_count(0)
+
+
+def test_notes_speak_the_browser_s_language_and_the_prompt_becomes_english(open_page: Open) -> None:
+    page = open_page(locale="de-DE")
+    _write(page, "eine Katze neben einem Elefanten am Strand", "Katze", "Elefant")
+    expect(page.locator(".word-notes")).to_contain_text("Das Modell liest Englisch:")
+    page.locator(".word-notes .fix").click()
+    _prompt(page, "a cat next to an elephant on the beach")
+    expect(page.locator("#name-2 input")).to_have_value("elephant")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text(["cat", "elephant"])
+    _write(page, "a wyvern")
+    expect(page.locator(".word-notes")).to_contain_text("Das Modell kennt „wyvern“ nicht.")
+
+
+def test_what_the_encoder_does_not_read_is_grey(open_page: Open) -> None:
+    page = open_page()
+    _write(page, "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow")
+    unread = page.locator("#chips .word.unread")
+    expect(unread).to_have_text(["cinematic", "lighting", "in", "the", "snow"])
+    expect(page.locator(".word-notes")).to_contain_text(
+        "The last 5 words are not read: the model reads 46 tokens, and the prompt has 56."
+    )
+    page.locator(".word-notes .fix", has_text="Leave out").click()
+    _prompt(page, "a cat next to a robot, in the snow")
+    expect(unread).to_have_count(0)
+    expect(page.locator(".word-notes")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "after"),
+    [
+        ("a catt on the beach", "cat", "a cat on the beach"),
+        ("a cat on the beach", "catt", "a cat on the beach"),
+        ("a cat on the beach", "(cat:1.3)", "a cat on the beach"),
+        ("two cats", "cat", "two cat"),
+    ],
+)
+def test_a_name_that_is_nearly_there_needs_one_click(open_page: Open, prompt: str, name: str, after: str) -> None:
+    page = open_page()
+    _write(page, prompt, name)
+    page.locator("#chips .word.near").click()
+    _prompt(page, after)
+    expect(page.locator("#chips .word[data-slot='0']")).to_have_text("cat")
+    expect(page.locator("#name-1 input")).to_have_value("cat")
+
+
+def test_chips_of_what_the_model_knows_write_a_prompt(open_page: Open) -> None:
+    page = open_page()
+    known = page.locator("#known")
+    steps = [
+        ("Toys", "cat", "a cat"),
+        ("Relations", "next to", "a cat next to"),
+        ("Toys", "elephant", "a cat next to an elephant"),
+        ("Places", "in the snow", "a cat next to an elephant in the snow"),
+        ("Places", "in space", "a cat next to an elephant in space"),
+        ("Relations", "behind", "a cat behind an elephant in space"),
+        ("Toys", "cat", "a cat behind an elephant and another cat in space"),
+    ]
+    for kind, phrase, prompt in steps:
+        known.get_by_text(kind, exact=True).click()
+        known.locator(".known:visible").get_by_text(phrase, exact=True).click()
+        _prompt(page, prompt)
+
+
+def test_new_toys_write_themselves_into_the_prompt(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#random-toy-1").click()
+    expect(page.locator("#seen-1 img")).to_have_count(3)
+    page.locator("#random-toy-2").click()
+    expect(page.locator("#seen-2 img")).to_have_count(3)
+    expect(page.locator("#chips .word[data-slot]")).to_have_count(2)
+    expect(page.locator("#chips .unplaced")).to_have_count(0)
+    expect(page.locator(".field-error")).to_have_count(0)
+    generate(page)
+
+
+def test_what_is_lacking_is_a_hint_until_generate_asks_for_it(open_page: Open, photo: str) -> None:
+    page = open_page()
+    page.locator("#photos-1 input[type=file]").first.set_input_files(photo)
+    hint = page.locator("#name-1 .field-error")
+    expect(hint).to_have_class("field-error hint")
+    expect(page.locator("#name-1 input")).not_to_have_attribute("aria-invalid", "true")
+    page.locator("#generate").click()
+    expect(hint).to_have_class("field-error lacking")
+    expect(page.locator("#name-1 input")).to_have_attribute("aria-invalid", "true")
+    _write(page, "a cat in the snow", "cat", "robot")
+    expect(page.locator("#name-2 .field-error")).to_have_class("field-error hint")  # new since Generate
+
+
+def test_a_return_visit_is_not_greeted_with_errors(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    page.wait_for_function("() => localStorage.getItem('mmdiff-studio')?.includes('robot')")
+    again = page.context.new_page()
+    again.goto(page.url)
+    expect(again.locator(".field-error.hint")).to_have_count(2)  # the photos were of the other visit
+    expect(again.locator(".field-error:not(.hint)")).to_have_count(0)
+    expect(again.locator("[aria-invalid=true]")).to_have_count(0)
+
+
+def test_two_subjects_of_one_name_are_told_apart(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    _write(page, "a cat next to a cat on the beach", "cat", "cat")
+    numbers = page.locator("#chips .word[data-nth]")
+    expect(numbers).to_have_count(2)
+    assert numbers.evaluate_all("chips => chips.map(chip => chip.dataset.nth)") == ["1", "2"]
+    generate(page)
+    expect(page.locator("#result .subjects .chip[data-subject]")).to_have_text(["cat 1", "cat 2"])
+    expect(page.locator("#result .advice-text")).to_contain_text("of cat 2’s attention")
+    expect(page.locator("#result .matrix tbody th")).to_have_text(["cat 1", "cat 2"])
+
+
+def test_the_binding_is_not_judged_for_words_that_mean_nothing(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    _write(page, "a dragon next to a robot on the beach", "dragon")
+    expect(page.locator("#chips .word.unknown")).to_have_text("dragon")
+    generate(page)
+    advice = page.locator("#result .advice-text")
+    expect(advice).to_contain_text("The model does not know “dragon”")
+    expect(advice).not_to_contain_text("No leak")
+
+
+def test_the_prompt_s_words_are_one_row_on_a_phone(open_page: Open) -> None:
+    page = open_page("dark", **PHONE)
+    _write(page, "a rabbit to the left of a dragon in the city at night", "rabbit")
+    expect(page.locator("#chips .word.unknown")).to_have_text("dragon")
+    tops = page.locator("#chips .word").evaluate_all("chips => chips.map(chip => Math.round(chip.offsetTop))")
+    assert len(set(tops)) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    small = page.locator(".word-notes .fix, #known .known:visible").evaluate_all(
+        "chips => chips.filter(chip => chip.offsetHeight < 44).map(chip => chip.textContent)"
+    )
+    assert small == []

@@ -1,0 +1,181 @@
+"""Words that the model does not know or does not read, and what one click makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from transformers import AutoTokenizer
+
+from demo.form.word_notes import Fix, PromptNotes, WordReader, can_fix, english_of, with_article
+from mmdiff_core.encoders.name_matching import occurrences
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
+from mmdiff_core.types import Word
+from tests.helpers.paths import ROOT
+
+READER = WordReader(FIRST_WORLD, translations=english_of(FIRST_WORLD))
+
+
+def _read(prompt: str, *names: str, reader: WordReader = READER) -> PromptNotes:
+    spans = {i: occurrences(prompt, name)[:1] for i, name in enumerate(names)}
+    words = [Word(i, prompt[slice(*span)], *span) for i, found in spans.items() for span in found]
+    return reader.read(prompt, words, {i: names[i] for i, found in spans.items() if not found})
+
+
+def _unknown(prompt: str) -> list[str]:
+    return [prompt[slice(*span)] for span in _read(prompt).unknown]
+
+
+def _after(prompt: str, fix: Fix) -> str:
+    return prompt[: fix.start] + fix.text + prompt[fix.end :]
+
+
+def _results(prompt: str, notes: PromptNotes, key: str) -> list[str]:
+    """What the prompt becomes by each fix of the notes of a kind."""
+    return [_after(prompt, fix) for note in notes.notes if note.key == key for fix in note.fixes]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a kitten next to a BUNNY on a sandy beach",
+        "a photo of a robot wearing a red hat, in the city at night",
+        "a cat with white paws and another cat, among the cactuses",
+        "a half red half blue dinosaur between a car and a boat",
+        "a cat’s ship",
+        "",
+    ],
+)
+def test_words_of_the_captions_are_known(prompt: str) -> None:
+    assert _unknown(prompt) == []
+    assert _read(prompt).notes == ()
+
+
+def test_other_words_are_unknown_also_those_of_a_larger_vocabulary() -> None:
+    assert _unknown("a dragon and an owl in a castle") == ["dragon", "owl", "castle"]
+    assert WordReader(WHOLE_WORLD).knows("an owl at the volcano")
+    assert not READER.knows("an owl")
+
+
+def test_nothing_is_unknown_to_a_model_of_the_real_world() -> None:
+    notes = _read("a dragon in a castle", "dragon", reader=WordReader())
+    assert notes == PromptNotes()
+
+
+def test_an_unknown_subject_is_replaced_with_its_name_and_its_article() -> None:
+    notes = _read("an ostrich next to a cat on the beach", "ostrich", "cat")
+    assert [note.values["word"] for note in notes.notes] == ["ostrich"]
+    fixes = notes.notes[0].fixes
+    assert [fix.label for fix in fixes] == ["dog", "rabbit", "bear", "penguin"]  # the cat is there already
+    assert [fix.names for fix in fixes] == [{0: "dog"}, {0: "rabbit"}, {0: "bear"}, {0: "penguin"}]
+    assert _after("an ostrich next to a cat on the beach", fixes[0]) == "a dog next to a cat on the beach"
+
+
+def test_an_unknown_place_is_replaced_by_places() -> None:
+    prompt = "a cat in a haunted castle"
+    results = _results(prompt, _read(prompt, "cat"), "unknown_word")
+    assert results[:2] == ["a cat in the snow", "a cat in the forest"]  # with the same preposition
+    assert len(results) == 4
+
+
+def test_a_typing_error_is_corrected() -> None:
+    prompt = "a cat on the beech"
+    assert _results(prompt, _read(prompt, "cat"), "unknown_word") == ["a cat on the beach"]
+
+
+def test_words_of_which_no_known_one_is_near_are_left_out_together() -> None:
+    prompt = "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow"
+    notes = _read(prompt, "cat", "robot")
+    assert [note.key for note in notes.notes] == ["unknown_words"]
+    assert notes.notes[0].values["words"] == "masterpiece, best quality, ultra-detailed, cinematic lighting"
+    assert _results(prompt, notes, "unknown_words") == ["a cat next to a robot, in the snow"]
+
+
+def test_a_style_is_no_toy() -> None:
+    prompt = "an oil painting of a cat"
+    assert _results(prompt, _read(prompt, "cat"), "unknown_words") == ["a cat"]
+    everything = WordReader(WHOLE_WORLD)
+    prompt = "an etching of a cat"
+    assert "pixel art of a cat" in _results(prompt, _read(prompt, "cat", reader=everything), "unknown_word")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names", "english", "renamed"),
+    [
+        (
+            "eine Katze neben einem Elefanten am Strand",
+            ("Katze", "Elefant"),
+            "a cat next to an elephant on the beach",
+            2,
+        ),
+        ("un gato y un oso en la playa", ("gato", "oso"), "a cat and a bear on the beach", 2),
+        ("一只猫和一只兔子在海滩上", ("猫", "兔子"), "a cat and a rabbit on the beach", 2),
+        ("Ein HUND, im Schnee", (), "a dog, in the snow", 0),
+    ],
+)
+def test_a_prompt_in_a_language_of_the_page_is_put_into_english(
+    prompt: str, names: Sequence[str], english: str, renamed: int
+) -> None:
+    notes = _read(prompt, *names)
+    assert [note.key for note in notes.notes] == ["reads_english"]
+    assert _results(prompt, notes, "reads_english") == [english]
+    assert len(notes.notes[0].fixes[0].names) == renamed
+
+
+def test_weights_of_other_programs_are_not_read() -> None:
+    prompt = "a (black cat:1.3) in the snow"
+    for reader in (READER, WordReader()):
+        notes = _read(prompt, "cat", reader=reader)
+        assert [note.values for note in notes.notes] == [{"text": "(black cat:1.3)"}]
+        assert _results(prompt, notes, "weight_unread") == ["a black cat in the snow"]
+
+
+# ------------------------------------------------------------------ names that are nearly there
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "after", "names"),
+    [
+        ("two cats on the beach", "cat", "two cat on the beach", {}),  # the model knows the name alone
+        ("a catt on the beach", "cat", "a cat on the beach", {}),
+        ("a cat on the beach", "catt", "a cat on the beach", {0: "cat"}),
+        ("a cat on the beach", "(cat:1.3)", "a cat on the beach", {0: "cat"}),
+    ],
+)
+def test_prompt_and_name_are_brought_together(prompt: str, name: str, after: str, names: dict[int, str]) -> None:
+    fix = _read(prompt, name).near[0]
+    assert (_after(prompt, fix), fix.names) == (after, names)
+
+
+def test_a_model_of_the_real_world_reads_what_the_prompt_says() -> None:
+    fix = _read("two cats on the beach", "cat", reader=WordReader()).near[0]
+    assert (fix.label, fix.names) == ("cat → cats", {0: "cats"})
+
+
+def test_two_names_do_not_take_one_word() -> None:
+    assert set(_read("a catt", "cat", "cats").near) == {0}
+
+
+# ------------------------------------------------------------------ what is not read
+
+
+def test_words_beyond_the_encoder_s_length_are_counted() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets/toybox/tokenizer", local_files_only=True)
+    prompt = "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow"
+    notes = _read(prompt, "cat", reader=WordReader(None, [tokenizer]))
+    assert [(note.key, note.values) for note in notes.notes] == [("unread_words", {"n": 5, "limit": 46, "tokens": 56})]
+    assert notes.is_read((0, 11))
+    assert not notes.is_read((prompt.index("snow"), len(prompt)))
+    assert _read("a cat", reader=WordReader(None, [tokenizer])).notes == ()
+
+
+def test_a_very_long_prompt_is_looked_at_in_part() -> None:
+    notes = _read("qwertz uiop " * 5000)
+    assert len(notes.unknown) == 10_000
+    assert len(str(notes.notes[-1].values)) < 1000
+
+
+def test_triggers_would_be_lost() -> None:
+    assert not can_fix("a cat<|subj|>")
+    assert can_fix("a cat")
+    assert (with_article("Owl"), with_article("cat")) == ("an Owl", "a cat")
