@@ -31,6 +31,7 @@ LAYERS = [
     ["mmdiff_core.__main__"],
     ["demo.server"],
     ["demo.web"],
+    ["demo.words"],
     ["demo.form"],
     ["demo.viewer"],
     ["demo.studio", "demo.api"],

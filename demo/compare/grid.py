@@ -12,7 +12,6 @@ import gradio as gr
 
 from demo.compare.variants import RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form
-from demo.form.word_notes import WordReader
 from demo.server.limits import Limits, local_limits
 from demo.viewer.frames import FinishedFrame, Progress, SubjectLabel, progress_record
 from demo.viewer.history import History
@@ -20,6 +19,7 @@ from demo.viewer.map_encoding import PackedMaps, pack_averages, pack_maps
 from demo.viewer.viewer import HEATMAP_SCRIPTS, RunPresenter
 from demo.web.cached_files import FileRecord, data_url
 from demo.web.static_files import scripts, static
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.results import Step

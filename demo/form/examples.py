@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from PIL import Image
 
-from demo.form.prompt_edits import PhraseKind
-from demo.form.word_notes import with_article
+from demo.words.english import with_article
+from demo.words.prompt_edits import PhraseKind
 from mmdiff_core.encoders.name_matching import fold
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, RELATIONS
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases

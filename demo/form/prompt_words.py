@@ -10,7 +10,7 @@ from itertools import count, pairwise
 from typing import NotRequired, TypedDict
 
 from demo.form.form import Form
-from demo.form.word_notes import Fix, PromptNotes, WordNote, WordReader, can_fix
+from demo.words.word_notes import Fix, PromptNotes, WordNote, WordReader, can_fix
 from mmdiff_core.encoders.name_matching import WORD, distinct_names, occurrences, without_invisible_signs
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import PromptError

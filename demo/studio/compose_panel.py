@@ -13,16 +13,16 @@ from demo.form.examples import ExampleContent, RandomToys
 from demo.form.form import Form, Settings, SubjectForm
 from demo.form.photo_picker import photo_picker_script
 from demo.form.photos import still_cached
-from demo.form.prompt_edits import KINDS, add_phrase, add_word, replace_word
 from demo.form.prompt_words import chips_html, count_word
 from demo.form.sliders import fits_slider
-from demo.form.word_notes import WordReader
 from demo.server.limits import MAX_SUBJECTS
 from demo.server.photo_files import PhotoFiles
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
+from demo.words.prompt_edits import KINDS, add_phrase, add_word, replace_word
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.encoders.name_matching import fold, without_blank_edges, without_invisible_signs
 from mmdiff_core.errors import PhotoError

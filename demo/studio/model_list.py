@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.form.examples import known_phrases, vocabulary_of
-from demo.form.prompt_edits import PhraseKind
 from demo.web.i18n import MoreTexts, Texts
+from demo.words.prompt_edits import PhraseKind
 from mmdiff_core.backbones.registry import (
     TOYBOX,
     UNKNOWN,

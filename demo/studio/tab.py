@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.form.examples import RandomToys, examples_for, vocabulary_of
-from demo.form.word_notes import WordReader, english_of
 from demo.studio import cutout_dialog, guide
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
@@ -17,6 +16,8 @@ from demo.studio.generate import GenerationRunner
 from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.web.i18n import text
+from demo.words.english import Translator
+from demo.words.word_notes import WordReader
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -36,7 +37,7 @@ class StudioTab:
         encoder = getattr(service.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
         tokenizers = getattr(service.backbone, "tokenizers", ())
-        self.reader = WordReader(known, tokenizers, None if known is None else english_of(known))
+        self.reader = WordReader(known, tokenizers, None if known is None else Translator.of(known))
         compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files, self.reader)
         self.cutout = CutoutDialog(compose.cards)
         self.form = FormPanel(service, compose, SettingsPanel(service))

@@ -11,7 +11,6 @@ from PIL import Image
 
 from demo.form.form import Form
 from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
-from demo.form.word_notes import WordReader
 from demo.viewer.frames import (
     FinishedFrame,
     LiveFrame,
@@ -26,6 +25,7 @@ from demo.viewer.map_encoding import pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import subject_leakage

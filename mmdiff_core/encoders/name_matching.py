@@ -76,6 +76,11 @@ class FoldedText:
         return not around or bool(_FREE_STANDING.search(around)) or not all(map(_IN_A_WORD.match, around))
 
 
+def overlap(one: Span, two: Span) -> bool:
+    """Whether two spans share a character."""
+    return one[0] < two[1] and two[0] < one[1]
+
+
 def fold(text: str) -> str:
     """Return a text for comparison: alike texts become equal. Empty where nothing of it is visible."""
     return FoldedText.of(text).folded.strip()
@@ -120,7 +125,7 @@ def nearest_span(text: str, name: str, taken: Iterable[Span] = ()) -> Span | Non
     words, wanted = [match.span() for match in WORD.finditer(text)][:_MAX_WORDS], _letters(name)
     count, used = len(wanted.split()), list(taken)
     spans = [(words[i][0], words[i + count - 1][1]) for i in range(len(words) - count + 1)] if count else []
-    free = [span for span in spans if all(span[1] <= start or end <= span[0] for start, end in used)]
+    free = [span for span in spans if not any(overlap(span, other) for other in used)]
     rated = [(likeness(_letters(text[start:end]), wanted), -start, (start, end)) for start, end in free]
     best = max(rated, default=None)
     return best[2] if best and best[0] > 0 else None

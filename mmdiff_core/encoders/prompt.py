@@ -21,6 +21,7 @@ from mmdiff_core.encoders.name_matching import (
     Span,
     fold,
     occurrences,
+    overlap,
     without_blank_edges,
     without_invisible_signs,
 )
@@ -99,7 +100,7 @@ def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
 
 
 def _overlaps(span: Span, others: Iterable[Span]) -> bool:
-    return any(span[0] < end and start < span[1] for start, end in others)
+    return any(overlap(span, other) for other in others)
 
 
 def _not_found(prompt: str, names: Sequence[str], subject: int) -> str:

@@ -6,7 +6,7 @@ from html import unescape
 
 from demo.form.form import Form, SubjectForm
 from demo.form.prompt_words import chips_html, count_word, found_subjects, prompt_pieces
-from demo.form.word_notes import WordReader
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD

@@ -8,9 +8,9 @@ import gradio as gr
 import pytest
 
 from demo.form.examples import EXAMPLES, RandomToys
-from demo.form.word_notes import WordReader
 from demo.server.limits import MAX_SUBJECTS
 from demo.studio.generate import GenerationRunner
+from demo.words.word_notes import WordReader
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
 from tests.helpers.stand_in import Values
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.form.prompt_edits import PhraseKind, add_phrase, add_word, replace_word
+from demo.words.prompt_edits import PhraseKind, add_phrase, add_word, replace_word
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import pytest
 from transformers import AutoTokenizer
 
-from demo.form.word_notes import Fix, PromptNotes, WordReader, can_fix, english_of, with_article
+from demo.words.english import Translator, with_article
+from demo.words.word_notes import Fix, PromptNotes, WordReader, can_fix
 from mmdiff_core.encoders.name_matching import occurrences
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 from mmdiff_core.types import Word
 from tests.helpers.paths import ROOT
 
-READER = WordReader(FIRST_WORLD, translations=english_of(FIRST_WORLD))
+READER = WordReader(FIRST_WORLD, translator=Translator.of(FIRST_WORLD))
 
 
 def _read(prompt: str, *names: str, reader: WordReader = READER) -> PromptNotes:

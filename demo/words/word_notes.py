@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.web.i18n import LANGUAGES, texts_of
-from mmdiff_core.encoders.name_matching import WORD, FoldedText, Span, fold, likeness, nearest_span
+from demo.words.english import ARTICLES, Translated, Translator, in_english, with_article
+from mmdiff_core.encoders.name_matching import WORD, Span, fold, likeness, nearest_span, overlap
 from mmdiff_core.encoders.prompt import TRIGGER, PromptReading, read_length
-from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, RELATIONS
-from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases, plain_relation
+from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import Word
 
@@ -23,14 +22,7 @@ MAX_FIXES = 4  # chips of a note
 MAX_NOTES = 3  # with chips; further unknown words share one
 MAX_UNKNOWN = 40  # words that are looked at
 _SHORTEST = 3  # letters of a known word that a typing error is compared with
-_LONG, _SAME_WORD = 4, 0.85  # letters of a word of another language, and how alike it is to that word with an ending
-ARTICLES = frozenset({"a", "an", "another"})
 _WEIGHT = re.compile(r"\(+([^():]{1,100}):\s*\d*\.?\d+\s*\)+")  # of other programs, such as (cat:1.3)
-
-_ARTICLE = re.compile(r"\ban? (\w+)")
-_SPACED_MARK = re.compile(r" ([,.;:])")
-
-Translations = Mapping[str, str]  # English words and phrases, articles among them, by those of other languages
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class PromptNotes:
 
     def is_unknown(self, span: Span) -> bool:
         """Whether a word has a part that means nothing to the model."""
-        return any(_overlap(span, other) for other in self.unknown)
+        return any(overlap(span, other) for other in self.unknown)
 
     def is_read(self, span: Span) -> bool:
         """Whether the text encoder reads a word to its end."""
@@ -85,19 +77,18 @@ class WordReader:
     Args:
         vocabulary: what the model was trained on; None for a model of the real world, to which no word is unknown.
         tokenizers: of the model's text encoders.
-        translations: known words and phrases, and articles, by those of other languages.
+        translator: knows other languages.
     """
 
     def __init__(
         self,
         vocabulary: Vocabulary | None = None,
         tokenizers: Sequence[Any] = (),
-        translations: Translations | None = None,
+        translator: Translator | None = None,
     ) -> None:
         self.known = None if vocabulary is None else KnownPhrases(vocabulary)
         self.tokenizers = tokenizers
-        longest_first = sorted((translations or {}).items(), key=lambda pair: -len(pair[0]))
-        self.translations = {fold(foreign): english for foreign, english in longest_first}
+        self.translator = translator or Translator()
 
     def knows(self, text: str) -> bool:
         """Whether every word of a text means something to the model, as it is written."""
@@ -155,7 +146,7 @@ class WordReader:
             return
         weights = [(match.end(1), match.end()) for match in _WEIGHT.finditer(prompt)]
         for match in WORD.finditer(prompt):
-            if not self._knows(match.group()) and not any(_overlap(match.span(), other) for other in weights):
+            if not self._knows(match.group()) and not any(overlap(match.span(), other) for other in weights):
                 yield match.span()
 
     def _unknown_notes(
@@ -166,11 +157,11 @@ class WordReader:
         noted, rest = 0, []
         named = [*words, *(Word(subject, "", fix.start, fix.end) for subject, fix in near.items())]
         unknown = unknown[:MAX_UNKNOWN]
-        foreign = self._foreign(prompt, unknown)
+        foreign = self.translator.find(prompt, unknown)
         if any(english not in ARTICLES for _, english in foreign):
             yield _translation(prompt, foreign, named)
         taken = [*(span for span, _ in foreign), *((fix.start, fix.end) for fix in near.values())]
-        unknown = [span for span in unknown if not any(_overlap(span, other) for other in taken)]
+        unknown = [span for span in unknown if not any(overlap(span, other) for other in taken)]
         for run in _runs(prompt, unknown, self._spelled):
             fixes = self._fixes(prompt, run, words, lacks_toy=not near) if noted < MAX_NOTES else ()
             if fixes:
@@ -184,22 +175,6 @@ class WordReader:
             without = _left_out(prompt, rest)
             fix = Fix("leave_words_out", 0, len(prompt), without, is_key=True)
             yield WordNote("unknown_words", {"words": shown}, () if owned or not without else (fix,))
-
-    def _foreign(self, prompt: str, unknown: Sequence[Span]) -> list[tuple[Span, str]]:
-        """Return the words and phrases of other languages, in their order, with their English."""
-        folded, found = FoldedText.of(prompt), list[tuple[Span, str]]()
-        for foreign, english in self.translations.items():
-            for span in folded.find(foreign):
-                strange = any(_overlap(span, other) for other in unknown)
-                if strange and not any(_overlap(span, other) for other, _ in found):
-                    found.append((span, english))
-        for span in unknown:  # with an ending, as of a case or a plural
-            word = fold(prompt[slice(*span)])
-            if len(word) >= _LONG and not any(_overlap(span, other) for other, _ in found):
-                rate, near = max(((likeness(word, foreign), foreign) for foreign in self.translations), default=(0, ""))
-                if rate > _SAME_WORD:
-                    found.append((span, self.translations[near]))
-        return sorted(found)
 
     def _spelled(self, word: str) -> list[str]:
         """Return the known words for a word of another language or with a typing error, the nearest first."""
@@ -247,20 +222,12 @@ class WordReader:
         return Fix(new, start, run[1], text, dict.fromkeys(_owners(run, words), new))
 
 
-def _translation(prompt: str, foreign: Sequence[tuple[Span, str]], words: Sequence[Word]) -> WordNote:
+def _translation(prompt: str, foreign: Sequence[Translated], words: Sequence[Word]) -> WordNote:
     """Return a note with the whole prompt in English, as far as it can be said with known words."""
-    text, names = prompt, {word.subject: word.text for word in words}
-    for (start, end), english in reversed(foreign):
-        text = f"{text[:start]} {english} {text[end:]}"  # other scripts have no blanks
-        names |= {word.subject: english for word in words if (start, end) == (word.start, word.end)}
-    text = _ARTICLE.sub(lambda article: with_article(article[1]), _SPACED_MARK.sub(r"\1", " ".join(text.split())))
+    text, english = in_english(prompt, foreign), dict(foreign)
+    names = {word.subject: english.get((word.start, word.end), word.text) for word in words}
     changed = {word.subject: names[word.subject] for word in words if names[word.subject] != word.text}
     return WordNote("reads_english", {}, (Fix(text, 0, len(prompt), text, changed),))
-
-
-def with_article(name: str) -> str:
-    """Return a name with "a" or "an"."""
-    return f"{'an' if fold(name)[:1] in tuple('aeiou') else 'a'} {name}"
 
 
 def can_fix(prompt: str) -> bool:
@@ -269,11 +236,7 @@ def can_fix(prompt: str) -> bool:
 
 
 def _owners(span: Span, words: Sequence[Word]) -> list[int]:
-    return [word.subject for word in words if _overlap(span, (word.start, word.end))]
-
-
-def _overlap(one: Span, two: Span) -> bool:
-    return one[0] < two[1] and two[0] < one[1]
+    return [word.subject for word in words if overlap(span, (word.start, word.end))]
 
 
 def _runs(prompt: str, spans: Sequence[Span], spelled: Callable[[str], list[str]]) -> Iterator[Span]:
@@ -335,15 +298,3 @@ def _reading_notes(prompt: str, reading: PromptReading | None) -> Iterator[WordN
         unread = sum(match.end() > reading.end for match in WORD.finditer(prompt))
         counts = {"n": unread, "limit": reading.limit, "tokens": reading.tokens}
         yield WordNote("unread_word" if unread == 1 else "unread_words", counts)
-
-
-def english_of(vocabulary: Vocabulary) -> Translations:
-    """Return what the page's other languages call the phrases of a vocabulary, with their English."""
-    english: dict[str, str] = {}
-    for texts in (texts_of(language) for language in set(LANGUAGES.values()) - {"en"}):
-        english |= {texts[f"class_{name}"]: CLASS_WORDS[name][0] for name in vocabulary.classes}
-        for name in vocabulary.backgrounds:
-            english[texts[f"background_{name.replace(' ', '_')}"]] = BACKGROUND_WORDS[name][0]
-        english |= {texts[f"relation_{name}"]: plain_relation(name) for name in RELATIONS}
-        english |= {texts["word_and"]: "and"} | dict.fromkeys(texts["articles"].split(), "a")
-    return english

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from demo.form.word_notes import ARTICLES, with_article
+from demo.words.english import ARTICLES, with_article
 from mmdiff_core.encoders.name_matching import WORD, Span, fold, occurrences, without_blank_edges
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
