@@ -26,7 +26,7 @@ from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader
-from mmdiff_core.encoders.name_matching import distinct_names
+from mmdiff_core.encoders.name_matching import distinct_names, fold
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import subject_leakage
 from mmdiff_core.results import GeneratedImage, Step
@@ -156,10 +156,10 @@ class RunPresenter:
         picture = entry.picture
         if picture.maps is None or not picture.maps.records:
             return {}
-        unknown = tuple(dict.fromkeys(word.text for word in picture.words if not self.reader.knows(word.text)))
+        unknown = {fold(word.text): word.text for word in picture.words if not self.reader.knows(word.text)}
         measured = {kind: subject_leakage(picture.maps, kind) for kind in picture.maps.kinds}
         cases = {
-            kind: LeakageCase(found, self.names, entry.slots, picture.settings, unknown)
+            kind: LeakageCase(found, self.names, entry.slots, picture.settings, tuple(unknown.values()))
             for kind, found in measured.items()
         }
         return {kind: leakage_record(case) for kind, case in cases.items()}

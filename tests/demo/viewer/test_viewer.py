@@ -7,8 +7,10 @@ from PIL import Image
 from demo.form.form import Form, SubjectForm
 from demo.viewer.history import History
 from demo.viewer.viewer import RunPresenter
+from demo.words.word_notes import WordReader
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.results import Step
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.helpers.stand_in import StandIn
 
@@ -49,6 +51,21 @@ def test_finished_pictures_gather_while_the_next_is_made() -> None:
     assert [first["maps"]["steps"], second["maps"]["steps"]] == [3, 3]
     assert (first["facts"][0], first["facts"][1]["seed"], first["facts"][1]["steps"]) == ("picture_facts", 5, 3)
     assert second["file"] == "mm-diff-6.png"
+
+
+def test_subjects_of_one_name_have_numbers_and_unknown_words_no_verdict() -> None:
+    model, photos = StandIn(), (PHOTO,)
+    request = GenerateRequest("a dragon and a Dragon", (Subject("dragon", photos), Subject("dragon", photos)), steps=2)
+    plan = model.plan(request)
+    form = Form("", (SubjectForm(0, "dragon", ("a.png",)), SubjectForm(1, "dragon", ("b.png",))))
+    said = {}
+    for reader in (None, WordReader(FIRST_WORLD)):
+        presenter = RunPresenter(plan.prompt, plan.words, form, History(), reader=reader)
+        frame = [presenter.add(step) for step in model.generate(request)][-1].value["pictures"][0]
+        assert [subject["name"] for subject in frame["subjects"]] == ["dragon 1", "Dragon 2"]
+        said[reader is None] = frame["leakage"]["image"]["advice"]["says"]
+    assert [values.get("name") for _, values in said[True]] == [None, "dragon 1", "Dragon 2"]
+    assert said[False] == [["advice_unknown", {"names": ["Dragon"]}]]
 
 
 def test_the_file_carries_its_settings() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from mmdiff_core.output.export import (
     read_settings,
     write_image,
 )
+from mmdiff_core.output.figures import overview_figure
 from mmdiff_core.results import GeneratedImage
 from tests.mmdiff_core.output.conftest import SETTINGS
 
@@ -92,6 +94,13 @@ def test_files_are_named_after_the_subjects(generated: GeneratedImage, tmp_path:
     files = write_image(generated, tmp_path, "x", "text", ["#FF0000", "#0000FF"])
     assert [file.name for file in files] == ["x.png", "x_1_cat.png", "x_2_dog.png", "x_maps.npz"]
     assert read_settings(files[0]) == SETTINGS
+
+
+def test_files_of_subjects_with_one_name_are_numbered(generated: GeneratedImage, tmp_path: Path) -> None:
+    alike = replace(generated, words=tuple(replace(word, text="cat") for word in generated.words))
+    files = write_image(alike, tmp_path, "x", "text")
+    assert [file.name for file in files[1:3]] == ["x_1_cat-1.png", "x_2_cat-2.png"]
+    assert [axes.get_title() for axes in overview_figure(alike, "text").axes][1:3] == ["cat 1 (word)", "cat 2 (word)"]
 
 
 def test_an_overlay_is_large_and_opens_as_settings(generated: GeneratedImage, tmp_path: Path) -> None:
