@@ -1,4 +1,4 @@
-"""The speed of everything but a single step: images, memory, start-up, loading, training, rendering."""
+"""The speed of everything but a single step and training: images, memory, start-up, loading, rendering."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 
 import torch
-from torch import nn
 
-from mmdiff_core.backbones.toybox import FOLDER, Toybox
-from mmdiff_core.benchmarks.timing import Clock, Method, alternate, ratio, timed
-from mmdiff_core.encoders.prompt import find_words, tokenize
-from mmdiff_core.nn.adapter import MMDiffAdapter
-from mmdiff_core.nn.records import PromptTokens
+from mmdiff_core.backbones.toybox import FOLDER
+from mmdiff_core.benchmarks.timing import Clock, Method, alternate, timed
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.random_scenes import random_scene, toy_photos
-from mmdiff_core.training.toybox.flow_matching import FlowMatchingBatch, FlowMatchingLoss
-from mmdiff_core.training.toybox.recipes import LossWeights
 from mmdiff_core.types import GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import load_adapter
 
@@ -112,62 +105,6 @@ def rendered_per_s(rounds: int, count: int, size: int, device: torch.device, clo
     scenes = [random_scene(rng) for _ in range(count)]
     seconds = [timed(lambda: render(scenes, size, str(device)), device, clock) for _ in range(rounds + 1)]
     return [count / s for s in seconds[1:]]
-
-
-# ---------------------------------------------------------------- training
-
-
-def training_speed(
-    backbone: Toybox, adapter: MMDiffAdapter, rounds: int, batch: int, clock: Clock
-) -> dict[str, object]:
-    """Return the samples per second of training the base and the adapter, and the ratio of the second to the first."""
-    device = backbone.device
-    steps = {name: _training_step(backbone, adapter, batch, name == "adapter") for name in ("base", "adapter")}
-    samples = alternate({name: Method(_prepare_nothing, step) for name, step in steps.items()}, rounds, device, clock)
-    over = ratio(samples["base"], samples["adapter"])  # samples per second are one over seconds
-    return {
-        "base_samples_per_s": [batch / s for s in samples["base"]],
-        "adapter_samples_per_s": [batch / s for s in samples["adapter"]],
-        "adapter_over_base": over.to_json(),
-    }
-
-
-def _training_step(backbone: Toybox, adapter: MMDiffAdapter, batch: int, photos: bool) -> Callable[[], None]:
-    """Return a training step on random latents: of the base alone, or of the adapter on it."""
-    network = FlowMatchingLoss(backbone, adapter, LossWeights(), photos)
-    parts: tuple[nn.Module, ...] = (adapter,) if photos else (backbone.unet, backbone.text_encoders[0])
-    trained = [parameter for part in parts for parameter in part.parameters()]
-    everything = list(network.parameters())
-    optimizer = torch.optim.AdamW(trained, lr=0.0)
-    seen = _batch(backbone, batch, photos)
-
-    def step() -> None:
-        for parameter in everything:
-            parameter.requires_grad_(False)
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        terms = network(seen)
-        sum(terms.values(), torch.zeros((), device=backbone.device)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _batch(backbone: Toybox, batch: int, photos: bool) -> FlowMatchingBatch:
-    width, height = backbone.sizes.default
-    encoder = backbone.image_encoder
-    assert encoder is not None  # the built-in model has one
-    latents = torch.cat([backbone.noise(seed, width, height) for seed in range(batch)])
-    tokens = tokenize(backbone.tokenizers[0], *find_words("a cat next to a robot on the beach", ["cat", "robot"]))
-    device = backbone.device
-    return FlowMatchingBatch(
-        latents=latents,
-        masks=torch.rand(batch, 2, *latents.shape[-2:], device=device),
-        tokens=PromptTokens(tokens.ids.expand(batch, -1), tokens.words.expand(batch, -1)),
-        references=torch.rand(batch, 2, 1, 3, encoder.size, encoder.size, device=device),
-        photos=torch.full((batch, 2, 1), photos, device=device),
-    )
 
 
 def _prepare_nothing() -> None:

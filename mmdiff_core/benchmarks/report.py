@@ -36,8 +36,6 @@ UNITS = {
     "startup_s": "start-up to the first page, warm, s",
     "adapter_load_s": "adapter load, s",
     "rendered_per_s": "rendered images per second",
-    "base_samples_per_s": "training, base, samples per second",
-    "adapter_samples_per_s": "training, adapter, samples per second",
 }
 
 
@@ -107,10 +105,10 @@ def speed_markdown(steps: Mapping[str, Any], titles: Mapping[str, str], about: M
             for key, values in measured.items()
         ]
         parts.append(markdown_table(["built-in model", "median", "lowest", "highest"], rows))
-    over = about["figures"].get("adapter_over_base")
-    if over:
-        share = f"{over['median']:.2f} ({over['low']:.2f} to {over['high']:.2f})"
-        parts.append(f"Training the adapter processes {share} of the base's samples per second.")
+    training = about["figures"].get("training")
+    if training:
+        head = ["training", "samples per second", "plain loop", "ratio (95 % interval)", "share of the matrix rate"]
+        parts.append(markdown_table(head, [_training_row(name, speed) for name, speed in training.items()]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -149,3 +147,10 @@ def _ratio(model: Mapping[str, Any], name: str) -> str:
 
 def _machine_line(about: Mapping[str, Any]) -> str:
     return f"{about['device']}, {about['threads']} thread(s), torch {about['torch']}, {about['clock']}."
+
+
+def _training_row(name: str, speed: Mapping[str, Any]) -> list[str]:
+    ours, plain = (np.median(speed[key]) for key in ("samples_per_s", "plain_samples_per_s"))
+    over = speed["ratio"]
+    interval = f"{over['median']:.2f} ({over['low']:.2f} to {over['high']:.2f})"
+    return [name, f"{ours:.3g}", f"{plain:.3g}", interval, f"{100 * speed['matrix_share']:.0f} %"]

@@ -47,7 +47,11 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
     )  # fmt: skip
     add("--rounds", type=int, help="how often each step is timed (default: depends on the size)")
     add("--quick", action="store_true", help="two rounds of everything, without starting the app")
-    add("--only-steps", action="store_true", help="leave out images, memory, start-up, training and rendering")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
+        "--only-steps", action="store_true", help="leave out images, memory, start-up, training and rendering"
+    )
+    only.add_argument("--only-training", action="store_true", help="training alone: each stage against a plain loop")
     add("--device", default="auto", help="cpu, cuda, cuda:1, or auto for a GPU if there is one (default: auto)")
     _add_clock(add)
     parser.set_defaults(run=run)
@@ -134,7 +138,9 @@ def run(args: argparse.Namespace) -> int:
     if args.clock == "cpu" and device.type != "cpu":
         raise SettingsError("--clock cpu counts what the CPU does: leave it out on a GPU.")
     args.out.mkdir(parents=True, exist_ok=True)
-    figures = {} if args.only_steps else _around(args, device)
+    figures: dict[str, Any] = {} if args.only_steps or args.only_training else _around(args, device)
+    if not args.only_steps:
+        figures["training"] = _training(args, device)
     steps: dict[str, Any] = {}
     titles: dict[str, str] = {}
     about = {"machine": describe_machine(device, args.clock), "models": titles, "figures": figures}
@@ -159,7 +165,7 @@ def _steps(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str
     from mmdiff_core.benchmarks.report import summary
     from mmdiff_core.benchmarks.timing import alternate
 
-    for name in args.models:
+    for name in () if args.only_training else args.models:
         rounds = _rounds(args, ROUNDS[name])
         logger.info("%s: steps with guidance, %d rounds ...", name, rounds)
         model = bench_model(name, device, choose_dtype("auto", device))
@@ -177,13 +183,18 @@ def _around(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     figures: dict[str, Any] = {"peak_memory_mb": [end_to_end.peak_memory_mb(personalizer, device)]}
     figures |= end_to_end.image_times(personalizer, rounds, device, args.clock)
     figures["adapter_load_s"] = end_to_end.adapter_load_s(rounds, device, args.clock)
-    logger.info("rendering and training ...")
+    logger.info("rendering ...")
     count, size = (2, 32) if args.quick else (16, 256)
     figures["rendered_per_s"] = end_to_end.rendered_per_s(rounds, count, size, device, args.clock)
-    backbone, adapter = personalizer.backbone, personalizer.adapter
-    assert adapter is not None  # the built-in model brings one
-    figures |= end_to_end.training_speed(backbone, adapter, rounds, 2 if args.quick else 8, args.clock)  # type: ignore[arg-type]
     if not args.quick:
         logger.info("starting the app ...")
         figures["startup_s"] = end_to_end.startup_s(min(rounds, 3))
     return figures
+
+
+def _training(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Measure the stages of training."""
+    from mmdiff_core.benchmarks.training_speed import training_speed
+
+    logger.info("training ...")
+    return training_speed(_rounds(args, 3), device, args.clock, args.quick)

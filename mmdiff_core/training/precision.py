@@ -46,16 +46,6 @@ def block_seconds(dtype: torch.dtype, repeats: int = 5) -> float:
     return min(times[1:])  # the first one also chooses kernels
 
 
-def matrix_flops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
-    """Return the operations per second of this thread's matrix products, its practical peak."""
-    a, times = torch.ones(size, size, dtype=dtype), []
-    for _ in range(repeats + 1):
-        started = time.thread_time()
-        a @ a
-        times.append(time.thread_time() - started)
-    return 2 * size**3 / min(times[1:])
-
-
 @contextmanager
 def attention_kernels(device: torch.device) -> Iterator[None]:
     """Use the attention kernels that train fastest in a block.

@@ -110,7 +110,7 @@ class Trainer:
                 waiting_since = time.monotonic()
                 parts = [next(batches) for _ in range(self.options.accumulate)]
                 waited_s += time.monotonic() - waiting_since
-                terms = self._train(parts)
+                terms = self.train_step(parts)
                 bar.update()
                 if self._log_is_due(logged):
                     bar.set_postfix({name: f"{value:.4f}" for name, value in self._log(terms, waited_s).items()})
@@ -148,7 +148,7 @@ class Trainer:
         self.ema.copy_to(self.parameters)
         return self.stage.finish()
 
-    def _train(self, parts: Sequence[Any]) -> dict[str, Tensor]:
+    def train_step(self, parts: Sequence[Any]) -> dict[str, Tensor]:
         """Take one step, with the mean gradient over the parts of its batch and over the processes."""
         losses: list[dict[str, Tensor]] = []
         for index, batch in enumerate(parts):

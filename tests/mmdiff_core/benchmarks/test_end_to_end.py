@@ -40,25 +40,6 @@ def test_memory_is_at_least_that_of_the_weights(personalizer: Personalizer) -> N
     assert end_to_end.peak_memory_mb(personalizer, CPU) > weights / end_to_end.MEGABYTE
 
 
-def test_training_is_measured_of_both_and_changes_nothing(personalizer: Personalizer) -> None:
-    backbone, adapter = personalizer.backbone, personalizer.adapter
-    before = [parameter.detach().clone() for parameter in (*backbone.unet.parameters(), *adapter.parameters())]
-    speed = end_to_end.training_speed(backbone, adapter, rounds=1, batch=1, clock="wall")
-    assert min(speed["base_samples_per_s"]) > 0
-    assert min(speed["adapter_samples_per_s"]) > 0
-    assert speed["adapter_over_base"]["median"] > 0
-    after = [*backbone.unet.parameters(), *adapter.parameters()]
-    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-
-
-def test_the_base_learns_without_photos_and_the_adapter_with_them(personalizer: Personalizer) -> None:
-    backbone = personalizer.backbone
-    for photos in (False, True):
-        batch = end_to_end._batch(backbone, 2, photos)
-        assert batch.photos.all() == photos
-        assert batch.latents.shape[0] == len(batch.tokens.ids) == 2
-
-
 def test_rendering_and_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(end_to_end.rendered_per_s(2, 1, 16, CPU, "wall")) == 2  # the first round warms up
     monkeypatch.setattr(end_to_end, "FOLDER", tiny.save_toybox(tmp_path))

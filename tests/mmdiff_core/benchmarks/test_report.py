@@ -25,7 +25,14 @@ MACHINE = {"device": "a machine", "threads": 1, "torch": "2", "clock": "wall"}
 FIGURES = {
     "picture_s": [1.0, 3.0, 2.0],
     "peak_memory_mb": [800.0],
-    "adapter_over_base": {"median": 1.3, "low": 1.2, "high": 1.4},
+    "training": {
+        "joint": {
+            "samples_per_s": [10.0, 12.0],
+            "plain_samples_per_s": [5.0, 5.5],
+            "ratio": {"median": 2.1, "low": 2.0, "high": 2.2},
+            "matrix_share": 0.614,
+        }
+    },
 }
 
 
@@ -53,7 +60,7 @@ def test_the_table_has_a_row_per_method_and_the_other_figures(steps: dict[str, A
     assert ["the stock step itself", "1.5 s"] in rows
     assert "* tiny: a UNet for tests" in table
     assert ["an image at the app's defaults, s", "2", "1", "3"] in rows
-    assert "1.30 (1.20 to 1.40) of the base's samples per second" in table
+    assert ["joint", "11", "5.25", "2.10 (2.00 to 2.20)", "61 %"] in rows
 
 
 def test_a_table_without_models_or_figures() -> None:

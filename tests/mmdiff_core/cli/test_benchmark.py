@@ -58,11 +58,10 @@ def test_everything_around_it(folder: Path) -> None:
     about = json.loads((folder / "about.json").read_text())
     assert about["machine"]["device"]
     figures = about["figures"]
-    for name in ("first_preview_s", "picture_s", "adapter_load_s", "rendered_per_s", "base_samples_per_s"):
+    for name in ("first_preview_s", "picture_s", "adapter_load_s", "rendered_per_s"):
         assert len(figures[name]) == 2
         assert min(figures[name]) > 0
     assert figures["peak_memory_mb"][0] > 50
-    assert figures["adapter_over_base"]["median"] > 0
     assert figures["first_preview_s"][0] < figures["picture_s"][0]
 
 

@@ -24,9 +24,8 @@ def test_a_cpu_trains_in_what_is_faster_on_it(
 
 
 @torch.no_grad()  # as encoders measure
-def test_the_measurements_are_of_this_machine() -> None:
+def test_the_measurement_is_of_this_machine() -> None:
     assert precision.block_seconds(torch.float32, repeats=1) > 0
-    assert precision.matrix_flops(torch.float32, size=64, repeats=1) > 1e6
 
 
 def test_attention_kernels_are_set_for_a_block_only() -> None:

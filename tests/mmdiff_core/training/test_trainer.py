@@ -133,9 +133,9 @@ def test_the_learning_rate_may_stay_constant_until_it_cools_down(tmp_path: Path)
     factors = [trainer._lr_factor(step) for step in range(101)]
     assert factors[10:81] == pytest.approx([1.0] * 71)
     assert factors[80:] == pytest.approx([1 - step / 20 for step in range(21)])
-    trainer._train([trainer.stage.batch()])
+    trainer.train_step([trainer.stage.batch()])
     trainer.step = 90
-    trainer._train([trainer.stage.batch()])
+    trainer.train_step([trainer.stage.batch()])
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05)
 
 
@@ -145,7 +145,7 @@ def test_a_constant_rate_is_continued_at_will(tmp_path: Path) -> None:
     assert Trainer(whole, tmp_path / "whole").run()
     trainer = Trainer(first, tmp_path / "parts")
     for _ in range(4):
-        trainer._train([first.batch()])
+        trainer.train_step([first.batch()])
     trainer._save()
     assert Trainer(second, tmp_path / "parts").run()
     assert torch.equal(weights(second), weights(whole))
@@ -170,7 +170,7 @@ def test_masters_follow_the_float32_training(tmp_path: Path) -> None:
     trainer = Trainer(half, tmp_path / "half", options=options)
     assert {p.dtype for p in half.trained()} == {torch.bfloat16}
     for _ in range(5):
-        trainer._train([half.batch()])
+        trainer.train_step([half.batch()])
     with trainer._averaged():
         assert weights(half).isfinite().all()
     trainer._save()
@@ -205,7 +205,7 @@ def test_muon_takes_what_the_stage_names_and_resumes(tmp_path: Path) -> None:
     assert trainer.run()
     trainer = Trainer(first, tmp_path / "parts")
     for _ in range(3):
-        trainer._train([first.batch()])
+        trainer.train_step([first.batch()])
     trainer._save()
     assert Trainer(second, tmp_path / "parts").run()
     assert torch.equal(weights(second), weights(whole))
@@ -214,7 +214,7 @@ def test_muon_takes_what_the_stage_names_and_resumes(tmp_path: Path) -> None:
 def test_the_state_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
     stage = Line(settings())
     trainer = Trainer(stage, tmp_path)
-    trainer._train([stage.batch()])
+    trainer.train_step([stage.batch()])
     trainer._save()
     state = torch.load(tmp_path / STATE, weights_only=True)
     (state["optimizer"],) = state.pop("optimizers")
@@ -238,7 +238,7 @@ def test_a_run_that_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     assert Trainer(unbroken, tmp_path / "unbroken").run()
     trainer = Trainer(stopped, tmp_path / "parts")
     for _ in range(3):
-        trainer._train([stopped.batch()])
+        trainer.train_step([stopped.batch()])
     trainer._save()
     trainer = Trainer(resumed, tmp_path / "parts")
     assert trainer.step == 3
@@ -279,9 +279,9 @@ def test_losses_and_validations_are_logged(tmp_path: Path) -> None:
 def test_validation_sees_the_averaged_weights_and_leaves_the_current_ones(tmp_path: Path) -> None:
     stage = Line(settings())
     trainer = Trainer(stage, tmp_path, options=TrainerOptions(validate_every=1))
-    trainer._train([stage.batch()])
+    trainer.train_step([stage.batch()])
     before = weights(stage)
-    trainer._train([stage.batch()])
+    trainer.train_step([stage.batch()])
     current = weights(stage)
     trainer._validate()
     assert torch.equal(weights(stage), current)
@@ -311,7 +311,7 @@ def test_one_signal_asks_and_a_second_one_stops() -> None:
 def test_a_gradient_that_is_no_number_is_named_and_not_saved(tmp_path: Path) -> None:
     stage = Line(settings())
     trainer = Trainer(stage, tmp_path)
-    trainer._train([torch.full((4, 2), torch.inf)])
+    trainer.train_step([torch.full((4, 2), torch.inf)])
     with pytest.raises(TrainingError, match="gradient of stage line is nan at step 1"):
         trainer._save()
     assert not (tmp_path / STATE).exists()

@@ -73,7 +73,7 @@ def test_interrupted_variant_goes_on_with_the_samples_of_the_others(
     trainer = Trainer(first, tmp_path / "parts")
     with attention_kernels(torch.device("cpu")):
         for _ in range(2):
-            trainer._train([first.batch()])
+            trainer.train_step([first.batch()])
     trainer._save()  # and then it is killed
     rest = stage_of(FULL, options, base, tmp_path / "parts", steps=4)
     trainer = Trainer(rest, tmp_path / "parts")
