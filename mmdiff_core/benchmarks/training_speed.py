@@ -172,11 +172,10 @@ def make_stage(name: str, model: Path, device: torch.device, quick: bool, plain:
 def _autoencoder(
     name: str, backbone: Toybox, _adapter: MMDiffAdapter, recipe: Recipe, settings: StageSettings, _plain: bool
 ) -> tuple[nn.Module, Crops, Sequence[nn.Parameter]]:
-    vae = backbone.vae.to(memory_format=torch.channels_last)
     side = min(settings.crop or backbone.sizes.default[0], backbone.sizes.default[0])
-    both = torch.rand(settings.batch, 4, side, side, device=backbone.device).to(memory_format=torch.channels_last)
+    both = torch.rand(settings.batch, 4, side, side, device=backbone.device)
     crops = Crops(both[:, :3], both[:, 3:])
-    return ReconstructionLoss(vae, recipe.losses, name == WHOLE), crops, hidden_weights(vae)
+    return ReconstructionLoss(backbone.vae, recipe.losses, name == WHOLE), crops, hidden_weights(backbone.vae)
 
 
 def _encoders(

@@ -77,8 +77,7 @@ class ReconstructionLoss(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 images (B, 3, H, W)."""
-        latents = latents.to(self.vae.dtype, memory_format=torch.channels_last)
-        return self.vae.decode(latents).sample.float()
+        return self.vae.decode(latents.to(self.vae.dtype)).sample.float()
 
     def _add_noise(self, latents: Tensor) -> Tensor:
         most = self.weights.whole_noise if self.whole else self.weights.crop_noise
@@ -118,7 +117,7 @@ class AutoencoderStage:
         settings: StageSettings, losses: LossWeights,
     ) -> None:  # fmt: skip
         self.name, self.folder, self.vae, self.dataset, self.settings = name, folder, vae, dataset, settings
-        vae.train().to(memory_format=torch.channels_last).requires_grad_(True)
+        vae.train().requires_grad_(True)  # not channels_last, in which the norms' backward is slow on CPUs
         self.network = ReconstructionLoss(vae, losses, whole=name == WHOLE)
         self.rng = random.Random(0)
         self.held_out = to_pixels(held_out.sample_images(HELD_OUT_IMAGES).images)
@@ -144,7 +143,7 @@ class AutoencoderStage:
         both = torch.cat([pixels, subjects], 1)  # (B, 4, H, W): cropped alike
         if side and side < both.shape[-1]:
             both = torch.stack([self._crop(image, side) for image in both])
-        both = both.to(self.vae.device, memory_format=torch.channels_last)
+        both = both.to(self.vae.device)
         return Crops(both[:, :3], both[:, 3:])
 
     def _crop(self, image: Tensor, side: int) -> Tensor:
