@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from demo.form.examples import ExampleContent, RandomToys
@@ -21,6 +22,7 @@ from demo.studio.subject_card import SubjectCard
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
+from demo.web.undo import Undo
 from demo.words.prompt_edits import KINDS, add_phrase, add_word, replace_word
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.face import FaceAnalyser
@@ -53,10 +55,12 @@ class ComposePanel:
     ) -> None:
         self.toys = toys
         self.reader = reader or WordReader()
+        self.undo = Undo()
         self.cards = [SubjectCard(slot, side, faces, photo_files) for slot in range(MAX_SUBJECTS)]
 
     def render(self) -> None:
         """Make the components inside the current layout."""
+        self.undo.render()
         self.count = gr.Number(INITIAL_CARDS, precision=0, visible="hidden")  # in the browser's draft, unlike a state
         self._render_prompt()
         with gr.Row(elem_classes="section-head"):
@@ -100,11 +104,12 @@ class ComposePanel:
         self.add.click(self._add, self.count, [self.count, self.add, *self._columns()], **QUIET)
         for card in self.cards:
             card.listen()
-            card.remove.click(partial(self._remove, card.slot), {self.count, *self.fields}, self.targets(), **QUIET)
+            removed = self.undo.around(partial(self._remove, card.slot), "undo_remove")
+            card.remove.click(removed, self.kept_fields, [*self.targets(), *self.undo.parts], **QUIET)
             card.random_toy.click(
-                partial(self._draw_toy, card),
-                {self.count, card.strength, self.prompt, *(other.name for other in self.cards)},
-                [*card.targets, self.prompt],
+                self.undo.around(partial(self._draw_toy, card), "undo_toy"),
+                self.kept_fields,
+                [*card.targets, self.prompt, *self.undo.parts],
                 queue=False,
                 show_progress_on=card.photos,
                 api_visibility="private",
@@ -118,6 +123,16 @@ class ComposePanel:
     def fields(self) -> tuple[Component, ...]:
         """Every component that a person fills in."""
         return (self.prompt, self.count, *(part for card in self.cards for part in card.fields))
+
+    @property
+    def kept_fields(self) -> set[Block]:
+        """Inputs of an event whose update can be undone."""
+        return {self.undo.stack, *self.fields}
+
+    def before(self, values: Values, fields: Iterable[Block]) -> Update:
+        """Return the update that undoes the last step; see ``Undo.last``."""
+        update = self.undo.last(values, fields)
+        return update | (self._shown(update[self.count]) if self.count in update else {})
 
     def read(self, values: Values, settings: Settings | None = None) -> Form:
         """Read the fields, without blank and hidden cards."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from demo.form.photos import still_cached
 from demo.form.uploads import from_data_url
 from demo.server.error_messages import user_facing_errors
+from demo.studio.compose_panel import ComposePanel
 from demo.studio.subject_card import SubjectCard
 from demo.web.events import WITH_MESSAGES, Update
 from demo.web.i18n import text
@@ -30,8 +32,9 @@ class CutPhoto(TypedDict):
 class CutoutDialog:
     """One dialog for all cards, opened by a card's "Draw" button and by the photos in "What the model sees"."""
 
-    def __init__(self, cards: list[SubjectCard]) -> None:
-        self.cards = cards
+    def __init__(self, compose: ComposePanel) -> None:
+        self.undo = compose.undo
+        self.cards = compose.cards
 
     def render(self) -> None:
         """Make the component inside the current layout."""
@@ -48,7 +51,9 @@ class CutoutDialog:
         """Replace a photo with what was cut out of it; add a drawing to the photos."""
         photos = [card.photos for card in self.cards]
         seen = [card.seen for card in self.cards]
-        self.dialog.cut(self._cut, {*photos}, [*photos, *seen, self.dialog], **WITH_MESSAGES)
+        outputs = [*photos, *seen, self.dialog, *self.undo.parts]
+        inputs: set[Block] = {self.undo.stack, *photos}
+        self.dialog.cut(self._cut, inputs, outputs, **WITH_MESSAGES)
 
     def _cut(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
         card = self.cards[int(event.slot)]
@@ -63,7 +68,7 @@ class CutoutDialog:
                 made: CutPhoto = {"path": image, "original": photos[int(event.number)]}
                 update = {self.dialog: gr.HTML(made=made)}
             photos[int(event.number)] = image
-        return card.show_photos(photos) | update
+        return self.undo.keep(values, card.show_photos(photos), "undo_cut") | update
 
     def _image(self, event: gr.EventData, card: SubjectCard) -> str:
         """The file of what was cut out or drawn, or of the photo as it was."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from demo.form.examples import EXAMPLES, StudioExample
 from demo.studio.compose_panel import ComposePanel
@@ -39,15 +42,16 @@ class ExampleGallery:
         """Fill the fields with the example that is clicked."""
         self.row.pick(
             self._pick,
-            None,
-            self.compose.targets(),
+            self.compose.kept_fields,
+            [*self.compose.targets(), *self.compose.undo.parts],
             queue=False,
             show_progress_on=self.compose.galleries(),
             api_visibility="private",
         ).then(None, js=_FILLED, **QUIET)
 
-    def _pick(self, event: gr.EventData) -> Update:
-        return self.compose.fill(self.examples[int(event.index)].content())
+    def _pick(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
+        filled = self.compose.fill(self.examples[int(event.index)].content())
+        return self.compose.undo.keep(values, filled, "undo_example")
 
 
 def _card(number: int, example: StudioExample) -> str:

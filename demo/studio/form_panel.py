@@ -83,6 +83,9 @@ class FormPanel:
     def listen(self, page: gr.Blocks) -> None:
         """Check what is typed; keep it in the browser; fetch it from there when the page is opened."""
         self.compose.listen()
+        undo = self.compose.undo
+        undone: set[Block] = {undo.stack, self.compose.prompt, *(card.name for card in self.compose.cards)}
+        undo.toast.undo(self._undo, undone, [*self.targets(), *undo.parts], **QUIET)
         self.settings.listen()
         changes = [field.change for field in self._draft_fields.values()]
         changes += [event for card in self.compose.cards for event in (card.rejected.change, card.seen.change)]
@@ -109,6 +112,15 @@ class FormPanel:
     def fields(self) -> set[Block]:
         """Inputs of an event that reads everything."""
         return {*self.compose.fields, *self.settings.fields}
+
+    @property
+    def kept_fields(self) -> set[Block]:
+        """Inputs of an event that replaces what is in the fields, so that it can be undone."""
+        return {self.compose.undo.stack, *self.fields}
+
+    def kept_targets(self) -> list[Component]:
+        """Return the outputs of such an event."""
+        return [*self.targets(), *self.compose.undo.parts]
 
     def read(self, values: Values) -> Form:
         """Read the fields."""
@@ -167,6 +179,9 @@ class FormPanel:
         errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps)
         chips = self.compose.chips_update(form, values[self.compose.count])
         return {self.compose.chips: chips, self.errors: self.errors_record(form, errors)}
+
+    def _undo(self, values: Values) -> Update:
+        return self.compose.before(values, self.fields)
 
     def _recall(self, draft: object) -> Update:
         return self.restore(browser_draft.read_draft(draft, self.service.backbone.display_name))

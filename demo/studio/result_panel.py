@@ -69,11 +69,11 @@ class ResultPanel:
         animated = self.viewer.animate(self._animate, self.history, self.download, **options)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
-        self.viewer.reuse(self._reuse, self.history, form.targets(), **WITH_MESSAGES)
-        compose = form.compose
-        self.viewer.photo(self._use_as_photo, {self.history, *compose.fields}, compose.targets(), **WITH_MESSAGES)
-        self.viewer.advise(self._advise, None, form.targets(), **WITH_MESSAGES)
-        self.open.upload(self._restore, self.open, form.targets(), **WITH_MESSAGES)
+        kept, outputs = {self.history, *form.kept_fields}, form.kept_targets()
+        self.viewer.reuse(self._reuse, kept, outputs, **WITH_MESSAGES)
+        self.viewer.photo(self._use_as_photo, kept, outputs, **WITH_MESSAGES)
+        self.viewer.advise(self._advise, kept, outputs, **WITH_MESSAGES)
+        self.open.upload(self._restore, {self.open, *form.kept_fields}, outputs, **WITH_MESSAGES)
 
     def starting(self) -> Update:
         """Return the update between the click and the first step."""
@@ -97,19 +97,19 @@ class ResultPanel:
             animation = entry.animation(map_kind(event.kind), file_format, heatmap_style(getattr(event, "style", None)))
             return download(animation, f"mm-diff-{entry.picture.seed}.{file_format}")
 
-    def _reuse(self, history: History, event: gr.EventData) -> Update:
+    def _reuse(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Put the photos and settings of a picture of the history back into the fields."""
         with user_facing_errors():
-            entry = history.get(event.name)
-        return self.form.restore(entry.record)
+            entry = values[self.history].get(event.name)
+        return self._kept(values, self.form.restore(entry.record))
 
     def _use_as_photo(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Add a picture of the history to the photos of a card."""
         with user_facing_errors():
             picture = values[self.history].get(event.name).picture
-            return self.form.compose.add_photo(values, picture_file(picture)["path"])
+            return self._kept(values, self.form.compose.add_photo(values, picture_file(picture)["path"]))
 
-    def _advise(self, event: gr.EventData) -> Update:
+    def _advise(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields, for the person to generate with."""
         change = event.change if isinstance(event.change, dict) else {}
         strengths = change.get("strengths")
@@ -117,13 +117,16 @@ class ResultPanel:
             cards = {str(card.slot): card.slot for card in self.form.compose.cards}
             change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
         advised = {key: change[key] for key in ("start_step", "strengths") if key in change}
-        return self.form.restore(advised | {"seed": event.seed})
+        return self._kept(values, self.form.restore(advised | {"seed": event.seed}))
 
-    def _restore(self, file: str) -> Update:
+    def _restore(self, values: Mapping[Any, Any]) -> Update:
         """Put prompt, names, strengths and settings of a saved picture into the fields."""
         with user_facing_errors():
-            settings = read_settings(file)
+            settings = read_settings(values[self.open])
         record = restorable(settings)
         message = restore_message(settings, self.form.refused(record), self.form.service.backbone.display_name)
         gr.Info(message, duration=12)
-        return self.form.restore(record)
+        return self._kept(values, self.form.restore(record))
+
+    def _kept(self, values: Mapping[Any, Any], update: Update) -> Update:
+        return self.form.compose.undo.keep(values, update, "undo_settings")

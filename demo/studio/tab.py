@@ -39,7 +39,7 @@ class StudioTab:
         tokenizers = getattr(service.backbone, "tokenizers", ())
         self.reader = WordReader(known, tokenizers, None if known is None else Translator.of(known))
         compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files, self.reader)
-        self.cutout = CutoutDialog(compose.cards)
+        self.cutout = CutoutDialog(compose)
         self.form = FormPanel(service, compose, SettingsPanel(service))
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()

@@ -7,7 +7,15 @@ import gradio as gr
 from demo.web.static_files import DEMO
 
 _SHEETS = (  # in the order of the cascade
-    *("web/page", "studio/tab", "studio/compose_panel", "studio/face_picker", "web/fields", "studio/cutout_dialog"),
+    *(
+        "web/page",
+        "web/undo",
+        "studio/tab",
+        "studio/compose_panel",
+        "studio/face_picker",
+        "web/fields",
+        "studio/cutout_dialog",
+    ),
     *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "studio/guide"),
     *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )

@@ -274,6 +274,78 @@ def test_two_tabs_keep_their_own_words(open_page: Open) -> None:
     expect(two.locator("#seen-1 img")).to_have_count(0)  # photos are a tab's own
 
 
+# ------------------------------------------------------------------ undo
+
+
+def _own_subject(page: Page, photo: str) -> None:
+    page.locator("#photos-1 input[type=file]").first.set_input_files(photo)
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    page.locator("#name-1 input").fill("blob")
+    page.locator("#prompt textarea").fill("a blob in the rain")
+    expect(page.locator("#chips .word[data-slot]")).to_have_text("blob")
+
+
+def _is_own_subject(page: Page) -> None:
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    expect(page.locator("#photos-1 .grid-container img")).to_have_count(1)
+    expect(page.locator("#name-1 input")).to_have_value("blob")
+    expect(page.locator("#prompt textarea")).to_have_value("a blob in the rain")
+    expect(page.locator("#undo .undo-toast")).to_be_hidden()
+
+
+@pytest.mark.parametrize("what", ["example", "toy", "remove", "cut"])
+def test_what_a_click_replaced_comes_back(open_page: Open, photo: str, what: str) -> None:
+    page = open_page()
+    _own_subject(page, photo)
+    toast = page.locator("#undo .undo-toast")
+    source = page.locator("#photos-1 .grid-container img").get_attribute("src")
+    for way in ("button", "Control+z"):
+        if what == "example":
+            page.locator(".example").first.click()
+            expect(page.locator("#name-2 input")).to_have_value("robot")
+            expect(page.locator("#seen-1 img")).to_have_count(3)
+        elif what == "toy":
+            page.locator("#random-toy-1").click()
+            expect(page.locator("#seen-1 img")).to_have_count(3)
+        elif what == "remove":
+            page.locator("#remove-1").click()
+            expect(page.locator("#seen-1 img")).to_have_count(0)
+        else:
+            page.locator("#seen-1 [data-cut]").click()
+            page.locator("#cutout [data-edge='2']").fill("50")
+            page.locator("#cutout .apply").click()
+            expect(page.locator("#photos-1 .grid-container img")).not_to_have_attribute("src", source)
+        expect(toast).to_be_visible()
+        if way == "button":
+            toast.get_by_role("button", name="Undo").click()
+        else:
+            page.keyboard.press(way)
+        _is_own_subject(page)
+        expect(page.locator("#photos-1 .grid-container img")).to_have_attribute("src", source)
+    expect(page.locator("#name-2 input")).to_have_value("")
+
+
+def test_ctrl_z_in_a_text_field_is_the_field_s(open_page: Open, photo: str) -> None:
+    page = open_page()
+    _own_subject(page, photo)
+    page.locator("#random-toy-1").click()
+    expect(page.locator("#undo .undo-toast")).to_be_visible()
+    page.locator("#prompt textarea").click()
+    page.keyboard.type("!")
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(1000)
+    expect(page.locator("#seen-1 img")).to_have_count(3)
+
+
+def test_an_example_in_an_empty_page_needs_no_toast(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    expect(page.locator("#undo .undo-toast")).to_be_hidden()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#seen-1 img")).to_have_count(0)
+    expect(page.locator("#prompt textarea")).to_have_value("")
+
+
 # ------------------------------------------------------------------ ways in for a photo
 
 

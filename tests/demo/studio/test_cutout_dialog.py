@@ -10,17 +10,18 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from demo.form.examples import RandomToys
+from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
-from demo.studio.subject_card import SubjectCard
 from demo.web.cached_files import photo_path
 
 
 @pytest.fixture
 def dialog() -> CutoutDialog:
-    dialog = CutoutDialog([SubjectCard(slot) for slot in range(2)])
+    compose = ComposePanel(RandomToys())
+    dialog = CutoutDialog(compose)
     with gr.Blocks():
-        for card in dialog.cards:
-            card.render(visible=True)
+        compose.render()
         dialog.render()
     return dialog
 
@@ -34,6 +35,7 @@ def _data_url(colour: str) -> str:
 def _cut(dialog: CutoutDialog, photos: list[str], **event: object) -> dict[object, object]:
     given = {"slot": 1, "number": 0, "image": None, "original": None} | event
     values = {card.photos: [(path, None) for path in photos] if card.slot == 1 else [] for card in dialog.cards}
+    values |= {dialog.undo.stack: ()}
     return dialog._cut(SimpleNamespace(**given), values)
 
 
@@ -45,6 +47,7 @@ def test_a_cut_takes_the_place_of_its_photo_and_names_it(dialog: CutoutDialog) -
     assert Image.open(photos[1]).getpixel((0, 0)) == Image.new("RGB", (1, 1), "green").getpixel((0, 0))
     assert update[dialog.dialog].props["made"] == {"path": photos[1], "original": two}
     assert dialog.cards[0].photos not in update
+    assert update[dialog.undo.stack][0].before == {dialog.cards[1].photos._id: [one, two]}
 
 
 def test_a_drawing_is_added(dialog: CutoutDialog) -> None:

@@ -49,11 +49,15 @@ def test_what_the_page_cannot_ask_for_is_refused(
         generation.result._animate(history, _event(name=frame["name"], kind="text", format="exe"))
 
 
+def _kept(generation: GenerationRunner) -> dict[Any, Any]:
+    return {generation.form.compose.undo.stack: ()}
+
+
 def test_advice_goes_into_the_fields_that_there_are(generation: GenerationRunner) -> None:
     generation.result.form = generation.form
     cards = generation.form.compose.cards
     change = {"start_step": 2, "strengths": {"1": 0.5, "9": 0.5}, "prompt": "no advice"}
-    update = generation.result._advise(_event(change=change, seed=7))
+    update = generation.result._advise(_kept(generation), _event(change=change, seed=7))
     settings = generation.form.settings
     assert (update[settings.start_step], update[cards[1].strength], update[settings.seed]) == (2, 0.5, 7)
     assert generation.form.compose.prompt not in update
@@ -66,10 +70,10 @@ def test_a_saved_image_fills_the_fields(
     picture = history.get(frame["name"]).picture
     picture.image.save(tmp_path / "saved.png", pnginfo=png_info(picture.settings))
     generation.result.form = generation.form
-    update = generation.result._restore(str(tmp_path / "saved.png"))
+    update = generation.result._restore({generation.result.open: str(tmp_path / "saved.png")} | _kept(generation))
     compose = generation.form.compose
     assert update[compose.prompt] == "a cat and a robot"
     assert [update[card.name] for card in compose.cards[:2]] == ["cat", "robot"]
     (tmp_path / "other.png").write_bytes(b"no picture")
     with pytest.raises(gr.Error):
-        generation.result._restore(str(tmp_path / "other.png"))
+        generation.result._restore({generation.result.open: str(tmp_path / "other.png")} | _kept(generation))

@@ -1,0 +1,45 @@
+// A toast that says what a click replaced, with a button that brings it back, as Ctrl+Z (Cmd+Z) does outside of text
+// fields, which undo what was typed. Gradio gives `element`, `props`, `trigger` and `watch`; see undo.py for props.value.
+
+const SHOWN_MS = 12_000;
+let timer = 0;
+let undoing = ""; // the record that the server was asked to undo: a second click must not undo another step
+
+function hide() {
+  clearTimeout(timer);
+  find(".undo-toast").hidden = true;
+}
+
+/** The toast goes by itself, but not while it is pointed at or has the focus. */
+function hideLater() {
+  clearTimeout(timer);
+  timer = setTimeout(() => (find(".undo-toast").matches(":hover, :focus-within") ? hideLater() : hide()), SHOWN_MS);
+}
+
+function undo() {
+  if (!props.value.steps || undoing === props.value.order) return;
+  undoing = props.value.order;
+  hide();
+  trigger("undo", {});
+}
+
+function show() {
+  hide();
+  if (!props.value.what) return;
+  fillTexts();
+  find(".undo-what").textContent = t(props.value.what);
+  find(".undo-toast").hidden = false;
+  hideLater();
+}
+
+const undoesItself = (node) => node?.matches?.("textarea, input:not([type=range], [type=checkbox], [type=radio], [type=file])");
+
+find(".undo-do").addEventListener("click", undo);
+find(".undo-close").addEventListener("click", hide);
+document.addEventListener("keydown", (event) => {
+  const asked = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!asked || !props.value.steps || undoesItself(event.target) || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  undo();
+});
+watch("value", show);
