@@ -132,6 +132,8 @@ class ComposePanel:
     def before(self, values: Values, fields: Iterable[Block]) -> Update:
         """Return the update that undoes the last step; see ``Undo.last``."""
         update = self.undo.last(values, fields)
+        for card in self.cards:
+            update |= card.show_photos(update[card.photos] or ()) if card.photos in update else {}
         return update | (self._shown(update[self.count]) if self.count in update else {})
 
     def read(self, values: Values, settings: Settings | None = None) -> Form:
