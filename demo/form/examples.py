@@ -34,20 +34,26 @@ class ExampleContent:
 
     prompt: str
     subjects: tuple[ToyPhotos, ...]
+    seed: int | None = None  # of the first image; None draws one
 
 
 @dataclass(frozen=True)
 class StudioExample:
-    """A prompt with its toys, (noun, identity seed), its place and its style."""
+    """A prompt with its toys, (noun, identity seed), its place and its style.
+
+    ``seed`` is one with which the shipped weights show these toys well; None for those that they do not know.
+    """
 
     prompt: str
     toys: tuple[tuple[str, int], ...]
     place: str
     style: str = "photo"
+    seed: int | None = None
 
     def content(self) -> ExampleContent:
         """Render the photos."""
-        return ExampleContent(self.prompt, tuple(_render_example_toy(noun, seed) for noun, seed in self.toys))
+        toys = tuple(_render_example_toy(noun, seed) for noun, seed in self.toys)
+        return ExampleContent(self.prompt, toys, self.seed)
 
     def thumbnails(self, size: int = 96) -> tuple[Image.Image, ...]:
         """Render a small picture of each toy."""
@@ -60,9 +66,20 @@ class StudioExample:
 
 
 EXAMPLES = (
-    StudioExample("a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3)), "beach"),
-    StudioExample("a dog in the snow", (("dog", HELD_OUT + 8),), "snow"),
-    StudioExample("a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9)), "forest"),
+    StudioExample(
+        "a cat next to a robot on the beach", (("cat", HELD_OUT + 5), ("robot", HELD_OUT + 3)), "beach", seed=4
+    ),
+    StudioExample("a dog in the snow", (("dog", HELD_OUT + 8),), "snow", seed=1),
+    StudioExample(
+        "a frog next to a boat on the beach", (("frog", HELD_OUT + 3), ("boat", HELD_OUT + 2)), "beach", seed=2
+    ),
+    StudioExample(
+        "a bear and a dinosaur in the meadow", (("bear", HELD_OUT + 4), ("dinosaur", HELD_OUT + 6)), "meadow", seed=1
+    ),
+    StudioExample("a penguin wearing a red scarf in the snow", (("penguin", HELD_OUT + 1),), "snow", seed=4),
+    StudioExample(
+        "a rabbit next to a car in the forest", (("rabbit", HELD_OUT + 2), ("car", HELD_OUT + 9)), "forest", seed=3
+    ),
     StudioExample("a watercolour of an owl in the kitchen", (("owl", HELD_OUT + 4),), "kitchen", "watercolour"),
     StudioExample(
         "a fish and an octopus under water", (("fish", HELD_OUT + 6), ("octopus", HELD_OUT + 1)), "under water"

@@ -38,20 +38,22 @@ class ExampleGallery:
             elem_classes="section",
         )
 
-    def listen(self) -> None:
-        """Fill the fields with the example that is clicked."""
+    def listen(self, next_seed: gr.State) -> None:
+        """Fill the fields with the example that is clicked, and the state with its seed."""
+        self.next_seed = next_seed
         self.row.pick(
             self._pick,
             self.compose.kept_fields,
-            [*self.compose.targets(), *self.compose.undo.parts],
+            [*self.compose.targets(), *self.compose.undo.parts, next_seed],
             queue=False,
             show_progress_on=self.compose.galleries(),
             api_visibility="private",
         ).then(None, js=_FILLED, **QUIET)
 
     def _pick(self, event: gr.EventData, values: Mapping[Component, Any]) -> Update:
-        filled = self.compose.fill(self.examples[int(event.index)].content())
-        return self.compose.undo.keep(values, filled, "undo_example")
+        content = self.examples[int(event.index)].content()
+        filled = self.compose.undo.keep(values, self.compose.fill(content), "undo_example")
+        return filled | {self.next_seed: content.seed}
 
 
 def _card(number: int, example: StudioExample) -> str:

@@ -53,8 +53,8 @@ class GenerationRunner:
         resting = [self.actions.generate, self.actions.stop, self.actions.planned, self.result.viewer]
         checked = self.actions.generate.click(
             self.check,
-            self.form.fields,
-            [*resting, self.form.errors, settings.seed, settings.last_seed, settings.reuse],
+            {*self.form.fields, settings.next_seed},
+            [*resting, self.form.errors, settings.seed, settings.next_seed, settings.last_seed, settings.reuse],
             **WITH_MESSAGES,
         )
         run = checked.success(
@@ -74,17 +74,23 @@ class GenerationRunner:
         """Make the plan and keep it, or show errors beside the fields, in which case nothing runs or changes."""
         form = self.form.read(values)
         seeded = form
-        if values[self.form.settings.fresh]:
-            seeded = replace(form, settings=replace(form.settings, seed=random_seed()))
+        settings = self.form.settings
+        if values[settings.fresh]:
+            chosen = values[settings.next_seed]
+            seeded = replace(form, settings=replace(form.settings, seed=random_seed() if chosen is None else chosen))
         with user_facing_errors():
             plan, errors = self.form.plan(seeded)
         if plan is None:
             yield {self.form.errors: self.form.errors_record(form, errors, attempt=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(first_blocking(errors).text, visible=False, print_exception=False)  # type: ignore[union-attr]
-        settings, seed = self.form.settings, plan.request.seeds[0]
+        seed = plan.request.seeds[0]
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
-        update |= {settings.seed: seed, self.form.errors: self.form.errors_record(form, errors)}
+        update |= {
+            settings.seed: seed,
+            settings.next_seed: None,
+            self.form.errors: self.form.errors_record(form, errors),
+        }
         yield update | {self.actions.planned: Planned(seeded, plan)}
 
     def run(self, planned: Planned, history: History) -> Iterator[gr.HTML]:

@@ -45,6 +45,7 @@ class SettingsPanel:
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.last_seed = gr.State(None)
+        self.next_seed = gr.State(None)  # used once in place of a random one
         with gr.Accordion(text("settings"), open=False, elem_id="settings"):
             self._render_seeds()
             self._render_quality()

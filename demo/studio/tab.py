@@ -63,7 +63,7 @@ class StudioTab:
 
     def listen(self, page: gr.Blocks) -> None:
         """Connect the panels to each other."""
-        self.examples.listen()
+        self.examples.listen(self.form.settings.next_seed)
         self.form.listen(page)
         self.cutout.listen()
         self.result.listen(self.form)

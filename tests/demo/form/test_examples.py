@@ -25,6 +25,7 @@ def test_examples_name_toys_that_were_never_trained_on(example: StudioExample) -
 
 def test_an_example_brings_photos_of_each_toy() -> None:
     filling = EXAMPLES[0].content()
+    assert filling.seed == EXAMPLES[0].seed
     assert [toy.name for toy in filling.subjects] == ["cat", "robot"]
     assert all(len(toy.photos) == examples.PHOTOS for toy in filling.subjects)
     first, second, *_ = filling.subjects[0].photos
@@ -90,7 +91,9 @@ def test_chips_write_english_and_explain_themselves_in_the_page_s_language() -> 
 
 
 def test_examples_of_the_first_weights_and_of_all() -> None:
-    assert len(examples.examples_for(FIRST_WORLD)) == 3
+    known = examples.examples_for(FIRST_WORLD)
+    assert len(known) == 6
+    assert None not in [example.seed for example in known]
     assert examples.examples_for(WHOLE_WORLD) == EXAMPLES
 
 

@@ -33,7 +33,7 @@ def values(generation: GenerationRunner, photo: str) -> Values:
     compose = generation.form.compose
     values: Values = {field: field.value for field in generation.form.fields}
     values |= {compose.count: 3, compose.prompt: " a cat and a robot ", generation.form.settings.seed: 4}
-    values[generation.form.settings.fresh] = False
+    values |= {generation.form.settings.fresh: False, generation.form.settings.next_seed: None}
     values[generation.result.history] = History()
     for card, name in zip(compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}

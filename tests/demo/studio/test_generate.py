@@ -52,6 +52,14 @@ def test_a_check_gives_a_new_seed_only_where_one_is_wanted(generation: Generatio
     assert len(drawn) > 1
 
 
+def test_an_examples_seed_is_used_once_and_where_none_was_chosen(generation: GenerationRunner, values: Values) -> None:
+    settings = generation.form.settings
+    (own,) = generation.check(values | {settings.fresh: True, settings.next_seed: 11})
+    assert (own[settings.seed], own[settings.next_seed]) == (11, None)
+    (chosen,) = generation.check(values | {settings.next_seed: 11})
+    assert chosen[settings.seed] == 4
+
+
 def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
     run = _run(generation, values | {generation.form.settings.pictures: 2})
     assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
