@@ -129,6 +129,7 @@ def test_a_host_takes_fewer_pictures_and_keeps_less_of_them(photo: str) -> None:
         list(click_compare(runner, values | {runner.panel.omit: ["refiner"]}))
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second a step."""
     model, now = StandIn(), [0.0]

@@ -26,6 +26,7 @@ def _check(service: Service) -> int:
     return check_replicas(page, launch_options(page))
 
 
+@pytest.mark.slow
 def test_the_app_shares_nothing(model: Personalizer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert _check(Service(model, Limits())) == 0, caplog.text

@@ -32,6 +32,7 @@ def test_the_zip_holds_picture_maps_and_how_to_make_it_again(kept: HistoryEntry)
     assert {"mm-diff-0.png", "mm-diff-0_maps.npz", "settings.json", "figure.pdf", "reproduce.py"} <= names
 
 
+@pytest.mark.slow
 def test_the_zip_brings_the_photos_under_the_names_that_the_program_uses(kept: HistoryEntry, photo: str) -> None:
     with_files = replace(kept, files=((photo,), ("/gone/b.png",)))
     with zipfile.ZipFile(io.BytesIO(with_files.zipped("text"))) as packed:
@@ -40,6 +41,7 @@ def test_the_zip_brings_the_photos_under_the_names_that_the_program_uses(kept: H
         assert b"photos('a.png')" in packed.read("reproduce.py")
 
 
+@pytest.mark.slow
 def test_a_photo_may_be_named_as_a_file_of_the_zip(kept: HistoryEntry, tmp_path: Path) -> None:
     files = tuple((str(tmp_path / name),) for name in ("figure.png", "mm-diff-0.png"))
     for (file,) in files:

@@ -38,6 +38,7 @@ def test_speed_holds_ratios_and_samples(folder: Path) -> None:
         assert len(tiny["samples"][name]) == 2
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_the_models_that_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object) -> object:
         raise KeyboardInterrupt

@@ -144,6 +144,7 @@ def test_the_command(
     assert table["about"]["adapter"].startswith("adapter.safetensors ")
 
 
+@pytest.mark.slow
 def test_another_adapter_of_the_same_name_gets_no_figures_of_the_first(
     dataset: Path, model: Path, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def test_estimates_and_their_table() -> None:
     assert summarise_conflicts([])["share"] is None
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(model: Path, referee_file: Path, tmp_path: Path) -> None:
     options = ConflictOptions(tmp_path / "out", model, referee_file, 1, (0,))
     table = evaluate_conflicts(options)

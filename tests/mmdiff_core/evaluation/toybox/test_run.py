@@ -20,6 +20,7 @@ from tests.helpers.markdown import cells
 PROMPTS = {1: 2, 2: 1, 3: 1}
 
 
+@pytest.mark.slow
 def test_the_report_has_every_measure(model: Path, referee_file: Path, tmp_path: Path) -> None:
     options = ToyboxOptions(tmp_path, model, referee_file, PROMPTS)
     table = evaluate_toybox(options)

@@ -47,6 +47,7 @@ def test_reference_photos_are_photos() -> None:
         assert reference_scene(rng, scene.toys[0].toy, scene).style == PHOTO
 
 
+@pytest.mark.slow
 def test_held_out_toys_and_combinations_are_never_trained_on() -> None:
     rng = random.Random(9)
     for scene in scenes(600, 9):
@@ -59,6 +60,7 @@ def test_held_out_toys_and_combinations_are_never_trained_on() -> None:
     assert {(p.toy.class_name, s.background, s.style) for s in held_out for p in s.toys} & UNSEEN_STYLED
 
 
+@pytest.mark.slow
 def test_training_sees_every_name_of_what_it_never_sees_together() -> None:
     """Otherwise an unseen combination would have an unknown part."""
     seen = [(p.toy.class_name, s.background, s.style) for s in scenes(2500, 11) for p in s.toys]
