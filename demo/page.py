@@ -71,6 +71,7 @@ def build_ui(
         endpoints.register(service)
     page.service = service
     page.sessions = Sessions(60 * service.limits.keep_minutes, temporary)
+    page.sessions.on_expiry.append(studio.result.histories.forget)
     page.queue(max_size=service.limits.queue, default_concurrency_limit=8)
     return page
 

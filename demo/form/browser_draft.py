@@ -14,6 +14,7 @@ from demo.web.static_files import static
 from mmdiff_core.types import ALL_COMPONENTS
 
 STUDIO, COMPARE = "mmdiff-studio", "mmdiff-compare"  # the keys of the drafts in the browser's storage
+HISTORY = "mmdiff-history"  # the key of what finds the session's pictures again
 _AREAS = {STUDIO: "#left", COMPARE: "#compare-fields"}  # of the page that the fields are in
 
 OF_A_MODEL = ("steps", "guidance", "start_step", "width", "height", "sampler")  # what another model may not take
@@ -35,6 +36,16 @@ def load_script(key: str = STUDIO) -> str:
 def unlock_script(key: str = STUDIO) -> str:
     """Return JavaScript that unlocks the fields."""
     return _with_key(static("form/browser_draft_unlock.js"), key)
+
+
+def load_key_script() -> str:
+    """Return JavaScript that makes the keys of the history, as the browser keeps them, the one input of an event."""
+    return static("form/browser_draft_key.js").replace("KEY", json.dumps(HISTORY))
+
+
+def save_key_script() -> str:
+    """Return JavaScript that keeps the keys of the history in the tab and in the browser."""
+    return static("form/browser_draft_keep_key.js").replace("KEY", json.dumps(HISTORY))
 
 
 def _with_key(script: str, key: str) -> str:

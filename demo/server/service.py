@@ -137,6 +137,7 @@ class Service:
         self.monitor = monitor or RunMonitor()
         self.photo_files = PhotoFiles()
         self._run = run or model.run
+        self._turn = threading.Lock()
 
     @property
     def backbone(self) -> Backbone:
@@ -213,10 +214,12 @@ class Service:
             GenerationError: at a step, if the request uses the model for longer than it may.
         """
         request = plan.request
-        deadline, done = Deadline(self.limits.run_seconds), 0
-        began = deadline.began
+        began, done = time.monotonic(), 0
         try:
-            with self.monitor.run(), closing(self._run(plan, photos)) as steps:  # type: ignore[type-var]
+            # A run may outlive the event that waited for it in Gradio's queue; the next one waits here.
+            with self._turn, self.monitor.run(), closing(self._run(plan, photos)) as steps:  # type: ignore[type-var]
+                deadline = Deadline(self.limits.run_seconds)
+                began = deadline.began
                 for step in steps:
                     self.monitor.step()
                     done += 1

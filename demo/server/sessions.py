@@ -43,6 +43,7 @@ class Sessions:
         self._last_seen: dict[str, float] = {}
         self._files: dict[str, set[Path]] = {}
         self._spared: set[Path] = set()  # to be removed, but written to just now
+        self.on_expiry: list[Callable[[set[str]], None]] = []  # told of the sessions that have expired
         self._lock = threading.Lock()
 
     def connect(self, session: str) -> None:
@@ -93,6 +94,8 @@ class Sessions:
             self._spared = {path for path in unclaimed if now - _written(path) < min(YOUNG_FILE_S, self.keep_s)}
             for path in unclaimed - self._spared:
                 _remove(path)
+        for forget in self.on_expiry:
+            forget(expired)
         return expired
 
     def expire_all(self) -> None:
@@ -121,6 +124,12 @@ def is_temporary(path: str | Path) -> bool:
         return is_in_or_equal(path, get_upload_folder())
     except (ValueError, OSError):  # not a path
         return False
+
+
+def is_connected(session: str) -> bool:
+    """Whether a session of the page that is being served has an open connection."""
+    page = LocalContext.blocks.get(None)
+    return isinstance(page, Page) and page.sessions.is_connected(session)
 
 
 class Page(gr.Blocks):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,16 +10,20 @@ from uuid import uuid4
 import gradio as gr
 from gradio.components import Component
 
+from demo.form.browser_draft import load_key_script, save_key_script
 from demo.form.form import Form
 from demo.form.validation import first_blocking
 from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE
+from demo.server.sessions import is_connected
 from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import random_seed
 from demo.viewer.history import History
-from demo.viewer.viewer import RunPresenter, waiting_update
-from demo.web.events import WITH_MESSAGES, Update
+from demo.viewer.job import Job
+from demo.viewer.kept_histories import key_record
+from demo.viewer.viewer import RunPresenter, restored_value, waiting_update
+from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.run_buttons import stop_on_click, when_over
 
 if TYPE_CHECKING:
@@ -67,8 +70,20 @@ class GenerationRunner:
             show_progress_on=self.result.queue,
             api_visibility="private",
         )
-        when_over(run, self.rest, resting)
+        when_over(run, self.rest, resting, self.result.history)
         stop_on_click(self.actions.stop, run)
+        self.actions.stop.click(self.halt, self.result.history, None, **QUIET)
+
+    def listen_to_returns(self, page: gr.Blocks) -> None:
+        """Show a page that is opened again its pictures and, to its end, the run that has gone on meanwhile."""
+        result, shown = self.result, [self.result.viewer, self.actions.generate, self.actions.stop]
+        back = page.load(
+            self.come_back, result.keys, [result.keys, result.history, *shown], js=load_key_script(), **QUIET
+        )
+        back.then(None, result.keys, None, js=save_key_script(), **QUIET)
+        options = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+        followed = back.then(self.follow, result.history, shown, **options)
+        followed.failure(self.rest, result.history, [*shown, self.actions.planned], **QUIET)
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plan and keep it, or show errors beside the fields, in which case nothing runs or changes."""
@@ -93,8 +108,8 @@ class GenerationRunner:
         }
         yield update | {self.actions.planned: Planned(seeded, plan)}
 
-    def run(self, planned: Planned, history: History) -> Iterator[gr.HTML]:
-        """Yield one update a step. Stop closes this generator at a step, and with it the core's.
+    def run(self, planned: Planned, history: History) -> Iterator[Any]:
+        """Yield one update a step. The run itself is the session's: it outlives this generator, unless Stop ends it.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
@@ -103,10 +118,31 @@ class GenerationRunner:
             plan = planned.plan
             reader = self.form.compose.reader
             presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.service.origin, reader)
-            with closing(self.service.run(plan, photos=history.photos)) as steps:  # type: ignore[type-var]
-                for step in steps:
-                    yield presenter.add(step)
+        job = history.job = Job(self.service.run(plan, photos=history.photos), presenter)
+        yield from job.follow()
 
-    def rest(self) -> Update:
+    def halt(self, history: History) -> None:
+        """End the session's run at its next step."""
+        if history.job is not None:
+            history.job.stop()
+
+    def come_back(self, keys: object, request: gr.Request) -> Update:
+        """Find the history of the browser that opens the page."""
+        key, history = self.result.histories.attach(str(request.session_hash), keys, is_connected)
+        update = self.actions.busy(True) if history.is_busy else {}
+        value = restored_value(history)
+        shown = {self.result.viewer: gr.HTML(value=value)} if value["pictures"] else {}
+        return {self.result.keys: key_record(key), self.result.history: history} | shown | update
+
+    def follow(self, history: History) -> Iterator[Update]:
+        """Yield the updates of a run that was there before the page."""
+        if history.job is None or not history.is_busy:
+            yield {self.result.viewer: gr.skip()}
+            return
+        for update in history.job.follow():
+            yield {self.result.viewer: update}
+        yield self.actions.busy(False) | self.result.idle(history)
+
+    def rest(self, history: History) -> Update:
         """Show Generate again; what is finished stays."""
-        return self.actions.busy(False) | self.result.idle() | {self.actions.planned: None}
+        return self.actions.busy(False) | self.result.idle(history) | {self.actions.planned: None}

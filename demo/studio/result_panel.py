@@ -10,8 +10,9 @@ import gradio as gr
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
 from demo.viewer.history import History, animation_format, heatmap_style, map_kind
+from demo.viewer.kept_histories import KeptHistories
 from demo.viewer.saved_picture import restorable, restore_message
-from demo.viewer.viewer import viewer, waiting_update
+from demo.viewer.viewer import finished_frame, viewer, waiting_update
 from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
@@ -46,11 +47,13 @@ class ResultPanel:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or local_limits()
+        self.histories = KeptHistories(self.limits)
 
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
         self.history = gr.State(History(self.limits))
+        self.keys = gr.JSON(visible=False)  # of the history, in the browser's storages
         self.viewer = viewer()
         self.download = download_target("download")
         self.open = gr.UploadButton(
@@ -69,6 +72,7 @@ class ResultPanel:
         animated = self.viewer.animate(self._animate, self.history, self.download, **options)
         for order in (packed, animated):
             order.failure(None, None, None, js=_FAILED, **QUIET)
+        self.viewer.fetch(self._fetch, self.history, self.viewer, **WITH_MESSAGES)
         kept, outputs = {self.history, *form.kept_fields}, form.kept_targets()
         self.viewer.reuse(self._reuse, kept, outputs, **WITH_MESSAGES)
         self.viewer.photo(self._use_as_photo, kept, outputs, **WITH_MESSAGES)
@@ -79,9 +83,14 @@ class ResultPanel:
         """Return the update between the click and the first step."""
         return {self.viewer: waiting_update("waiting_for_first_step")}
 
-    def idle(self) -> Update:
-        """Return the update once nothing runs; finished pictures stay."""
-        return {self.viewer: gr.HTML(live=None)}
+    def idle(self, history: History) -> Update:
+        """Return the update once nothing runs; finished pictures stay, and what became of the others is said."""
+        return {self.viewer: history.job.ended() if history.job else gr.HTML(live=None)}
+
+    def _fetch(self, history: History, event: gr.EventData) -> gr.HTML:
+        """Send a picture with its maps."""
+        with user_facing_errors():
+            return gr.HTML(fetched=finished_frame(event.name, history.get(event.name)))
 
     def _pack(self, history: History, event: gr.EventData) -> Download:
         """Make a zip of the picture that the viewer names."""

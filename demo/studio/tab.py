@@ -68,3 +68,4 @@ class StudioTab:
         self.cutout.listen()
         self.result.listen(self.form)
         self.generation.listen()
+        self.generation.listen_to_returns(page)

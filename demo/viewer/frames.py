@@ -47,18 +47,20 @@ class Frame(TypedDict):
 
 
 class LiveFrame(Frame):
-    """The picture in the making, a data URL, with its newest maps."""
+    """The picture in the making, a data URL, with its newest maps; ``stopped``: nobody makes it any more."""
 
     image: str
     run: str
     progress: Progress
+    stopped: NotRequired[bool]
 
 
 class FinishedFrame(Frame):
     """A finished picture with all that is looked at without the server.
 
     ``file`` is the name to save it under; ``python`` and ``shell`` make the picture again; ``labels`` tell the pictures
-    of a comparison apart.
+    of a comparison apart; ``pending``: its maps, film strip and leakage come when it is looked at; ``foreign``: it was
+    opened from a file, and nothing but the picture and its settings is known.
     """
 
     image: FileRecord
@@ -70,6 +72,8 @@ class FinishedFrame(Frame):
     python: str
     shell: str
     labels: NotRequired[list[list[str]]]
+    pending: NotRequired[bool]
+    foreign: NotRequired[bool]
 
 
 class ViewerValue(TypedDict):

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from PIL import Image
 
+from demo.form.prompt_words import PromptPiece
 from demo.server.limits import Limits, local_limits
+from demo.server.sessions import claim
 from demo.viewer.reproduce import python_source, shell_command
 from demo.viewer.saved_picture import restorable
+from demo.web.cached_files import FileRecord, picture_file
+from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
@@ -21,6 +25,9 @@ from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import MAP_KINDS, MapKind
 from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource
 
+if TYPE_CHECKING:
+    from demo.viewer.job import Job
+
 FORMATS: tuple[AnimationFormat, ...] = ("webp", "gif")
 
 
@@ -28,7 +35,8 @@ FORMATS: tuple[AnimationFormat, ...] = ("webp", "gif")
 class HistoryEntry:
     """A finished picture, a preview per step, its subjects' cards and photos, and the model that made it.
 
-    ``photos`` are the names of files in a zip, ``files`` the paths of these files.
+    ``photos`` are the names of files in a zip, ``files`` the paths of these files; ``sentence`` is the prompt in pieces
+    and ``file`` the picture as a file of the page; ``unknown`` are the subjects' words that the model does not know.
     """
 
     picture: GeneratedImage
@@ -37,6 +45,22 @@ class HistoryEntry:
     photos: tuple[tuple[str, ...], ...]
     files: tuple[tuple[str, ...], ...] = ()
     origin: ModelSource = BUILT_IN_MODEL
+    sentence: tuple[PromptPiece, ...] = ()
+    file: FileRecord | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """One per subject, no two alike."""
+        return list(distinct_names([word.text for word in self.picture.words]))
+
+    def claimed_file(self) -> FileRecord:
+        """Return the picture's file, claimed with its photos for the session that is being served."""
+        claim(*(path for own in self.files for path in own))
+        if self.file is None or not Path(self.file["path"]).is_file():
+            return picture_file(self.picture)
+        claim(self.file["path"])
+        return self.file
 
     @property
     def colours(self) -> list[str]:
@@ -95,6 +119,17 @@ class History:
         self._max_pictures, self._max_bytes = max_pictures or limits.history_pictures, limits.history_mb * 2**20
         self._entries: dict[str, HistoryEntry] = {}
         self.photos = PhotoCache() if photos is None else photos
+        self.job: Job | None = None  # the run that was started last
+
+    @property
+    def entries(self) -> Mapping[str, HistoryEntry]:
+        """The pictures by their names, the oldest first."""
+        return self._entries
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run of the session goes on."""
+        return self.job is not None and not self.job.over
 
     def add(self, name: str, entry: HistoryEntry) -> None:
         """Add a picture; the oldest leave where there are too many or their maps are too large."""

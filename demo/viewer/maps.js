@@ -3,7 +3,10 @@
 // Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties, see frames.py:
 //   props.value  {run, pictures: [frame]}    finished pictures of the run; with `opened`: one from the Compare tab
 //   props.live   a frame with its `run` and a `progress` {picture, pictures, step, steps, left, done}; null when nothing
-//                runs; before the first step without `image` and with a `progress` {waiting: key, done}
+//                runs; before the first step without `image` and with a `progress` {waiting: key, done}; `stopped`: it
+//                is what is left of a run that was stopped
+//   props.notice   a phrase about a run that was stopped, or null
+//   props.fetched  a frame that was `pending`: its maps were left out until it was looked at
 // A frame is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all
 // lists count the frame's subjects; of the maps' kind "words" the subjects are the prompt's other words, a sentence's
 // `word`. A finished one has also {name, file, facts, strip: {image, w, h}, leakage: {kind: {...}}, python, shell}, and
@@ -25,6 +28,7 @@ const view = {
   size: "", // of layers, or the path of one layer; "" stands for all
   head: "", // from 0, as text; "" stands for all
   word: null, // of the prompt, owned by no subject, whose map is looked at instead of the subjects'
+  fetched: new Map(), // frames whose maps came later, by their names
   peek: false, // the picture is shown without its maps
 };
 

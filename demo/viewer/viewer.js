@@ -6,7 +6,7 @@ const MAX_HISTORY = 16;
 
 function drawOverlay() {
   const frame = frameNow();
-  if (!frame) return;
+  if (!frame?.image) return; // before the first step
   const [canvas, picture] = [find(".overlay"), find(".picture")];
   const layers = visibleLayers(frame);
   fitCanvas(canvas, picture);
@@ -33,7 +33,7 @@ function drawMaps() {
 
 function drawThumbs() {
   const entries = view.history.map((entry) => [entry.name, sourceOf(entry.image), phraseText(entry.caption)]);
-  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), t("in_the_making")]);
+  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), t(props.live.stopped ? "unfinished" : "in_the_making")]);
   const box = find(".thumbs");
   const before = new Map([...box.children].map((thumb) => [thumb.dataset.frame, thumb]));
   const thumbs = entries.map(([name, source, caption]) => {
@@ -69,7 +69,9 @@ function progressText({ waiting, picture, pictures, step, steps, left }) {
 }
 
 function drawProgress() {
-  const progress = props.live?.progress;
+  const said = props.notice ? phraseText(props.notice) : "";
+  if (find(".notice").textContent !== said) find(".notice").textContent = said;
+  const progress = props.live?.stopped ? null : props.live?.progress;
   find(".progress").hidden = !progress;
   if (!progress) return;
   find(".step-line").textContent = progressText(progress);
@@ -89,6 +91,15 @@ function drawStage(frame, mapped) {
   if (find(".stage").matches(".single")) find(".picture").alt = caption;
 }
 
+const asked = new Set(); // names of pictures whose maps were asked for
+
+/** Ask for the maps of a picture of an earlier visit, which come when it is looked at. */
+function fetchMaps(frame) {
+  if (!frame.pending || asked.has(frame.name)) return;
+  asked.add(frame.name);
+  trigger("fetch", { name: frame.name });
+}
+
 let drawn = null; // the frame that is shown
 
 function draw() {
@@ -98,6 +109,7 @@ function draw() {
   drawThumbs();
   find(".inspect").hidden = !frame?.image;
   if (!frame?.image) return;
+  fetchMaps(frame);
   const mapped = frame.subjects.length > 0 && frame.maps.steps > 0;
   drawStage(frame, mapped);
   drawSentence(frame);
@@ -125,7 +137,7 @@ function receive() {
     Object.assign(view, { run: value.run, older: view.history.filter(({ name }) => !known.includes(name)) });
     if (value.opened) choose(known[0]); // on the Compare tab
   }
-  view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY);
+  view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY).map((frame) => view.fetched.get(frame.name) ?? frame);
   if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
   const gone = view.chosen !== LIVE && !view.history.some(({ name }) => name === view.chosen);
   if (gone) view.chosen = view.history[0]?.name ?? "";
@@ -218,5 +230,11 @@ new ResizeObserver(() => {
   find(".viewer").style.setProperty("--stage-height", `${find(".stage").offsetHeight}px`);
 }).observe(heatmapBox);
 watch(["value", "live"], receive);
+watch("notice", drawProgress);
+watch("fetched", () => {
+  if (!props.fetched) return;
+  view.fetched.set(props.fetched.name, props.fetched);
+  receive();
+});
 fillTexts();
 receive();

@@ -21,7 +21,7 @@ from demo.viewer.frames import (
 )
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_record
-from demo.viewer.map_encoding import pack_maps
+from demo.viewer.map_encoding import NO_MAPS, pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
@@ -49,6 +49,8 @@ def viewer() -> gr.HTML:
     return gr.HTML(
         value=empty,
         live=None,
+        notice=None,
+        fetched=None,
         html_template=static("viewer/viewer.html"),
         js_on_load=scripts(*SCRIPTS),
         apply_default_css=False,
@@ -59,7 +61,33 @@ def viewer() -> gr.HTML:
 def waiting_update(key: str) -> gr.HTML:
     """Return the viewer's update before the first step; ``key`` is that of a text."""
     live: WaitingLive = {"progress": {"waiting": key, "done": 0}}
-    return gr.HTML(live=live)
+    return gr.HTML(live=live, notice=None)
+
+
+def idle_update(presenter: RunPresenter | None = None, stopped: bool = False) -> gr.HTML:
+    """Return the viewer's update once nothing runs.
+
+    Of a run that was stopped before a picture was finished the last preview stays; what happened is said.
+    """
+    if presenter is None or not stopped or presenter.complete:
+        return gr.HTML(live=None)
+    live, frames = presenter.live, presenter.frames
+    if live is None:
+        return gr.HTML(live=None, notice=("stopped_before", {}))
+    at = live["progress"]
+    if frames:
+        return gr.HTML(live=None, notice=("stopped_some", {"n": len(frames), "m": at["pictures"]}))
+    return gr.HTML(live=live | {"stopped": True}, notice=("stopped_at", {"n": at["step"], "m": at["steps"]}))
+
+
+def restored_value(history: History) -> ViewerValue:
+    """Return a session's pictures for a page that is opened again, the newest first.
+
+    Maps may take megabytes: they come with the newest picture, and with another one when it is looked at.
+    """
+    entries = list(history.entries.items())[::-1]
+    pictures = [finished_frame(name, entry, light=number > 0) for number, (name, entry) in enumerate(entries)]
+    return {"run": uuid4().hex if pictures else None, "pictures": pictures}
 
 
 class RunPresenter:
@@ -97,23 +125,44 @@ class RunPresenter:
         self.origin = origin or ModelSource()
         self.frames: list[FinishedFrame] = []
         self.previews: list[Image.Image] = []
+        self.live: LiveFrame | None = None
+        self.complete = False
         self.started = time.monotonic()
 
     def add(self, step: Step) -> gr.HTML:
         """Take in a step; returns the update for the viewer."""
+        known = len(self.frames)
+        self.take(step)
+        return self.news(known)
+
+    def take(self, step: Step) -> None:
+        """Take in a step."""
         self.previews.append(step.preview)
-        if step.finished is None:
-            return gr.HTML(live=self._live(step))
-        self.finish(step.finished)
+        if step.finished is not None:
+            self.finish(step.finished)
+        self.complete = step.result is not None
+        self.live = None if self.complete else self._live(step)
+
+    def news(self, known: int) -> gr.HTML:
+        """Return the viewer's update for a page that shows ``known`` finished pictures of the run."""
+        if len(self.frames) == known:
+            return gr.HTML(live=self.live)
         value: ViewerValue = {"run": self.run, "pictures": list(self.frames)}
-        return gr.HTML(value=value, live=None if step.result is not None else self._live(step))
+        return gr.HTML(value=value, live=self.live)
 
     def finish(self, picture: GeneratedImage) -> FinishedFrame:
         """Put a finished picture into the history, with the previews since the last one; returns its frame."""
-        entry = HistoryEntry(picture, tuple(self.previews), self.slots, self.photos, self.files, self.origin)
+        previews = (*self.previews[:-1], picture.image) if self.previews else ()  # the last step made the picture
+        unknown = {fold(word.text): word.text for word in picture.words if not self.reader.knows(word.text)}
+        entry = HistoryEntry(
+            *(picture, previews, self.slots, self.photos, self.files, self.origin),
+            sentence=tuple(self.sentence),
+            file=picture_file(picture),
+            unknown=tuple(unknown.values()),
+        )
         name = f"{self.run}-{len(self.frames)}"
         self.history.add(name, entry)
-        frame = self._frame(name, entry)
+        frame = finished_frame(name, entry)
         self.frames.append(frame)
         self.previews = []
         return frame
@@ -131,35 +180,47 @@ class RunPresenter:
             "progress": progress_record(*numbers, done, self.started),
         }
 
-    def _frame(self, name: str, entry: HistoryEntry) -> FinishedFrame:
-        picture, file = entry.picture, picture_file(entry.picture)
-        prompt = "".join(piece["text"] for piece in self.sentence)
-        width, height = picture.image.size
-        facts = {"seed": picture.seed, "steps": picture.settings["steps"], "width": width, "height": height}
-        return {
-            "image": file,
-            "caption": ("picture_of", {"prompt": prompt, "seed": picture.seed}),
-            "sentence": self.sentence,
-            "subjects": self.subjects,
-            "maps": pack_maps(picture.maps),
-            "name": name,
-            "file": file["orig_name"],
-            "facts": ("picture_facts", facts),
-            "strip": film_strip(entry.previews),
-            "leakage": self._leakage(entry),
-            "python": entry.python,
-            "shell": entry.shell,
-        }
 
-    def _leakage(self, entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:
-        """For each kind of map, over all steps."""
-        picture = entry.picture
-        if picture.maps is None or not picture.maps.records:
-            return {}
-        unknown = {fold(word.text): word.text for word in picture.words if not self.reader.knows(word.text)}
-        measured = {kind: subject_leakage(picture.maps, kind) for kind in picture.maps.kinds}
-        cases = {
-            kind: LeakageCase(found, self.names, entry.slots, picture.settings, tuple(unknown.values()))
-            for kind, found in measured.items()
-        }
-        return {kind: leakage_record(case) for kind, case in cases.items()}
+def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> FinishedFrame:
+    """Return what the viewer shows of a picture of the history.
+
+    Args:
+        name: in the history.
+        entry: the picture.
+        light: without maps, and marked as such; the page asks for them when somebody looks at the picture.
+    """
+    picture, file = entry.picture, entry.claimed_file()
+    sentence = list(entry.sentence)
+    width, height = picture.image.size
+    facts = {"seed": picture.seed, "steps": picture.settings["steps"], "width": width, "height": height}
+    subjects = zip(entry.names, entry.colours, strict=True)
+    frame: FinishedFrame = {
+        "image": file,
+        "caption": ("picture_of", {"prompt": "".join(piece["text"] for piece in sentence), "seed": picture.seed}),
+        "sentence": sentence,
+        "subjects": [{"name": subject, "colour": colour} for subject, colour in subjects],
+        "maps": NO_MAPS if light else pack_maps(picture.maps),
+        "name": name,
+        "file": file["orig_name"],
+        "facts": ("picture_facts", facts),
+        "strip": None if light else film_strip(entry.previews),
+        "leakage": {} if light else _leakage(entry),
+        "python": entry.python,
+        "shell": entry.shell,
+    }
+    if light:
+        frame["pending"] = True
+    return frame
+
+
+def _leakage(entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:
+    """For each kind of map, over all steps."""
+    picture = entry.picture
+    if picture.maps is None or not picture.maps.records:
+        return {}
+    measured = {kind: subject_leakage(picture.maps, kind) for kind in picture.maps.kinds}
+    cases = {
+        kind: LeakageCase(found, entry.names, entry.slots, picture.settings, entry.unknown)
+        for kind, found in measured.items()
+    }
+    return {kind: leakage_record(case) for kind, case in cases.items()}

@@ -22,6 +22,8 @@ def stop_on_click(stop: gr.Button, run: Dependency) -> None:
     stop.click(lambda: gr.update(value=text("stopping")), None, stop, cancels=[run], **QUIET)
 
 
-def when_over(run: Dependency, rest: Callable[[], Update], outputs: list[Component]) -> tuple[Dependency, Dependency]:
+def when_over(
+    run: Dependency, rest: Callable[..., Update], outputs: list[Component], inputs: Component | None = None
+) -> tuple[Dependency, Dependency]:
     """Call ``rest`` whenever a run is over: finished, stopped or failed."""
-    return run.then(rest, None, outputs, **QUIET), run.failure(rest, None, outputs, **QUIET)
+    return run.then(rest, inputs, outputs, **QUIET), run.failure(rest, inputs, outputs, **QUIET)

@@ -150,6 +150,7 @@ def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn) -> None:
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .progress")).to_be_hidden()
+    expect(page.locator("#result .notice")).to_have_text("Stopped. 1 of 3 pictures are finished.")
     expect(page.locator("#result .thumb")).to_have_count(0)  # one picture alone has none
     page.locator("#generate").click()  # and the next run works
     expect(page.locator("#stop")).to_have_text("Stop")
@@ -216,7 +217,7 @@ def test_stop_is_heard_before_the_first_step(open_page: Open, model: StandIn) ->
         stop(page)
     assert cancelled(model, page, started)
     expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#result .welcome")).to_be_visible()
+    expect(page.locator("#result .notice")).to_contain_text("Stopped")  # before or at the first step, as it came
 
 
 def test_cards_come_and_go_with_their_photos(open_page: Open) -> None:

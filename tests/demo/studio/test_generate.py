@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import gradio as gr
 import pytest
 
 from demo.studio.generate import GenerationRunner
+from demo.viewer.history import History
+from demo.viewer.job import Job
 from mmdiff_core.errors import PromptError
 from tests.helpers.stand_in import Values
+
+
+def until_step(updates: Iterator[Any], step: int, picture: int = 1) -> None:
+    """Take updates until a step of a picture has been shown."""
+    for update in updates:
+        live = getattr(update, "props", {}).get("live") or {}
+        at = live.get("progress", {})
+        if (at.get("picture"), at.get("step")) == (picture, step):
+            return
+    raise AssertionError("the run ended before")
 
 
 def _run(generation: GenerationRunner, values: Values) -> Iterator[gr.HTML]:
@@ -60,13 +73,83 @@ def test_an_examples_seed_is_used_once_and_where_none_was_chosen(generation: Gen
     assert chosen[settings.seed] == 4
 
 
-def test_closing_a_run_stops_the_model(generation: GenerationRunner, values: Values) -> None:
+def _over(history: History) -> Job:
+    """The session's job once it is over."""
+    assert history.job is not None
+    for _ in history.job.follow():
+        pass
+    return history.job
+
+
+def test_stop_ends_the_run_and_says_where(generation: GenerationRunner, values: Values) -> None:
+    history = values[generation.result.history]
     run = _run(generation, values | {generation.form.settings.pictures: 2})
     assert next(run).props["live"]["progress"]["waiting"] == "looking_at_photos"
     assert generation.service.log == []  # Stop is heard from here on
-    next(run)
-    run.close()
+    with generation.service.held(picture=1, step=3):
+        until_step(run, 2)
+        generation.halt(history)
+        run.close()
+    _over(history)
     assert generation.service.log == ["start (4, 5)", "cancelled"]
+    shown = generation.rest(history)[generation.result.viewer].props
+    assert shown["notice"] == ("stopped_at", {"n": 3, "m": 6})
+    assert shown["live"]["stopped"]  # the unfinished picture stays to be seen
+
+
+def test_a_run_goes_on_when_nobody_watches(generation: GenerationRunner, values: Values) -> None:
+    """Gradio closes the event of a browser that is gone; what comes back sees the run to its end."""
+    history = values[generation.result.history]
+    run = _run(generation, values | {generation.form.settings.pictures: 2})
+    with generation.service.held(picture=2, step=3):
+        until_step(run, 2, picture=2)
+        run.close()
+        assert history.is_busy
+        followed = generation.follow(history)
+        first = next(followed)[generation.result.viewer]
+        assert len(first.value["pictures"]) == 1
+        assert first.props["live"]["progress"]["picture"] == 2
+    *_, last, rested = followed
+    assert len(last[generation.result.viewer].value["pictures"]) == 2
+    assert rested[generation.result.viewer].props["live"] is None
+    assert generation.actions.generate in rested
+    assert generation.service.log[-1] == "finished"
+    assert len(history.entries) == 2
+
+
+def test_what_ends_a_run_is_told_to_whoever_comes_back(generation: GenerationRunner, values: Values) -> None:
+    history = values[generation.result.history]
+    generation.service.fails_at = (1, 3)
+    run = _run(generation, values)
+    next(run)
+    with pytest.raises(gr.Error, match="memory"):
+        list(run)
+    with pytest.raises(gr.Error, match="memory"):
+        _over(history)
+    assert not history.is_busy
+
+
+def test_a_page_that_opens_finds_the_pictures_of_its_browser(generation: GenerationRunner, values: Values) -> None:
+    result = generation.result
+    first = generation.come_back({}, _request("one"))
+    assert result.viewer not in first  # nothing yet
+    history, keys = first[result.history], first[result.keys]
+    list(_run(generation, values | {result.history: history, generation.form.settings.pictures: 2}))
+    again = generation.come_back(keys, _request("two"))
+    assert again[result.history] is history
+    newest, older = again[result.viewer].value["pictures"]
+    assert (newest["file"], older["file"]) == ("mm-diff-5.png", "mm-diff-4.png")
+    assert newest["maps"]["steps"] == 6
+    assert older["pending"]
+    assert older["maps"]["steps"] == 0
+    fetched = result._fetch(history, gr.EventData(None, {"name": older["name"]})).props["fetched"]
+    assert fetched["maps"]["steps"] == 6
+    stranger = generation.come_back({"tab": "guess"}, _request("three"))
+    assert stranger[result.history] is not history
+
+
+def _request(session: str) -> gr.Request:
+    return gr.Request(session_hash=session)
 
 
 def test_a_run_ends_with_every_picture(generation: GenerationRunner, values: Values) -> None:
