@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -28,13 +29,14 @@ from mmdiff_core.backbones.processors import cross_attention_layers, self_attent
 from mmdiff_core.encoders.devices import is_hooked
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
-from mmdiff_core.nn.adapter import AttentionLayer, MMDiffAdapter
+from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 from mmdiff_core.numeric_checks import check_finite_weights
 from mmdiff_core.types import Size
-from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors, load_adapter_file
+from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors
+from mmdiff_core.weights.any_adapter import BaseLayers, open_adapter
 from mmdiff_core.weights.hub import CLIP, find_folder, first_line, how_to_get, variant_of
 from mmdiff_core.weights.integrity import check_pipeline_files, load_network, weight_problems
-from mmdiff_core.weights.official_release import convert_official, is_official, read_official
+from mmdiff_core.weights.ip_adapter import IMAGE_ENCODERS
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of an image
 USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of an image
@@ -47,6 +49,13 @@ SDXL_UNET = {
     "attention_head_dim": (5, 10, 20),
     "cross_attention_dim": 2048,
     "use_linear_projection": True,
+}
+SD15_UNET = {"cross_attention_dim": 768, "attention_head_dim": 8}  # all else is diffusers' default
+SDXL_CONTEXT = 2048
+# By D: the UNet, and the widths of the text encoders.
+KNOWN_BASES: Mapping[int, tuple[Mapping[str, object], tuple[int, ...]]] = {
+    768: (SD15_UNET, (768,)),
+    SDXL_CONTEXT: (SDXL_UNET, (768, 1280)),
 }
 
 
@@ -117,32 +126,53 @@ def quiet_libraries() -> None:
 def find_image_encoder(
     source: str | PathLike[str] | None, pipe: DiffusionPipeline, checkpoint: AdapterFile | None, dtype: torch.dtype
 ) -> ImageEncoder | None:
-    """Return the image encoder in ``source``, else the pipeline's, else CLIP ViT-L/14 if the hub's cache has it.
+    """Return the image encoder in ``source``, else the pipeline's, else the one that the adapter was made with.
+
+    That is searched beside the adapter's file, and in the hub's cache; see :func:`usual_image_encoder`.
 
     Args:
         source: a folder or a hub name.
         pipe: a stock pipeline, which may bring one.
-        checkpoint: the adapter that needs it; without one there is no need, and no search in the cache.
+        checkpoint: the adapter that needs it; without one, or for one that reads face embeddings alone, there is no
+            need, and no search.
         dtype: its precision.
 
     Raises:
         ModelError: ``source`` is not a CLIP vision model, or not the one that the adapter was trained with.
     """
     model = getattr(pipe, "image_encoder", None)
+    config = None if checkpoint is None else checkpoint.adapter.config
+    if config is not None and not config.reads_images:
+        return None
     if source is not None:
         model, mean, std = _open_image_encoder(source, dtype)
     elif model is not None:
         extractor = getattr(pipe, "feature_extractor", None)
         mean, std = (extractor.image_mean, extractor.image_std) if extractor else (CLIP_MEAN, CLIP_STD)
     elif checkpoint is not None:
-        model, mean, std = _open_image_encoder(CLIP, dtype)
+        model, mean, std = _open_image_encoder(usual_image_encoder(checkpoint), dtype)
     else:
         return None
-    if checkpoint is None:
+    if checkpoint is None or config is None:
         return _frozen(ImageEncoder(model, mean, std))
     check_image_encoder(checkpoint.adapter, model)
     words = _own_image_encoder(checkpoint, model)
-    return _frozen(ImageEncoder(model, mean, std, checkpoint.adapter.config.patches_with_cls, words))
+    return _frozen(ImageEncoder(model, mean, std, config.patches_with_cls, words, config.photo_fit))
+
+
+def usual_image_encoder(checkpoint: AdapterFile) -> str | PathLike[str]:
+    """Return the folder or hub name of the image encoder that an adapter was made with, by its widths.
+
+    IP-Adapters have theirs in folders beside them on the hub, and so in the hub's cache and in copies of it.
+    """
+    config = checkpoint.adapter.config
+    for folder in checkpoint.near:
+        with suppress(OSError, ValueError, KeyError):
+            values = json.loads((folder / "config.json").read_text())
+            if _fits_image_encoder(config, values["projection_dim"], values["hidden_size"]):
+                return folder
+    known = (name for name, sizes in IMAGE_ENCODERS.items() if _fits_image_encoder(config, *sizes))
+    return next(known, CLIP)
 
 
 def open_image_encoder(source: str | PathLike[str], dtype: torch.dtype) -> ImageEncoder:
@@ -202,12 +232,20 @@ def check_image_encoder(adapter: MMDiffAdapter, model: CLIPVisionModelWithProjec
     Raises:
         ModelError: their widths differ.
     """
-    needed = (adapter.config.cls_width, adapter.config.patch_width)
-    if needed != (model.config.projection_dim, model.config.hidden_size):
-        raise ModelError(
-            f"The adapter needs an image encoder with a projection of {needed[0]} and a width of {needed[1]}, but "
-            f"this one has {model.config.projection_dim} and {model.config.hidden_size}. Give the right one."
-        )
+    config, found = adapter.config, (model.config.projection_dim, model.config.hidden_size)
+    if _fits_image_encoder(config, *found):
+        return
+    sizes = {"a projection": (config.cls_width, found[0]), "a width": (config.patch_width, found[1])}
+    needed = {what: both for what, both in sizes.items() if both[0]}
+    raise ModelError(
+        f"The adapter needs an image encoder with {' and '.join(f'{w} of {n}' for w, (n, _) in needed.items())}, but "
+        f"this one has {' and '.join(str(n) for _, n in needed.values())}. Give the right one with --image-encoder."
+    )
+
+
+def _fits_image_encoder(config: AdapterConfig, projection: int, width: int) -> bool:
+    """Whether an adapter can read the CLS and the patches of these widths, if it reads them."""
+    return config.cls_width in (0, projection) and config.patch_width in (0, width)
 
 
 def _statistics(config: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -231,10 +269,10 @@ def load_matching_adapter(
     dtype: torch.dtype,
     text_encoder_2_lora: bool = False,
 ) -> AdapterFile | None:
-    """Load an adapter from a file or the official checkpoint's folder and check that it fits; None without a source.
+    """Load an adapter of any kind and check that it fits; None without a source.
 
     Args:
-        source: the file or folder.
+        source: as for :func:`open_adapter`.
         pipe: the model that it is for.
         device, dtype: where the adapter works, and in what precision.
         text_encoder_2_lora: apply the official LoRA of the second text encoder, which the release never does.
@@ -245,11 +283,7 @@ def load_matching_adapter(
     """
     if source is None:
         return None
-    if is_official(source):
-        layers = cross_attention_layers(pipe.unet), self_attention_layers(pipe.unet)
-        checkpoint = convert_official(read_official(source), *layers, source=f'the official checkpoint "{source}"')
-    else:
-        checkpoint = load_adapter_file(Path(source))
+    checkpoint = open_adapter(source, layers_of(pipe))
     if text_encoder_2_lora:
         apply_second_text_lora(checkpoint.adapter)
     check_adapter(checkpoint.adapter, pipe, source)
@@ -257,21 +291,39 @@ def load_matching_adapter(
     return checkpoint
 
 
-def official_layers(
-    base: str | PathLike[str] | None = None,
-) -> tuple[tuple[AttentionLayer, ...], tuple[AttentionLayer, ...]]:
-    """Return cross- and self-attention layers of the official checkpoint's UNet; no weights are read.
+def layers_of(pipe: DiffusionPipeline) -> BaseLayers:
+    """Return the layers of an open pipeline."""
+    widths = tuple(encoder.config.hidden_size for encoder in _text_encoders(pipe))
+    return BaseLayers(cross_attention_layers(pipe.unet), self_attention_layers(pipe.unet), widths)
+
+
+def layers_of_base(base: str | PathLike[str] | None = None, context: int = SDXL_CONTEXT) -> BaseLayers:
+    """Return the layers of a model that is not open; no weights are read.
 
     Args:
-        base: folder or hub name of a model; by default the layers of SDXL base 1.0, without having it.
+        base: folder or hub name of a model; by default the layers of SDXL base 1.0 or Stable Diffusion 1.5 are
+            returned, without having it.
+        context: D of the default.
 
     Raises:
-        ModelError: the base is not here.
+        ModelError: the base is not here, or nothing is known of that width.
     """
-    config = SDXL_UNET if base is None else UNet2DConditionModel.load_config(find_folder(base) / "unet")
+    if base is not None:
+        folder = find_folder(base)
+        config = UNet2DConditionModel.load_config(folder / "unet")
+        found = sorted(folder.glob("text_encoder*/config.json"))
+        widths = tuple(json.loads(file.read_text())["hidden_size"] for file in found)
+    elif context in KNOWN_BASES:
+        config, widths = KNOWN_BASES[context]
+    else:
+        raise ModelError(f"The adapter is for a base model with a context of {context} channels: give it with --base.")
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
-    return cross_attention_layers(unet), self_attention_layers(unet)
+    return BaseLayers(cross_attention_layers(unet), self_attention_layers(unet), widths)
+
+
+def _text_encoders(pipe: DiffusionPipeline) -> list[PreTrainedModel]:
+    return [x for x in (pipe.text_encoder, getattr(pipe, "text_encoder_2", None)) if x is not None]
 
 
 def apply_second_text_lora(adapter: MMDiffAdapter) -> None:
@@ -292,8 +344,7 @@ def check_adapter(adapter: MMDiffAdapter, pipe: DiffusionPipeline, source: str |
     Raises:
         CheckpointError: it was not; the message says which part differs.
     """
-    towers = [encoder for encoder in (pipe.text_encoder, getattr(pipe, "text_encoder_2", None)) if encoder is not None]
-    check_adapter_layers(adapter, pipe.unet, towers, source, name_of(pipe))
+    check_adapter_layers(adapter, pipe.unet, _text_encoders(pipe), source, name_of(pipe))
 
 
 def check_adapter_layers(

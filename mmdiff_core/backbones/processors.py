@@ -276,7 +276,7 @@ def _linear(x: Tensor, merged: Tensor | None, frozen: nn.Linear, bias: Tensor | 
 
 def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: str) -> Gate | None:
     """Return where each subject may be in the layer at ``path``; None if all may be everywhere."""
-    condition, rows = call.condition, len(image.key)
+    condition, rows = call.condition, call.condition.conditional_rows
     if condition.subjects is None or (condition.word_gating == 0 and condition.regions is None):
         return None
     words = condition.words[-rows:]
@@ -286,4 +286,5 @@ def _gate(query: Tensor, text: KeyValue, image: KeyValue, call: Forward, path: s
         gates = gates * word_gates(query[-rows:], keys, words, condition.word_gating)
     if condition.regions is not None:
         gates = gates * region_gates(condition.regions[-rows:], call.sizes[path])
-    return Gate(gates, condition.subjects.owners)
+    # Where the unconditional half sees blank photos, it sees them in the same places: guidance tells the halves apart.
+    return Gate(gates.repeat(len(image.key) // rows, 1, 1), condition.subjects.owners)

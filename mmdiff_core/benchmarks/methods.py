@@ -101,7 +101,8 @@ class UnmergedAttention(ConditionedAttention):
         return dropout(projection(merged) + _low_rank(self.loras.output, merged))
 
 
-def _low_rank(lora: Lora, x: Tensor) -> Tensor:
+def _low_rank(lora: Lora | None, x: Tensor) -> Tensor:
+    assert lora is not None  # the measured adapter has LoRAs everywhere
     down, up = lora.factors
     return F.linear(F.linear(x, down), up)
 

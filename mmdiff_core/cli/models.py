@@ -1,9 +1,10 @@
-"""``python -m mmdiff_core models``, which lists and downloads models, and ``convert``, for the official release."""
+"""``python -m mmdiff_core models``, which lists and downloads models, and ``convert``, for adapters of others."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,17 @@ def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "convert",
-        help="turn the official MM-Diff checkpoint into one adapter file",
-        description="Turn the three files of the official checkpoint into one. Every key and every shape is checked.",
+        help="turn the official MM-Diff checkpoint, or an IP-Adapter, into one adapter file",
+        description="Turn the three files of the official checkpoint, or the file of an IP-Adapter, into one. Every "
+        "key and every shape is checked.",
     )
-    parser.add_argument("official", type=Path, metavar="OFFICIAL_FOLDER", help="the folder with the three .bin files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the adapter file, .safetensors")
-    parser.add_argument("--base", metavar="NAME", help="the base model that it is for (default: SDXL base 1.0)")
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="the folder with the three .bin files, or an IP-Adapter's file")
+    add("--out", type=Path, required=True, metavar="FILE", help="the adapter file, .safetensors")
+    add(
+        "--base", metavar="NAME", help="the base model that it is for (default: SDXL base 1.0, or Stable Diffusion 1.5 "
+        "for an IP-Adapter of its width)",
+    )  # fmt: skip
     parser.add_argument(
         "--text-encoder-2-lora",
         action="store_true",
@@ -92,25 +98,24 @@ def describe_model(model: AvailableModel) -> str:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert and save the official checkpoint, and account for every tensor."""
+    """Convert and save the adapter of another project, and account for every tensor."""
     import torch
 
-    from mmdiff_core.backbones.loading import apply_second_text_lora, official_layers
+    from mmdiff_core.backbones.loading import apply_second_text_lora, layers_of_base
     from mmdiff_core.weights.adapter_file import save_adapter
-    from mmdiff_core.weights.official_release import convert_official, read_official
+    from mmdiff_core.weights.any_adapter import convert_foreign, read_foreign
 
     if args.out.is_dir():
         raise SettingsError(f'"{args.out}" is a folder: give --out the name of a file, such as adapter.safetensors.')
-    tensors = read_official(args.official)
-    checkpoint = convert_official(
-        tensors, *official_layers(args.base), source=f'the official checkpoint "{args.official}"'
-    )
+    foreign = read_foreign(args.source)
+    tensors = foreign.tensors
+    checkpoint = convert_foreign(foreign, layers_of_base(args.base, foreign.context))
     if args.text_encoder_2_lora:
         apply_second_text_lora(checkpoint.adapter)
     dtypes = {x.dtype for x in tensors.values() if x.is_floating_point()}
     dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
     save_adapter(
-        checkpoint.adapter, args.out, {"source": "official"}, dtype=dtype, image_encoder=checkpoint.image_encoder
+        checkpoint.adapter, args.out, {"source": foreign.kind}, dtype=dtype, image_encoder=checkpoint.image_encoder
     )
     sys.stdout.write(account(tensors))
     if any(tower.rank and not tower.lora_active for tower in checkpoint.adapter.config.text_towers):
@@ -119,8 +124,8 @@ def run_convert(args: argparse.Namespace) -> int:
     return 0
 
 
-def account(tensors: dict[str, Tensor]) -> str:
-    """Return a line for each part of the official checkpoint: how many tensors and numbers were converted."""
+def account(tensors: Mapping[str, Tensor]) -> str:
+    """Return a line for each part of a checkpoint: how many tensors and numbers were converted."""
     parts: dict[str, list[int]] = {}
     for name, tensor in tensors.items():
         group = "/".join(name.split("/")[:-1])

@@ -10,6 +10,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from mmdiff_core.encoders.devices import is_hooked
 from mmdiff_core.encoders.photo import resize
+from mmdiff_core.nn.config import PhotoFit
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -23,6 +24,7 @@ class ImageEncoder(nn.Module):
         mean, std: the model's own normalisation of [0, 1] pixels.
         keep_cls: leave the CLS token among the patches, as the official release does.
         words: another tower of the same shape that gives the CLS, as in the official release; by default ``model``.
+        fit: how a photo becomes a square.
     """
 
     mean: Tensor
@@ -35,11 +37,13 @@ class ImageEncoder(nn.Module):
         std: Sequence[float] = CLIP_STD,
         keep_cls: bool = False,
         words: CLIPVisionModelWithProjection | None = None,
+        fit: PhotoFit = "pad",
     ) -> None:
         super().__init__()
         self.model = model
         self.words = words
         self.keep_cls = keep_cls
+        self.fit: PhotoFit = fit
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -54,6 +58,11 @@ class ImageEncoder(nn.Module):
             if model is not None and not is_hooked(model):
                 model.to(device)
         self.mean, self.std = self.mean.to(device), self.std.to(device)
+
+    @property
+    def blank(self) -> Tensor:
+        """Return a photo (3, size, size) that shows nothing: zeros once it is normalised."""
+        return self.mean.expand(3, self.size, self.size)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode photos.

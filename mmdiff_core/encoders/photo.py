@@ -18,6 +18,7 @@ from torch import Tensor
 from mmdiff_core.encoders.bit_depth import is_deep_colour, scale_colour, scale_gray
 from mmdiff_core.encoders.photo_formats import choose_frame, is_heic, is_transparent, open_photo
 from mmdiff_core.errors import PhotoError
+from mmdiff_core.nn.config import PhotoFit
 from mmdiff_core.types import Photo
 
 logger = logging.getLogger(__name__)
@@ -189,14 +190,24 @@ def pad_to_square(photo: Image.Image, size: int) -> Image.Image:
     return ground.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def prepare_photo(photo: Photo, size: int) -> Tensor:
+def cut_to_square(photo: Image.Image, size: int) -> Image.Image:
+    """Shrink or enlarge the shorter side to ``size`` pixels and cut the middle out, as CLIP was trained."""
+    shorter = min(photo.size)
+    width, height = (size if side == shorter else size * side // shorter for side in photo.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    fitted = photo.resize((width, height), Image.Resampling.BICUBIC)
+    return fitted.crop((left, top, left + size, top + size))
+
+
+def prepare_photo(photo: Photo, size: int, fit: PhotoFit = "pad") -> Tensor:
     """Return a photo as the image encoder takes it: (3, size, size) float32 in [0, 1].
 
-    An image is padded to a square; pixels are resized as they are, as the official code does.
+    An image becomes a square as ``fit`` says; pixels are resized as they are, as the official code does.
     """
     if isinstance(photo, Tensor):
         return resize(photo.detach().cpu().float()[None], size)[0]
-    pixels = np.asarray(pad_to_square(photo, size), dtype=np.float32) / 255  # (size, size, 3)
+    square = pad_to_square(photo, size) if fit == "pad" else cut_to_square(photo, size)
+    pixels = np.asarray(square, dtype=np.float32) / 255  # (size, size, 3)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

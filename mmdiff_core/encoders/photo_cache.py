@@ -60,7 +60,7 @@ class PhotoCache:
 
 def encode_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:
     """Encode a photo in one forward of the image encoder."""
-    cls, patches = encoder.encode(prepare_photo(photo, encoder.size)[None])
+    cls, patches = encoder.encode(prepare_photo(photo, encoder.size, encoder.fit)[None])
     return PhotoFeatures(cls[0], patches[0])
 
 

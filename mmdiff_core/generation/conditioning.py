@@ -77,15 +77,47 @@ def embed_subjects(
 ) -> SubjectEmbeddings | None:
     """Turn photos into features (CLS, patches) and those into subject embeddings (text width, refined)."""
     encoder = backbone.image_encoder
-    if adapter is None or encoder is None or not plan.subjects:
+    if adapter is None or not plan.subjects:
         return None
     components = plan.request.components
-    with backbone.placement.using(encoder):
-        if adapter.config.source == "clip":
-            return adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
+    with backbone.placement.using(*([] if encoder is None else [encoder])):
+        if adapter.config.source == "face":
+            return _embed_faces(plan, encoder, adapter, components)
+        assert encoder is not None  # the plan was checked
+        embedded = adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
+        return with_blank_photos(embedded, encoder, adapter, components, photos)
+
+
+def _embed_faces(
+    plan: Plan, encoder: ImageEncoder | None, adapter: MMDiffAdapter, components: Components
+) -> SubjectEmbeddings:
+    """Return the subjects of an adapter that reads faces, and perhaps photos beside them."""
+    like = next(adapter.parameters())
+    if encoder is None:
+        features, identity = face_embeddings(plan.subjects, like)
+    else:
         features, identity = encode_face_subjects(encoder, plan.subjects)
     embedded = adapter.embed(features, identity, components)
-    return with_token_weights(embedded, token_weights(plan.subjects, adapter.config.tokens))
+    embedded = with_token_weights(embedded, token_weights(plan.subjects, adapter.config.tokens))
+    return with_blank_photos(embedded, encoder, adapter, components)
+
+
+def with_blank_photos(
+    subjects: SubjectEmbeddings,
+    encoder: ImageEncoder | None,
+    adapter: MMDiffAdapter,
+    components: Components = ALL_COMPONENTS,
+    cache: PhotoCache | None = None,
+) -> SubjectEmbeddings:
+    """Add what the unconditional half sees, where the adapter was trained to see blank photos there (IP-Adapter)."""
+    count = subjects.tokens.shape[1] // adapter.config.tokens
+    if adapter.config.unconditional == "none" or count == 0:
+        return subjects
+    patches = subjects.tokens.new_zeros(0, adapter.config.patch_width)
+    if adapter.config.reads_patches and encoder is not None:
+        patches = (encode_photo if cache is None else cache.encode)(encoder, encoder.blank).patches
+    blank = adapter.blank_tokens(patches, components).repeat(count, 1)  # (K, D)
+    return replace(subjects, blank=blank.expand_as(subjects.tokens))
 
 
 def encode_photos(encoder: ImageEncoder, subjects: Sequence[Subject], cache: PhotoCache | None = None) -> ImageFeatures:
@@ -110,12 +142,30 @@ def encode_face_subjects(encoder: ImageEncoder, subjects: Sequence[Subject]) -> 
     present = torch.zeros(1, len(subjects), most, dtype=torch.bool)
     for s, subject in enumerate(subjects):
         for p, face in enumerate(subject.faces):
-            crops[0, s, p] = prepare_photo(face.crop, encoder.size)
+            crops[0, s, p] = prepare_photo(face.crop, encoder.size, encoder.fit)
             embeddings[0, s, p] = torch.tensor(face.embedding)
             present[0, s, p] = True
-    photos = torch.stack([prepare_photo(subject.photos[0], encoder.size) for subject in subjects])[None]
+    photos = torch.stack([prepare_photo(subject.photos[0], encoder.size, encoder.fit) for subject in subjects])[None]
     features = encode_faces(encoder, photos, crops, present)
     return features, embeddings.to(features.cls)
+
+
+def face_embeddings(subjects: Sequence[Subject], like: Tensor) -> tuple[ImageFeatures, Tensor]:
+    """Return what :func:`encode_face_subjects` returns for an adapter that reads nothing but face embeddings.
+
+    Args:
+        subjects: of the request.
+        like: gives precision and device.
+    """
+    most = max(len(subject.faces) for subject in subjects)
+    embeddings = like.new_zeros(1, len(subjects), most, FACE_WIDTH)
+    present = torch.zeros(1, len(subjects), most, dtype=torch.bool, device=like.device)
+    for s, subject in enumerate(subjects):
+        for p, face in enumerate(subject.faces):
+            embeddings[0, s, p] = torch.tensor(face.embedding)
+            present[0, s, p] = True
+    nothing = like.new_zeros(1, len(subjects), most, 0)
+    return ImageFeatures(nothing, nothing[..., None], present), embeddings
 
 
 def encode_faces(encoder: ImageEncoder, photos: Tensor, crops: Tensor, present: Tensor) -> ImageFeatures:
@@ -212,7 +262,8 @@ def build_condition(
         scales: (B, S) weight of each subject's image term; 1 by default.
         size: (width, height) of the images in pixels.
         negative: the negative prompt per text encoder, for classifier-free guidance. It becomes a first half of the
-            batch without any photo: plain text, no subject token present, scales of 0.
+            batch without any photo: plain text, no subject token present, scales of 0; or the tokens of blank photos
+            where the ``subjects`` bring them.
         components: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
         word_gating: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
@@ -239,7 +290,9 @@ def build_condition(
     condition = replace(condition, added=backbone.added_conditions(condition.text, size))
     if adapter is None:
         return condition
-    # The unconditional half sees no photo, so that the image term is made for the conditional rows alone.
+    if subjects is not None and subjects.blank is not None:
+        subjects, scales = condition.subjects, condition.scales  # of both halves
+    # Else the unconditional half sees no photo, so that the image term is made for the conditional rows alone.
     layers = adapter.condition_layers(weights, condition.text.states, subjects, scales, components.null_token)
     return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
 
@@ -256,13 +309,15 @@ def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Conditio
 
 
 def _with_unconditional_half(condition: Condition, unconditional: TextStates) -> Condition:
-    """Return the batch [unconditional, conditional]; the first half has no subject."""
+    """Return the batch [unconditional, conditional]; the first half has no subject, or blank ones."""
+    scales, subjects = condition.scales, condition.subjects
+    blank = subjects is not None and subjects.blank is not None
     return replace(
         condition,
         text=_both_halves(unconditional, condition.text),
-        subjects=condition.subjects and _with_absent_half(condition.subjects),
+        subjects=subjects and _with_first_half(subjects),
         words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
-        scales=torch.cat([torch.zeros_like(condition.scales), condition.scales]),
+        scales=torch.cat([scales if blank else torch.zeros_like(scales), scales]),
         conditional=torch.cat([torch.zeros_like(condition.conditional), condition.conditional]),
         regions=None if condition.regions is None else torch.cat([condition.regions] * 2),
     )
@@ -276,11 +331,14 @@ def _both_halves(unconditional: TextStates, conditional: TextStates) -> TextStat
     return TextStates(states, torch.cat([unconditional.pooled.expand_as(conditional.pooled), conditional.pooled]))
 
 
-def _with_absent_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:
+def _with_first_half(subjects: SubjectEmbeddings) -> SubjectEmbeddings:
+    """Return the batch [unconditional, conditional] of subjects: absent ones first, or blank ones."""
+    tokens, present, blank = subjects.tokens, subjects.present, subjects.blank
     return replace(
         subjects,
         words=tuple(torch.cat([torch.zeros_like(vectors), vectors]) for vectors in subjects.words),
-        tokens=torch.cat([torch.zeros_like(subjects.tokens), subjects.tokens]),
-        present=torch.cat([torch.zeros_like(subjects.present), subjects.present]),
+        tokens=torch.cat([torch.zeros_like(tokens) if blank is None else blank, tokens]),
+        present=torch.cat([torch.zeros_like(present) if blank is None else present, present]),
         weights=None if subjects.weights is None else torch.cat([torch.ones_like(subjects.weights), subjects.weights]),
+        blank=None if blank is None else torch.cat([blank, blank]),
     )

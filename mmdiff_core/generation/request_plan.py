@@ -144,7 +144,7 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
 
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:
     """Check that the model can show photos."""
-    if adapter is None or backbone.image_encoder is None:
+    if adapter is None or (backbone.image_encoder is None and adapter.config.reads_images):
         part = "adapter" if adapter is None else "image encoder"
         raise ModelError(
             f'The model "{backbone.display_name}" was loaded without an {part}, so it can show no photo: load one.'

@@ -15,7 +15,7 @@ from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights, cond
 from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.nn.projectors import TokenProjector
 from mmdiff_core.nn.records import ImageFeatures, LayerCondition, SubjectEmbeddings
-from mmdiff_core.nn.refiner import SubjectRefiner
+from mmdiff_core.nn.refiner import Resampler, SubjectRefiner
 from mmdiff_core.types import ALL_COMPONENTS, Components
 
 __all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
@@ -41,6 +41,7 @@ class MMDiffAdapter(nn.Module):
         self.word_fusions = nn.ModuleList(WordFusion(width, config.word_scale) for width in widths)
         self.token_projector = _token_projector(config)
         self.refiner = _refiner(config)
+        self.resampler = _resampler(config)
         self.unet = PathDict(_unet_loras(config))
         self.text_encoders = nn.ModuleList(PathDict(_text_loras(t, config.alpha)) for t in config.text_towers)
 
@@ -82,12 +83,29 @@ class MMDiffAdapter(nn.Module):
 
     def _tokens(self, features: ImageFeatures, identity: Tensor | None, components: Components) -> Tensor:
         """Return the tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
-        assert self.token_projector is not None  # there is an image branch
         present = features.present
-        tokens: Tensor = self.token_projector(self._source(features, identity)[present])
+        tokens: Tensor
+        if self.resampler is not None:
+            tokens = self.resampler(features.patches[present])
+            return tokens
+        assert self.token_projector is not None  # there is an image branch
+        tokens = self.token_projector(self._source(features, identity)[present])
         if self.refiner is not None and components.refiner:
             tokens = self.refiner(tokens, features.patches[present])
         return tokens
+
+    def blank_tokens(self, patches: Tensor, components: Components = ALL_COMPONENTS) -> Tensor:
+        """Return the tokens (N, D) of a photo that shows nothing, which the unconditional half sees in IP-Adapter.
+
+        Its CLS, or its face embedding, is zero.
+
+        Args:
+            patches: (M, Dh) of a blank image; of any size where the adapter reads none.
+            components: as for :meth:`embed`.
+        """
+        present = torch.ones(1, 1, 1, dtype=torch.bool, device=patches.device)
+        zero = patches.new_zeros(1, 1, 1, self.config.source_width)
+        return self._tokens(ImageFeatures(zero, patches[None, None, None], present), zero, components)[0]
 
     def _source(self, features: ImageFeatures, identity: Tensor | None) -> Tensor:
         """Return what the subject tokens are projected from, (B, S, P, Dc)."""
@@ -172,19 +190,36 @@ def _no_tokens(words: tuple[Tensor, ...], features: ImageFeatures, width: int) -
 
 
 def _token_projector(config: AdapterConfig) -> TokenProjector | None:
-    return TokenProjector(config.source_width, config.tokens, config.width) if config.image_branch else None
+    if not config.image_branch or config.resampler is not None:
+        return None
+    return TokenProjector(config.source_width, config.tokens, config.width, config.deep_projection)
+
+
+def _resampler(config: AdapterConfig) -> Resampler | None:
+    if not config.image_branch or config.resampler is None:
+        return None
+    return Resampler(config.tokens, config.width, config.patch_width, config.resampler)
 
 
 def _refiner(config: AdapterConfig) -> SubjectRefiner | None:
     if not config.image_branch or config.refiner_depth == 0:
         return None
-    return SubjectRefiner(config.width, config.patch_width, config.refiner_depth, config.refiner_head_dim)
+    return SubjectRefiner(
+        config.width,
+        config.patch_width,
+        config.refiner_depth,
+        config.refiner_head_dim,
+        config.refiner_hidden,
+        config.refiner_residual,
+    )
 
 
 def _unet_loras(config: AdapterConfig) -> dict[str, LayerLoras]:
     """Make the LoRAs of every adapted attention layer of the UNet, by path."""
     loras = {
-        layer.path: LayerLoras(layer, config.rank, config.alpha, config.image_branch, config.null_token)
+        layer.path: LayerLoras(
+            layer, config.rank, config.alpha, config.image_branch, config.null_token, config.own_image_weights
+        )
         for layer in config.cross_attention
     }
     if config.self_attention_rank:

@@ -99,7 +99,7 @@ def multimodal_attention(
         query: (B, H, L, d).
         text: keys and values of T text tokens.
         image: keys and values of K subject tokens and, after them, perhaps of a null token, for the last R rows of the
-            batch; the rows before, the unconditional half, have no image term. None: no row has one.
+            batch; the rows before, most often the unconditional half, have no image term. None: no row has one.
         request: what to record; None leaves the fused kernels alone. The output is the same either way.
         gate: where each subject may be; None: everywhere.
     """

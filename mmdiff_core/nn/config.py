@@ -10,6 +10,8 @@ from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.types import Components
 
 Source = Literal["clip", "face"]
+Unconditional = Literal["none", "blank"]
+PhotoFit = Literal["pad", "crop"]
 FACE_WIDTH = 512  # of an ArcFace embedding
 
 
@@ -39,6 +41,17 @@ class TextTower:
 
 
 @dataclass(frozen=True)
+class ResamplerShape:
+    """The shape of a :class:`~mmdiff_core.nn.refiner.Resampler`, whose tokens come from the patches alone."""
+
+    width: int  # of its queries
+    heads: int
+    head_dim: int
+    depth: int
+    hidden: int  # width of the feed-forward networks
+
+
+@dataclass(frozen=True)
 class AdapterConfig:
     """Sizes and switches of an :class:`~mmdiff_core.nn.adapter.MMDiffAdapter`.
 
@@ -48,20 +61,27 @@ class AdapterConfig:
 
     cross_attention: tuple[AttentionLayer, ...]
     text_towers: tuple[TextTower, ...]
-    cls_width: int  # Dv
-    patch_width: int  # Dh
+    cls_width: int  # Dv; 0: no CLS is read
+    patch_width: int  # Dh; 0: no patches are read
     self_attention: tuple[AttentionLayer, ...] = ()  # layers that get a LoRA if self_attention_rank > 0
-    rank: int = 64  # of the LoRAs in the cross-attention
+    rank: int = 64  # of the LoRAs in the cross-attention; 0: none, which needs image weights of their own
     self_attention_rank: int = 0  # 0: none
     alpha: float | None = None  # LoRA scale = alpha / rank; None: 1
     tokens: int = 4  # N, subject tokens per photo
     refiner_depth: int = 4  # 0: no SE-Refiner, the tokens are s0
     refiner_head_dim: int = 256
+    refiner_hidden: int | None = None  # width of its feed-forward networks; None: 2 D
+    refiner_residual: bool = True  # the refined tokens are s0 + LN(W s), not LN(W s) alone
+    deep_projection: bool = True  # s0 comes from a network with a hidden layer, not from one matrix
+    resampler: ResamplerShape | None = None  # makes the tokens from the patches, in the place of s0 and SE-Refiner
+    own_image_weights: bool = False  # the image's K and V have weights of their own, not a LoRA on the text's
     word_fusion: bool = True  # vision-augmented text embeddings
     image_branch: bool = True  # image term of the cross-attention
     null_token: bool = True  # a learned key with zero value in the image softmax
     source: Source = "clip"  # what the subject tokens are projected from
     patches_with_cls: bool = False  # the patch tokens include the CLS token
+    unconditional: Unconditional = "none"  # the unconditional half sees no image token, or those of a blank photo
+    photo_fit: PhotoFit = "pad"  # how a photo becomes a square: padded, or its middle cut out
     word_scale: float = 0.02  # standard deviation of word embeddings; only where training starts
     start_step: int = 0  # default of delayed merging (section 3.4)
     fuse_after: bool = False  # photos join the words behind the text encoder, as in FastComposer, not before it
@@ -72,14 +92,19 @@ class AdapterConfig:
             raise SettingsError("an adapter needs cross-attention layers that all have the same context width")
         if any(layer.inner % layer.heads for layer in layers):
             raise SettingsError("the inner width of every attention layer must be a multiple of its heads")
-        if self.rank < 1 or min(self.self_attention_rank, *(tower.rank for tower in self.text_towers), 0) < 0:
-            raise SettingsError("LoRA ranks must be at least 1 in the cross-attention and not negative elsewhere")
+        if min(self.rank, self.self_attention_rank, *(tower.rank for tower in self.text_towers)) < 0:
+            raise SettingsError("LoRA ranks must not be negative")
+        if self.rank == 0 and not self.own_image_weights:
+            raise SettingsError("LoRA ranks must be at least 1 in the cross-attention, which has no other weights")
         if self.tokens < 1 or self.refiner_depth < 0 or self.refiner_head_dim < 1:
             raise SettingsError("tokens and refiner_head_dim must be at least 1, refiner_depth not negative")
         if self.fuse_after and (len(self.text_towers) != 1 or self.text_towers[0].width != self.width):
             raise SettingsError("fuse_after needs a single text encoder as wide as the cross-attention's context")
-        if self.source not in get_args(Source):
-            raise SettingsError(f"source must be one of {', '.join(get_args(Source))}, not {self.source!r}")
+        if self.resampler is not None and (self.refiner_depth > 0 or self.source != "clip"):
+            raise SettingsError("a resampler takes the place of the SE-Refiner and reads patches, not faces")
+        for name, kind in (("source", Source), ("unconditional", Unconditional), ("photo_fit", PhotoFit)):
+            if getattr(self, name) not in get_args(kind):
+                raise SettingsError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
 
     @property
     def width(self) -> int:
@@ -90,6 +115,16 @@ class AdapterConfig:
     def source_width(self) -> int:
         """Return Dc, the width of the vector that the subject tokens are projected from."""
         return FACE_WIDTH if self.source == "face" else self.cls_width
+
+    @property
+    def reads_patches(self) -> bool:
+        """Whether the tokens depend on the patches of a photo."""
+        return self.image_branch and (self.refiner_depth > 0 or self.resampler is not None)
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether anything of the adapter comes from an image encoder, not from face embeddings alone."""
+        return self.word_fusion or self.source == "clip" or self.reads_patches
 
     @property
     def components(self) -> Components:
@@ -116,6 +151,8 @@ class AdapterConfig:
             for name in ("cross_attention", "self_attention"):
                 values[name] = tuple(AttentionLayer(**layer) for layer in values[name])
             values["text_towers"] = tuple(TextTower(**tower) for tower in values["text_towers"])
+            if values.get("resampler") is not None:
+                values["resampler"] = ResamplerShape(**values["resampler"])
             return cls(**values)
         except (KeyError, TypeError, json.JSONDecodeError, SettingsError) as error:
             raise CheckpointError(f"the adapter's configuration cannot be read: {error}") from error

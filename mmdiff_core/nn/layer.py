@@ -27,13 +27,14 @@ class FrozenAttention(Protocol):
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """Frozen weights with their LoRA added. Text and image share the frozen W and have a LoRA each."""
+    """Frozen weights with their LoRA added. Text and image share the frozen W and have a LoRA each, or the image has
+    weights of its own."""
 
     heads: int
-    query: Tensor  # (inner, width)
     key: Tensor  # (inner, context) of the text, or of the hidden states in a self-attention
     value: Tensor  # (inner, context)
-    output: Tensor  # (width, inner)
+    query: Tensor | None = None  # (inner, width); None: the frozen layer as it is
+    output: Tensor | None = None  # (width, inner); None: the frozen layer as it is
     key_image: Tensor | None = None  # (inner, context)
     value_image: Tensor | None = None  # (inner, context)
     null_key: Tensor | None = None  # (inner,)
@@ -46,20 +47,61 @@ class LayerWeights:
         return replace(self, **moved)
 
 
+class OwnWeight(nn.Module):
+    """A projection of the image's tokens by a trained weight of its own, in the place of a LoRA on the text's."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * inputs**-0.5)
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor) -> None:
+        """Copy the text's projection (outputs, inputs), with which training starts."""
+        self.weight.copy_(weight)
+
+    def add_to(self, weight: Tensor, scale: float = 1.0) -> Tensor:
+        """Return the own weight, in the precision and place of the text's ``weight``; a LoRA's ``scale`` is none of
+        its."""
+        return self.weight.to(weight)
+
+
 class LayerLoras(nn.Module):
-    """Every trainable tensor of one attention layer."""
+    """Every trainable tensor of one attention layer.
+
+    Args:
+        layer: its shape.
+        rank, alpha: of the LoRAs; rank 0 makes none.
+        image: whether it has an image term.
+        null_token: whether that has a null token.
+        own_image_weights: the image term has weights of its own instead of LoRAs.
+    """
 
     def __init__(
-        self, layer: AttentionLayer, rank: int, alpha: float | None, image: bool = False, null_token: bool = False
+        self,
+        layer: AttentionLayer,
+        rank: int,
+        alpha: float | None,
+        image: bool = False,
+        null_token: bool = False,
+        own_image_weights: bool = False,
     ) -> None:
         super().__init__()
+
+        def lora(inputs: int, outputs: int) -> Lora | None:
+            return Lora(inputs, outputs, rank, alpha) if rank else None
+
+        def image_projection() -> Lora | OwnWeight | None:
+            if image and own_image_weights:
+                return OwnWeight(layer.context, layer.inner)
+            return lora(layer.context, layer.inner) if image else None
+
         self.heads = layer.heads
-        self.query = Lora(layer.width, layer.inner, rank, alpha)
-        self.key = Lora(layer.context, layer.inner, rank, alpha)
-        self.value = Lora(layer.context, layer.inner, rank, alpha)
-        self.output = Lora(layer.inner, layer.width, rank, alpha)
-        self.key_image = Lora(layer.context, layer.inner, rank, alpha) if image else None
-        self.value_image = Lora(layer.context, layer.inner, rank, alpha) if image else None
+        self.query = lora(layer.width, layer.inner)
+        self.key = lora(layer.context, layer.inner)
+        self.value = lora(layer.context, layer.inner)
+        self.output = lora(layer.inner, layer.width)
+        self.key_image = image_projection()
+        self.value_image = image_projection()
         self.null_key = nn.Parameter(torch.zeros(layer.inner)) if image and null_token else None
 
     def add_to(self, attention: FrozenAttention, scale: float = 1.0) -> LayerWeights:
@@ -70,12 +112,13 @@ class LayerLoras(nn.Module):
             scale: multiplies every LoRA.
         """
         key, value = loaded_weight(attention.to_k), loaded_weight(attention.to_v)
+        query, output = self.query, self.output
         return LayerWeights(
             heads=self.heads,
-            query=self.query.add_to(loaded_weight(attention.to_q), scale),
-            key=self.key.add_to(key, scale),
-            value=self.value.add_to(value, scale),
-            output=self.output.add_to(loaded_weight(attention.to_out[0]), scale),
+            query=None if query is None else query.add_to(loaded_weight(attention.to_q), scale),
+            key=key if self.key is None else self.key.add_to(key, scale),
+            value=value if self.value is None else self.value.add_to(value, scale),
+            output=None if output is None else output.add_to(loaded_weight(attention.to_out[0]), scale),
             key_image=None if self.key_image is None else self.key_image.add_to(key, scale),
             value_image=None if self.value_image is None else self.value_image.add_to(value, scale),
             null_key=self.null_key,

@@ -30,6 +30,7 @@ class SubjectEmbeddings:
     owners: Tensor  # (K,) long, the subject each token belongs to
     present: Tensor  # (B, K) bool
     weights: Tensor | None = None  # (B, K) how much a token counts beside others of its subject; None: all alike
+    blank: Tensor | None = None  # (B, K, D) what the unconditional half sees in their place; None: no image term
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class LayerCondition:
     output: Tensor | None = None  # (width, inner)
     output_bias: Tensor | None = None  # (width,)
     text: KeyValue | None = None
-    image: KeyValue | None = None  # of the conditional rows; scales are already in the values; None: no image term
+    # Of the conditional rows, or of all where the unconditional ones see blank photos; scales are in the values
+    # already; None: no image term.
+    image: KeyValue | None = None
     recorded_keys: RecordedKeys | None = None  # for recording; None: made in every step that is recorded
 
 
@@ -92,7 +95,8 @@ class Condition:
     """One frozen record of everything that conditions a denoising step, both guidance halves in one batch.
 
     With guidance the batch is [unconditional, conditional] and ``conditional`` selects the second half. The
-    unconditional half has plain negative text and scales of zero, so that no photo enters it.
+    unconditional half has plain negative text and scales of zero, so that no photo enters it; or, with an adapter that
+    was trained so, the tokens of a blank photo.
     """
 
     text: TextStates

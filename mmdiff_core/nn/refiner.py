@@ -1,4 +1,7 @@
-"""SE-Refiner (section 3.2): subject tokens look at the photo's patches to win back its details."""
+"""SE-Refiner (section 3.2): subject tokens look at the photo's patches to win back its details.
+
+IP-Adapter's resampler is the same block around learned queries.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdiff_core.nn.attention import merge_heads, split_heads
+from mmdiff_core.nn.config import ResamplerShape
 
 
 class RefinerAttention(nn.Module):
@@ -39,14 +43,15 @@ class RefinerAttention(nn.Module):
 
 
 class RefinerLayer(nn.Module):
-    """``s += Attn(...)``, then ``s += FF(s)``."""
+    """``s += Attn(...)``, then ``s += FF(s)``; ``hidden`` is the width in the middle of FF, by default 2 D."""
 
-    def __init__(self, width: int, head_dim: int) -> None:
+    def __init__(self, width: int, head_dim: int, heads: int | None = None, hidden: int | None = None) -> None:
         super().__init__()
-        self.attention = RefinerAttention(width, head_dim)
+        hidden = 2 * width if hidden is None else hidden
+        self.attention = RefinerAttention(width, head_dim, heads)
         self.norm = nn.LayerNorm(width)
-        self.hidden = nn.Linear(width, 2 * width, bias=False)
-        self.output = nn.Linear(2 * width, width, bias=False)
+        self.hidden = nn.Linear(width, hidden, bias=False)
+        self.output = nn.Linear(hidden, width, bias=False)
 
     def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """Args: tokens (B, N, D), patches (B, M, D). Returns (B, N, D)."""
@@ -63,19 +68,30 @@ class SubjectRefiner(nn.Module):
         patch_width: Dh of the image encoder.
         depth: number of layers.
         head_dim: width of a head; as many heads as fit into D.
+        hidden: width in the middle of the feed-forward networks; None: 2 D.
+        residual: False returns ``LN(W s)`` alone.
     """
 
-    def __init__(self, width: int, patch_width: int, depth: int = 4, head_dim: int = 256) -> None:
+    def __init__(
+        self,
+        width: int,
+        patch_width: int,
+        depth: int = 4,
+        head_dim: int = 256,
+        hidden: int | None = None,
+        residual: bool = True,
+    ) -> None:
         super().__init__()
+        self.residual = residual
         self.patches = nn.Linear(patch_width, width)
-        self.layers = nn.ModuleList(RefinerLayer(width, head_dim) for _ in range(depth))
+        self.layers = nn.ModuleList(RefinerLayer(width, head_dim, hidden=hidden) for _ in range(depth))
         self.output = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """Args: tokens s0 (..., N, D), patches p (..., M, Dh). Returns (..., N, D)."""
-        details = self.details(tokens.flatten(0, -3), patches.flatten(0, -3))
-        return tokens + torch.unflatten(details, 0, tokens.shape[:-2])
+        details = torch.unflatten(self.details(tokens.flatten(0, -3), patches.flatten(0, -3)), 0, tokens.shape[:-2])
+        return tokens + details if self.residual else details
 
     def details(self, tokens: Tensor, patches: Tensor) -> Tensor:
         """``LN(W s)``. Args: tokens (B, N, D), patches (B, M, Dh). Returns (B, N, D)."""
@@ -84,3 +100,33 @@ class SubjectRefiner(nn.Module):
             tokens = layer(tokens, patches)  # (B, N, D)
         details: Tensor = self.norm(self.output(tokens))
         return details
+
+
+class Resampler(nn.Module):
+    """``LN(W q)`` with ``q`` learned queries that have looked at the patches: IP-Adapter-Plus.
+
+    Args:
+        tokens: N, the number of queries.
+        width: D, the UNet's cross-attention width.
+        patch_width: Dh of the image encoder.
+        shape: of the network between them.
+    """
+
+    def __init__(self, tokens: int, width: int, patch_width: int, shape: ResamplerShape) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(1, tokens, shape.width) * shape.width**-0.5)
+        self.patches = nn.Linear(patch_width, shape.width)
+        self.layers = nn.ModuleList(
+            RefinerLayer(shape.width, shape.head_dim, shape.heads, shape.hidden) for _ in range(shape.depth)
+        )
+        self.output = nn.Linear(shape.width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Args: patches (n, M, Dh). Returns (n, N, D)."""
+        patches = self.patches(patches)  # (n, M, width)
+        queries = self.queries.expand(len(patches), -1, -1)  # (n, N, width)
+        for layer in self.layers:
+            queries = layer(queries, patches)
+        tokens: Tensor = self.norm(self.output(queries))
+        return tokens

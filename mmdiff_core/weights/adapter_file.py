@@ -28,6 +28,7 @@ class AdapterFile:
     # The official release includes a CLIP image encoder of its own for the subjects' words: tensors of transformers'
     # CLIPVisionModelWithProjection. Empty where a single image encoder serves all.
     image_encoder: Mapping[str, Tensor] = field(default_factory=dict)
+    near: tuple[Path, ...] = ()  # folders where the image encoder may be that it was made with
 
 
 def save_adapter(

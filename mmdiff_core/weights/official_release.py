@@ -12,7 +12,6 @@ fusion has its own copy of the CLIP image encoder. Its files are named tables:
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -27,6 +26,7 @@ from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.weights.adapter_file import AdapterFile, check_tensors, load_tensors
+from mmdiff_core.weights.pickled_table import read_pickled_table
 
 _CURE = "download its three files again."
 _HEAD_DIM = 256  # of the official SE-Refiner, whatever its width
@@ -153,7 +153,7 @@ def _vision_config(tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
         hidden_size=len(patch),
         intermediate_size=len(tensors["vision_model.encoder.layers.0.mlp.fc1.weight"]),
         projection_dim=len(tensors["visual_projection.weight"]),
-        num_hidden_layers=_count(tensors, r"vision_model\.encoder\.layers\.(\d+)\."),
+        num_hidden_layers=count_layers(tensors, r"vision_model\.encoder\.layers\.(\d+)\."),
         num_attention_heads=1,
         image_size=math.isqrt(places) * patch.shape[-1],
         patch_size=patch.shape[-1],
@@ -197,7 +197,7 @@ def _config(
         rank=rank,
         self_attention_rank=rank,
         tokens=tokens,
-        refiner_depth=_count(tensors, r"custom/face_embeds_proj/refiner\.layers\.(\d+)\."),
+        refiner_depth=count_layers(tensors, r"custom/face_embeds_proj/refiner\.layers\.(\d+)\."),
         refiner_head_dim=_HEAD_DIM,
         null_token=False,
         source="face",
@@ -212,20 +212,20 @@ def _tower(tensors: Mapping[str, Tensor], index: int, apply_second_text_lora: bo
     first = tensors.get(f"{layers}0.self_attn.q_proj.lora_linear_layer.down.weight")
     if first is None:
         return TextTower(width)
-    count = _count(tensors, re.escape(layers) + r"(\d+)\.")
+    count = count_layers(tensors, re.escape(layers) + r"(\d+)\.")
     return TextTower(width, count, first.shape[0], lora_active=index == 0 or apply_second_text_lora)
 
 
 def _custom_modules(config: AdapterConfig) -> dict[str, str]:
     """Map our modules to the official ones, for everything but the LoRAs."""
     face = "custom/face_embeds_proj/"
-    modules = _joined("subject_projector.", "custom/obj_embeds_proj/", SUBJECT_PROJECTOR)
+    modules = joined_names("subject_projector.", "custom/obj_embeds_proj/", SUBJECT_PROJECTOR)
     for index, group in enumerate(_FUSIONS):
-        modules |= _joined(f"word_fusions.{index}.", f"custom/{group}/", WORD_FUSION)
-    modules |= _joined("token_projector.", face, TOKEN_PROJECTOR)
-    modules |= _joined("refiner.", f"{face}refiner.", REFINER)
+        modules |= joined_names(f"word_fusions.{index}.", f"custom/{group}/", WORD_FUSION)
+    modules |= joined_names("token_projector.", face, TOKEN_PROJECTOR)
+    modules |= joined_names("refiner.", f"{face}refiner.", REFINER)
     for index in range(config.refiner_depth):
-        modules |= _joined(f"refiner.layers.{index}.", f"{face}refiner.layers.{index}.", REFINER_LAYER)
+        modules |= joined_names(f"refiner.layers.{index}.", f"{face}refiner.layers.{index}.", REFINER_LAYER)
     return modules
 
 
@@ -235,7 +235,7 @@ def _unet_modules(config: AdapterConfig) -> dict[str, str]:
     for index, layer in enumerate(official_order((*config.cross_attention, *config.self_attention))):
         loras = ATTENTION | IMAGE_BRANCH if layer in config.cross_attention else ATTENTION
         for ours, official in loras.items():
-            modules |= _joined(f"unet.{layer.path}.{ours}.", f"unet_adapter/{index}.{official}.", FACTORS)
+            modules |= joined_names(f"unet.{layer.path}.{ours}.", f"unet_adapter/{index}.{official}.", FACTORS)
     return modules
 
 
@@ -245,7 +245,7 @@ def _text_modules(adapter: MMDiffAdapter) -> dict[str, str]:
     for index, (encoder, name) in enumerate(zip(adapter.text_encoders, _TEXT_ENCODERS, strict=True)):
         for path in cast("PathDict[Lora]", encoder).paths:
             official = f"text_encoder_adapter/{name}.text_model.{path}.lora_linear_layer."
-            modules |= _joined(f"text_encoders.{index}.{path}.", official, FACTORS)
+            modules |= joined_names(f"text_encoders.{index}.{path}.", official, FACTORS)
     return modules
 
 
@@ -254,8 +254,8 @@ def _current_layout(name: str) -> str:
     return re.sub(r"self_attn\.to_(q|k|v|out)_lora\.", r"self_attn.\1_proj.lora_linear_layer.", name)
 
 
-def _joined(ours: str, official: str, table: Mapping[str, str]) -> dict[str, str]:
-    """Return the table with a prefix on each side."""
+def joined_names(ours: str, official: str, table: Mapping[str, str]) -> dict[str, str]:
+    """Return a table from our names to official ones with a prefix on each side."""
     return {ours + left: official + right for left, right in table.items()}
 
 
@@ -263,25 +263,16 @@ def _prefixed(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in values.items()}
 
 
-def _count(names: Iterable[str], pattern: str) -> int:
-    """Count the layers in the names, by their highest index."""
+def count_layers(names: Iterable[str], pattern: str) -> int:
+    """Return the number of layers in the names, by their highest index in the first group of ``pattern``."""
     return 1 + max((int(found[1]) for name in names if (found := re.match(pattern, name))), default=-1)
 
 
 def _load(path: Path) -> dict:
     """Return the table in one official file."""
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        return read_pickled_table(path, "The official file")
     except FileNotFoundError as error:
         raise CheckpointError(
             f'The official file "{path}" is missing: the folder must contain {", ".join(OFFICIAL_FILES)}.'
         ) from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f'The official file "{path}" is not a plain table of tensors, or is incomplete: download it again.'
-        ) from error
-    if not isinstance(values, dict):
-        raise CheckpointError(
-            f"The official file {path} should contain a table of tensors, not {type(values).__name__}"
-        )
-    return values

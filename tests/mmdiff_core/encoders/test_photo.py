@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPImageProcessorPil
 
 from mmdiff_core.encoders.photo import (
     MAX_PIXELS,
@@ -24,6 +25,7 @@ from mmdiff_core.encoders.photo import (
     read_photo,
 )
 from mmdiff_core.errors import PhotoError
+from tests.helpers import tiny
 from tests.helpers.icc import wide_profile
 
 RED, BLUE = (200, 30, 40), (20, 40, 210)
@@ -321,3 +323,11 @@ def test_pixels_as_a_picture() -> None:
 def test_pixels_that_cannot_be_used(pixels: torch.Tensor, reason: str) -> None:
     with pytest.raises(PhotoError, match=reason):
         read_photo(pixels, "1")
+
+
+@pytest.mark.parametrize("size", [(40, 30), (30, 41), (33, 33), (500, 37)])
+def test_the_middle_is_cut_out_as_clip_does_it(size: tuple[int, int]) -> None:
+    photo = tiny.photo(1, size)
+    processor = CLIPImageProcessorPil(size=32, crop_size=32, do_normalize=False)
+    expected = torch.tensor(processor(photo).pixel_values[0])
+    torch.testing.assert_close(prepare_photo(photo, 32, "crop"), expected.float(), atol=1e-6, rtol=0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mmdiff_core.errors import CheckpointError, SettingsError
-from mmdiff_core.nn.config import FACE_WIDTH, AdapterConfig, AttentionLayer, TextTower
+from mmdiff_core.nn.config import FACE_WIDTH, AdapterConfig, AttentionLayer, ResamplerShape, TextTower
 from mmdiff_core.types import Components
 
 
@@ -33,6 +33,23 @@ def test_the_source_decides_what_the_tokens_are_projected_from(config: AdapterCo
 def test_json_is_one_line(config: AdapterConfig) -> None:
     assert "\n" not in config.to_json()
     assert json.loads(config.to_json())["text_towers"][1]["lora_active"] is False
+
+
+def test_a_resampler_survives_json(config: AdapterConfig) -> None:
+    shape = ResamplerShape(width=8, heads=1, head_dim=8, depth=1, hidden=16)
+    changed = replace(config, refiner_depth=0, resampler=shape, rank=0, own_image_weights=True, unconditional="blank")
+    assert AdapterConfig.from_json(changed.to_json()) == changed
+
+
+def test_a_config_tells_what_it_reads(config: AdapterConfig) -> None:
+    assert config.reads_patches
+    assert config.reads_images
+    words = replace(config, refiner_depth=0)
+    assert not words.reads_patches
+    assert words.reads_images
+    face = replace(config, source="face", word_fusion=False, refiner_depth=0)
+    assert not face.reads_images
+    assert replace(face, refiner_depth=1).reads_images
 
 
 def test_the_context_of_all_layers_must_be_the_same(config: AdapterConfig) -> None:
@@ -72,6 +89,9 @@ def test_config_survives_json(config: AdapterConfig) -> None:
         ({"tokens": 0}, "tokens"),
         ({"refiner_head_dim": 0}, "refiner_head_dim"),
         ({"source": "voice"}, "voice"),
+        ({"unconditional": "photo"}, "unconditional must be one of none, blank"),
+        ({"photo_fit": "stretch"}, "photo_fit must be one of pad, crop"),
+        ({"resampler": ResamplerShape(8, 1, 8, 1, 16)}, "takes the place of the SE-Refiner"),
         ({"cross_attention": ()}, "cross-attention"),
         ({"refiner_depth": -1}, "refiner_depth"),
     ],

@@ -74,6 +74,27 @@ def test_without_an_image_branch_there_is_no_image_term(attention: Attention) ->
     assert image_key_value(weights, _subjects(), torch.ones(ROWS, SUBJECTS)) is None
 
 
+def test_the_image_may_have_weights_of_its_own(attention: Attention) -> None:
+    layer = LayerLoras(LAYER, 0, None, image=True, own_image_weights=True)
+    assert sorted(layer.state_dict()) == ["key_image.weight", "value_image.weight"]
+    weights = layer.add_to(attention, scale=0.5)
+    assert weights.query is None, "the frozen layer is called as it is"
+    assert weights.output is None
+    assert torch.equal(weights.key, attention.to_k.weight)
+    assert torch.equal(weights.key_image, layer.key_image.weight), "no LoRA, so that no scale counts"
+    layer.key_image.start_from(attention.to_k.weight)
+    assert torch.equal(layer.add_to(attention).key_image, attention.to_k.weight)
+
+
+def test_weights_of_its_own_go_with_loras_on_the_rest(attention: Attention) -> None:
+    layer = LayerLoras(LAYER, 4, None, image=True, own_image_weights=True)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    weights = layer.add_to(attention)
+    assert torch.allclose(weights.key - layer.key.delta(), attention.to_k.weight, atol=1e-5)
+    assert torch.equal(weights.key_image, layer.key_image.weight)
+
+
 # ---------------------------------------------------------------- keys and values
 
 

@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from mmdiff_core.backbones.loading import official_layers
+from mmdiff_core.backbones.loading import layers_of_base
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
 from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
@@ -154,7 +154,8 @@ def test_position_ids_of_older_files_are_known(layers: tuple[Layers, Layers]) ->
 def test_the_keys_at_the_size_of_sdxl() -> None:
     """Every key and shape of the real checkpoint's adapter, as the official classes define them."""
     expected = json.loads((FOLDER / "official_keys_sdxl_base.json").read_text())
-    cross, self_ = official_layers()
+    base = layers_of_base()
+    cross, self_ = base.cross_attention, base.self_attention
     with torch.device("meta"):
         adapter = MMDiffAdapter(
             AdapterConfig(
