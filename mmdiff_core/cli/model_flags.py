@@ -29,7 +29,10 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "if it is in the hub's cache; with an --adapter it shows subjects",
     )  # fmt: skip
     add = group.add_argument
-    add("--adapter", type=Path, metavar="PATH", help="MM-Diff weights: a file, or the folder of the official release")
+    add(
+        "--adapter", type=Path, metavar="PATH", help="the file of an adapter, trained here or a public IP-Adapter as "
+        "it is (.safetensors or .bin); or the folder of the official release",
+    )  # fmt: skip
     add(
         "--image-encoder", metavar="NAME", help="the CLIP vision model for the photos, if the base has none: a folder "
         "or a name in the hub's cache (default: openai/clip-vit-large-patch14)",
