@@ -142,7 +142,7 @@ def _try_strength(case: LeakageCase, i: int, strength: float, found: Phrase) -> 
 def _all_well(case: LeakageCase) -> Advice:
     shares = [_percent(case.leakage.shares[i, i]) for i in range(len(case.names))]
     own = [("advice_own", {"name": name, "share": share}) for name, share in zip(case.names, shares, strict=True)]
-    return _advice(("advice_well", {}), *own)
+    return _advice(*([("advice_well", {})] if len(own) > 1 else []), *own)
 
 
 def _advice(*says: Phrase, change: SettingsChange | None = None) -> Advice:

@@ -38,7 +38,7 @@ def test_a_face_is_chosen_by_click_and_mixed_by_weight(open_page: Open, model: S
     faces = page.locator("#faces-1 .face-photo").first.locator(".face")
     expect(faces).to_have_count(2)
     expect(faces.nth(1)).to_have_attribute("aria-pressed", "true")  # the largest
-    expect(page.locator("#faces-1 .hint")).to_have_text("Click the face that is meant.")
+    expect(page.locator("#faces-1 .hint")).to_have_text("Click the face you mean.")
     with page.expect_response("**/run/**"):
         faces.first.click()
     expect(faces.first).to_have_attribute("aria-pressed", "true")

@@ -200,7 +200,7 @@ def test_play_runs_to_the_last_step(inspected: Page) -> None:
 def test_binding_says_what_it_means(inspected: Page) -> None:
     page = inspected
     binding = page.locator("#result .leakage")
-    expect(binding.locator(".advice-text")).to_contain_text("No leak")
+    expect(binding.locator(".advice-text")).to_contain_text("well separated")
     expect(binding.locator(".advice-text")).to_be_visible()
     expect(binding.locator(".matrix")).to_be_hidden()
     binding.locator(".figures > summary").click()
@@ -220,7 +220,7 @@ def test_advice_goes_into_the_settings(open_page: Open, monkeypatch: pytest.Monk
     fill_example(page)
     generate(page)
     expect(page.locator("#result .advice-text")).to_have_text(
-        "Try a delay of 2: the words then settle who is where. Try a strength of 0.8 for robot."
+        "Try a delay of 2, so that the words place the subjects first. Try a strength of 0.8 for robot."
     )
     page.locator("#result .apply").click()
     expect(page.locator("#result .apply")).to_be_disabled()

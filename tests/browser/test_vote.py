@@ -33,7 +33,7 @@ def _ready(page: Page) -> None:
     choose_grid(page, "0.5 1 1.5", "5")
     compare(page)
     open_tab(page, "Vote")
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 3")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 3")
 
 
 def _answer(page: Page, question: int, side: str) -> None:
@@ -57,10 +57,10 @@ def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path:
     _answer(page, 0, "Left")
     _answer(page, 2, "Equal")
     page.locator("#ballot .vote-save").click()
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")
     expect(page.locator("#ballot input:checked")).to_have_count(0)
     page.locator("#ballot .vote-skip").click()
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 1")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 1")
     page.locator("#ballot .vote-skip").click()
     expect(page.locator("#ballot .welcome-title")).to_contain_text("every pair")
 
@@ -88,7 +88,7 @@ def test_pairs_come_to_a_tab_that_waits_for_them(open_page: Open, model: StandIn
         expect(page.locator("#compare-stop")).to_be_visible()
         open_tab(page, "Vote")
         expect(page.locator("#ballot .welcome-title")).to_have_text("There is no pair yet")
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 3")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 3")
 
 
 def test_deleting_asks_first(open_page: Open, box: VoteStore) -> None:
@@ -96,7 +96,7 @@ def test_deleting_asks_first(open_page: Open, box: VoteStore) -> None:
     _ready(page)
     _answer(page, 1, "Right")
     page.locator("#ballot .vote-save").click()
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")
     count = len(box.all())
     page.locator("#ballot .results > summary").click()
     page.locator("#ballot .vote-reset").click()
@@ -115,7 +115,7 @@ def test_visitors_of_a_hosted_page_cannot_delete(open_page: Open, model: StandIn
         _ready(page)
         _answer(page, 1, "Right")
         page.locator("#ballot .vote-save").click()
-        expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs to go: 2")
+        expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")
         page.locator("#ballot .results > summary").click()
         expect(page.locator("#ballot .vote-export")).to_be_visible()
         expect(page.locator("#ballot .vote-reset")).to_be_hidden()

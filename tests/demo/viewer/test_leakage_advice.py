@@ -34,14 +34,20 @@ LEAKING = ([[9, 0, 0, 0]] * 4, [[2, 0, 0, 4]] * 4)
 
 def test_well_bound_subjects_need_nothing() -> None:
     advice = advise(_case(*APART))
-    own = [f"100 % of {name}’s attention lies where {name} itself is." for name in ("cat", "robot")]
-    assert _text(advice) == f"No leak. {own[0]} {own[1]}"
+    own = [f"100 % of {name}’s attention falls on {name}." for name in ("cat", "robot")]
+    assert _text(advice) == f"The subjects are well separated. {own[0]} {own[1]}"
     assert advice["change"] is None
+
+
+def test_one_subject_is_separated_from_nothing() -> None:
+    record = {"subjects": [{"name": "cat", "strength": 1.0}], "steps": 20, "start_step": 0}
+    advice = advise(LeakageCase(leakage_of(np.array([APART[0]])), ("cat",), (0,), record))
+    assert _text(advice) == "100 % of cat’s attention falls on cat."
 
 
 def test_a_leak_first_asks_for_a_later_start() -> None:
     advice = advise(_case(*LEAKING))
-    assert "The look of robot may leak into cat: 33 % of its attention lies there." in _text(advice)
+    assert "robot may bleed into cat: 33 % of robot’s attention falls there." in _text(advice)
     assert advice["change"] == {"start_step": 2}
 
 
