@@ -147,7 +147,14 @@ def _marked(piece: PromptPiece, form: Form) -> str:
     text, subject = escape(piece["text"]), piece["subject"]
     if subject is None:
         return text
-    return f'<mark style="--subject:{colour_of(form.slots[subject])}">{text}</mark>'
+    return f'<mark{_nth(form, subject)} style="--subject:{colour_of(form.slots[subject])}">{text}</mark>'
+
+
+def _nth(form: Form, subject: int) -> str:
+    """Return the attribute that tells subjects of one name apart."""
+    names = [subject.name for subject in form.subjects]
+    name, distinct = names[subject], distinct_names(names)[subject]
+    return "" if name == distinct else f' data-nth="{distinct[len(name) :].strip()}"'
 
 
 @dataclass(frozen=True)
@@ -188,16 +195,8 @@ class _Drawing:
         if subject is None:
             joins = escape(json.dumps(list(_joins(cut, place, self.form))))
             return f'{head} data-join="{joins}">{escape(text)}</button>'
-        slot = self.form.slots[subject]
-        return (
-            f'{head}{self._nth(subject)} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
-        )
-
-    def _nth(self, subject: int) -> str:
-        """Return the attribute that tells subjects of one name apart."""
-        names = [subject.name for subject in self.form.subjects]
-        name, distinct = names[subject], distinct_names(names)[subject]
-        return "" if name == distinct else f' data-nth="{distinct[len(name) :].strip()}"'
+        slot, nth = self.form.slots[subject], _nth(self.form, subject)
+        return f'{head}{nth} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
 
     def _fix(self, fix: Fix, css_class: str, more: str = "") -> str:
         change = {

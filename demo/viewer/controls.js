@@ -18,6 +18,8 @@ function drawSentence(frame) {
     if (subject === null) return word < recorded ? wordButton(text, word) : document.createTextNode(text);
     const mark = make("mark", { "data-subject": subject }, text);
     mark.style.setProperty("--subject", frame.subjects[subject].colour);
+    const nth = frame.subjects[subject].name.slice(text.length).trim(); // of those with one name
+    if (nth) mark.dataset.nth = nth;
     return mark;
   });
   find(".sentence").replaceChildren(...words);

@@ -110,7 +110,7 @@ class WordReader:
             *self._unknown_notes(prompt, unknown, words, near),
             *_reading_notes(prompt, reading),
         )
-        return PromptNotes(unknown, reading and reading.end, notes, near)
+        return PromptNotes(unknown, None if reading is None else reading.end, notes, near)
 
     # ------------------------------------------------------------ names that are nearly there
 

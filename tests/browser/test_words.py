@@ -161,6 +161,7 @@ def test_two_subjects_of_one_name_are_told_apart(open_page: Open) -> None:
     generate(page)
     expect(page.locator("#result .subjects .chip[data-subject]")).to_have_text(["cat 1", "cat 2"])
     expect(page.locator("#result .advice-text")).to_contain_text("of cat 2’s attention")
+    expect(page.locator("#result .sentence mark[data-nth='2']")).to_have_text("cat")
     expect(page.locator("#result .matrix tbody th")).to_have_text(["cat 1", "cat 2"])
 
 

@@ -5,7 +5,7 @@ import re
 from html import unescape
 
 from demo.form.form import Form, SubjectForm
-from demo.form.prompt_words import chips_html, count_word, found_subjects, prompt_pieces
+from demo.form.prompt_words import chips_html, count_word, found_subjects, marked_html, prompt_pieces
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.maps.heatmap import colour_of
@@ -77,6 +77,11 @@ def test_words_of_subjects_with_one_name_are_numbered() -> None:
         ("Cat", "2"),
         ("dog", None),
     ]
+
+
+def test_marks_of_one_name_are_numbered() -> None:
+    assert re.findall(r'data-nth="(\d)"', marked_html(_form("a cat and a cat", "cat", "cat"))) == ["1", "2"]
+    assert "data-nth" not in marked_html(_form("a cat and a dog", "cat", "dog"))
 
 
 def test_chips_say_what_the_model_does_not_know_and_notes_offer_what_it_does() -> None:
