@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 THRESHOLD = 0.5  # of a map's own range, from its lowest value to its 99th percentile
 _PERCENTILE = 99.0  # keeps one bright pixel from counting
 # The attention that a pixel pays to a subject's photos. Where the built-in model drew a subject, the 99th percentile of
-# its image map was at least 0.72 (52 maps, of known words at least 0.92). Its first weights, of 96 pixels: at least 0.52
+# its image map was at least 0.72 (52 maps; of known words 0.92). Its first weights, at 96 pixels: at least 0.52
 # (219 maps), and at most 0.19 where they drew the other subject twice (3). Unknown words alone do not show in the maps.
 STANDS_OUT = 0.3
 
