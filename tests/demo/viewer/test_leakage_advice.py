@@ -94,7 +94,7 @@ def test_two_at_one_spot_are_told_apart_by_words() -> None:
 
 def test_an_even_map_says_nothing() -> None:
     text = _text(advise(_case(APART[0], [[1, 1, 1, 1]] * 4)))
-    assert text.startswith("The map of robot is even all over: there is nothing to measure.")
+    assert text.startswith("The map of robot is flat, so there is nothing to measure.")
 
 
 def test_numbers_go_to_the_page_as_plain_lists() -> None:
