@@ -105,12 +105,13 @@ def cool_down(recipe: Recipe, options: RunOptions, steps: int) -> dict[str, Mapp
     reached = int(torch.load(state, weights_only=True, mmap=True)["step"])
     folder, begun = options.folder / COOLED, json.dumps({"from_step": reached, "steps": steps}) + "\n"
     note = folder / "cool_down.json"
-    if not note.exists() or note.read_text(encoding="utf-8") != begun:
-        with atomic_folder(folder) as temporary:
-            shutil.copytree(options.folder / "model", temporary / "model")
-            (temporary / stage).mkdir()
-            shutil.copy(state, temporary / stage / STATE)
-            (temporary / note.name).write_text(begun, encoding="utf-8")
+    with processes(options).main_process_first():
+        if not note.exists() or note.read_text(encoding="utf-8") != begun:
+            with atomic_folder(folder) as temporary:
+                shutil.copytree(options.folder / "model", temporary / "model")
+                (temporary / stage).mkdir()
+                shutil.copy(state, temporary / stage / STATE)
+                (temporary / note.name).write_text(begun, encoding="utf-8")
     recipe = recipe.with_stage(stage, steps=reached + steps, cool_down=steps, time_budget=0.0)
     dataset = scenes_of(options)
     return train_toybox(recipe, replace(options, folder=folder, stages=(stage,), init_from=None, dataset=dataset))
@@ -132,7 +133,8 @@ def _check_start(recipe: Recipe, options: RunOptions) -> None:
     if not (options.init_from / INDEX).exists():
         raise ModelError(f'"{options.init_from}" is not a model folder: it has no {INDEX}.')
     for part, sizes in _sizes(recipe).items():
-        config = json.loads((options.init_from / part / "config.json").read_text(encoding="utf-8"))
+        file = options.init_from / part / "config.json"
+        config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         for name, size in sizes.items():
             if config.get(name) != size:
                 raise SettingsError(
@@ -149,6 +151,7 @@ def _sizes(recipe: Recipe) -> dict[str, dict[str, Any]]:
         "unet": {
             "block_out_channels": list(shapes.unet_channels),
             "in_channels": shapes.latent_channels,
+            "sample_size": recipe.size // 2 ** (len(shapes.vae_channels) - 1),
             "cross_attention_dim": shapes.text_width,
         },
         "image_encoder": {"image_size": recipe.reference, "patch_size": shapes.patch},

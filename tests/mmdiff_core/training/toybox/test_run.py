@@ -21,7 +21,7 @@ from PIL import Image
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
-from mmdiff_core.errors import SettingsError, TrainingError
+from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
 from mmdiff_core.training.toybox import autoencoder, contrastive, create, flow_matching
@@ -31,6 +31,7 @@ from mmdiff_core.training.toybox.run import COOLED, all_stages, cool_down, train
 from mmdiff_core.training.toybox.run_datasets import DATASET
 from mmdiff_core.training.toybox.run_options import RunOptions
 from mmdiff_core.types import GenerateRequest, Subject
+from mmdiff_core.weights.integrity import INDEX
 from tests.helpers import tiny
 from tests.helpers.toybox_training import RECIPE as SMALL_RECIPE
 from tests.helpers.toybox_training import render_shards
@@ -207,6 +208,12 @@ def test_a_model_of_other_sizes_is_refused_before_any_work(finished: Path, tmp_p
     options = RunOptions(tmp_path / "run", ("joint",), init_from=finished / "model")
     with pytest.raises(SettingsError, match=r"has vae block_out_channels \[8, 16, 16\]"):
         train_toybox(RECIPES["cpu"], options)
+    (tmp_path / "half").mkdir()
+    shutil.copy(finished / "model" / INDEX, tmp_path / "half")
+    with pytest.raises(SettingsError, match="has vae block_out_channels None"):
+        train_toybox(RECIPE, replace(options, init_from=tmp_path / "half"))
+    with pytest.raises(ModelError, match="is not a model folder"):
+        train_toybox(RECIPE, replace(options, init_from=tmp_path))
     assert not (tmp_path / "run").exists()
 
 
