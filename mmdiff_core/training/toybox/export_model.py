@@ -36,6 +36,8 @@ def export_model(model: Path, folder: Path) -> int:
         shutil.copytree(model, temporary, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
         _save_half(backbone, temporary)
         save_adapter(adapter, temporary / "adapter.safetensors", dtype=torch.float16)
+        for file in temporary.rglob("*.safetensors"):
+            file.chmod(0o644)  # temporary files can be read by their owner alone
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
@@ -51,5 +53,3 @@ def _save_half(backbone: StableDiffusion, folder: Path) -> None:
         if "dtype" in values:  # transformers opens a model in this precision, diffusers its own in float32
             values["dtype"] = "float32"
         config.write_text(json.dumps(values, indent=2) + "\n")
-    for file in folder.rglob("*.safetensors"):
-        file.chmod(0o644)

@@ -37,6 +37,11 @@ def test_every_weight_is_in_half_precision(shipped: Path) -> None:
         assert {tensor.dtype for tensor in load_file(file).values() if tensor.is_floating_point()} == {torch.float16}
 
 
+def test_every_file_can_be_read_by_others(shipped: Path) -> None:
+    for file in shipped.rglob("*"):
+        assert file.stat().st_mode & 0o044 == 0o044, file
+
+
 def test_the_unet_is_in_shards_and_no_path_is_in_the_files(shipped: Path, model: Path) -> None:
     assert len(list((shipped / "unet").glob("*.safetensors"))) > 1
     texts = "".join(path.read_text() for path in shipped.rglob("*.json"))
