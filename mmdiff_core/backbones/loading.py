@@ -195,9 +195,10 @@ def _open_image_encoder(
     try:
         folder = find_folder(source, "config.json")
     except ModelError as error:
+        known = str(source) if str(source) in IMAGE_ENCODERS else CLIP
         raise ModelError(
             f'The image encoder "{source}" is not here: name the folder of a CLIP vision model with --image-encoder; '
-            f'for "{CLIP}", {how_to_get(CLIP)}'
+            f'for "{known}", {how_to_get(known)}'
         ) from error
     problem = next(weight_problems(folder), None)
     if problem is not None:

@@ -31,7 +31,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add(
         "--adapter", type=Path, metavar="PATH", help="the file of an adapter, trained here or a public IP-Adapter as "
-        "it is (.safetensors or .bin); or the folder of the official release",
+        "it is (.safetensors or .bin), or its name in the hub's cache, USER/REPO/FILE; or the folder of the official "
+        "release",
     )  # fmt: skip
     add(
         "--image-encoder", metavar="NAME", help="the CLIP vision model for the photos, if the base has none: a folder "

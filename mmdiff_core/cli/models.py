@@ -32,7 +32,10 @@ def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "cache.",
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a model, or a folder of models")
-    parser.add_argument("--download", metavar="NAME", help="download a model from the hub")
+    parser.add_argument(
+        "--download", metavar="NAME", help="download a model from the hub, or an adapter, USER/REPO/FILE, with its "
+        "image encoder",
+    )  # fmt: skip
     parser.set_defaults(run=run_models)
 
 
@@ -44,7 +47,10 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "key and every shape is checked.",
     )
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="the folder with the three .bin files, or an IP-Adapter's file")
+    add(
+        "source", type=Path, metavar="SOURCE", help="the folder with the three .bin files; or an IP-Adapter's file, or "
+        "its name in the hub's cache",
+    )  # fmt: skip
     add("--out", type=Path, required=True, metavar="FILE", help="the adapter file, .safetensors")
     add(
         "--base", metavar="NAME", help="the base model that it is for (default: SDXL base 1.0, or Stable Diffusion 1.5 "
@@ -64,12 +70,9 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_models(args: argparse.Namespace) -> int:
     """List the models, or download one."""
     from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
-    from mmdiff_core.weights.hub import download_model
-    from mmdiff_core.weights.insightface_models import FACES, download_faces
 
     if args.download is not None:
-        folder = download_faces() if args.download == FACES else download_model(args.download)
-        sys.stdout.write(f"{folder}\n")
+        sys.stdout.write(f"{_download(args.download)}\n")
         return 0
     for folder in args.folders:
         if not folder.is_dir():
@@ -77,6 +80,19 @@ def run_models(args: argparse.Namespace) -> int:
     for model in (*available_models(args.folders), image_encoder_state(), face_state()):
         sys.stdout.write(describe_model(model))
     return 0
+
+
+def _download(name: str) -> Path:
+    """Fetch a model, an adapter or what finds faces; return where it is."""
+    from mmdiff_core.weights.hub import download_model
+    from mmdiff_core.weights.hub_adapters import download_adapter, is_adapter_name, is_adapter_repository
+    from mmdiff_core.weights.insightface_models import FACES, download_faces
+
+    if name == FACES:
+        return download_faces()
+    if is_adapter_name(name) or (name.count("/") == 1 and is_adapter_repository(name)):
+        return download_adapter(name, lambda what: sys.stderr.write(f"Fetching {what}.\n"))
+    return download_model(name)
 
 
 def describe_model(model: AvailableModel) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmdiff_core.nn.adapter import AttentionLayer
 from mmdiff_core.weights.adapter_file import AdapterFile, load_adapter_file
+from mmdiff_core.weights.hub_adapters import find_adapter
 from mmdiff_core.weights.ip_adapter import context_width, convert_ip_adapter, is_ip_adapter, read_ip_adapter
 from mmdiff_core.weights.official_release import convert_official, is_official, read_official
 
@@ -41,12 +42,14 @@ def open_adapter(source: str | PathLike[str], base: BaseLayers) -> AdapterFile:
     """Open an adapter, converted if it is not ours; every key and shape is accounted for.
 
     Args:
-        source: our file, the folder of the official release, or the file of an IP-Adapter.
+        source: our file, the folder of the official release, or the file of an IP-Adapter; or the name of a file in
+            the hub's cache, USER/REPO/FILE.
         base: the layers of the model that it is for.
 
     Raises:
         CheckpointError: it is none of them, is damaged, or was made for another model.
     """
+    source = find_adapter(source)
     foreign = is_official(source) or is_ip_adapter(source)
     opened = convert_foreign(read_foreign(source), base) if foreign else load_adapter_file(Path(source))
     return replace(opened, near=_near(Path(source)))
@@ -58,7 +61,8 @@ def read_foreign(source: str | PathLike[str]) -> ForeignAdapter:
     Raises:
         CheckpointError: it is neither, or is damaged.
     """
-    if Path(source).is_file():
+    source = find_adapter(source)
+    if source.is_file():
         name, tensors = f'the IP-Adapter "{source}"', read_ip_adapter(source)
         return ForeignAdapter("ip-adapter", name, tensors, context_width(tensors, name))
     return ForeignAdapter("official", f'the official checkpoint "{source}"', read_official(source), OFFICIAL_CONTEXT)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import httpx2
 from diffusers import DiffusionPipeline
@@ -17,10 +18,11 @@ from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download,
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from mmdiff_core.errors import ModelError
+from mmdiff_core.errors import MMDiffError, ModelError
 from mmdiff_core.weights.integrity import INDEX, WEIGHTS, download_command
 
 CLIP = "openai/clip-vit-large-patch14"
+VIT_H, VIT_BIGG = "h94/IP-Adapter/models/image_encoder", "h94/IP-Adapter/sdxl_models/image_encoder"  # IP-Adapter's
 CLIP_EVALUATOR, DINO_EVALUATOR = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate dreambench``
 TIMEOUT_S = 20.0  # for the hub's first answer; afterwards the hub library's own timeouts count
 
@@ -62,6 +64,11 @@ EVALUATORS = (
     HubModel(CLIP_EVALUATOR, "CLIP ViT-B/32, measures images", 0.61),
     HubModel(DINO_EVALUATOR, "DINO ViT-S/16, measures images", 0.09),
 )
+# What public IP-Adapters see photos with: single networks in folders of a repository.
+IP_ADAPTER_ENCODERS = (
+    HubModel(VIT_H, "OpenCLIP ViT-H/14 image encoder", 2.5),
+    HubModel(VIT_BIGG, "OpenCLIP ViT-bigG/14 image encoder", 3.7),
+)
 BIN_ONLY = (CLIP_EVALUATOR, DINO_EVALUATOR)  # published as pytorch_model.bin only
 SINGLE_NETWORKS = (CLIP, *(model.name for model in (*ANNOTATORS, *EVALUATORS)))  # not pipelines; opened by transformers
 
@@ -70,7 +77,7 @@ def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
     """Return the folder itself, or the hub cache's folder of the model of that name; nothing is downloaded.
 
     Args:
-        source: a folder, or a hub name.
+        source: a folder, or a hub name, with a folder of the repository behind it where the model is in one.
         marker: a file that a complete folder has.
 
     Raises:
@@ -88,12 +95,14 @@ def find_folder(source: str | PathLike[str], marker: str = INDEX) -> Path:
 
 
 def _cached(name: str, marker: str) -> Path:
-    """Return the snapshot of a hub model in the cache."""
+    """Return the snapshot of a hub model in the cache, or a folder of it: USER/REPO/FOLDER."""
+    parts = PurePosixPath(name).parts
+    repo, inside = "/".join(parts[:2]), PurePosixPath(*parts[2:], marker)
     try:
-        validate_repo_id(name)
+        validate_repo_id(repo if len(parts) > 1 and not name.startswith(("/", "~", ".")) else name)
     except HFValidationError as error:
         raise ModelError(f'The model "{name}" is not here: there is no such folder.') from error
-    found = try_to_load_from_cache(name, marker, cache_dir=constants.HF_HUB_CACHE)
+    found = try_to_load_from_cache(repo, inside.as_posix(), cache_dir=constants.HF_HUB_CACHE)
     if not isinstance(found, str):
         raise ModelError(f'The model "{name}" is not here: there is no such folder, and {how_to_get(name)}')
     return Path(found).parent
@@ -101,10 +110,14 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """Return the end of a sentence about a hub model that is not here: which command fetches it, and its size."""
-    known = (*HUB_MODELS, *EVALUATORS, *ANNOTATORS)
+    known = (*HUB_MODELS, *EVALUATORS, *ANNOTATORS, *IP_ADAPTER_ENCODERS)
     size = next((f" ({model.size})" for model in known if model.name == name), "")
-    offline = " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
-    return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline}.'
+    return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline_hint()}.'
+
+
+def offline_hint() -> str:
+    """Return where to fetch something, if that cannot be here."""
+    return " on a machine that may use the network: HF_HUB_OFFLINE is set here" if constants.HF_HUB_OFFLINE else ""
 
 
 def download_model(name: str) -> Path:
@@ -115,16 +128,35 @@ def download_model(name: str) -> Path:
     Raises:
         ModelError: there is no such model, no network or no permission, or the hub does not answer.
     """
+    with hub_errors(name):
+        repo, folder = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
+        ask_hub(repo)
+        if folder:  # a single network
+            here = snapshot_download(
+                repo, allow_patterns=[f"{folder}/{file}" for file in ("*.json", "model.safetensors")]
+            )
+            return Path(here) / folder
+        if name in SINGLE_NETWORKS:
+            weights = "pytorch_model.bin" if name in BIN_ONLY else "model.safetensors"
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
+        return _download_pipeline(name)
+
+
+@contextmanager
+def hub_errors(name: str) -> Iterator[None]:
+    """Turn what goes wrong with the hub, while ``name`` is downloaded, into one sentence.
+
+    Raises:
+        ModelError: see :func:`download_model`.
+    """
     if constants.HF_HUB_OFFLINE:
         raise ModelError(
             f'"{name}" is not downloaded, because HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere.'
         )
     try:
-        ask_hub(name)
-        if name in SINGLE_NETWORKS:
-            weights = "pytorch_model.bin" if name in BIN_ONLY else "model.safetensors"
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
-        return _download_pipeline(name)
+        yield
+    except MMDiffError:
+        raise
     except httpx2.TimeoutException as error:
         raise ModelError(
             f'"{name}" is not downloaded, because the hub does not answer: try again later. What has arrived is kept, '

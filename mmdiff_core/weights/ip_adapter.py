@@ -25,6 +25,7 @@ from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import ResamplerShape
 from mmdiff_core.weights.adapter_file import AdapterFile, load_tensors
+from mmdiff_core.weights.hub import VIT_BIGG, VIT_H
 from mmdiff_core.weights.official_release import (
     ATTENTION,
     FACTORS,
@@ -42,8 +43,8 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 BASES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}  # by D
 # Of what the released checkpoints were trained with: (Dv, Dh) by the place on the hub.
 IMAGE_ENCODERS = {
-    "h94/IP-Adapter/models/image_encoder": (1024, 1280),  # OpenCLIP ViT-H/14
-    "h94/IP-Adapter/sdxl_models/image_encoder": (1280, 1664),  # OpenCLIP ViT-bigG/14
+    VIT_H: (1024, 1280),
+    VIT_BIGG: (1280, 1664),
 }
 _HEAD_DIM = 64  # of every IP-Adapter's resampler, whatever its width
 _IMAGE = {"key_image": "to_k_ip", "value_image": "to_v_ip"}

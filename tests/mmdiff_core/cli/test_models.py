@@ -33,9 +33,18 @@ def test_nothing_is_downloaded_when_offline(
 def test_a_download_prints_its_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("mmdiff_core.weights.hub.download_model", lambda name: Path("cache") / name)
     monkeypatch.setattr("mmdiff_core.weights.insightface_models.download_faces", lambda: Path("faces"))
+    monkeypatch.setattr("mmdiff_core.weights.hub_adapters.is_adapter_repository", lambda name: name == "maker/adapter")
+    monkeypatch.setattr(
+        "mmdiff_core.weights.hub_adapters.download_adapter", lambda name, tell: (tell("a file (3 MB)"), Path(name))[1]
+    )
     assert main(["models", "--download", "maker/model"]) == 0
     assert main(["models", "--download", "insightface/buffalo_l"]) == 0
     assert capsys.readouterr().out == "cache/maker/model\nfaces\n"
+    assert main(["models", "--download", "maker/adapter"]) == 0
+    assert main(["models", "--download", "h94/IP-Adapter/models/ip-adapter_sd15.safetensors"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "maker/adapter\nh94/IP-Adapter/models/ip-adapter_sd15.safetensors\n"
+    assert told.err == "Fetching a file (3 MB).\n" * 2
 
 
 @pytest.mark.parametrize(
