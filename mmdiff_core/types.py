@@ -28,7 +28,7 @@ MAP_KINDS: tuple[MapKind, ...] = ("text", "image", "influence")  # of subjects; 
 MAX_STEPS = 200
 MAX_GUIDANCE = 30
 MAX_SCALE = 3
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**64 - 1  # what torch takes, and what other programs draw
 
 # ---------------------------------------------------------------- what a person asks for
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from demo.api.map_records import step_records
 from demo.form.examples import render_toy, vocabulary_of
-from demo.form.form import LAST_SEED, Form, Settings, SubjectForm
+from demo.form.form import Form, Settings, SubjectForm
 from demo.form.uploads import uploaded
 from demo.form.value_types import check_types, is_number, is_text
 from demo.server.error_messages import user_facing_errors
@@ -22,7 +22,7 @@ from mmdiff_core.backbones.registry import AvailableModel, available_models
 from mmdiff_core.encoders.name_matching import without_blank_edges
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.results import GeneratedImage
-from mmdiff_core.types import ALL_COMPONENTS, Components, FaceChoice
+from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -151,8 +151,8 @@ def register(service: Service) -> None:
             check_types({"noun": noun, "seed": seed, "views": views})
             if not 1 <= views <= MAX_VIEWS:
                 raise SettingsError(f"The number of views must be from 1 to {MAX_VIEWS}.")
-            if not 0 <= seed <= LAST_SEED:
-                raise SettingsError(f"The seed must be from 0 to {LAST_SEED}.")
+            if not 0 <= seed <= MAX_SEED:
+                raise SettingsError(f"The seed must be from 0 to {MAX_SEED}.")
             photos = render_toy(noun, int(seed), int(views)).photos
         return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +17,11 @@ from demo.compare.variants import (
     model_components,
     omissions,
 )
-from demo.form.form import LAST_SEED, OWN_SAMPLER
+from demo.form.form import OWN_SAMPLER
+from demo.form.value_types import as_typed
 from demo.server.limits import MAX_SUBJECTS
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_STEPS, Components
+from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_SEED, MAX_STEPS, Components
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -53,7 +53,7 @@ class NumberAxis:
         values = list(dict.fromkeys(self._values(typed)))
         if not 1 <= len(values) <= MAX_VALUES:
             raise SettingsError(f"Give 1 to {MAX_VALUES} values, with blanks or commas between them.")
-        labels = [VariantLabel(self.key, f"{value:.10g}") for value in values]
+        labels = [VariantLabel(self.key, as_typed(value)) for value in values]
         changes = [partial(self.change, value) for value in values]
         return tuple(RequestChange(*pair, self.order) for pair in zip(labels, changes, strict=True))
 
@@ -68,11 +68,11 @@ class NumberAxis:
 
     def _value(self, word: str) -> float:
         try:
-            value = float(word)
+            value = int(word) if self.whole and word.isdecimal() else float(word)  # floats have no 20 digits
         except ValueError:
             raise SettingsError(f"“{word}” is not a number." if word else "Give at least one value.") from None
-        if not math.isfinite(value) or not self.minimum <= value <= self.maximum:
-            raise SettingsError(f"“{word}” is out of range: from {self.minimum:g} to {self.maximum:g}.")
+        if not self.minimum <= value <= self.maximum:
+            raise SettingsError(f"“{word}” is out of range: from {as_typed(self.minimum)} to {as_typed(self.maximum)}.")
         if self.whole and value % self.multiple:
             kind = "a whole number" if self.multiple == 1 else f"a multiple of {self.multiple}"
             raise SettingsError(f"“{word}” is not {kind}.")
@@ -133,7 +133,7 @@ def comparison_axes(service: Service) -> dict[str, Axis]:
     steps, delay, guidance = defaults.steps, defaults.start_step, defaults.guidance
     components = model_components(service)
     axes: list[Axis] = [
-        NumberAxis("seed", "0-2", 0, LAST_SEED, _with_seed, whole=True),
+        NumberAxis("seed", "0-2", 0, MAX_SEED, _with_seed, whole=True),
         NumberAxis("strength", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, None), order=FIRST_ORDER),
         *(
             NumberAxis(f"strength_{slot + 1}", "0.5 1 1.5", 0, MAX_SCALE, partial(_with_strength, slot))

@@ -18,6 +18,7 @@ from demo.compare.variants import FormRequest, RequestVariant, VariantTable, err
 from demo.form.form import Form
 from demo.form.prompt_words import marked_html
 from demo.form.validation import first_blocking
+from demo.form.value_types import as_typed, is_number
 from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE, Deadline
 from demo.studio.form_panel import FormPanel
@@ -197,5 +198,5 @@ def _numbers(form: Form) -> list[list[str]]:
         "delay": settings.start_step,
     }
     given |= {"bound": settings.binding} if settings.binding else {}
-    numbers = [[key, f"{value:.10g}"] for key, value in given.items() if value is not None]
+    numbers = [[key, as_typed(value)] for key, value in given.items() if is_number(value)]
     return [*numbers, *([["sampler", settings.sampler]] if settings.sampler else [])]

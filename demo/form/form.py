@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demo.form.value_types import is_number
 from demo.server.limits import MAX_SUBJECTS, Limits
 from demo.server.photo_files import PhotoFiles
 from mmdiff_core.errors import PhotoError, PromptError, SettingsError
@@ -12,7 +14,6 @@ from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice, 
 
 MAX_IMAGES = 4
 OWN_SAMPLER = "own"  # the model's own sampler, None in a request
-LAST_SEED = min(MAX_SEED, 2**53 - 1)  # browsers hold no larger number exactly
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SubjectForm:
 class Settings:
     """The settings. None stands for the model's own default, and for a cleared field."""
 
-    seed: float | None = 0
+    seed: float | str | None = 0  # text is what was typed instead of a number
     pictures: float | None = 1
     steps: float | None = None
     guidance: float | None = None
@@ -83,13 +84,13 @@ class Form:
             self._check(limits)
         files = PhotoFiles() if photo_files is None else photo_files  # an empty one is false
         numbers = self.settings
-        seed = _whole_within("seed", numbers.seed, 0, LAST_SEED)
+        seed = _whole_within("seed", numbers.seed, 0, MAX_SEED)
         count = _whole_within("number of pictures", numbers.pictures, 1, MAX_IMAGES)
         return GenerateRequest(
             prompt=self.prompt,
             subjects=tuple(_subject(subject, files) for subject in self.subjects),
             negative_prompt=numbers.negative_prompt,
-            seeds=tuple((seed + i) % (LAST_SEED + 1) for i in range(count)),
+            seeds=tuple((seed + i) % (MAX_SEED + 1) for i in range(count)),
             steps=_whole("number of steps", numbers.steps),
             guidance=numbers.guidance,
             start_step=_whole("delay", numbers.start_step),
@@ -124,10 +125,22 @@ def _subject(form: SubjectForm, photo_files: PhotoFiles) -> Subject:
     return Subject(form.name, photos, form.strength, choices=form.faces)
 
 
-def _whole_within(what: str, value: float | None, minimum: int, maximum: int) -> int:
-    number = _whole(what, value)
+def typed_seed(typed: object) -> int | float | str | None:
+    """Return a seed as a number, or what was typed if it is none; None where nothing was typed.
+
+    Its field holds text, because browsers hold no number above 2**53 exactly.
+    """
+    if not isinstance(typed, str):
+        return typed if typed is None or is_number(typed) else str(typed)
+    typed = typed.strip()
+    return int(typed) if re.fullmatch(r"-?[0-9]{1,40}", typed) else typed or None
+
+
+def _whole_within(what: str, value: float | str | None, minimum: int, maximum: int) -> int:
+    number = None if isinstance(value, str) else _whole(what, value)
     if number is None or not minimum <= number <= maximum:
-        raise SettingsError(f"The {what} must be a whole number from {minimum} to {maximum}.")
+        shown = "" if value is None else f", not {value}"
+        raise SettingsError(f"The {what} must be a whole number from {minimum} to {maximum}{shown}.")
     return number
 
 

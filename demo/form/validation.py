@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.form.form import LAST_SEED, MAX_IMAGES, Form, Settings, SubjectForm
+from demo.form.form import MAX_IMAGES, Form, Settings, SubjectForm
 from demo.form.prompt_words import found_subjects
+from demo.form.value_types import MAX_SHOWN, as_typed
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
-from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_STEPS, Size
+from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_SEED, MAX_STEPS, Size
 
 NO_FIELD = ""  # the place of an error that belongs to no field
 
@@ -84,7 +85,17 @@ def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[Fiel
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("pictures", "number of pictures", numbers.pictures, 1, MAX_IMAGES)
-    yield from _number("seed", "seed", numbers.seed, 0, LAST_SEED)
+    yield from _of_seed(numbers.seed)
+
+
+def _of_seed(typed: float | str | None) -> Iterator[FieldError]:
+    """At most one error, with what was typed."""
+    wanted = f"a whole number from 0 to {MAX_SEED}"
+    if typed is None:
+        yield FieldError("seed", f"The seed is empty: give {wanted}.")
+    elif isinstance(typed, str) or not 0 <= typed <= MAX_SEED or not float(typed).is_integer():
+        shown = typed if isinstance(typed, str) else as_typed(typed)
+        yield FieldError("seed", f"The seed must be {wanted}; it is {shown[:MAX_SHOWN]}.")
 
 
 def _number(
@@ -103,10 +114,10 @@ def _number(
     if value is None or not math.isfinite(value):
         yield FieldError(place, f"The {what} is empty: give {kind or 'a number '}{limits}.")
     elif not minimum <= value <= maximum:
-        yield FieldError(place, f"The {what} must be {kind}{limits}; it is {value:g}.")
+        yield FieldError(place, f"The {what} must be {kind}{limits}; it is {as_typed(value)}.")
     elif whole and value % multiple:
         kind = f"a multiple of {multiple}" if multiple > 1 else "a whole number"
-        yield FieldError(place, f"The {what} must be {kind}; it is {value:g}.")
+        yield FieldError(place, f"The {what} must be {kind}; it is {as_typed(value)}.")
 
 
 def first_blocking(errors: Sequence[FieldError]) -> FieldError | None:

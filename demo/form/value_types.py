@@ -34,6 +34,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
         return False
 
 
+def as_typed(value: float) -> str:
+    """Return a number as a person writes it: 7 for 7.0, and all of its digits."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 10**MAX_SHOWN else f"{value:.15g}"
+
+
 def is_text(value: object) -> TypeGuard[str]:
     """Whether it is text that can be encoded; JSON can also hold halves of characters."""
     if not isinstance(value, str):

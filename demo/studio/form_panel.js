@@ -93,6 +93,11 @@ function openAccordion(accordion) {
   if (head?.getAttribute("aria-expanded") === "false") head.click();
 }
 
+// A seed that somebody typed is kept for the next pictures (settings_panel.py).
+document.addEventListener("input", ({ target }) => {
+  if (target.matches("#seed input")) target.dataset.typed = target.value;
+}, true);
+
 // ------------------------------------------------------------------ numbers that a slider cannot take
 
 const sliderOf = (input) => input.matches?.("input[type=number]") && input.closest(".block")?.querySelector("input[type=range]");

@@ -102,7 +102,7 @@ class GenerationRunner:
         seed = plan.request.seeds[0]
         update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
         update |= {
-            settings.seed: seed,
+            settings.seed: str(seed),
             settings.next_seed: None,
             self.form.errors: self.form.errors_record(form, errors),
         }

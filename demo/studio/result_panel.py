@@ -11,14 +11,16 @@ from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
 from demo.viewer.history import History, animation_format, heatmap_style, map_kind
 from demo.viewer.kept_histories import KeptHistories
-from demo.viewer.saved_picture import restorable, restore_message
+from demo.viewer.saved_picture import foreign_message, restorable, restore_message
 from demo.viewer.viewer import finished_frame, viewer, waiting_update
 from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
+from mmdiff_core.errors import PhotoError
 from mmdiff_core.output.export import read_settings
+from mmdiff_core.output.foreign_settings import read_foreign_settings
 
 if TYPE_CHECKING:
     from demo.studio.form_panel import FormPanel
@@ -131,11 +133,20 @@ class ResultPanel:
     def _restore(self, values: Mapping[Any, Any]) -> Update:
         """Put prompt, names, strengths and settings of a saved picture into the fields."""
         with user_facing_errors():
-            settings = read_settings(values[self.open])
-        record = restorable(settings)
-        message = restore_message(settings, self.form.refused(record), self.form.service.backbone.display_name)
+            record, message = self._saved(values[self.open])
         gr.Info(message, duration=12)
         return self._kept(values, self.form.restore(record))
+
+    def _saved(self, file: str) -> tuple[Mapping[str, Any], str]:
+        """Return what of a saved picture goes into the fields, and what to say about it."""
+        try:
+            settings = read_settings(file)
+        except PhotoError:
+            if foreign := read_foreign_settings(file):
+                return foreign.known, foreign_message(foreign, self.form.refused(foreign.known))
+            raise
+        record, loaded = restorable(settings), self.form.service.backbone.display_name
+        return record, restore_message(settings, self.form.refused(record), loaded)
 
     def _kept(self, values: Mapping[Any, Any], update: Update) -> Update:
         return self.form.compose.undo.keep(values, update, "undo_settings")

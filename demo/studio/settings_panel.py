@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from demo.form.form import LAST_SEED, MAX_IMAGES, OWN_SAMPLER, Settings
+from demo.form.form import MAX_IMAGES, OWN_SAMPLER, Settings, typed_seed
 from demo.form.sliders import fits_slider, slider
 from demo.form.value_types import is_number
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
-from mmdiff_core.types import ALL_COMPONENTS, MAX_GUIDANCE, MAX_STEPS, Components
+from mmdiff_core.types import ALL_COMPONENTS, MAX_GUIDANCE, MAX_SEED, MAX_STEPS, Components
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -25,6 +25,11 @@ PARTS = tuple(asdict(ALL_COMPONENTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 FEW_STEPS_SAMPLER = "unipc"  # for models without a preset: with few steps it is nearer to many steps than DPM++
 SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
+# Gradio's own event for what is typed stays away after an update from the server; form_panel.js notes what was typed.
+KEEPS_TYPED_SEED = """(fresh) => {
+  const field = document.querySelector("#seed input");
+  return field && field.dataset.typed === field.value ? false : fresh;
+}"""
 
 
 def random_seed() -> int:
@@ -60,7 +65,7 @@ class SettingsPanel:
         with gr.Column(elem_classes="group"):
             gr.HTML(text("group_seeds"), apply_default_css=False)
             with gr.Row(elem_classes="seed-row"):
-                self.seed = gr.Number(label=text("seed"), value=0, step=1, min_width=120, elem_id="seed")
+                self.seed = gr.Textbox(label=text("seed"), value="0", max_lines=1, min_width=120, elem_id="seed")
                 self.randomise = gr.Button(text("random"), size="md", min_width=90, scale=0, elem_id="random-seed")
                 self.reuse = gr.Button(
                     text("reuse_last"), size="md", min_width=90, scale=0, interactive=False, elem_id="reuse"
@@ -130,9 +135,9 @@ class SettingsPanel:
 
     def listen(self) -> None:
         """Set a random seed, the last seed or a preset on a click; a chosen seed stays."""
-        self.randomise.click(lambda: (random_seed(), False), None, [self.seed, self.fresh], **QUIET)
-        self.reuse.click(lambda seed: (seed, False), self.last_seed, [self.seed, self.fresh], **QUIET)
-        self.seed.input(None, None, self.fresh, js="() => false", **QUIET)  # at once: Ctrl+Enter may follow
+        self.randomise.click(lambda: (str(random_seed()), False), None, [self.seed, self.fresh], **QUIET)
+        self.reuse.click(lambda seed: (str(seed), False), self.last_seed, [self.seed, self.fresh], **QUIET)
+        self.seed.change(None, self.fresh, self.fresh, js=KEEPS_TYPED_SEED, **QUIET)  # at once: Ctrl+Enter may follow
         for key, button in self.presets.items():
             button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
 
@@ -146,7 +151,7 @@ class SettingsPanel:
         """Read the fields."""
         chosen = values[self.parts] or ()
         return Settings(
-            seed=values[self.seed],
+            seed=typed_seed(values[self.seed]),
             pictures=values[self.pictures],
             steps=values[self.steps],
             guidance=values[self.guidance],
@@ -165,9 +170,9 @@ class SettingsPanel:
         for name, field in self._numbers().items():
             if fits_slider(field, record.get(name)):
                 update[field] = record[name]
-        seed = record.get("seed")
-        if is_number(seed) and 0 <= seed <= LAST_SEED:
-            update |= {self.seed: int(seed), self.fresh: record.get("fresh") is True}
+        seed = typed_seed(record.get("seed"))
+        if is_number(seed) and 0 <= seed <= MAX_SEED and seed == int(seed):
+            update |= {self.seed: str(int(seed)), self.fresh: record.get("fresh") is True}
         if isinstance(record.get("negative_prompt"), str):
             update[self.negative_prompt] = record["negative_prompt"]
         if "sampler" in record and record["sampler"] in (None, OWN_SAMPLER, *self.schedulers):

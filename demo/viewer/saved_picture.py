@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmdiff_core.output.foreign_settings import ForeignSettings
 from mmdiff_core.weights.model_source import shown_name
+
+MAX_SHOWN = 40  # characters of another program's value
 
 RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
@@ -25,6 +28,25 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
             {"name": subject.get("name", ""), "strength": subject.get("strength"), "photos": 0} for subject in subjects
         ]
     return record
+
+
+def foreign_message(settings: ForeignSettings, refused: Sequence[str]) -> str:
+    """Return a message about settings of another program that went into the fields.
+
+    Args:
+        settings: those inside the picture.
+        refused: what no field can hold.
+    """
+    names = {"prompt": "prompt", "negative_prompt": "negative prompt", "seed": "seed", "steps": "steps"}
+    names |= {"guidance": "guidance"}
+    rest = [*refused, *(f"{name} {value[:MAX_SHOWN]}" for name, value in settings.rest.items())]
+    return " ".join(
+        [
+            f"Taken over from another program's picture: {', '.join(names[name] for name in settings.known)}.",
+            *([f"Not taken over: {', '.join(rest)}."] if rest else []),
+            "Its subjects need photos and names here.",
+        ]
+    )
 
 
 def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: str) -> str:

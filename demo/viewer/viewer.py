@@ -192,11 +192,11 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     picture, file = entry.picture, entry.claimed_file()
     sentence = list(entry.sentence)
     width, height = picture.image.size
-    facts = {"seed": picture.seed, "steps": picture.settings["steps"], "width": width, "height": height}
+    facts = {"seed": str(picture.seed), "steps": picture.settings["steps"], "width": width, "height": height}
     subjects = zip(entry.names, entry.colours, strict=True)
     frame: FinishedFrame = {
         "image": file,
-        "caption": ("picture_of", {"prompt": "".join(piece["text"] for piece in sentence), "seed": picture.seed}),
+        "caption": ("picture_of", {"prompt": "".join(piece["text"] for piece in sentence), "seed": str(picture.seed)}),
         "sentence": sentence,
         "subjects": [{"name": subject, "colour": colour} for subject, colour in subjects],
         "maps": NO_MAPS if light else pack_maps(picture.maps),

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.form.form import LAST_SEED, Form, Settings, SubjectForm
+from demo.form.form import Form, Settings, SubjectForm
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
+from mmdiff_core.types import MAX_SEED
 
 
 def test_a_form_becomes_a_request_with_one_seed_per_picture(photo: str) -> None:
@@ -22,8 +23,8 @@ def test_a_form_becomes_a_request_with_one_seed_per_picture(photo: str) -> None:
 
 
 def test_seeds_begin_anew_after_the_largest(photo: str) -> None:
-    form = Form("a cat", (SubjectForm(0, "cat", (photo,)),), Settings(seed=LAST_SEED, pictures=2))
-    assert form.request().seeds == (LAST_SEED, 0)
+    form = Form("a cat", (SubjectForm(0, "cat", (photo,)),), Settings(seed=MAX_SEED, pictures=2))
+    assert form.request().seeds == (MAX_SEED, 0)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,12 @@ def test_a_subject_s_fault_stands_beside_its_field(second: dict[str, object], pl
         ({"width": 200}, "width", "a multiple of 64; it is 200"),
         ({"height": 1024}, "height", "from 128 to 384"),
         ({"pictures": 5}, "pictures", "from 1 to 4"),
-        ({"seed": -1}, "seed", "from 0 to 9007199254740991"),
-        ({"seed": float("nan")}, "seed", "seed is empty"),
+        ({"seed": -1}, "seed", "from 0 to 18446744073709551615; it is -1."),
+        ({"seed": 6687880000000000001234}, "seed", "it is 6687880000000000001234."),
+        ({"seed": "lucky"}, "seed", "it is lucky."),
+        ({"seed": 1.5}, "seed", "it is 1.5."),
+        ({"seed": None}, "seed", "seed is empty"),
+        ({"steps": 1234567}, "steps", "it is 1234567."),
     ],
 )
 def test_a_number_s_fault_stands_beside_its_field(numbers: dict[str, float], place: str, says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from demo.form.form import typed_seed
 from demo.studio.generate import GenerationRunner
 from demo.viewer.saved_picture import restorable
 from tests.helpers.stand_in import Values
@@ -52,7 +53,7 @@ def test_a_picture_s_settings_fill_the_fields(generation: GenerationRunner, valu
     assert (update[first.name], update[first.strength]) == ("robot", 0.5)
     assert first.photos not in update  # a picture does not hold its photos
     assert second.photos not in update  # it is only hidden
-    assert (update[settings.seed], update[settings.fresh], update[settings.steps]) == (77, False, 9)
+    assert (update[settings.seed], update[settings.fresh], update[settings.steps]) == ("77", False, 9)
     assert settings.guidance not in update
     assert update[settings.parts] == ["vision_text", "image_branch", "null_token"]
     assert set(update) <= set(form.targets())
@@ -67,3 +68,15 @@ def test_advice_touches_nothing_but_its_field(generation: GenerationRunner) -> N
     assert len(form.restore({"start_step": 3})) == 2  # the number of cards is named and left alone
     assert form.restore({"strengths": {1: 0.7}})[form.compose.cards[1].strength] == 0.7
     assert form.restore({}) == {form.compose.count: gr.skip()}
+
+
+def test_every_seed_that_torch_takes_can_be_typed_and_comes_back(generation: GenerationRunner) -> None:
+    """As text: a browser rounds numbers above 2**53."""
+    panel, largest = generation.form, 2**64 - 1
+    settings = panel.settings
+    assert panel.restore({"seed": largest})[settings.seed] == str(largest)
+    assert panel.restore({"seed": str(largest)})[settings.seed] == str(largest)
+    for refused in (largest + 1, -1, "lucky", 1.5, True):
+        assert settings.seed not in panel.restore({"seed": refused})
+    for typed, read in ((f" {largest} ", largest), ("", None), ("lucky", "lucky"), ("-1", -1)):
+        assert typed_seed(typed) == read

@@ -8,6 +8,8 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from demo.studio.generate import GenerationRunner
 from demo.viewer.history import History
@@ -59,7 +61,7 @@ def test_advice_goes_into_the_fields_that_there_are(generation: GenerationRunner
     change = {"start_step": 2, "strengths": {"1": 0.5, "9": 0.5}, "prompt": "no advice"}
     update = generation.result._advise(_kept(generation), _event(change=change, seed=7))
     settings = generation.form.settings
-    assert (update[settings.start_step], update[cards[1].strength], update[settings.seed]) == (2, 0.5, 7)
+    assert (update[settings.start_step], update[cards[1].strength], update[settings.seed]) == (2, 0.5, "7")
     assert generation.form.compose.prompt not in update
 
 
@@ -77,3 +79,22 @@ def test_a_saved_image_fills_the_fields(
     (tmp_path / "other.png").write_bytes(b"no picture")
     with pytest.raises(gr.Error):
         generation.result._restore({generation.result.open: str(tmp_path / "other.png")} | _kept(generation))
+
+
+def test_a_picture_of_another_program_gives_what_the_fields_can_hold(
+    generation: GenerationRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda message, **_: told.append(message))
+    info = PngInfo()
+    info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 9007199254740993, Size: 64x64")
+    Image.new("RGB", (64, 64)).save(tmp_path / "other.png", pnginfo=info)
+    generation.result.form = generation.form
+    update = generation.result._restore({generation.result.open: str(tmp_path / "other.png")} | _kept(generation))
+    settings = generation.form.settings
+    assert update[generation.form.compose.prompt] == "a cat"
+    assert (update[settings.seed], update[settings.steps], update[settings.guidance]) == ("9007199254740993", 20, 7)
+    assert told == [
+        "Taken over from another program's picture: prompt, steps, guidance, seed. "
+        "Not taken over: Sampler Euler a, Size 64x64. Its subjects need photos and names here."
+    ]

@@ -49,7 +49,7 @@ def test_finished_pictures_gather_while_the_next_is_made() -> None:
     assert updates[-1].props["live"] is None
     first, second = updates[-1].value["pictures"]
     assert [first["maps"]["steps"], second["maps"]["steps"]] == [3, 3]
-    assert (first["facts"][0], first["facts"][1]["seed"], first["facts"][1]["steps"]) == ("picture_facts", 5, 3)
+    assert (first["facts"][0], first["facts"][1]["seed"], first["facts"][1]["steps"]) == ("picture_facts", "5", 3)
     assert second["file"] == "mm-diff-6.png"
 
 
