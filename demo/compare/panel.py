@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -25,7 +26,7 @@ from demo.form.browser_draft import COMPARE
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
-from demo.web.static_files import scripts
+from demo.web.static_files import scripts, static
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def summary_record(
 ) -> SummaryRecord:
     """Describe a comparison for the page."""
     return {"count": count, "error": error, "attempt": attempt, "common": list(common)}
+
+
+def _typed_script(*fields: str) -> str:
+    """Return JavaScript that keeps what was typed; its arguments are an axis and the values for each field."""
+    return static("compare/panel_typed.js").replace("FIELDS", json.dumps(fields))
 
 
 class ComparePanel:
@@ -129,13 +135,16 @@ class ComparePanel:
     def listen(self, page: gr.Blocks) -> None:
         """Show the fields of the chosen mode, suggest values for an axis, and keep the fields in the browser."""
         self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
-        self.across.input(self._suggest, self.across, self.columns, **QUIET)
-        self.down.input(self._suggest, self.down, self.rows, **QUIET)
+        for name, axis, field in self._axes:
+            axis.input(None, axis, field, js=self._suggest_script(name), **QUIET)
+            field.input(None, [axis, field], None, js=_typed_script(name), **QUIET)
         save = browser_draft.save_script(_NAMES, self.model, COMPARE)
         gr.on([field.change for field in self.fields], None, list(self.fields), None, js=save, **QUIET)
         load, unlock = browser_draft.load_script(COMPARE), browser_draft.unlock_script(COMPARE)
         recalled = page.load(self._recall, self.draft, list(self.fields), js=load, **QUIET)
         recalled.then(None, None, None, js=unlock, **QUIET)
+        both = [component for _, *pair in self._axes for component in pair]
+        recalled.then(None, both, None, js=_typed_script(*(name for name, *_ in self._axes)), **QUIET)
 
     def _recall(self, draft: object) -> Update:
         """Fill the fields from the browser's draft; what is not valid, or is another model's, is left out."""
@@ -194,10 +203,16 @@ class ComparePanel:
         """The chosen axis; None where none is chosen."""
         return next((axis for key, axis in self.axes.items() if AXIS(key) == value), None)
 
-    def _suggest(self, value: str) -> Any:
-        """Put an axis's suggestion into the field of its values, which is hidden where there is nothing to type."""
-        suggestion = self._suggestion(value)
-        return gr.update(value=suggestion, visible=bool(suggestion))
+    @property
+    def _axes(self) -> tuple[tuple[str, gr.Dropdown, gr.Textbox], ...]:
+        """Each axis with the field of its values, and the field's name."""
+        return (("columns", self.across, self.columns), ("rows", self.down, self.rows))
+
+    def _suggest_script(self, field: str) -> str:
+        suggestions = {AXIS(key): axis.suggestion for key, axis in self.axes.items()}
+        return (
+            static("compare/panel_suggest.js").replace("SUGGESTIONS", json.dumps(suggestions)).replace("FIELD", field)
+        )
 
     def _suggestion(self, value: str) -> str:
         """Values to begin with; empty where there is nothing to type."""

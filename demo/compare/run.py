@@ -12,10 +12,10 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from demo.compare.grid import Comparison, ComparisonGrid, waiting_grid_update
+from demo.compare.grid import Comparison, ComparisonCell, ComparisonGrid, waiting_grid_update
 from demo.compare.panel import ComparePanel, summary_record
 from demo.compare.variants import FormRequest, RequestVariant, VariantTable, error_about
-from demo.form.form import Form
+from demo.form.form import Form, Settings
 from demo.form.prompt_words import marked_html
 from demo.form.validation import first_blocking
 from demo.form.value_types import as_typed, is_number
@@ -84,8 +84,9 @@ class ComparisonRunner:
         )
         # The tab may be open before the browser's draft is in the Studio's fields, whose change it does not notice.
         self.form.recalled.then(self.review, self.fields, [panel.summary, panel.prompt], **QUIET)
-        sessions_own = [panel.comparison, self.result.history]
-        shown = panel.grid.inspect(self.inspect, sessions_own, self.result.viewer, **WITH_MESSAGES)
+        sessions_own: set[Block] = {panel.comparison, self.result.history, *self.form.kept_fields}
+        outputs = [self.result.viewer, *self.form.kept_targets()]
+        shown = panel.grid.inspect(self.inspect, sessions_own, outputs, **WITH_MESSAGES)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 
     def opened(self, tab: gr.Tab) -> None:
@@ -149,8 +150,8 @@ class ComparisonRunner:
         with user_facing_errors():
             table, plans = planned.table, planned.plans
             comparison.begin(table, planned.form)
-            steps, reader = [plan.numbers.steps for plan in plans], self.form.compose.reader
-            grid = ComparisonGrid(comparison, steps, self.service.origin, reader)
+            counts, reader = [plan.numbers.steps for plan in plans], self.form.compose.reader
+            grid = ComparisonGrid(comparison, counts, self.service.origin, reader)
             yield gr.HTML(value=grid.value())
             seconds = self.service.limits.run_seconds
             deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
@@ -166,15 +167,32 @@ class ComparisonRunner:
         """Show Compare again; what is finished stays."""
         return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None), self.panel.planned: None}
 
-    def inspect(self, comparison: Comparison, history: History, event: gr.EventData) -> gr.HTML:
-        """Open a picture of the grid in the Studio's viewer, and put it into the history for what is made on demand."""
+    def inspect(self, values: Values, event: gr.EventData) -> Update:
+        """Open a picture of the grid in the Studio: the viewer shows it, and the fields hold what it was made with.
+
+        It also goes into the history, for what is made on demand.
+        """
+        comparison: Comparison = values[self.panel.comparison]
+        history: History = values[self.result.history]
         with user_facing_errors():
-            frame = comparison.get(event.name).frame
+            cell = comparison.get(event.name)
+        frame = cell.frame
         entry = comparison.history.find(frame["name"])
         if entry is not None:
             history.add(frame["name"], entry)
         value: ViewerValue = {"run": uuid4().hex, "pictures": [frame], "opened": True}
-        return gr.HTML(value=value)
+        update = self.form.show(self._as_made(comparison, cell), cell.seed)
+        return self.form.compose.undo.keep(values, update, "undo_settings", always=True) | {
+            self.result.viewer: gr.HTML(value=value)
+        }
+
+    def _as_made(self, comparison: Comparison, cell: ComparisonCell) -> Form:
+        """What the fields hold for a picture; subjects whose photos were left out keep theirs."""
+        case, form = cell.variant.case, comparison.form
+        assert form is not None  # begun
+        strengths = {slot: subject.scale for slot, subject in zip(case.form.slots, case.request.subjects, strict=True)}
+        subjects = [replace(each, strength=strengths.get(each.slot, each.strength)) for each in form.subjects]
+        return replace(form, subjects=tuple(subjects), settings=Settings.of(case.request))
 
     def _plan(self, variant: RequestVariant, count: int) -> Plan:
         try:

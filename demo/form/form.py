@@ -49,6 +49,23 @@ class Settings:
     sampler: str | None = None
     binding: float | None = 0
 
+    @classmethod
+    def of(cls, request: GenerateRequest) -> Settings:
+        """Return the settings of a request."""
+        return cls(
+            seed=request.seeds[0],
+            pictures=len(request.seeds),
+            steps=request.steps,
+            guidance=request.guidance,
+            start_step=request.start_step,
+            width=request.width,
+            height=request.height,
+            negative_prompt=request.negative_prompt or "",
+            parts=request.components,
+            sampler=request.scheduler,
+            binding=request.word_gating,
+        )
+
 
 @dataclass(frozen=True)
 class Form:

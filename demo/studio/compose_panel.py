@@ -151,6 +151,15 @@ class ComposePanel:
             update |= card.fill(*forms[card.slot]) if card.slot < len(forms) else card.fill("", None)
         return update
 
+    def show(self, form: Form) -> Update:
+        """Put the prompt and the subjects of a form into the fields, each subject into its card."""
+        subjects = {subject.slot: subject for subject in form.subjects}
+        update = self._shown(max((slot + 1 for slot in subjects), default=1)) | {self.prompt: form.prompt}
+        for card in self.cards:
+            subject = subjects.get(card.slot, SubjectForm(card.slot, "", ()))
+            update |= card.fill(subject.name, subject.photos, subject.strength, subject.rejected, subject.faces)
+        return update
+
     def restore(self, record: Mapping[str, Any]) -> Update:
         """Put prompt, subjects and strengths of a record into the fields; what is absent or not valid is left out.
 

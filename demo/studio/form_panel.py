@@ -136,6 +136,11 @@ class FormPanel:
         nothing = {self.compose.count: gr.skip()}  # Gradio does not take an empty update
         return nothing | self.compose.restore(record) | self.settings.restore(record)
 
+    def show(self, form: Form, seed: int) -> Update:
+        """Put a form into the fields, with this seed for its picture."""
+        settings = {**vars(form.settings), "parts": vars(form.settings.parts), "seed": seed}
+        return self.compose.show(form) | self.settings.restore(settings)
+
     def refused(self, record: Mapping[str, Any]) -> list[str]:
         """Return what of a record :meth:`restore` leaves out because no field can hold it."""
         return self.compose.refused(record) + self.settings.refused(record)

@@ -68,20 +68,21 @@ class Undo:
 
         return handle
 
-    def keep(self, values: Values, update: Update, what: str) -> Update:
+    def keep(self, values: Values, update: Update, what: str, always: bool = False) -> Update:
         """Return an update that can be undone.
 
         Args:
             values: the inputs of the event, :attr:`stack` among them; other fields cannot be had back.
             update: what the event writes.
-            what: the key of the text that says what was done; said only where something of a person's was replaced.
+            what: the key of the text that says what was done.
+            always: say it in any case, not only where a text or photos were replaced.
         """
         before = {field._id: _written(values[field]) for field in update if _differs(values, field, update[field])}
         if not before:
             return update
         texts = {field._id: given for field, given in update.items() if field._id in before and isinstance(given, str)}
         stack = (*(values[self.stack] or ()), UndoStep(before, texts))[-MAX_STEPS:]
-        replaced = any(isinstance(held, str | list) and held for held in before.values())
+        replaced = always or any(isinstance(held, str | list) and held for held in before.values())
         return update | {self.stack: stack, self.toast: gr.HTML(_record(what if replaced else "", stack))}
 
     def last(self, values: Values, fields: Iterable[Block]) -> Update:

@@ -119,6 +119,58 @@ def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -
     expect(page.locator("#result .thumb")).to_have_count(0)
 
 
+def _choose_axis(page: Page, field: str, *keys: str) -> None:
+    """Open a dropdown and go through it with the keyboard."""
+    page.locator(f"{field} input").click()
+    for key in (*keys, "Enter"):
+        page.keyboard.press(key)
+    page.keyboard.press("Escape")
+
+
+def test_typed_values_come_back_with_their_setting(opened: Page) -> None:
+    page = opened
+    choose_grid(page, "0.25 0.75", "5 6")
+    columns, across = page.locator("#columns :is(input, textarea)"), page.locator("#across input")
+    _choose_axis(page, "#across", "ArrowDown")
+    expect(across).not_to_have_value("Strength")
+    expect(columns).not_to_have_value("0.25 0.75")
+    other = columns.input_value()
+    _choose_axis(page, "#across", "ArrowUp")
+    expect(across).to_have_value("Strength")
+    expect(columns).to_have_value("0.25 0.75")
+    page.wait_for_function("() => localStorage.getItem('mmdiff-compare')?.includes('0.25 0.75')")
+    page.reload()
+    open_tab(page, "Compare")
+    expect(columns).to_have_value("0.25 0.75")
+    _choose_axis(page, "#across", "ArrowDown")
+    expect(columns).to_have_value(other)
+    _choose_axis(page, "#across", "ArrowUp")
+    expect(columns).to_have_value("0.25 0.75")
+    expect(page.locator("#rows :is(input, textarea)")).to_have_value("5 6")
+
+
+def test_the_studio_shows_what_an_opened_picture_was_made_with(opened: Page) -> None:
+    page = opened
+    choose_grid(page, "0.5 1", "5 6")
+    compare(page)
+    open_tab(page, "Studio")
+    page.locator("#prompt textarea").fill("a cat in the snow, and a robot")
+    open_tab(page, "Compare")
+    page.locator("#comparison-grid .look-into").nth(2).click()
+    expect(page.locator("#result .facts")).to_contain_text("Strength 0.5 · Seed 6 ")
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
+    for number in (1, 2):
+        expect(page.locator(f"#strength-{number} input[type=number]")).to_have_value("0.5")
+        expect(page.locator(f"#seen-{number} img")).to_have_count(3)
+    open_settings(page)
+    expect(page.locator("#seed input")).to_have_value("6")
+    expect(page.locator("#fresh-seed input")).not_to_be_checked()
+    page.locator("#undo").get_by_role("button", name="Undo").click()
+    expect(page.locator("#prompt textarea")).to_have_value("a cat in the snow, and a robot")
+    expect(page.locator("#strength-1 input[type=number]")).to_have_value("1")
+    expect(page.locator("#seed input")).to_have_value("0")
+
+
 def test_stop_keeps_the_finished_pictures(opened: Page, model: StandIn) -> None:
     page = opened
     choose_grid(page, "0.5 1", "5 6")
