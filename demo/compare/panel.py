@@ -137,7 +137,7 @@ class ComparePanel:
         self.mode.change(self._choose, self.mode, [self.omit_group, self.grid_group], **QUIET)
         for name, axis, field in self._axes:
             axis.input(None, axis, field, js=self._suggest_script(name), **QUIET)
-            field.input(None, [axis, field], None, js=_typed_script(name), **QUIET)
+            field.change(None, [axis, field], None, js=_typed_script(name), **QUIET)
         save = browser_draft.save_script(_NAMES, self.model, COMPARE)
         gr.on([field.change for field in self.fields], None, list(self.fields), None, js=save, **QUIET)
         load, unlock = browser_draft.load_script(COMPARE), browser_draft.unlock_script(COMPARE)
