@@ -72,6 +72,7 @@ class Trainer:
         precision = mixed_precision(device) if self.options.precision == "auto" else self.options.precision
         half = self.options.half_weights and precision == "bf16"
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no" if half else precision)
+        logger.info("%s trains in %s", stage.name, _precision_name(precision, half))
         torch.backends.cudnn.benchmark = True  # every batch has the same shapes
         settings = stage.settings
         self.parameters = stage.trained()
@@ -329,6 +330,12 @@ class Trainer:
                 f'The state of stage {self.stage.name}, "{path}", is damaged: delete it to restart the stage, or '
                 "replace it by a copy."
             ) from error
+
+
+def _precision_name(precision: str, half: bool) -> str:
+    if precision == "no":
+        return "float32"
+    return f"{precision} with float32 masters" if half else f"mixed precision, {precision}"
 
 
 def _batches(make: Callable[[], Any], ahead: bool) -> Generator[Any]:

@@ -161,6 +161,14 @@ def half_line() -> Line:
     return Line(settings(steps=12, lr=1e-3, ema=0.0), network=HalfLoss(2, 1))
 
 
+def test_a_run_says_in_what_precision_it_trains(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    Trainer(half_line(), tmp_path / "a", options=TrainerOptions(precision="no", half_weights=True))
+    Trainer(half_line(), tmp_path / "b", options=TrainerOptions(precision="bf16", half_weights=True))
+    said = [record.getMessage() for record in caplog.records if "trains in" in record.getMessage()]
+    assert said == ["line trains in float32", "line trains in bf16 with float32 masters"]
+
+
 def test_masters_follow_the_float32_training(tmp_path: Path) -> None:
     """In steps that bf16 alone would lose, and the same after a stop."""
     exact, half, resumed = half_line(), half_line(), half_line()
