@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdiff_core.backbones.base import Defaults, TextDeltas
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
+from mmdiff_core.encoders.text import FusedWords
 from mmdiff_core.nn.records import PromptTokens, TextStates
 
 
@@ -20,7 +21,8 @@ from mmdiff_core.nn.records import PromptTokens, TextStates
 class StableDiffusionXL(StableDiffusion):
     """As ``StableDiffusion``, with the conditioning of the larger model.
 
-    ``zero_blank_negative`` is the stock pipeline's ``force_zeros_for_empty_prompt``.
+    ``zero_blank_negative`` is the stock pipeline's ``force_zeros_for_empty_prompt``: no text is zeros, in the
+    unconditional half of an image as in the rows of a training batch that see no text.
     """
 
     zero_blank_negative: bool = True
@@ -37,18 +39,22 @@ class StableDiffusionXL(StableDiffusion):
             "zero_blank_negative": pipe.config.force_zeros_for_empty_prompt,
         }
 
-    def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
-        text = super().encode_negative(tokens, deltas)
-        if not (self.zero_blank_negative and self._is_blank(tokens[0])):
+    def encode_text(
+        self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
+    ) -> TextStates:
+        text = super().encode_text(tokens, fused, deltas)
+        blank = self._is_blank(tokens[0]).to(text.states.device)
+        if not (self.zero_blank_negative and bool(blank.any())):
             return text
-        return TextStates(torch.zeros_like(text.states), None if text.pooled is None else torch.zeros_like(text.pooled))
+        pooled = None if text.pooled is None else text.pooled.masked_fill(blank[:, None], 0)
+        return TextStates(text.states.masked_fill(blank[:, None, None], 0), pooled)
 
     def _overflows(self) -> bool:
         return self.vae.dtype == torch.float16 and bool(self.vae.config.force_upcast)
 
-    def _is_blank(self, tokens: PromptTokens) -> bool:
-        """Whether the end-of-text token follows right after the start."""
-        return bool((tokens.ids[:, 1] == self.tokenizers[0].eos_token_id).all())
+    def _is_blank(self, tokens: PromptTokens) -> Tensor:
+        """Return the rows (B,) in which the end-of-text token follows right after the start."""
+        return tokens.ids[:, 1] == self.tokenizers[0].eos_token_id
 
     def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
         if text.pooled is None:

@@ -101,12 +101,23 @@ def _photo_files(name: str, paths: str) -> list[Path]:
     from mmdiff_core.encoders.photo_formats import PHOTO_SUFFIXES
 
     files: list[Path] = []
-    for path in map(Path, filter(None, map(str.strip, paths.split(",")))):
+    for path in map(Path, _split_paths(paths)):
         inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise PhotoError(f'The folder "{path}" for the subject "{name}" contains no image.')
         files += inside
     return files
+
+
+def _split_paths(paths: str) -> list[str]:
+    """Split at commas, except those in the name of a file or folder that exists; the longest name wins."""
+    pieces, found = paths.split(","), []
+    while pieces:
+        joined = (",".join(pieces[:count]).strip() for count in range(len(pieces), 1, -1))
+        path = next((path for path in joined if Path(path).exists()), pieces[0].strip())
+        pieces = pieces[path.count(",") + 1 :]
+        found.append(path)
+    return [path for path in found if path]
 
 
 def _read_scale(name: str, number: str | None) -> float:

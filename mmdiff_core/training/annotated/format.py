@@ -31,6 +31,7 @@ from mmdiff_core.errors import AnnotationError
 from mmdiff_core.nn.config import FACE_WIDTH
 from mmdiff_core.types import Word
 
+MAX_ID = 255  # of a segment, so that a mask is an image of bytes
 BoxPixels = tuple[float, float, float, float]
 
 
@@ -98,8 +99,8 @@ def _segment(values: Mapping[str, Any], caption: str) -> Segment:
     if len(box) != 4 or not all(map(math.isfinite, box)):
         raise ValueError(f'the box of "{word}" is not four numbers')
     number = int(values["id"])
-    if not 1 <= number <= 255:
-        raise ValueError(f'the id of "{word}" is {number}, but must be from 1 to 255')
+    if not 1 <= number <= MAX_ID:
+        raise ValueError(f'the id of "{word}" is {number}, but must be from 1 to {MAX_ID}')
     face = values.get("face")
     if face is not None and len(face) != FACE_WIDTH:
         raise ValueError(f'the face of "{word}" is not {FACE_WIDTH} numbers')
@@ -109,7 +110,7 @@ def _segment(values: Mapping[str, Any], caption: str) -> Segment:
 
 
 def read_mask(data: bytes, kind: str, source: str) -> np.ndarray:
-    """Return the ids of the segments, (H, W) uint8. Nothing is unpickled.
+    """Return the ids of the segments, (H, W) uint8; what is no id of a segment is background. Nothing is unpickled.
 
     Args:
         data: of the file.
@@ -126,12 +127,14 @@ def read_mask(data: bytes, kind: str, source: str) -> np.ndarray:
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError("it is too large")
-                values = np.asarray(image if image.mode in ("L", "P") else image.convert("L"))
+                keeps_numbers = image.mode in ("L", "P") or image.mode.startswith("I")
+                values = np.asarray(image if keeps_numbers else image.convert("L"))
     except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError) as error:
         raise AnnotationError(f'The mask "{source}" cannot be read: {error}.') from error
     if values.ndim != 2:
         raise AnnotationError(f'The mask "{source}" has {values.ndim} axes instead of height and width.')
-    return values.astype(np.uint8)
+    # Other numbers are of no segment in the annotation, whose ids are checked; bytes would wrap them onto those.
+    return np.where((values >= 1) & (values <= MAX_ID), values, 0).astype(np.uint8)
 
 
 def write_mask(ids: np.ndarray) -> bytes:

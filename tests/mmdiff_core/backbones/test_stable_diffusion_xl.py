@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL, load_stable_diffusion_xl
-from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.encoders.prompt import stack_tokens, tokenize
+from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.nn.records import PromptTokens, TextStates
 
 
@@ -53,3 +54,16 @@ def test_a_blank_negative_prompt_is_zeros_if_the_model_says_so(backbone: StableD
     assert backbone.encode_negative(words, [{}, {}]).states.any()
     other = replace(backbone, zero_blank_negative=False)
     assert other.encode_negative(blank, [{}, {}]).states.any()
+
+
+@torch.no_grad()
+def test_rows_of_a_training_batch_that_see_no_text_are_what_inference_uses(backbone: StableDiffusionXL) -> None:
+    captions = [_tokens(backbone, caption) for caption in ("a cat", "")]
+    tokens = [stack_tokens(of_encoder) for of_encoder in zip(*captions, strict=True)]
+    text = build_condition(backbone, None, {}, tokens, size=(32, 32)).text
+    unconditional = backbone.encode_negative(captions[1], [{}, {}])
+    assert torch.equal(text.states[1:], unconditional.states)
+    assert torch.equal(text.pooled[1:], unconditional.pooled)
+    alone = backbone.encode_text(captions[0], [None, None], [{}, {}])
+    assert torch.allclose(text.states[:1], alone.states, atol=1e-6)
+    assert torch.allclose(text.pooled[:1], alone.pooled, atol=1e-6)

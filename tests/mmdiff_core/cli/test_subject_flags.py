@@ -46,6 +46,17 @@ def test_files_and_folders_are_photos(read) -> None:
     assert read() == ()
 
 
+def test_commas_in_the_names_of_files(read, photos: Path) -> None:
+    for name in ("a,b.png", "b, c.png"):
+        tiny.photo(7).save(photos / name)
+    (photos / "x,y").mkdir(exist_ok=True)
+    for name in ("1.png", "2.png"):
+        tiny.photo(8).save(photos / "x,y" / name)
+    counted = {"a,b.png": 1, "a,b.png,c.png": 2, "c.png,b, c.png": 2, "a.png,b.png": 2, "x,y,a.png": 3}
+    for paths, count in counted.items():
+        assert len(read("--subject", f"cat={paths}")[0].photos) == count, paths
+
+
 def test_a_scale_and_a_region_by_name(read, tmp_path: Path) -> None:
     Image.new("L", (20, 10), 255).save(tmp_path / "mask.png")
     subjects = ("--subject", "cat=a.png", "--subject", "dog=b.png")

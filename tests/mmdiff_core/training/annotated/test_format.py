@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmdiff_core.errors import AnnotationError
 from mmdiff_core.training.annotated.format import Annotation, Segment, read_image, read_mask, write_mask
@@ -71,6 +72,17 @@ def test_masks_of_both_kinds_are_the_same() -> None:
     np.save(buffer, ids.astype(np.float32))  # the official tool saves floats
     assert np.array_equal(read_mask(buffer.getvalue(), "npy", "x.npy"), ids)
     assert np.array_equal(read_mask(write_mask(ids), "png", "x.png"), ids)
+
+
+def test_numbers_that_are_no_ids_are_background() -> None:
+    """They wrapped around: 257 was taken for segment 1, -1 for segment 255."""
+    ids = np.array([[0, 1, 255], [256, 257, -1]])
+    buffer = io.BytesIO()
+    np.save(buffer, ids)
+    assert read_mask(buffer.getvalue(), "npy", "x.npy").tolist() == [[0, 1, 255], [0, 0, 0]]
+    buffer = io.BytesIO()
+    Image.fromarray(ids.clip(0).astype(np.uint16)).save(buffer, "PNG")
+    assert read_mask(buffer.getvalue(), "png", "x.png").tolist() == [[0, 1, 255], [0, 0, 0]]
 
 
 def test_a_mask_is_never_unpickled() -> None:
