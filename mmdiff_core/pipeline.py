@@ -34,6 +34,8 @@ from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import GenerateRequest, Size, Subject
 from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
 
+ADVANCED = ("clip_skip", "guidance_rescale", "balance_photos")  # settings that are saved where they are not off
+
 
 class Personalizer:
     """Makes images of the subjects in a person's photos.
@@ -225,7 +227,7 @@ class Personalizer:
     def _settings(self, plan: Plan, seed: int) -> dict[str, object]:
         """Return an image's settings under the names of the API's parameters, which saved images keep."""
         numbers = asdict(replace(plan.numbers, seed=seed))
-        del numbers["scheduler"]
+        del numbers["scheduler"], numbers["guidance_rescale"]
         return {
             "model": self.backbone.display_name,
             "prompt": plan.request.prompt,
@@ -235,6 +237,7 @@ class Personalizer:
             "binding": plan.request.word_gating,
             **numbers,
             "sampler": plan.numbers.scheduler,
+            **{name: value for name in ADVANCED if (value := getattr(plan.request, name))},
         }
 
 

@@ -91,13 +91,13 @@ class Recording:
     """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged.
 
     ``words`` asks for the text maps of all words of the prompt that no subject owns, too; planning a request puts
-    their text tokens into ``tokens``.
+    the tokens of each into ``tokens``.
     """
 
     kinds: tuple[MapKind, ...] = MAP_KINDS
     per_head: bool = False
     words: bool = False
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,12 @@ class GenerateRequest:
     One image is made per entry of ``seeds``. ``components`` switches components of the method off, to show
     what each does. ``word_gating``, from 0 (off) to 1, keeps each subject's image term where the image attends to the
     subject's own word; it helps weights that were trained without constraints to keep several subjects apart.
-    ``scheduler`` is one of the backbone's ``schedulers``.
+    ``scheduler`` is one of the backbone's ``schedulers``. ``balance_photos`` weighs the tokens of each subject by one
+    over its photos. ``clip_skip`` leaves out that many of the text encoders' last layers, as in diffusers.
+    ``guidance_rescale``, from 0 to 1, brings the guided prediction back to the contrast of the conditional one
+    (arXiv 2305.08891, section 3.4).
+
+    Prompts may be longer than the text encoder reads at a time, and may hold weights: ``(word:1.3)``, ``[word]``.
     """
 
     prompt: str
@@ -146,6 +151,9 @@ class GenerateRequest:
     components: Components = ALL_COMPONENTS
     word_gating: float = 0.0
     scheduler: str | None = None
+    balance_photos: bool = False
+    clip_skip: int = 0
+    guidance_rescale: float = 0.0
 
 
 # ---------------------------------------------------------------- what a person gets

@@ -62,12 +62,15 @@ def register(service: Service) -> None:
         height: int | None = None,
         sampler: str | None = None,
         binding: float = 0.0,
+        clip_skip: int = 0,
+        guidance_rescale: float = 0.0,
+        balance_photos: bool = False,
         without: list[str] | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """Make pictures of the subjects in the photos.
 
         Args:
-            prompt: What the picture shows; every subject is named in it.
+            prompt: What the picture shows; every subject is named in it. (word:1.3) counts more, [word] less.
             subjects: [{"name": "cat", "photos": [file]}]; a file is an upload, a URL from toy, or a data: URL.
             negative_prompt: What the picture should not show.
             seed: The first picture's seed; the following pictures take the following seeds.
@@ -77,9 +80,12 @@ def register(service: Service) -> None:
             start_step: Steps of plain text before the photos join; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.
-            sampler: dpm++, unipc, euler (not on Toybox), ddim or sde; the model's own where it is null. unipc needs
-                the fewest steps.
+            sampler: dpm++, unipc, ddim or sde; not on Toybox also euler, euler-a, heun, lcm, dpm++-karras and
+                sde-karras; the model's own where it is null. unipc needs the fewest steps.
             binding: 0 to 1; above 0 each subject's photos count only where its word is seen, so that subjects mix less.
+            clip_skip: How many of the text encoder's last layers to leave out.
+            guidance_rescale: 0 to 1; takes back the contrast that guidance adds.
+            balance_photos: Whether a subject with many photos counts no more than one with few.
             without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
 
         Returns:
@@ -89,7 +95,7 @@ def register(service: Service) -> None:
         settings = _settings(
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, pictures=pictures, steps=steps,
             guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
-            without=without,
+            clip_skip=clip_skip, guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
         for finished in _pictures(service, prompt, subjects, settings):
             yield [_picture_record(picture) for picture in finished]
@@ -106,6 +112,9 @@ def register(service: Service) -> None:
         height: int | None = None,
         sampler: str | None = None,
         binding: float = 0.0,
+        clip_skip: int = 0,
+        guidance_rescale: float = 0.0,
+        balance_photos: bool = False,
         without: list[str] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
         """Make one picture and return its heatmaps: where in the picture the model put each subject.
@@ -122,6 +131,9 @@ def register(service: Service) -> None:
             height: Height in pixels; the model's default where it is null.
             sampler: As generate takes it.
             binding: As generate takes it.
+            clip_skip: As generate takes it.
+            guidance_rescale: As generate takes it.
+            balance_photos: As generate takes it.
             without: As generate takes it.
 
         Returns:
@@ -131,7 +143,8 @@ def register(service: Service) -> None:
         """
         settings = _settings(
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance,
-            start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, without=without,
+            start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, clip_skip=clip_skip,
+            guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
         for finished in _pictures(service, prompt, subjects, settings):
             yield _attention_record(finished[0]) if finished else None

@@ -48,6 +48,9 @@ class Settings:
     parts: Components = ALL_COMPONENTS
     sampler: str | None = None
     binding: float | None = 0
+    clip_skip: float | None = 0
+    guidance_rescale: float | None = 0
+    balance_photos: bool = False
 
     @classmethod
     def of(cls, request: GenerateRequest) -> Settings:
@@ -116,6 +119,9 @@ class Form:
             components=numbers.parts,
             scheduler=numbers.sampler,
             word_gating=_binding(numbers.binding),
+            clip_skip=_whole("clip skip", numbers.clip_skip) or 0,
+            guidance_rescale=float(numbers.guidance_rescale or 0),
+            balance_photos=numbers.balance_photos,
         )
 
     def _check(self, limits: Limits) -> None:

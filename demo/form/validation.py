@@ -82,6 +82,7 @@ def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[Fiel
     steps = numbers.steps if numbers.steps and 1 <= numbers.steps <= max_steps else max_steps
     yield from _number("start-step", "delay", numbers.start_step, 0, steps, limit="the number of steps")
     yield from _number("bound", "binding", numbers.binding, 0, 1, whole=False)
+    yield from _number("guidance-rescale", "guidance rescale", numbers.guidance_rescale, 0, 1, whole=False)
     yield from _number("width", "width", numbers.width, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("height", "height", numbers.height, sizes.smallest, sizes.largest, sizes.multiple)
     yield from _number("pictures", "number of pictures", numbers.pictures, 1, MAX_IMAGES)

@@ -53,6 +53,7 @@ def is_text(value: object) -> TypeGuard[str]:
 TEXT = ValueType("text", is_text)
 NUMBER = ValueType("a number", is_number)
 WHOLE = ValueType("a whole number", lambda value: is_number(value) and float(value).is_integer())
+YES_OR_NO = ValueType("true or false", lambda value: isinstance(value, bool))
 NAMES = ValueType("a list of names", lambda value: isinstance(value, list) and all(map(is_text, value)))
 
 PARAMETERS: Mapping[str, ValueType] = {
@@ -67,6 +68,9 @@ PARAMETERS: Mapping[str, ValueType] = {
     "height": WHOLE.or_null,
     "sampler": TEXT.or_null,
     "binding": NUMBER,
+    "clip_skip": WHOLE,
+    "guidance_rescale": NUMBER,
+    "balance_photos": YES_OR_NO,
     "without": NAMES.or_null,
     "noun": TEXT,
     "views": WHOLE,

@@ -211,6 +211,9 @@ class FormPanel:
             "parts": settings.parts,
             "sampler": settings.sampler,
             "binding": settings.bound,
+            "clip_skip": settings.clip_skip,
+            "guidance_rescale": settings.rescale,
+            "balance_photos": settings.balance,
             "seed": settings.seed,
             "fresh": settings.fresh,
         }

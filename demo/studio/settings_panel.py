@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 PARTS = tuple(asdict(ALL_COMPONENTS))
 PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
 FEW_STEPS_SAMPLER = "unipc"  # for models without a preset: with few steps it is nearer to many steps than DPM++
-SAMPLER_TITLES = {"dpm++": "DPM++ 2M", "unipc": "UniPC", "euler": "Euler", "ddim": "DDIM", "sde": "DPM++ 2M SDE"}
+SAMPLER_TITLES = {
+    "dpm++": "DPM++ 2M",
+    "unipc": "UniPC",
+    "euler": "Euler",
+    "ddim": "DDIM",
+    "sde": "DPM++ 2M SDE",
+    "dpm++-karras": "DPM++ 2M Karras",
+    "sde-karras": "DPM++ 2M SDE Karras",
+    "euler-a": "Euler a",
+    "heun": "Heun",
+    "lcm": "LCM",
+}
 # Gradio's own event for what is typed stays away after an update from the server; form_panel.js notes what was typed.
 KEEPS_TYPED_SEED = """(fresh) => {
   const field = document.querySelector("#seed input");
@@ -46,6 +57,7 @@ class SettingsPanel:
         self.max_steps = min(MAX_STEPS, self.limits.steps)
         self.sizes = service.sizes
         self.schedulers = service.backbone.schedulers
+        self.max_clip_skip = service.backbone.max_clip_skip
 
     def render(self) -> None:
         """Make the components inside the current layout."""
@@ -56,6 +68,7 @@ class SettingsPanel:
             self._render_quality()
             self._render_binding()
             self._render_size()
+            self._render_advanced()
             with gr.Column(elem_classes="group"):
                 gr.HTML(text("group_model"), apply_default_css=False)
                 gr.HTML(text("model_line"), elem_id="model", apply_default_css=False)
@@ -133,6 +146,20 @@ class SettingsPanel:
                 self.width = slider(text("width"), width, *limits, "width")
                 self.height = slider(text("height"), height, *limits, "height")
 
+    def _render_advanced(self) -> None:
+        with gr.Column(elem_classes="group"):
+            gr.HTML(text("group_advanced"), apply_default_css=False)
+            with gr.Row():
+                self.clip_skip = slider(
+                    text("clip_skip"), 0, 0, self.max_clip_skip, 1, "clip-skip", info=text("clip_skip_info")
+                )
+                self.rescale = slider(
+                    text("guidance_rescale"), 0, 0, 1, 0.05, "guidance-rescale", info=text("guidance_rescale_info")
+                )
+            self.balance = gr.Checkbox(
+                label=text("balance_photos"), info=text("balance_photos_info"), value=False, elem_id="balance-photos"
+            )
+
     def listen(self) -> None:
         """Set a random seed, the last seed or a preset on a click; a chosen seed stays."""
         self.randomise.click(lambda: (str(random_seed()), False), None, [self.seed, self.fresh], **QUIET)
@@ -145,7 +172,8 @@ class SettingsPanel:
     def fields(self) -> tuple[Component, ...]:
         """Every component that a person fills in."""
         numbers = (self.pictures, self.steps, self.seed, self.fresh, self.guidance, self.start_step)
-        return (*numbers, self.width, self.height, self.negative_prompt, self.sampler, self.bound, self.parts)
+        others = (self.width, self.height, self.negative_prompt, self.sampler, self.bound, self.parts)
+        return (*numbers, *others, self.clip_skip, self.rescale, self.balance)
 
     def read(self, values: Mapping[Component, Any]) -> Settings:
         """Read the fields."""
@@ -162,6 +190,9 @@ class SettingsPanel:
             parts=Components(**{name: name in chosen for name in PARTS}),
             sampler=None if values[self.sampler] == OWN_SAMPLER else values[self.sampler],
             binding=values[self.bound],
+            clip_skip=values[self.clip_skip],
+            guidance_rescale=values[self.rescale],
+            balance_photos=bool(values[self.balance]),
         )
 
     def restore(self, record: Mapping[str, Any]) -> Update:
@@ -177,6 +208,8 @@ class SettingsPanel:
             update[self.negative_prompt] = record["negative_prompt"]
         if "sampler" in record and record["sampler"] in (None, OWN_SAMPLER, *self.schedulers):
             update[self.sampler] = record["sampler"] or OWN_SAMPLER
+        if isinstance(record.get("balance_photos"), bool):
+            update[self.balance] = record["balance_photos"]
         parts = record.get("parts")
         if isinstance(parts, dict):
             update[self.parts] = [name for name in PARTS if parts.get(name, True)]
@@ -202,6 +235,8 @@ class SettingsPanel:
             "width": self.width,
             "height": self.height,
             "binding": self.bound,
+            "clip_skip": self.clip_skip,
+            "guidance_rescale": self.rescale,
         }
 
     def _preset(self, key: str) -> tuple[int, int, str]:

@@ -15,6 +15,7 @@ from mmdiff_core.types import ALL_COMPONENTS
 from mmdiff_core.weights.model_source import ModelSource
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
+ADVANCED = ("clip_skip", "guidance_rescale", "balance_photos")  # that a picture's settings hold where they are on
 FOLDER = "photos"  # keeps them apart from a zip's other files
 
 
@@ -53,6 +54,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
         + "".join(f"    {name}={settings[name]!r},\n" for name in NUMBERS)
         + (f"    word_gating={settings['binding']!r},\n" if settings.get("binding") else "")
         + (f"    scheduler={sampler!r},\n" if sampler else "")
+        + "".join(f"    {name}={settings[name]!r},\n" for name in ADVANCED if settings.get(name))
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
         "*_, last = personalizer.generate(request)\n"
@@ -77,9 +79,12 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
     if settings.get("sampler"):
         words.append(("--scheduler", settings["sampler"]))
     words += _model_flags(origin)
+    words += [("--" + name.replace("_", "-"), settings[name]) for name in ADVANCED[:2] if settings.get(name)]
     lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
     if origin.text_encoder_2_lora:
         lines.append("--text-encoder-2-lora")
+    if settings.get("balance_photos"):
+        lines.append("--balance-photos")
     if parts := _parts_off(settings):
         lines.append(f"--without {' '.join(parts)}")
     return " \\\n  ".join(lines)

@@ -12,7 +12,7 @@ MAX_SHOWN = 40  # characters of another program's value
 
 RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
-    "sampler", "binding",
+    "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos",
 )  # fmt: skip
 
 

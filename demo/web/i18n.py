@@ -18,6 +18,7 @@ Texts = Mapping[str, str]  # by their keys
 MoreTexts = Callable[[Texts], Texts]  # what is put together from the texts of a language
 
 # A browser set to Chinese asks for zh-CN, zh-TW, ... and falls back on zh.
+GROUPS = ("quality", "binding", "size", "advanced", "seeds", "model")  # of the settings
 LANGUAGES = {"en": "en", "de": "de", "es": "es", "zh": "zh", "zh-CN": "zh"}
 
 # Gradio translates a text only as a whole: markup with texts in it is put together per language, here.
@@ -29,7 +30,7 @@ _TEMPLATES = {
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
-    **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in ("quality", "binding", "size", "seeds", "model")},
+    **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in GROUPS},
     **{
         f"card_{slot}": f'<h3 style="--subject:{colour_of(slot)}"><i></i>{{subject}} {slot + 1}</h3>'
         for slot in range(MAX_SUBJECTS)

@@ -106,7 +106,6 @@ class WordReader:
         unknown = tuple(self._unknown(prompt))
         reading = read_length(self.tokenizers, prompt)
         notes = (
-            *_weight_notes(prompt),
             *self._unknown_notes(prompt, unknown, words, near),
             *_reading_notes(prompt, reading),
         )
@@ -285,12 +284,6 @@ def _left_out(prompt: str, runs: Sequence[Span]) -> str:
         kept, end = kept + prompt[end:start], stop
     parts = (part.strip(" -:;") for part in (kept + prompt[end:]).split(","))
     return ", ".join(re.sub(r"\s+", " ", part) for part in parts if part)
-
-
-def _weight_notes(prompt: str) -> Iterator[WordNote]:
-    for match in list(_WEIGHT.finditer(prompt))[:MAX_NOTES]:
-        inside = match.group(1).strip()
-        yield WordNote("weight_unread", {"text": match.group()}, (Fix(inside, *match.span(), inside),))
 
 
 def _reading_notes(prompt: str, reading: PromptReading | None) -> Iterator[WordNote]:

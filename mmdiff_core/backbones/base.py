@@ -68,6 +68,11 @@ class Backbone(ABC):
         return tuple(schedulers_for(self.scheduler))
 
     @property
+    @abstractmethod
+    def max_clip_skip(self) -> int:
+        """Return how many layers of the text encoders can be left out at the end."""
+
+    @property
     def device(self) -> torch.device:
         """Return where everything is computed, wherever the weights wait."""
         return self.placement.device
@@ -88,9 +93,13 @@ class Backbone(ABC):
 
     @abstractmethod
     def encode_text(
-        self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
+        self,
+        tokens: Sequence[PromptTokens],
+        fused: Sequence[FusedWords | None],
+        deltas: Sequence[TextDeltas],
+        clip_skip: int = 0,
     ) -> TextStates:
-        """Encode a batch; one entry per text encoder in every argument."""
+        """Encode a batch; one entry per text encoder in every argument but ``clip_skip``, the layers left out."""
 
     @abstractmethod
     def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:

@@ -133,7 +133,7 @@ class ConditionedAttention:
         """Return multimodal attention (B, H, L, d) of a query of that shape, recorded if the call has a recorder."""
         condition, recorder, request = call.condition, call.recorder, None
         if recorder is not None:
-            words, owned, rows = condition.words, condition.owned, condition.conditional_rows
+            words, owned, rows = condition.map_words, condition.owned, condition.conditional_rows
             request = MapRequest(
                 words, owned, rows, recorder.recording, layer.recorded_keys, shared_scores=recorder.shared_scores
             )

@@ -9,7 +9,10 @@ from typing import Any
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LCMScheduler,
     PNDMScheduler,
     SchedulerMixin,
     UniPCMultistepScheduler,
@@ -26,6 +29,8 @@ class SchedulerChoice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Karras spaces the noise levels of the steps closer together where there is little noise. Euler a and LCM add fresh
+# noise at every step; LCM is for weights that were distilled for few steps. Heun evaluates the network twice a step.
 # UniPC corrects every step by the next one, which counts most where steps are few; "sde" adds fresh noise at every
 # step, drawn from the image's seed. Latents are never clipped: they are not pixels.
 SCHEDULERS: Mapping[str, SchedulerChoice] = {
@@ -34,6 +39,17 @@ SCHEDULERS: Mapping[str, SchedulerChoice] = {
     "euler": SchedulerChoice(EulerDiscreteScheduler),
     "ddim": SchedulerChoice(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
     "sde": SchedulerChoice(DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
+    "dpm++-karras": SchedulerChoice(
+        DPMSolverMultistepScheduler,
+        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
+    ),
+    "sde-karras": SchedulerChoice(
+        DPMSolverMultistepScheduler,
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
+    ),
+    "euler-a": SchedulerChoice(EulerAncestralDiscreteScheduler),
+    "heun": SchedulerChoice(HeunDiscreteScheduler),
+    "lcm": SchedulerChoice(LCMScheduler, {"clip_sample": False}),
 }
 
 
@@ -77,6 +93,18 @@ def step_of(scheduler: SchedulerMixin, evaluation: int) -> int:
 def begins_step(scheduler: SchedulerMixin, evaluation: int) -> bool:
     """Whether an evaluation is the first of its step."""
     return evaluation == 0 or step_of(scheduler, evaluation) != step_of(scheduler, evaluation - 1)
+
+
+def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
+    """Check that a scheduler, which is changed by it, can make that many steps; LCM's can make 50 at most.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    try:
+        scheduler.set_timesteps(steps)
+    except ValueError as error:
+        raise SettingsError(f"The scheduler cannot make {steps} steps: take fewer, or another scheduler.") from error
 
 
 def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin:

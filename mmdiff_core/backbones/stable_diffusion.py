@@ -84,14 +84,25 @@ class StableDiffusion(Backbone):
     def fresh_scheduler(self) -> SchedulerMixin:
         return type(self.scheduler).from_config(self.scheduler.config)
 
+    @property
+    def max_clip_skip(self) -> int:
+        layers = min(encoder.config.num_hidden_layers for encoder in self.text_encoders)
+        return layers - 1 - self.reads_penultimate
+
     def encode_text(
-        self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
+        self,
+        tokens: Sequence[PromptTokens],
+        fused: Sequence[FusedWords | None],
+        deltas: Sequence[TextDeltas],
+        clip_skip: int = 0,
     ) -> TextStates:
         parts = zip(self.text_encoders, tokens, fused, deltas, strict=True)
         with self.placement.using(*self.text_encoders):
             return join_states(
                 [
-                    encode_text(encoder, ids, words, deltas=delta, penultimate=self.reads_penultimate)
+                    encode_text(
+                        encoder, ids, words, deltas=delta, penultimate=self.reads_penultimate, clip_skip=clip_skip
+                    )
                     for encoder, ids, words, delta in parts
                 ]
             )

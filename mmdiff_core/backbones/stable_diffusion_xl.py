@@ -40,9 +40,13 @@ class StableDiffusionXL(StableDiffusion):
         }
 
     def encode_text(
-        self, tokens: Sequence[PromptTokens], fused: Sequence[FusedWords | None], deltas: Sequence[TextDeltas]
+        self,
+        tokens: Sequence[PromptTokens],
+        fused: Sequence[FusedWords | None],
+        deltas: Sequence[TextDeltas],
+        clip_skip: int = 0,
     ) -> TextStates:
-        text = super().encode_text(tokens, fused, deltas)
+        text = super().encode_text(tokens, fused, deltas, clip_skip)
         blank = self._is_blank(tokens[0]).to(text.states.device)
         if not (self.zero_blank_negative and bool(blank.any())):
             return text

@@ -34,7 +34,7 @@ from mmdiff_core.types import Recording
 
 TIMESTEP = 500
 USUAL = Recording()
-APART = Recording(per_head=True, words=True, tokens=tuple(range(1, 9)))
+APART = Recording(per_head=True, words=True, tokens=tuple((token,) for token in range(1, 9)))
 
 
 def make_methods(model: BenchModel) -> dict[str, Method]:

@@ -37,7 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--prompt", required=True, help="the image in words; it names every subject")
+    add(
+        "--prompt",
+        required=True,
+        help="the image in words, with every subject; may weigh words: (hat:1.3), [hat]",
+    )
     add_subject_flags(parser)
     add(
         "--word-gating", type=float, default=0.0, metavar="NUMBER", help="keep each subject where the image attends to "
@@ -51,8 +55,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--guidance", type=float, help="how closely to follow the prompt; 1 or less switches guidance off")
     add("--start-step", type=int, metavar="STEP", help="the first step that sees the photos")
     add(
-        "--scheduler", metavar="NAME", help="dpm++, unipc, euler (not on Toybox), ddim or sde (default: the model's "
-        "own)",
+        "--scheduler", metavar="NAME", help="dpm++, unipc, ddim or sde; not on Toybox also euler, euler-a, heun, lcm, "
+        "dpm++-karras and sde-karras (default: the model's own)",
+    )  # fmt: skip
+    add("--clip-skip", type=int, default=0, metavar="N", help="leave out the text encoder's last N layers (default: 0)")
+    add(
+        "--guidance-rescale", type=float, default=0.0, metavar="NUMBER", help="take back the contrast that guidance "
+        "adds, from 0 (off, the default) to 1",
+    )  # fmt: skip
+    add(
+        "--balance-photos", action="store_true", help="a subject with many photos counts no more than one with few",
     )  # fmt: skip
     add(
         "--without", nargs="+", default=[], metavar="COMPONENT", choices=COMPONENTS, help="components of the method to "
@@ -138,6 +150,9 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         guidance=args.guidance,
         start_step=args.start_step,
         scheduler=args.scheduler,
+        clip_skip=args.clip_skip,
+        guidance_rescale=args.guidance_rescale,
+        balance_photos=args.balance_photos,
         components=Components(**{name: name not in args.without for name in COMPONENTS}),
         width=args.width,
         height=args.height,

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, groupby, pairwise, takewhile
 
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.encoders.name_matching import (
@@ -26,14 +29,16 @@ from mmdiff_core.encoders.name_matching import (
     without_invisible_signs,
 )
 from mmdiff_core.errors import PromptError
-from mmdiff_core.nn.records import PromptTokens
+from mmdiff_core.nn.records import PromptTokens, TokenWeight
 from mmdiff_core.types import Word
 
 logger = logging.getLogger(__name__)
 
 TRIGGER = "<|subj|>"
 # The look behind keeps a long run of blanks from being tried at each of its blanks.
-_TRIGGER_WITH_SPACE = re.compile(r"(?:(?<![ \t])[ \t]+)?" + re.escape(TRIGGER))
+TRIGGER_WITH_SPACE = re.compile(r"(?:(?<![ \t])[ \t]+)?" + re.escape(TRIGGER))
+MAX_CHUNKS = 8  # texts that a long prompt is read in
+_SENTENCE_ENDS, _PHRASE_ENDS = (".</w>",), (".</w>", ",</w>", ";</w>", ":</w>")
 _MAX_SHOWN = 200  # characters of a prompt in a message
 
 
@@ -81,7 +86,7 @@ def _claim_by_name(text: str, names: Sequence[str], marks: Sequence[Span]) -> di
 
 def _remove_triggers(prompt: str) -> tuple[str, list[Span]]:
     """Return the prompt without triggers, and the span of the word that each marks (a doubled trigger counts once)."""
-    pieces = _TRIGGER_WITH_SPACE.split(without_invisible_signs(prompt))
+    pieces = TRIGGER_WITH_SPACE.split(without_invisible_signs(prompt))
     clean, positions = pieces[0], []
     for _, piece in pairwise(pieces):
         positions.append(len(clean))
@@ -120,31 +125,113 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word] = ()) -> PromptTokens:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    words: Sequence[Word] = (),
+    weights: Sequence[float] = (),
+    chunks: int = 1,
+) -> PromptTokens:
     """Return token ids (1, T) of a prompt without triggers, and the last token of each subject's word (1, S).
 
+    Signs at the end of a name, as in "cat!", are not of its word. An embedding of several vectors, such as textual
+    inversion learns, stands for its name with all of them.
+
+    Args:
+        tokenizer: of the text encoder, which reads ``tokenizer.model_max_length`` tokens at a time.
+        prompt: without triggers and without the signs of weights.
+        words: the subjects' words in it.
+        weights: of each character, as ``read_weights`` returns them; none: all are 1.
+        chunks: how many texts the encoder may read, one after the other, of a long prompt.
+
     Raises:
-        PromptError: a subject's word lies beyond the tokenizer's limit.
+        PromptError: a subject's word lies beyond the limit.
     """
-    encoded = tokenizer(
-        prompt,
-        padding="max_length",
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_offsets_mapping=True,
-    )
-    offsets: list[Span] = encoded["offset_mapping"]
-    _warn_of_truncation(prompt, offsets)
-    places = [_last_token(offsets, word) for word in words]
+    read = _chunked(tokenizer, prompt, chunks)
+    spans = {place: span for place, (_, span) in read.tokens.items()}
+    _warn_of_truncation(prompt, list(spans.values()))
+    places = [_last_token(spans, word) for word in words]
     for word, place in zip(words, places, strict=True):
         if place is None:
             raise PromptError(
                 f'The subject "{_shorten(word.text)}" comes too late in the prompt "{_shorten(prompt)}": the text '
-                f"encoder reads only the first {tokenizer.model_max_length - 2} tokens. Name it earlier or shorten the "
-                "prompt."
+                f"encoder reads only the first {read.limit} tokens. Name it earlier or shorten the prompt."
             )
-    ids = torch.tensor([encoded["input_ids"]], dtype=torch.long)  # (1, T)
-    return PromptTokens(ids, torch.tensor([places], dtype=torch.long).reshape(1, len(words)))
+    pieces = [torch.tensor(_pieces(spans, word)) for word in words]
+    return PromptTokens(
+        ids=read.ids,
+        words=torch.tensor([places], dtype=torch.long).reshape(1, len(words)),
+        pieces=pad_sequence(pieces, batch_first=True, padding_value=-1)[None] if words else None,
+        blank=_chunked(tokenizer, "", 1).ids,
+        weighted=tuple(_token_weights(spans, weights)) if any(weight != 1 for weight in weights) else (),
+    )
+
+
+@dataclass(frozen=True)
+class _Chunked:
+    """A prompt's tokens in texts of the encoder's length."""
+
+    ids: Tensor  # (1, T)
+    tokens: Mapping[int, tuple[int, Span]]  # by place in T: id and characters, without start, end and padding
+    limit: int  # tokens that are read at most
+    whole: int  # tokens of the whole prompt
+
+
+def _chunked(tokenizer: PreTrainedTokenizerBase, prompt: str, most: int) -> _Chunked:
+    """Tokenize a prompt and cut it into at most ``most`` texts."""
+    length = tokenizer.model_max_length
+    whole = remaining = _vectors(tokenizer, prompt)
+    ids: list[int] = []
+    placed: dict[int, tuple[int, Span]] = {}
+    while not ids or (remaining and len(ids) < most * length):
+        cut = _cut(tokenizer, [token for token, _ in remaining[: length - 1]], length - 2) if most > 1 else length - 2
+        chunk, remaining = remaining[:cut], remaining[cut:]
+        placed |= {len(ids) + 1 + index: token for index, token in enumerate(chunk)}
+        ids += [tokenizer.bos_token_id, *(token for token, _ in chunk), tokenizer.eos_token_id]
+        ids += [tokenizer.pad_token_id] * (-len(ids) % length)
+    return _Chunked(torch.tensor([ids], dtype=torch.long), placed, most * (length - 2), len(whole))
+
+
+def _vectors(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[tuple[int, Span]]:
+    """Return the id and the characters of every vector that the text encoder reads of a prompt."""
+    encoded = tokenizer(prompt, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
+    added, found = tokenizer.added_tokens_encoder, []
+    for token, span in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        found.append((token, span))
+        name = tokenizer.convert_ids_to_tokens(token)
+        further = (f"{name}_{number}" for number in count(1)) if name in added else iter(())
+        found += [(added[each], span) for each in takewhile(added.__contains__, further)]
+    return found
+
+
+def _cut(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], most: int) -> int:
+    """Return how many tokens make the next text: up to a sentence's end, else a phrase's, else a word's."""
+    if len(ids) <= most:
+        return most
+    texts = tokenizer.convert_ids_to_tokens(list(ids[:most]))
+    for ends in (_SENTENCE_ENDS, _PHRASE_ENDS, None):
+        cuts = [n for n, text in enumerate(texts, 1) if (text.endswith("</w>") if ends is None else text in ends)]
+        if cuts:
+            return cuts[-1]
+    return most
+
+
+def _token_weights(spans: Mapping[int, Span], weights: Sequence[float]) -> Iterator[TokenWeight]:
+    """Yield the runs of tokens with a weight other than 1; a token has that of its first character."""
+    for weight, run in groupby(spans.items(), key=lambda token: weights[token[1][0]]):
+        if weight != 1:
+            yield TokenWeight(tuple(place for place, _ in run), weight)
+
+
+def pad_chunks(tokens: Sequence[PromptTokens]) -> tuple[PromptTokens, ...]:
+    """Return prompts of equal length: blank texts follow those that have fewer."""
+    most = max(each.ids.shape[1] for each in tokens)
+    padded = []
+    for each in tokens:
+        assert each.blank is not None
+        missing = (most - each.ids.shape[1]) // each.blank.shape[1]
+        padded.append(replace(each, ids=torch.cat([each.ids, *[each.blank] * missing], dim=1)))
+    return tuple(padded)
 
 
 @dataclass(frozen=True)
@@ -166,12 +253,11 @@ def read_length(tokenizers: Sequence[PreTrainedTokenizerBase], prompt: str) -> P
 
 
 def _read_length(tokenizer: PreTrainedTokenizerBase, prompt: str) -> PromptReading:
-    offsets: list[Span] = tokenizer(
-        prompt, return_offsets_mapping=True, add_special_tokens=False, verbose=False
-    )["offset_mapping"]  # fmt: skip
-    limit = tokenizer.model_max_length - 2
-    end = len(prompt) if len(offsets) <= limit else offsets[limit - 1][1]
-    return PromptReading(end, len(offsets), limit)
+    read = _chunked(tokenizer, prompt, MAX_CHUNKS)
+    end = (
+        len(prompt) if len(read.tokens) == read.whole else max((end for _, (_, end) in read.tokens.values()), default=0)
+    )
+    return PromptReading(end, read.whole, read.limit)
 
 
 def other_words(prompt: str, words: Sequence[Word]) -> tuple[Word, ...]:
@@ -181,19 +267,34 @@ def other_words(prompt: str, words: Sequence[Word]) -> tuple[Word, ...]:
     return tuple(Word(-1, prompt[a:b], a, b) for a, b in spans if not _overlaps((a, b), owned))
 
 
-def word_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word]) -> dict[Word, int]:
-    """Return the last token of each word; words beyond the tokenizer's limit are left out."""
-    encoded = tokenizer(
-        prompt, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
-    )  # fmt: skip
-    places = ((word, _last_token(encoded["offset_mapping"], word)) for word in words)
-    return {word: place for word, place in places if place is not None}
+def word_tokens(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word], chunks: int = 1
+) -> dict[Word, tuple[int, ...]]:
+    """Return the tokens of each word; words beyond the limit are left out. Args as in :func:`tokenize`."""
+    spans = {place: span for place, (_, span) in _chunked(tokenizer, prompt, chunks).tokens.items()}
+    places = ((word, _pieces(spans, word)) for word in words)
+    return {word: place for word, place in places if place and _last_token(spans, word) is not None}
 
 
-def _last_token(offsets: Sequence[Span], word: Word) -> int | None:
-    """Return the last token that covers the word's last character; special tokens cover none."""
-    covering = [i for i, (start, end) in enumerate(offsets) if start < word.end <= end]
+def _last_token(spans: Mapping[int, Span], word: Word) -> int | None:
+    """Return the last token that covers the word's last character."""
+    last = _end_of(word)
+    covering = [place for place, (start, end) in spans.items() if start < last <= end]
     return covering[-1] if covering else None
+
+
+def _pieces(spans: Mapping[int, Span], word: Word) -> tuple[int, ...]:
+    """Return the tokens that a word consists of."""
+    last = _end_of(word)
+    return tuple(place for place, (start, end) in spans.items() if start < last and word.start < end)
+
+
+def _end_of(word: Word) -> int:
+    """Return where a word ends, without the signs at its end: a photo belongs on the name, not on a full stop."""
+    text = word.text
+    while text and unicodedata.category(text[-1])[0] in "PSZ":
+        text = text[:-1]
+    return word.start + len(text or word.text)
 
 
 def _warn_of_truncation(prompt: str, offsets: Sequence[Span]) -> None:

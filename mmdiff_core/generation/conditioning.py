@@ -65,6 +65,7 @@ def condition_request(
             components=plan.request.components,
             word_gating=plan.request.word_gating,
             regions=plan.regions,
+            clip_skip=plan.request.clip_skip,
             recorded=plan.recording is not None,
         )
 
@@ -82,10 +83,14 @@ def embed_subjects(
     components = plan.request.components
     with backbone.placement.using(*([] if encoder is None else [encoder])):
         if adapter.config.source == "face":
-            return _embed_faces(plan, encoder, adapter, components)
-        assert encoder is not None  # the plan was checked
-        embedded = adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
-        return with_blank_photos(embedded, encoder, adapter, components, photos)
+            embedded = _embed_faces(plan, encoder, adapter, components)
+            counts = [len(subject.faces) for subject in plan.subjects]
+        else:
+            assert encoder is not None  # the plan was checked
+            embedded = adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
+            embedded = with_blank_photos(embedded, encoder, adapter, components, photos)
+            counts = [len(subject.photos) for subject in plan.subjects]
+    return balanced(embedded, counts) if plan.request.balance_photos else embedded
 
 
 def _embed_faces(
@@ -190,6 +195,19 @@ def with_token_weights(subjects: SubjectEmbeddings, weights: Tensor | None) -> S
     return replace(subjects, weights=weights.to(subjects.tokens.device))
 
 
+def balanced(subjects: SubjectEmbeddings, counts: Sequence[int]) -> SubjectEmbeddings:
+    """Weigh each subject's tokens by one over its photos, so that many photos outweigh no other subject's few.
+
+    Args:
+        subjects: of one request.
+        counts: of each subject's photos.
+    """
+    if max(counts) == 1 or subjects.tokens.shape[1] == 0:
+        return subjects
+    shares = torch.tensor([1 / number for number in counts], device=subjects.tokens.device)[subjects.owners][None]
+    return replace(subjects, weights=shares if subjects.weights is None else subjects.weights * shares)
+
+
 def encode_pixels(encoder: ImageEncoder, pixels: Tensor, present: Tensor) -> ImageFeatures:
     """Encode a batch of photos; padding is not encoded and gives zeros.
 
@@ -214,6 +232,7 @@ def encode_prompts(
     tokens: Sequence[PromptTokens],
     adapter: MMDiffAdapter | None = None,
     subjects: SubjectEmbeddings | None = None,
+    clip_skip: int = 0,
 ) -> TextStates:
     """Encode a batch of prompts, with the subjects' photos fused into their words if there are ``subjects``.
 
@@ -224,11 +243,11 @@ def encode_prompts(
     plain: list[FusedWords | None] = [None for _ in encoders]
     deltas = _text_deltas(backbone, adapter)
     if adapter is None or subjects is None or not subjects.words:
-        return backbone.encode_text(tokens, plain, deltas)
+        return backbone.encode_text(tokens, plain, deltas, clip_skip)
     fused = [FusedWords(adapter.word_fusions[i], subjects.words[i]) for i in encoders]
     if not adapter.config.fuse_after:
-        return backbone.encode_text(tokens, fused, deltas)
-    text = backbone.encode_text(tokens, plain, deltas)
+        return backbone.encode_text(tokens, fused, deltas, clip_skip)
+    text = backbone.encode_text(tokens, plain, deltas, clip_skip)
     return replace(text, states=fuse_words(text.states, tokens[0].words.to(text.states.device), fused[0]))
 
 
@@ -249,6 +268,7 @@ def build_condition(
     components: Components = ALL_COMPONENTS,
     word_gating: float = 0.0,
     regions: Tensor | None = None,
+    clip_skip: int = 0,
     recorded: bool = False,
 ) -> Condition:
     """Build what conditions a denoising step, with keys and values of every layer computed.
@@ -267,11 +287,12 @@ def build_condition(
         components: as given to ``adapter.embed``; if no photo enters at all, the adapter's LoRAs are off as well.
         word_gating: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
+        clip_skip: layers of the text encoders to leave out; as in stock pipelines, not for the negative prompt.
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
     """
     adapter = adapter if components.use_photos else None
-    text = encode_prompts(backbone, tokens, adapter, subjects)
+    text = encode_prompts(backbone, tokens, adapter, subjects, clip_skip)
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
     scales = (torch.ones(words.shape) if scales is None else scales).to(text.states)
     condition = Condition(
@@ -282,6 +303,7 @@ def build_condition(
         conditional=torch.ones(len(words), dtype=torch.bool),
         word_gating=word_gating,
         regions=None if regions is None else regions.to(words.device),
+        pieces=None if tokens[0].pieces is None else tokens[0].pieces.to(words.device),
     )
     if negative is not None:
         condition = _with_unconditional_half(
@@ -299,7 +321,7 @@ def build_condition(
 
 def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:
     """Return the layers with what recording needs of the cross-attention, once for all steps."""
-    words, owned, rows = condition.words, condition.owned, condition.conditional_rows
+    words, owned, rows = condition.map_words, condition.owned, condition.conditional_rows
     return {
         path: layer
         if layer.text is None
@@ -317,6 +339,9 @@ def _with_unconditional_half(condition: Condition, unconditional: TextStates) ->
         text=_both_halves(unconditional, condition.text),
         subjects=subjects and _with_first_half(subjects),
         words=torch.cat([torch.full_like(condition.words, -1), condition.words]),
+        pieces=None
+        if condition.pieces is None
+        else torch.cat([torch.full_like(condition.pieces, -1), condition.pieces]),
         scales=torch.cat([scales if blank else torch.zeros_like(scales), scales]),
         conditional=torch.cat([torch.zeros_like(condition.conditional), condition.conditional]),
         regions=None if condition.regions is None else torch.cat([condition.regions] * 2),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
-from mmdiff_core.backbones.schedulers import check_scheduler
+from mmdiff_core.backbones.schedulers import change_solver, check_scheduler, check_steps
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
 from mmdiff_core.encoders.photo import read_photo
-from mmdiff_core.encoders.prompt import find_words, other_words, tokenize, word_tokens
+from mmdiff_core.encoders.prompt import MAX_CHUNKS, find_words, other_words, pad_chunks, tokenize, word_tokens
+from mmdiff_core.encoders.prompt_weights import read_weights, without_trigger_weights
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
 from mmdiff_core.generation.regions import read_regions
 from mmdiff_core.generation.sampling import SampleSettings
@@ -45,7 +46,9 @@ class Plan:
     negative: tuple[PromptTokens, ...] | None  # None: no guidance, so that only the conditional half runs
     numbers: SampleSettings  # of the first image; the others differ in the seed
     regions: Tensor | None = None  # (1, S, h, w) in [0, 1] at the size of the latents; None: no subject has one
-    others: Mapping[Word, int] = field(default_factory=dict)  # the other words that are recorded, and their tokens
+    others: Mapping[Word, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # the other words that are recorded, and their tokens
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,9 +92,12 @@ def plan_request(
     avoided = request.negative_prompt or ""
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
     check_scheduler(request.scheduler, backbone.schedulers)
-    prompt, words = find_words(request.prompt, [subject.name for subject in request.subjects])
-    tokens = tuple(tokenize(tokenizer, prompt, words) for tokenizer in backbone.tokenizers)
-    negative = tuple(tokenize(tokenizer, avoided) for tokenizer in backbone.tokenizers)
+    check_steps(change_solver(backbone.fresh_scheduler(), request.scheduler), numbers.steps)
+    _check_range("The clip skip", request.clip_skip, 0, backbone.max_clip_skip)
+    text, weights = read_weights(request.prompt)
+    prompt, words = find_words(text, [subject.name for subject in request.subjects])
+    weights = without_trigger_weights(text, weights)
+    tokens, negative = _tokenize_both(backbone, (prompt, words, weights), avoided)
     subjects = tuple(_check_subject(subject) for subject in request.subjects)
     if subjects:
         _check_model(backbone, adapter)
@@ -104,10 +110,23 @@ def plan_request(
     )
     others = {}
     if request.recording is not None and request.recording.words:
-        others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words))
+        others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words), MAX_CHUNKS)
     guiding = negative if numbers.guidance > 1 else None
     request = replace(request, negative_prompt=avoided)
     return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
+
+
+def _tokenize_both(
+    backbone: Backbone, prompt: tuple[str, Sequence[Word], Sequence[float]], avoided: str
+) -> tuple[tuple[PromptTokens, ...], tuple[PromptTokens, ...]]:
+    """Return prompt and negative prompt for each text encoder, all of one length."""
+    without, weights = read_weights(avoided)
+    both = [
+        *(tokenize(tokenizer, *prompt, MAX_CHUNKS) for tokenizer in backbone.tokenizers),
+        *(tokenize(tokenizer, without, (), weights, MAX_CHUNKS) for tokenizer in backbone.tokenizers),
+    ]
+    padded, encoders = pad_chunks(both), len(backbone.tokenizers)
+    return padded[:encoders], padded[encoders:]
 
 
 def defaults_of(backbone: Backbone, adapter: MMDiffAdapter | None) -> Defaults:
@@ -131,6 +150,7 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     _check_range("The guidance", guidance, 0, MAX_GUIDANCE)
     _check_range("The start step", start_step, 0, steps)
     _check_range("The word gating", request.word_gating, 0, 1)
+    _check_range("The guidance rescale", request.guidance_rescale, 0, 1)
     for what, side in (("width", width), ("height", height)):
         _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
@@ -139,7 +159,9 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
         raise SettingsError("There is no seed: give one for each image.")
     for seed in request.seeds:
         _check_range("A seed", seed, 0, MAX_SEED)
-    return SampleSettings(request.seeds[0], steps, guidance, start_step, width, height, request.scheduler)
+    return SampleSettings(
+        request.seeds[0], steps, guidance, start_step, width, height, request.scheduler, request.guidance_rescale
+    )
 
 
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:

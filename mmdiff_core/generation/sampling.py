@@ -28,6 +28,7 @@ class SampleSettings:
     width: int
     height: int
     scheduler: str | None = None  # the model's own
+    guidance_rescale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def sample(
         )
         if watching is not None and maps is not None:
             maps = maps.with_step(step, watching.seal(), condition)
-        prediction = apply_guidance(prediction, condition.conditional, settings.guidance)
+        prediction = apply_guidance(prediction, condition.conditional, settings.guidance, settings.guidance_rescale)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
         check_latents(latents, step + 1, backbone.unet)
@@ -96,12 +97,19 @@ def sample(
             yield Sample(step + 1, steps, latents, clean, maps)
 
 
-def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float) -> Tensor:
-    """Apply classifier-free guidance to [unconditional, conditional] -> (1, c, h, w); a row alone stays as it is."""
+def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float, rescale: float = 0.0) -> Tensor:
+    """Apply classifier-free guidance to [unconditional, conditional] -> (1, c, h, w); a row alone stays as it is.
+
+    ``rescale``, from 0 to 1, brings the result back to the standard deviation of the conditional row.
+    """
     if bool(conditional.all()):
         return prediction
     without, with_text = prediction.chunk(2)
-    return without + guidance * (with_text - without)
+    guided = without + guidance * (with_text - without)
+    if not rescale:
+        return guided
+    own, wanted = (x.std(dim=(1, 2, 3), keepdim=True) for x in (guided, with_text))
+    return rescale * (guided * (wanted / own)) + (1 - rescale) * guided
 
 
 def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:

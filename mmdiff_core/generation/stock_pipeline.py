@@ -148,6 +148,8 @@ class PipelineCondition:
         known = _arguments_of(self._pipe)
         if strength is not None and "strength" not in known:
             raise ModelError(f"A {type(self._pipe).__name__} has no strength: leave it out.")
+        if self._conditions.plan.numbers.guidance_rescale and "guidance_rescale" not in known:
+            raise ModelError(f"A {type(self._pipe).__name__} has no guidance_rescale: leave it out of the request.")
         if callback_on_step_end is not None and "callback_on_step_end" not in known:
             raise ModelError(f"A {type(self._pipe).__name__} has no callback_on_step_end: leave it out.")
         numbers, height, width = self._conditions.plan.numbers, *self._latent_size()
@@ -169,6 +171,7 @@ class PipelineCondition:
             "callback_on_step_end_tensor_inputs": wanted,
         }
         given |= {} if strength is None else {"strength": strength}
+        given |= {"guidance_rescale": numbers.guidance_rescale} if numbers.guidance_rescale else {}
         return {name: value for name, value in given.items() if name in known}
 
     @property

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from mmdiff_core.nn.records import KeyValue, RecordedKeys
 from mmdiff_core.types import MapKind, Recording
@@ -30,7 +31,7 @@ class MapRequest:
     Only the last ``rows`` rows of a batch are recorded, the conditional ones.
     """
 
-    words: Tensor  # (B, S) text token of each subject's word; -1: none
+    words: Tensor  # (B, S, W) text tokens of each subject's word; -1: none
     owned: Tensor  # (B, S, K) float32, 1 where an image token is a photo of the subject; see Condition.owned
     rows: int
     recording: Recording
@@ -145,8 +146,8 @@ def _softmax(query: Tensor, keys: KeyValue) -> Tensor:
 
 
 def _named_columns(words: Tensor, tokens: int) -> Tensor:
-    """Return 1 at the token of each subject's word, float32 (R, S, T); all 0 for a subject without a word."""
-    return F.one_hot(words.clamp(min=0), tokens) * (words >= 0)[..., None].float()
+    """Return 1 at the tokens of each subject's word, float32 (R, S, T); all 0 for a subject without a word."""
+    return (F.one_hot(words.clamp(min=0), tokens) * (words >= 0)[..., None].float()).sum(-2)
 
 
 def _sum_columns(softmax: Tensor, columns: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ def attention_maps(
 ) -> dict[MapKind, Tensor]:
     """Return the maps that ``request`` names, in float32 even under autocast; they carry gradients.
 
-    ``text`` is the column of the subject's word in the text softmax, ``image`` the sum over the subject's tokens of
+    ``text`` is the subject's word's share of the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
     output; ``words`` is ``text`` of the prompt's other words. What a row has no word or token for, is zero. Args as in
     :func:`multimodal_attention`, whose ``output`` this stands beside: nothing of it is computed again but the scores,
@@ -210,19 +211,23 @@ def recorded_keys(text: KeyValue, image: KeyValue | None, words: Tensor, owned: 
 
 
 def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_head: bool = False) -> Tensor:
-    """Return the text softmax at subjects' words, (B, S, L), or (B, S, H, L) with heads; args as in RecordedKeys."""
+    """Return the text softmax at subjects' words, (B, S, L), or (B, S, H, L) with heads; args as in RecordedKeys.
+
+    A word of several tokens has the sum of their shares.
+    """
     softmax = _scores(query, key).softmax(2)  # (B, H, T, L): a column is a share of them all
-    index = columns[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])  # (B, H, S, L)
-    chosen = softmax.gather(2, index)
+    index = columns.flatten(1)[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])
+    chosen: Tensor = torch.unflatten(softmax.gather(2, index), 2, columns.shape[1:])  # (B, H, S, W, L)
     if per_head:
-        return chosen.movedim(1, 2) * named[..., None, None]
-    return chosen.mean(1) * named[..., None]
+        return (chosen.movedim(1, 3) * named[..., None, None]).sum(2)
+    return (chosen.mean(1) * named[..., None]).sum(2)
 
 
 def other_word_maps(query: Tensor, key: Tensor, recording: Recording) -> Tensor:
     """Return the text softmax at words of no subject, which take the subjects' place; every row has all of them."""
-    columns = torch.tensor(recording.tokens, device=query.device).expand(len(query), -1)
-    return word_maps(query, key, columns, torch.ones_like(columns, dtype=torch.float32), recording.per_head)
+    tokens = pad_sequence([torch.tensor(word) for word in recording.tokens], batch_first=True, padding_value=-1)
+    columns = tokens.to(query.device).expand(len(query), -1, -1)  # (B, S, W)
+    return word_maps(query, key, columns.clamp(min=0), (columns >= 0).float(), recording.per_head)
 
 
 def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float) -> Tensor:
@@ -234,10 +239,11 @@ def word_gates(query: Tensor, text: KeyValue, words: Tensor, word_gating: float)
     Args:
         query: (B, H, L, d).
         text: keys of the prompt.
-        words: (B, S).
+        words: (B, S) the last token of each word, as the photos are fused there.
         word_gating: from 0, all gates open, to 1.
     """
-    maps = word_maps(query, _scaled(text.key), words.clamp(min=0), (words >= 0).float())  # (B, S, L)
+    last = words[..., None]
+    maps = word_maps(query, _scaled(text.key), last.clamp(min=0), (last >= 0).float())  # (B, S, L)
     maps = maps / maps.amax(-1, keepdim=True).clamp(min=1e-8)
     sharp = maps * (maps / maps.amax(1, keepdim=True).clamp(min=1e-8)) ** SHARPNESS
     return torch.where((words >= 0)[..., None], 1 - word_gating + word_gating * sharp, 1.0)

@@ -34,11 +34,25 @@ class SubjectEmbeddings:
 
 
 @dataclass(frozen=True)
+class TokenWeight:
+    """Tokens in a row that count more or less than others."""
+
+    tokens: tuple[int, ...]  # places in T
+    weight: float
+
+
+@dataclass(frozen=True)
 class PromptTokens:
-    """A batch of prompts for one text encoder, with the place of each subject's word."""
+    """A batch of prompts for one text encoder, with the place of each subject's word.
+
+    T is the length that the encoder reads at a time, or a multiple of it, for long prompts.
+    """
 
     ids: Tensor  # (B, T) long
     words: Tensor  # (B, S) long, index of the last token of the subject's word; -1 where the prompt has none
+    pieces: Tensor | None = None  # (B, S, W) long, all tokens of those words, -1 at padding; None: the last one alone
+    blank: Tensor | None = None  # (1, length of the encoder) a text without words
+    weighted: tuple[TokenWeight, ...] = ()  # of a single prompt
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,8 @@ class RecordedKeys:
     """What recording needs of the keys and values of a layer, of the R conditional rows, in float32."""
 
     text: Tensor  # (R, H, T, d) keys over sqrt(d)
-    columns: Tensor  # (R, S) long, text token of each subject's word; 0 where it has none
-    named: Tensor  # (R, S) 1 where a subject has a word, else 0
+    columns: Tensor  # (R, S, W) long, text tokens of each subject's word; 0 where it has none
+    named: Tensor  # (R, S, W) 1 where there is such a token, else 0
     owned: Tensor  # (R, S, K) 1 where an image token is a photo of the subject, else 0
     image: Tensor | None = None  # (R, H, K [+ 1], d) keys over sqrt(d); None: no image term
     products: Tensor | None = None  # (R, H, K, K) of the values with each other, 0 between two subjects
@@ -101,13 +115,19 @@ class Condition:
 
     text: TextStates
     subjects: SubjectEmbeddings | None
-    words: Tensor  # (B, S) index of each subject's word in T; -1: none
+    words: Tensor  # (B, S) index of the last token of each subject's word in T; -1: none
     scales: Tensor  # (B, S)
     conditional: Tensor  # (B,) bool, on the host so that reading it never waits for a GPU; conditional rows last
     layers: Mapping[str, LayerCondition] = field(default_factory=dict)
     added: Mapping[str, Tensor] = field(default_factory=dict)  # SDXL's text_embeds and time_ids
     word_gating: float = 0.0  # see GenerateRequest
     regions: Tensor | None = None  # (B, S, h, w) in [0, 1] at the size of the latents: where each subject may be
+    pieces: Tensor | None = None  # (B, S, W) all tokens of each word, which its maps are of; -1 at padding
+
+    @property
+    def map_words(self) -> Tensor:
+        """Return the tokens whose maps are each subject's, (B, S, W); -1: none."""
+        return self.words[..., None] if self.pieces is None else self.pieces
 
     def with_layers(self, layers: Mapping[str, LayerCondition]) -> Condition:
         """Return this condition with keys and values computed."""

@@ -111,6 +111,7 @@ class Backbone:
     vocabulary: Vocabulary = FIRST_WORLD
     schedulers: tuple[str, ...] = tuple(FLOW_SCHEDULERS)
     tokenizers: tuple[PreTrainedTokenizerBase, ...] = ()  # without any, every word counts as read
+    max_clip_skip: int = 2
 
     @property
     def display_name(self) -> str:

@@ -123,12 +123,9 @@ def test_a_prompt_in_a_language_of_the_page_is_put_into_english(
     assert len(notes.notes[0].fixes[0].names) == renamed
 
 
-def test_weights_of_other_programs_are_not_read() -> None:
-    prompt = "a (black cat:1.3) in the snow"
-    for reader in (READER, WordReader()):
-        notes = _read(prompt, "cat", reader=reader)
-        assert [note.values for note in notes.notes] == [{"text": "(black cat:1.3)"}]
-        assert _results(prompt, notes, "weight_unread") == ["a black cat in the snow"]
+def test_weights_of_other_programs_are_read() -> None:
+    for prompt in ("a (black cat:1.3) in the snow", "a ((cat)) in the [snow]"):
+        assert not [note for note in _read(prompt, "cat").notes if "1" in str(note.values)]
 
 
 # ------------------------------------------------------------------ names that are nearly there
@@ -164,9 +161,13 @@ def test_words_beyond_the_encoder_s_length_are_counted() -> None:
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets/toybox/tokenizer", local_files_only=True)
     prompt = "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow"
     notes = _read(prompt, "cat", reader=WordReader(None, [tokenizer]))
-    assert [(note.key, note.values) for note in notes.notes] == [("unread_words", {"n": 5, "limit": 46, "tokens": 56})]
+    assert notes.notes == ()  # several texts are read
+    prompt = "in the snow, " * 95 + prompt
+    notes = _read(prompt, "cat", reader=WordReader(None, [tokenizer]))
+    assert [note.key for note in notes.notes] == ["unread_words"]
+    assert notes.notes[0].values["limit"] == 8 * 46
     assert notes.is_read((0, 11))
-    assert not notes.is_read((prompt.index("snow"), len(prompt)))
+    assert not notes.is_read((prompt.rindex("snow"), len(prompt)))
     assert _read("a cat", reader=WordReader(None, [tokenizer])).notes == ()
 
 

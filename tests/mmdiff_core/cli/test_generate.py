@@ -102,6 +102,24 @@ def test_regions_and_binding(model: Path, photos: Path, tmp_path: Path) -> None:
     assert settings["binding"] == 0.5
 
 
+def test_settings_that_other_programs_have(model: Path, photos: Path, tmp_path: Path) -> None:
+    pictures = {}
+    for name, flags in {
+        "plain": (),
+        "all": ("--clip-skip", "1", "--guidance-rescale", "0.7", "--balance-photos", "--scheduler", "euler-a"),
+        "weights": (),
+    }.items():
+        prompt = "a (cat:1.4) next to a [robot] on the beach" if name == "weights" else PROMPT
+        assert _generate(model, photos, tmp_path / name, *flags, prompt=prompt) == 0
+        pictures[name] = next((tmp_path / name).glob("1_seed*[0-9].png"))
+    settings = read_settings(pictures["all"])
+    expected = {"clip_skip": 1, "guidance_rescale": 0.7, "balance_photos": True, "sampler": "euler-a"}
+    assert settings.items() >= expected.items()
+    found = {name: np.asarray(Image.open(path)) for name, path in pictures.items()}
+    assert not np.array_equal(found["plain"], found["all"])
+    assert not np.array_equal(found["plain"], found["weights"])
+
+
 def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     for index in range(3):

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
 import torch
 
-from mmdiff_core.encoders.prompt import find_words, other_words, read_length, stack_tokens, tokenize, word_tokens
+from mmdiff_core.encoders.prompt import (
+    MAX_CHUNKS,
+    find_words,
+    other_words,
+    pad_chunks,
+    read_length,
+    stack_tokens,
+    tokenize,
+    word_tokens,
+)
 from mmdiff_core.errors import PromptError
 from tests.helpers import tiny
 
@@ -147,13 +157,89 @@ def test_unread_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_how_much_of_a_prompt_is_read() -> None:
-    reading = read_length([tiny.tokenizer()], "a " * 74 + "cat on the beach")
+    """All of a long prompt, in eight texts at most."""
+    reading = read_length([tiny.tokenizer()], "a " * 599 + "cat on the beach")
     assert reading is not None
-    assert (reading.end, reading.tokens, reading.limit) == (151, 78, 75)
+    assert (reading.end, reading.tokens, reading.limit) == (1201, 603, 600)
+    assert read_length([tiny.tokenizer()], "a " * 74 + "cat on the beach").end == 164
     short = read_length([tiny.tokenizer()], "a cat")
     assert short is not None
     assert (short.end, short.tokens) == (5, 2)
     assert read_length([], "a cat") is None
+
+
+def _ids(tokenizer, prompt: str) -> torch.Tensor:
+    return tokenizer(prompt, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+
+
+@pytest.mark.parametrize("prompt", ["", "a cat", "A black  cat, on the beach!", "a " * 100, "zebra кот 猫 (a)"])
+@pytest.mark.parametrize("pad", [tiny.END, "!"])
+def test_ids_are_the_tokenizers_own(prompt: str, pad: str) -> None:
+    assert torch.equal(tokenize(tiny.tokenizer(pad), prompt).ids, _ids(tiny.tokenizer(pad), prompt))
+
+
+@pytest.mark.parametrize("name", ["cat!", "cat.", "cat?!", "cat…", "cat™"])
+def test_a_sign_at_the_end_of_a_name_takes_no_photo(name: str) -> None:
+    plain = tokenize(tiny.tokenizer(), *find_words("a cat on the beach", ["cat"]))
+    signed = tokenize(tiny.tokenizer(), *find_words(f"a {name} on the beach", [name]))
+    assert torch.equal(signed.words, plain.words)
+    assert torch.equal(signed.pieces, plain.pieces)
+
+
+def test_a_name_of_signs_alone_keeps_them() -> None:
+    assert tokenize(tiny.tokenizer(), *find_words("a !? here", ["!?"])).words.min() > 0
+
+
+def test_all_pieces_of_a_name() -> None:
+    tokens = tokenize(tiny.tokenizer(), *find_words("a black cat next to a zebra", ["black cat", "zebra"]))
+    assert tokens.words.tolist() == [[3, 11]]
+    assert tokens.pieces.tolist() == [[[2, 3, -1, -1, -1], [7, 8, 9, 10, 11]]]
+
+
+def test_an_embedding_of_several_vectors_is_read_with_all_of_them() -> None:
+    """As ``pipe.maybe_convert_prompt`` writes it out in stock pipelines."""
+    pipe = tiny.stable_diffusion()
+    vectors = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    pipe.load_textual_inversion({"<toy>": vectors}, token="<toy>")
+    prompt = "a <toy> on the beach with <toy>, a cat"
+    expected = _ids(pipe.tokenizer, pipe.maybe_convert_prompt(prompt, pipe.tokenizer))
+    tokens = tokenize(pipe.tokenizer, *find_words(prompt, ["<toy>", "cat"]))
+    assert torch.equal(tokens.ids, expected)
+    assert tokens.pieces.tolist()[0][0] == [2, 3, 4]
+    assert tokens.words[0, 0] == 4
+    assert tokens.ids[0, tokens.words[0, 1]] == tokenize(pipe.tokenizer, "cat").ids[0, 1]
+
+
+def test_long_prompts_are_read_in_several_texts() -> None:
+    """Cut after a sentence, else after a phrase, else after a word, and never within the limit."""
+    tokenizer = tiny.tokenizer()
+    for prompt, starts in (
+        ("a " * 30 + ". " + "the " * 60, [31]),
+        ("a " * 30 + ", " + "the " * 60, [31]),
+        ("a " * 72 + "zebra on the beach", [72]),
+        ("a " * 75, []),
+        ("x" * 200, [75, 150]),
+    ):
+        ids = tokenizer(prompt, add_special_tokens=False).input_ids
+        tokens = tokenize(tokenizer, prompt, chunks=MAX_CHUNKS)
+        bounds = [0, *starts, len(ids)]
+        expected = [_text(tokenizer, ids[a:b]) for a, b in itertools.pairwise(bounds)]
+        assert tokens.ids.reshape(-1, 77).tolist() == expected, prompt
+    word = find_words("a " * 80 + "cat", ["cat"])
+    assert tokenize(tokenizer, *word, chunks=MAX_CHUNKS).words.tolist() == [[77 + 1 + 80 - 75]]
+
+
+def _text(tokenizer, ids: list[int]) -> list[int]:
+    text = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
+    return text + [tokenizer.pad_token_id] * (77 - len(text))
+
+
+def test_prompts_of_one_length() -> None:
+    tokenizer = tiny.tokenizer("!")
+    long, short = pad_chunks([tokenize(tokenizer, text, chunks=MAX_CHUNKS) for text in ("a " * 100, "a cat")])
+    assert long.ids.shape == short.ids.shape == (1, 154)
+    words = tokenizer("a cat", add_special_tokens=False).input_ids
+    assert short.ids[0].tolist() == [*_text(tokenizer, words), *_text(tokenizer, [])]
 
 
 def test_batch_of_prompts_with_different_subjects() -> None:
@@ -175,4 +261,4 @@ def test_words_beyond_the_limit_have_no_token() -> None:
     tokenizer.model_max_length = 5
     prompt = "a cat on the beach"
     tokens = word_tokens(tokenizer, prompt, other_words(prompt, ()))
-    assert [(word.text, token) for word, token in tokens.items()] == [("a", 1), ("cat", 2), ("on", 3)]
+    assert [(word.text, token) for word, token in tokens.items()] == [("a", (1,)), ("cat", (2,)), ("on", (3,))]

@@ -45,7 +45,7 @@ def _text(weights: LayerWeights) -> KeyValue:
 
 def _map_request(subjects: SubjectEmbeddings, recording: Recording | None = None) -> MapRequest:
     words = torch.tensor([[1, 4], [6, 0], [2, -1]])
-    return MapRequest(words, _owned(subjects), B, recording or Recording())
+    return MapRequest(words[..., None], _owned(subjects), B, recording or Recording())
 
 
 def _owned(subjects: SubjectEmbeddings) -> Tensor:
@@ -169,7 +169,7 @@ def test_other_words_have_maps_of_their_own(weights: LayerWeights) -> None:
     """As a subject's word has one, in every row."""
     subjects, query, text = _subjects(), _query(), _text(weights)
     image = image_key_value(weights, subjects, torch.ones(B, S))
-    maps = multimodal_attention(query, text, image, _map_request(subjects, Recording(tokens=(5, 1)))).maps
+    maps = multimodal_attention(query, text, image, _map_request(subjects, Recording(tokens=((5,), (1,))))).maps
     softmax = (query @ text.key.mT / query.shape[-1] ** 0.5).softmax(-1).mean(1)  # (B, L, T)
     assert torch.allclose(maps["words"], softmax[..., [5, 1]].mT, atol=1e-6)
     assert torch.allclose(maps["words"][0, 1], maps["text"][0, 0])  # token 1 is a subject's word in the first row

@@ -36,7 +36,7 @@ def _stream(seed: int, tokens: int, null: bool = False) -> KeyValue:
 
 QUERY, TEXT = _drawn(0, B, H, L, WIDTH), _stream(10, T)
 OWNED = torch.stack([subject == OWNERS for subject in range(S)]).float()  # (S, K)
-WATCH = MapRequest(WORDS, OWNED.expand(B, -1, -1), B, Recording())
+WATCH = MapRequest(WORDS[..., None], OWNED.expand(B, -1, -1), B, Recording())
 
 
 @pytest.fixture(params=[True, False], ids=["null", "no_null"])
@@ -161,7 +161,7 @@ def test_binding_moves_a_subjects_influence_to_its_word() -> None:
     text = KeyValue(key, torch.ones_like(key))
     image = KeyValue(torch.zeros(1, 1, S * N, WIDTH), _drawn(3, 1, 1, S * N, WIDTH))
     words = torch.tensor([[1, 3]])
-    request = MapRequest(words, OWNED[None], 1, Recording())
+    request = MapRequest(words[..., None], OWNED[None], 1, Recording())
     free = multimodal_attention(query, text, image, request).maps
     assert torch.allclose(free["image"], torch.full_like(free["image"], 0.5))
     bound = multimodal_attention(query, text, image, request, Gate(word_gates(query, text, words, 1.0), OWNERS)).maps
