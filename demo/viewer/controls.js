@@ -108,13 +108,14 @@ function readoutText(frame, layers) {
   const wanted = frame.subjects.some((_, i) => !view.hidden.has(i));
   if (wanted && !layers.length) return t("no_such_map");
   const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
-  if (flat.length) return t("even_map", { names: listed(flat) });
+  if (flat.length) return t(isAloneWithoutNull(frame) ? "even_alone" : "even_map", { names: listed(flat) });
   if (view.pointer) {
     const { x, y } = view.pointer;
     const values = layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
     return t("here", { values });
   }
-  return layers.length ? t("point_help") : "";
+  if (!layers.length) return "";
+  return isInPlaceOfImage(frame) ? `${t("influence_first")} ${t("point_help")}` : t("point_help");
 }
 
 function toggleSubject(subject) {

@@ -50,6 +50,16 @@ const wordOf = (frame) => frame.sentence.find(({ word }) => word !== undefined &
 /** The kind whose maps are shown: of the subjects, or of a word. */
 const shownKind = (frame) => (wordOf(frame) ? "words" : kindOf(frame));
 
+/** Whether what is shown is the image map of a single subject, which no null token takes its shares from. */
+const isAloneWithoutNull = (frame) => frame.subjects.length === 1 && shownKind(frame) === "image";
+
+/** Whether the influence is shown because the image map of the only subject is flat, and nobody chose it. */
+function isInPlaceOfImage(frame) {
+  if (view.kind || frame.subjects.length !== 1 || shownKind(frame) !== "influence") return false;
+  const image = mapOf(frame.maps, "image", 0);
+  return Boolean(image) && isFlat(image);
+}
+
 const shownGroups = (frame) => groupsOf(frame.maps, shownKind(frame));
 
 /** The size of layers or the layer that is shown: the chosen one where the picture has it. */

@@ -25,12 +25,15 @@ from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.weights.adapter_file import load_adapter_file
+from mmdiff_core.weights.hub import VIT_BIGG
+from mmdiff_core.weights.hub_adapters import image_encoder_for, is_adapter_name
 from tests.helpers import tiny
-from tests.helpers.documents import blocks, commands, of_program, read
+from tests.helpers.documents import blocks, commands, of_program, read, section
 from tests.helpers.evaluators import save_evaluators
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
+from tests.helpers.ip_adapters import ip_adapter, save_ip_adapter
 from tests.helpers.markdown import cells
-from tests.helpers.paths import DOCS
+from tests.helpers.paths import DOCS, README
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 from tests.helpers.tiny_shapes import TINY_SHAPES
 from tests.parity.recordings import write_release
@@ -40,7 +43,9 @@ SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-di
 
 
 PAGES = [DOCS / f"{name}.md" for name in ("stable_diffusion", "faces", "stock_pipelines", "evaluation", "benchmarks")]
+PLUS = "h94/IP-Adapter/models/ip-adapter-plus_sd15.safetensors"
 COMMANDS = [words for page in PAGES for words in commands(read(page))]
+APPS = [words for words in COMMANDS if words[:2] == ["python", "app.py"]]
 PROGRAMS = {page.stem: blocks(read(page), "python") for page in PAGES}
 
 # The programs use no old names.
@@ -55,6 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / SD / "adapter.safetensors").rename(folder / "adapter.safetensors")
     tiny.save_model("sdxl", folder / SDXL, source="face", null_token=False, patches_with_cls=True)
     (folder / SDXL / "adapter.safetensors").rename(folder / "portrait.safetensors")
+    save_ip_adapter(ip_adapter("plus", tiny.stable_diffusion()), folder / PLUS)
     for number, name in enumerate(("cat", "dog", "edges")):
         tiny.photo(number, (32, 32)).save(folder / f"{name}.png")
     Image.new("L", (16, 16), 255).save(folder / "mask.png")
@@ -91,8 +97,31 @@ def test_pictures(words: list[str], place: Path) -> None:
 
 
 def test_the_app_opens_the_same_model() -> None:
-    (words,) = (words for words in COMMANDS if words[:2] == ["python", "app.py"])
-    assert launch.load_model(launch.parse_flags(words[2:])).backbone.name == SD
+    opened = [launch.load_model(launch.parse_flags(words[2:])) for words in APPS]
+    assert [model.backbone.name for model in opened] == [SD, SD]
+    assert [model.origin.adapter for model in opened] == [PLUS, "adapter.safetensors"]
+
+
+def test_the_readme_opens_it_too() -> None:
+    (words,) = (words for words in commands(section(README, "## On Stable Diffusion")) if "app.py" in words)
+    assert words == APPS[0]
+    downloads = [of_program(words)[-1] for words in commands(section(README, "## On Stable Diffusion"))[:2]]
+    assert downloads == [SD, PLUS]
+
+
+def test_every_listed_ip_adapter_is_fetched_with_what_it_reads() -> None:
+    rows = [
+        row for row in cells(section(DOCS / "stable_diffusion.md", "## On your own photos, today")) if "`" in row[2]
+    ]
+    assert len(rows) == 11
+    for kind, base, file, reads, licence in rows:
+        name = file.strip("`")
+        assert is_adapter_name(name)
+        encoder = image_encoder_for(name)
+        assert (encoder is None) == (kind == "FaceID")
+        assert (encoder == VIT_BIGG) == ("ViT-bigG" in reads)
+        assert (licence == "research only") == kind.startswith("FaceID")
+        assert ("sdxl" in name) == (base == "SDXL")
 
 
 def test_models_and_dry_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,13 +141,18 @@ def test_dreambench(place: Path, tmp_path: Path) -> None:
 
 def test_the_official_files_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the recorded checkpoint and its base model, which is another one than the tiny SDXL here."""
-    (words,) = _named("convert")
+    words = next(words for words in _named("convert") if words[1] == "official/")
     base_pipeline().save_pretrained(tmp_path / SDXL)
     (tmp_path / "official").mkdir()
     write_release(tmp_path / "official")
     monkeypatch.chdir(tmp_path)
     assert main(words) == 0
     assert load_adapter_file(tmp_path / "portrait.safetensors").adapter.config.source == "face"
+
+
+def test_an_ip_adapter_becomes_one_file(place: Path) -> None:
+    assert main(next(words for words in _named("convert") if words[1] == PLUS)) == 0
+    assert load_adapter_file(place / "ip-adapter-plus.safetensors").adapter.config.resampler is not None
 
 
 @pytest.mark.slow
