@@ -29,6 +29,14 @@ function paintCell(canvas, image, { subjects, maps }) {
 
 const painted = new WeakMap(); // element -> what it shows, so that nothing is painted twice
 
+/** Leave nothing of a picture that was not finished. */
+function clearCell(place) {
+  painted.delete(place);
+  const [image, canvas] = [place.querySelector("img"), place.querySelector("canvas")];
+  image.removeAttribute("src");
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+}
+
 /** Put a cell's picture and heatmap into an element with an img and a canvas. */
 function showCell(place, cell, alt) {
   const key = [cell.name ?? cell.image, gridView.shownKind, gridView.width].join();

@@ -52,7 +52,7 @@ function drawPlace(place, cell, live) {
   image.hidden = !shown;
   place.querySelector(".look-into").hidden = !cell;
   for (const side of ["left", "right"]) picture.classList.toggle(side, Boolean(cell) && cell.name === lens[side]);
-  if (!shown) return;
+  if (!shown) return clearCell(place);
   showCell(place, shown, cell ? labelsText(cell.labels) : "");
   if (!cell) return;
   picture.dataset.cell = cell.name;

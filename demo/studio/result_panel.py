@@ -11,16 +11,13 @@ from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
 from demo.viewer.history import History, animation_format, heatmap_style, map_kind
 from demo.viewer.kept_histories import KeptHistories
-from demo.viewer.saved_picture import foreign_message, restorable, restore_message
-from demo.viewer.viewer import finished_frame, viewer, waiting_update
+from demo.viewer.saved_picture import open_saved
+from demo.viewer.viewer import finished_frame, opened_value, viewer, waiting_update
 from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
-from mmdiff_core.errors import PhotoError
-from mmdiff_core.output.export import read_settings
-from mmdiff_core.output.foreign_settings import read_foreign_settings
 
 if TYPE_CHECKING:
     from demo.studio.form_panel import FormPanel
@@ -60,7 +57,7 @@ class ResultPanel:
         self.download = download_target("download")
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]
-            file_types=["image"],  # other images than PNG are refused with a message
+            file_types=["image", ".zip"],  # what was not saved here is refused with a message
             size="sm",
             elem_id="open-picture",
             elem_classes="quiet",
@@ -79,7 +76,8 @@ class ResultPanel:
         self.viewer.reuse(self._reuse, kept, outputs, **WITH_MESSAGES)
         self.viewer.photo(self._use_as_photo, kept, outputs, **WITH_MESSAGES)
         self.viewer.advise(self._advise, kept, outputs, **WITH_MESSAGES)
-        self.open.upload(self._restore, {self.open, *form.kept_fields}, outputs, **WITH_MESSAGES)
+        opened = [*outputs, self.viewer]
+        self.open.upload(self._restore, {self.open, *form.kept_fields}, opened, **WITH_MESSAGES)
 
     def starting(self) -> Update:
         """Return the update between the click and the first step."""
@@ -131,22 +129,13 @@ class ResultPanel:
         return self._kept(values, self.form.restore(advised | {"seed": event.seed}))
 
     def _restore(self, values: Mapping[Any, Any]) -> Update:
-        """Put prompt, names, strengths and settings of a saved picture into the fields."""
+        """Put settings of a saved picture, and photos where it brings them, into the fields, and show the picture."""
         with user_facing_errors():
-            record, message = self._saved(values[self.open])
-        gr.Info(message, duration=12)
-        return self._kept(values, self.form.restore(record))
-
-    def _saved(self, file: str) -> tuple[Mapping[str, Any], str]:
-        """Return what of a saved picture goes into the fields, and what to say about it."""
-        try:
-            settings = read_settings(file)
-        except PhotoError:
-            if foreign := read_foreign_settings(file):
-                return foreign.known, foreign_message(foreign, self.form.refused(foreign.known))
-            raise
-        record, loaded = restorable(settings), self.form.service.backbone.display_name
-        return record, restore_message(settings, self.form.refused(record), loaded)
+            saved = open_saved(values[self.open])
+        record, model = saved.record, self.form.service.backbone.display_name
+        gr.Info(saved.message(self.form.refused(record), model), duration=12)
+        shown = {self.viewer: gr.HTML(value=opened_value(saved))} if saved.file else {}
+        return self._kept(values, self.form.restore(record)) | shown
 
     def _kept(self, values: Mapping[Any, Any], update: Update) -> Update:
         return self.form.compose.undo.keep(values, update, "undo_settings")

@@ -33,7 +33,7 @@ function wordButton(text, word) {
 function drawSubjects(frame) {
   const toggles = frame.subjects.map(({ name, colour }, i) => {
     const toggle = make("button", { type: "button", class: "chip", "data-subject": i }, name);
-    toggle.setAttribute("aria-pressed", String(!view.hidden.has(i)));
+    toggle.setAttribute("aria-pressed", String(!wordOf(frame) && !view.hidden.has(i)));
     toggle.style.setProperty("--subject", colour);
     return toggle;
   });
@@ -41,7 +41,7 @@ function drawSubjects(frame) {
   find(".subjects").replaceChildren(...toggles);
 }
 
-const allLabel = (frame) => t(frame.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
+const allLabel = (frame) => t(wordOf(frame) || frame.subjects.some((_, i) => view.hidden.has(i)) ? "show_all" : "hide_all");
 
 function drawSizes(frame) {
   const groups = shownGroups(frame);
@@ -125,8 +125,8 @@ function toggleSubject(subject) {
 }
 
 function toggleAll() {
+  const some = view.word !== null || view.hidden.size > 0;
   view.word = null;
-  const some = view.hidden.size > 0;
   view.hidden = new Set(some ? [] : frameNow().subjects.keys());
 }
 

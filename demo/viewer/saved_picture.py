@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mmdiff_core.output.foreign_settings import ForeignSettings
+from PIL import Image
+
+from demo.server.limits import MAX_SUBJECTS
+from demo.web.cached_files import FileRecord, cached_at
+from mmdiff_core.errors import PhotoError
+from mmdiff_core.output.export import read_settings
+from mmdiff_core.output.foreign_settings import ForeignSettings, read_foreign_settings
 from mmdiff_core.weights.model_source import shown_name
 
 MAX_SHOWN = 40  # characters of another program's value
@@ -14,6 +25,109 @@ RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
     "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos",
 )  # fmt: skip
+MAX_FILE = 40 * 2**20  # bytes of one file of a zip; what it unpacks to is not known before
+MAX_PHOTOS = 10 * MAX_SUBJECTS
+MAX_SETTINGS = 2**20  # bytes
+_PICTURE = re.compile(r"mm-diff-\d+\.png")
+_PHOTO = re.compile(r"photos/(\d+)-[^/]+")
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    """What was opened: the settings, the picture as a file of the page, and each subject's photos, where they came.
+
+    ``foreign`` are the settings as another program wrote them.
+    """
+
+    settings: Mapping[str, Any]
+    file: FileRecord | None
+    photos: tuple[tuple[str, ...], ...] = ()
+    foreign: ForeignSettings | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What goes into the fields."""
+        if self.foreign:
+            return dict(self.foreign.known)
+        record = restorable(self.settings)
+        for subject, photos in zip(record.get("subjects", ()), self.photos, strict=False):
+            subject["photos"] = list(photos)
+        return record
+
+    def message(self, refused: Sequence[str], model: str) -> str:
+        """Return what to say about it; the arguments are those of :func:`restore_message`."""
+        if self.foreign:
+            return foreign_message(self.foreign, refused)
+        return restore_message(self.settings, refused, model, bool(self.photos))
+
+
+def open_saved(path: str) -> SavedPicture:
+    """Open a picture that was saved here or by another program, or a zip of everything about one.
+
+    Raises:
+        PhotoError: it is none of them.
+    """
+    if zipfile.is_zipfile(path):
+        return _open_zip(path)
+    try:
+        settings, foreign = read_settings(path), None
+    except PhotoError:
+        foreign = read_foreign_settings(path)
+        if not foreign:
+            raise
+        settings = dict(foreign.known)
+    return SavedPicture(settings, _record(path, Path(path).name), foreign=foreign)
+
+
+def _open_zip(path: str) -> SavedPicture:
+    name = Path(path).name
+    try:
+        with zipfile.ZipFile(path) as packed:
+            settings = json.loads(_read(packed, "settings.json", MAX_SETTINGS))
+            if not isinstance(settings, dict):
+                raise ValueError("settings.json is a record")
+            pictures = [entry for entry in packed.namelist() if _PICTURE.fullmatch(entry)]
+            file = _record(cached_at(_read(packed, pictures[0]), pictures[0]), pictures[0]) if pictures else None
+            photos = [cached_at(_read(packed, entry), Path(entry).name) for entry in _photo_names(packed)]
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise PhotoError(
+            f'"{name}" is not a zip that this page can open: choose one that "Save everything (zip)" wrote.'
+        ) from error
+    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)))
+
+
+def _photo_names(packed: zipfile.ZipFile) -> list[str]:
+    """The photos in the order of their numbers."""
+    found = [(int(match[1]), match[0]) for match in map(_PHOTO.fullmatch, packed.namelist()) if match]
+    return [name for _, name in sorted(found)[:MAX_PHOTOS]]
+
+
+def _read(packed: zipfile.ZipFile, name: str, most: int = MAX_FILE) -> bytes:
+    """Read a file of a zip, whatever size it claims to have."""
+    with packed.open(name) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{name} is too large")
+    return data
+
+
+def _shared_out(photos: Sequence[str], settings: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Each subject's photos: their names count through all subjects, and the settings have the numbers."""
+    start = 0
+    for subject in settings.get("subjects") or () if photos else ():
+        count = subject.get("photos", 0) if isinstance(subject, Mapping) else 0
+        count = count if isinstance(count, int) else 0
+        yield tuple(photos[start : start + count])
+        start += count
+
+
+def _record(path: str, name: str) -> FileRecord:
+    return {"path": path, "orig_name": name, "mime_type": _media_type(path), "meta": {"_type": "gradio.FileData"}}
+
+
+def _media_type(path: str) -> str:
+    with Image.open(path) as image:
+        return Image.MIME.get(image.format or "", "image/png")
 
 
 def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,24 +163,24 @@ def foreign_message(settings: ForeignSettings, refused: Sequence[str]) -> str:
     )
 
 
-def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: str) -> str:
+def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: str, with_photos: bool = False) -> str:
     """Return a message about settings that went back into the fields.
 
     Args:
         settings: those inside the picture.
         refused: what no field can hold.
         model: the loaded one.
+        with_photos: the photos came, too.
     """
     subjects = [subject for subject in settings.get("subjects") or () if isinstance(subject, Mapping)]
     without_field = {"region": "regions", "faces": "chosen faces"}
     missing = [*refused, *(what for key, what in without_field.items() if any(key in subject for subject in subjects))]
     made_by, loaded = shown_name(str(settings.get("model", model))), model
+    of_photos = "Photos are not inside a picture: the cards keep those they have; drop the others again."
     sentences = [
         "Prompt, names, strengths and settings are as they were"
         + (f", except for what the fields here cannot hold: {', '.join(missing)}." if missing else "."),
         f"The picture is of another model, “{made_by}”; here “{loaded}” is loaded." if made_by != loaded else "",
-        "Photos are not inside a picture: the cards keep those they have; drop the others again."
-        if subjects
-        else "It was made without subjects: the cards stay as they are.",
+        ("" if with_photos else of_photos) if subjects else "It was made without subjects: the cards stay as they are.",
     ]
     return " ".join(filter(None, sentences))

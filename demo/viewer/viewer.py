@@ -23,6 +23,7 @@ from demo.viewer.history import History, HistoryEntry
 from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_record
 from demo.viewer.map_encoding import NO_MAPS, pack_maps
 from demo.viewer.reproduce import photo_names
+from demo.viewer.saved_picture import SavedPicture
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader
@@ -78,6 +79,32 @@ def idle_update(presenter: RunPresenter | None = None, stopped: bool = False) ->
     if frames:
         return gr.HTML(live=None, notice=("stopped_some", {"n": len(frames), "m": at["pictures"]}))
     return gr.HTML(live=live | {"stopped": True}, notice=("stopped_at", {"n": at["step"], "m": at["steps"]}))
+
+
+def opened_value(saved: SavedPicture) -> ViewerValue:
+    """Return a picture that was opened from a file: as it is, without maps, which no file brings."""
+    assert saved.file is not None
+    settings, name = saved.settings, saved.file["orig_name"]
+    prompt, seed = str(settings.get("prompt", "")), settings.get("seed", "?")
+    with Image.open(saved.file["path"]) as image:
+        width, height = image.size
+    facts = {"seed": seed, "steps": settings.get("steps", "?"), "width": width, "height": height}
+    frame: FinishedFrame = {
+        "image": saved.file,
+        "caption": ("picture_of", {"prompt": prompt, "seed": seed}),
+        "sentence": [{"text": prompt, "subject": None}],
+        "subjects": [],
+        "maps": NO_MAPS,
+        "name": f"opened-{uuid4().hex}",
+        "file": name,
+        "facts": ("picture_facts", facts),
+        "strip": None,
+        "leakage": {},
+        "python": "",
+        "shell": "",
+        "foreign": True,
+    }
+    return {"run": uuid4().hex, "pictures": [frame], "opened": True}
 
 
 def restored_value(history: History) -> ViewerValue:

@@ -184,6 +184,8 @@ def test_stop_keeps_the_finished_pictures(opened: Page, model: StandIn) -> None:
     expect(page.locator("#comparison-grid .progress")).to_be_hidden()
     expect(page.locator("#comparison-grid .cell:enabled")).to_have_count(2)
     expect(page.locator("#comparison-grid .cell:disabled")).to_have_count(2)
+    for number in range(2):  # nothing of the picture that was in the making
+        assert painted(page, f"#comparison-grid .cell:disabled >> nth={number} >> canvas") == 0
     page.locator("#comparison-grid .look-into").first.click()
     expect(page.locator("#result .facts")).to_contain_text("Strength 0.5 · Seed 5 ")
 

@@ -136,6 +136,7 @@ def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
     words.last.click()
     expect(words.last).to_have_attribute("aria-pressed", "true")
     expect(words.last).to_be_focused()
+    expect(page.locator("#result .chip[data-subject][aria-pressed=true]")).to_have_count(0)  # no subject is shown now
     expect(page.locator("#result .scales b")).to_have_text(["beach"])
     expect(page.locator("#result .strip-names span")).to_have_text(["preview", "beach"])
     assert overlay(page) != subjects
@@ -380,6 +381,10 @@ def _saved(path: Path) -> Path:
 
 def _expect_restored(page: Page) -> None:
     expect(page.locator("#prompt textarea")).to_have_value("a fox under water")
+    expect(page.locator("#result .picture")).to_be_visible()  # the picture itself, without maps
+    expect(page.locator("#result .sentence")).to_have_text("a fox under water")
+    expect(page.locator("#result .facts")).to_contain_text("Seed 41")
+    expect(page.locator("#result .more")).to_be_hidden()
     expect(page.locator("#name-1 input")).to_have_value("fox")
     expect(page.locator("#strength-1 input[type=number]")).to_have_value("0.7")
     expect(page.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
@@ -423,6 +428,22 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
         two.locator("#result .save").click()
     download.value.save_as(tmp_path / "second.png")
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_a_zip_brings_photos_settings_and_the_picture(inspected: Page, open_page: Open, tmp_path: Path) -> None:
+    inspected.locator("#result .more > summary").click()
+    file = _downloaded(inspected, "#result .pack", tmp_path / "all.zip")
+    page = open_page()
+    _drop(page, "#result", file, "application/zip")
+    expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
+    for number in (1, 2):
+        expect(page.locator(f"#photos-{number} .grid-container img")).to_have_count(3)
+    expect(page.locator("#result .picture")).to_be_visible()
+    expect(page.locator("#result .facts")).to_have_text(str(inspected.locator("#result .facts").text_content()))
+    expect(page.locator("#result .more")).to_be_hidden()
+    page.locator("#generate").click()  # the same picture again, now with all that belongs to it
+    expect(page.locator("#result .more")).to_be_visible()
+    expect(page.locator("#generate")).to_be_visible()
 
 
 def test_another_file_that_is_dropped_on_the_page_is_answered(open_page: Open, tmp_path: Path) -> None:
