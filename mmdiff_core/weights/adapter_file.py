@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,17 +57,12 @@ def save_adapter(
         save_file(tensors, temp_file, metadata)
 
 
-def load_adapter(
-    path: Path | str,
-    dtype: torch.dtype = torch.float32,
-    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
-) -> MMDiffAdapter:
+def load_adapter(path: Path | str, dtype: torch.dtype = torch.float32) -> MMDiffAdapter:
     """Return an adapter, rebuilt from its file alone, on the CPU.
 
     Args:
         path: a file of :func:`save_adapter`.
         dtype: precision of the tensors in memory.
-        make: makes the module for the tensors, for adapters of another class.
 
     Returns:
         The adapter alone; :func:`load_adapter_file` returns everything in the file.
@@ -76,22 +71,18 @@ def load_adapter(
         CheckpointError: there is no such file, it is not an adapter, or its keys, shapes or numbers do not fit its
             configuration.
     """
-    return load_adapter_file(path, dtype, make).adapter
+    return load_adapter_file(path, dtype).adapter
 
 
-def load_adapter_file(
-    path: Path | str,
-    dtype: torch.dtype = torch.float32,
-    make: Callable[[AdapterConfig], MMDiffAdapter] = MMDiffAdapter,
-) -> AdapterFile:
+def load_adapter_file(path: Path | str, dtype: torch.dtype = torch.float32) -> AdapterFile:
     """Return everything in a file of :func:`save_adapter`; arguments and errors as :func:`load_adapter`."""
     tensors, metadata = _read(Path(path))
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(
             f"{path} is not an MM-Diff adapter of this version (format {FORMAT}): give a file that training or "
-            '"python -m mmdiff_core convert" wrote, or the folder of the official release.'
+            '"python -m mmdiff_core convert" wrote, an IP-Adapter, or the folder of the official release.'
         )
-    adapter = make(AdapterConfig.from_json(metadata["config"]))
+    adapter = MMDiffAdapter(AdapterConfig.from_json(metadata["config"]))
     names = [name for name in tensors if name.startswith(IMAGE_ENCODER)]
     encoder = {name.removeprefix(IMAGE_ENCODER): tensors.pop(name).to(dtype) for name in names}
     load_tensors(adapter, tensors, str(path))
@@ -133,7 +124,8 @@ def _read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Tensor], dic
     """Return tensors and metadata of a safetensors file."""
     if not path.is_file():
         raise CheckpointError(
-            f'There is no adapter file at "{path}": give a .safetensors file, or the folder of the official release.'
+            f'There is no adapter file at "{path}": give a .safetensors file, an IP-Adapter, or the folder of the '
+            "official release."
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.evaluation.ablation.adapter_variants import AdapterVariant
-from mmdiff_core.evaluation.ablation.baselines import IPAdapterPlus
+from mmdiff_core.evaluation.ablation.baselines import create_ip_adapter_plus
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 from mmdiff_core.training.toybox.cached_dataset import CachedDataset
 from mmdiff_core.training.toybox.flow_matching import FlowMatchingBatch, FlowMatchingLoss, FlowMatchingStage
 from mmdiff_core.training.toybox.on_the_fly_dataset import OnTheFlyDataset
 from mmdiff_core.training.toybox.recipes import Recipe
-from mmdiff_core.weights.adapter_file import load_adapter, read_metadata, save_adapter
+from mmdiff_core.weights.adapter_file import load_adapter, save_adapter
 
 ADAPTER = "adapter.safetensors"
 STAGE = "adapter"
@@ -105,10 +105,9 @@ def create_variant_adapter(
     """Create a new adapter of a variant, the same for the same seed."""
     torch.manual_seed(seed)
     config = variant.configure(like)
-    return IPAdapterPlus(config, unet) if variant.architecture == "ip-adapter-plus" else MMDiffAdapter(config)
+    return create_ip_adapter_plus(config, unet) if variant.architecture == "ip-adapter-plus" else MMDiffAdapter(config)
 
 
 def load_variant(path: Path) -> MMDiffAdapter:
     """Load an adapter that :meth:`VariantStage.finish` wrote, ready to generate with; errors as ``load_adapter``."""
-    baseline = read_metadata(path).get(ARCHITECTURE_KEY) == "ip-adapter-plus"
-    return load_adapter(path, make=IPAdapterPlus if baseline else MMDiffAdapter).eval().requires_grad_(False)
+    return load_adapter(path).eval().requires_grad_(False)

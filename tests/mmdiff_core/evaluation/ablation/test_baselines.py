@@ -14,6 +14,7 @@ from mmdiff_core.evaluation.ablation.stage import create_variant_adapter
 from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import ImageFeatures
+from mmdiff_core.weights.ip_adapter import ip_adapter_names
 from tests.helpers import tiny
 
 
@@ -36,17 +37,36 @@ def test_ip_adapter_computes_what_diffusers_computes(options: AblationOptions) -
             backbone, baseline, baseline.weights(backbone.unet), tokens, subjects, size=(32, 32)
         )
         ours = backbone.predict_noise(latents, time, condition)
-        images = baseline.image_projection(features.patches[0, :, 0])[None]  # (1, images, N, D)
-        processors = {
-            name: baseline.unet[name.removesuffix(".processor")].processor if "attn2" in name else AttnProcessor2_0()
-            for name in backbone.unet.attn_processors
-        }
-        backbone.unet.set_attn_processor(processors)
-        theirs = backbone.unet(latents, time, encoder_hidden_states=(condition.text.states, [images])).sample
         backbone.unet.set_attn_processor({name: AttnProcessor2_0() for name in backbone.unet.attn_processors})
         plain = backbone.unet(latents, time, encoder_hidden_states=condition.text.states).sample
+        backbone.unet._load_ip_adapter_weights([_tables(baseline)], low_cpu_mem_usage=False)
+        images = {"image_embeds": [features.patches[:, :, 0]]}  # (1, images, M, Dh)
+        theirs = backbone.unet(
+            latents, time, encoder_hidden_states=condition.text.states, added_cond_kwargs=images
+        ).sample
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     assert (theirs - plain).abs().max() > 1e-2
+
+
+def _tables(adapter: MMDiffAdapter) -> dict[str, dict[str, Tensor]]:
+    """Return the weights as a released file of IP-Adapter has them."""
+    tables: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for ours, theirs in ip_adapter_names(adapter).items():
+        table, name = theirs.split("/")
+        tables[table][name] = adapter.state_dict()[ours]
+    return tables
+
+
+def test_ip_adapter_starts_from_the_projections_of_the_text(base: tuple[Toybox, MMDiffAdapter]) -> None:
+    backbone, like = base
+    baseline = create_variant_adapter(VARIANTS["ip-adapter-plus"], like.config, backbone.unet)
+    for layer in baseline.config.cross_attention:
+        attention, ours = backbone.unet.get_submodule(layer.path), baseline.unet[layer.path]
+        assert torch.equal(ours.key_image.weight, attention.to_k.weight)
+        assert torch.equal(ours.value_image.weight, attention.to_v.weight)
+    trained = {name.split(".")[0] for name, _ in baseline.named_parameters()}
+    assert trained == {"resampler", "unet"}, "no LoRA, no words"
+    assert baseline.config.tokens == 16
 
 
 def test_fastcomposer_fuses_behind_the_text_encoder(base: tuple[Toybox, MMDiffAdapter]) -> None:
