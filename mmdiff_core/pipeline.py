@@ -8,6 +8,7 @@ from os import PathLike
 
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub import CommitInfo
 
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.loading import check_adapter
@@ -32,6 +33,7 @@ from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.numeric_checks import named_memory_errors
 from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import GenerateRequest, Size, Subject
+from mmdiff_core.weights.adapter_card import push_adapter
 from mmdiff_core.weights.model_source import BUILT_IN, ModelSource
 
 ADVANCED = ("clip_skip", "guidance_rescale", "balance_photos")  # settings that are saved where they are not off
@@ -149,6 +151,27 @@ class Personalizer:
     def _given_faces(self) -> FaceAnalyser | None:
         """Return what finds faces, if it is the caller's; our own belongs to a device."""
         return None if self.faces is self._default_faces else self.faces
+
+    def push_to_hub(
+        self, name: str, base: str | None = None, license: str | None = None, private: bool = False
+    ) -> CommitInfo:
+        """Share the adapter on the hub, as one file with a model card; ``--adapter USER/REPO`` opens it again.
+
+        Args:
+            name: USER/REPO.
+            base: the base model's name on the hub, for the card; by default the name that this model was loaded by.
+            license: the hub's short name of the weights' licence, such as ``apache-2.0``.
+            private: whether a new repository is only for its owner.
+
+        Raises:
+            ModelError: there is no adapter, or the hub cannot be reached or does not let you write.
+        """
+        if self.adapter is None:
+            raise ModelError(f'The model "{self.backbone.display_name}" was loaded without an adapter: load one.')
+        encoder = self.backbone.image_encoder
+        if encoder is not None and encoder.words is not None:
+            raise ModelError("This adapter includes an image encoder of its own: upload its converted file instead.")
+        return push_adapter(self.adapter, name, base or self.backbone.display_name, license, private)
 
     @property
     def sizes(self) -> Size:
