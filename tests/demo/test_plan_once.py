@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from demo.compare.panel import AXIS, GRID, NOTHING
 from demo.compare.tab import CompareTab
@@ -74,17 +74,16 @@ def page(photos: list[str]) -> Page:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The photo files that Pillow opens, in turn."""
-    opened: list[str] = []
-    really_open = Image.open
+    """The photo files whose pixels Pillow decodes, in turn; reading a header does not count."""
+    files: list[str] = []
+    really_prepare = ImageFile.ImageFile.load_prepare
 
-    def noting(file: Any, *args: Any, **kwargs: Any) -> Image.Image:
-        if isinstance(file, str | Path):
-            opened.append(str(file))
-        return really_open(file, *args, **kwargs)
+    def noting(image: ImageFile.ImageFile) -> None:
+        files.append(str(image.filename))
+        really_prepare(image)
 
-    monkeypatch.setattr(Image, "open", noting)
-    return opened
+    monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", noting)
+    return files
 
 
 def _drop_photos(page: Page) -> None:
