@@ -180,6 +180,12 @@ class Size:
     smallest: int
     largest: int
     multiple: int
+    trained: tuple[tuple[int, int], ...] = ()  # that the weights were made for; empty: the default alone
+
+    @property
+    def made_for(self) -> tuple[tuple[int, int], ...]:
+        """The sizes that the weights were made for, the default first; at others subjects may double or stretch."""
+        return tuple(dict.fromkeys((self.default, *self.trained)))
 
 
 def __getattr__(name: str) -> object:

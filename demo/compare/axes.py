@@ -156,8 +156,8 @@ def comparison_axes(service: Service) -> dict[str, Axis]:
         OmissionAxis("subjects", (EACH_SUBJECT,), components),
     ]
     if sizes.smallest < sizes.largest:
-        suggestion = f"{sizes.default[0]} {min(sizes.largest, 2 * sizes.default[0])}"
-        for side in ("width", "height"):
+        for place, side in enumerate(("width", "height")):
+            suggestion = " ".join(map(str, sorted({size[place] for size in sizes.made_for})))
             axes.append(
                 NumberAxis(side, suggestion, sizes.smallest, sizes.largest, partial(_with, side), True, sizes.multiple)
             )

@@ -45,20 +45,26 @@ _OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # axes who
 class SummaryRecord(TypedDict):
     """How many pictures a comparison makes, or why none; and what they have in common, as (key, value) labels.
 
-    ``attempt`` differs with every Compare in vain, and is empty while somebody types.
+    ``attempt`` differs with every Compare in vain, and is empty while somebody types. ``untrained``: images have sizes
+    that the weights were not made for.
     """
 
     count: int
     error: str
     attempt: str
     common: list[list[str]]
+    untrained: bool
 
 
 def summary_record(
-    count: int = 0, error: str = "", attempt: str = "", common: Sequence[list[str]] = ()
+    count: int = 0,
+    error: str = "",
+    attempt: str = "",
+    common: Sequence[list[str]] = (),
+    untrained: bool = False,
 ) -> SummaryRecord:
     """Describe a comparison for the page."""
-    return {"count": count, "error": error, "attempt": attempt, "common": list(common)}
+    return {"count": count, "error": error, "attempt": attempt, "common": list(common), "untrained": untrained}
 
 
 def _typed_script(*fields: str) -> str:
@@ -123,7 +129,7 @@ class ComparePanel:
             self.stop = gr.Button(text("stop"), variant="stop", scale=0, visible=False, elem_id="compare-stop")
             self.summary = gr.HTML(
                 summary_record(),
-                html_template='<p class="summary" role="status"></p><p class="hint"></p>',
+                html_template='<p class="summary" role="status"></p><p class="hint"></p><p class="hint"></p>',
                 js_on_load=scripts("compare/panel"),
                 elem_id="compare-summary",
                 apply_default_css=False,

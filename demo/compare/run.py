@@ -200,9 +200,17 @@ class ComparisonRunner:
         except MMDiffError as error:
             raise error_about(error, variant.labels, english()) from error
 
+    def _untrained(self, table: VariantTable) -> bool:
+        """Whether a variant has a size that the weights were not made for."""
+        sizes = self.service.sizes
+        requests = [variant.case.request for variant in table.variants]
+        width, height = sizes.default
+        wanted = {(request.width or width, request.height or height) for request in requests}
+        return not wanted <= set(sizes.made_for)
+
     def _counted(self, form: Form, table: VariantTable) -> Update:
         common = [label for label in _numbers(form) if label[0] not in (table.across, table.down)]
-        summary = summary_record(len(table.variants), common=common)
+        summary = summary_record(len(table.variants), common=common, untrained=self._untrained(table))
         return {self.panel.summary: summary, self.panel.prompt: marked_html(form)}
 
 

@@ -49,7 +49,8 @@ class Limits:
         """Return a model's sizes, no larger than ``side``."""
         largest = max(min(sizes.largest, self.side // sizes.multiple * sizes.multiple), sizes.smallest)
         width, height = (min(side, largest) for side in sizes.default)
-        return replace(sizes, default=(width, height), largest=largest)
+        trained = tuple(size for size in sizes.trained if max(size) <= largest)
+        return replace(sizes, default=(width, height), largest=largest, trained=trained)
 
     def fewer_steps(self, defaults: Defaults) -> Defaults:
         """Return a model's defaults with at most ``steps`` steps."""

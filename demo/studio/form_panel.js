@@ -81,8 +81,9 @@ function titleOf(place) {
 }
 
 function leadTo(place) {
-  const settings = document.querySelector("#settings");
-  if (settings?.querySelector(`[id="${place}"]`) || place === "settings") openAccordion(settings);
+  for (const accordion of document.querySelectorAll("#settings, #other-sizes")) {
+    if (accordion.id === place || accordion.querySelector(`[id="${place}"]`)) openAccordion(accordion);
+  }
   const home = document.getElementById(place);
   home?.scrollIntoView({ block: "center" });
   (home?.querySelector("input:not([type=file]), textarea") ?? home?.querySelector("button"))?.focus({ preventScroll: true });

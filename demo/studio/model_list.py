@@ -49,6 +49,8 @@ def model_texts(service: Service) -> MoreTexts:
         return {
             "toys_note": toys_note(known, labels),
             "known_chips": known_chips(known, labels),
+            "size_warning": f'<p class="field-error" role="status">{size_warning(service, labels)}</p>',
+            "other_sizes_help": f'<p class="hint" id="other-sizes-help">{size_warning(service, labels)}</p>',
             "model_line": f'<p class="hint">{escape(model_line(service, labels))}</p>',
             "model_menu": model_menu(models, loaded, labels),
         }
@@ -91,17 +93,17 @@ def _known_chip(kind: PhraseKind, phrase: str, key: str, labels: Texts) -> str:
 
 def model_line(service: Service, labels: Texts) -> str:
     """Describe the loaded model in a line."""
-    sizes = service.sizes
-    line = labels["model_of_one_size" if sizes.smallest == sizes.largest else "model_of_sizes"]
-    return line.format(
-        name=service.backbone.display_name,
-        width=sizes.default[0],
-        height=sizes.default[1],
-        least=sizes.smallest,
-        most=sizes.largest,
-        multiple=sizes.multiple,
-        steps=service.defaults.steps,
-    )
+    name, steps = service.backbone.display_name, service.defaults.steps
+    return labels["model_facts"].format(name=name, sizes=_sizes(service), steps=steps)
+
+
+def size_warning(service: Service, labels: Texts) -> str:
+    """Return what to expect of sizes that the weights were not made for."""
+    return labels["size_untrained"].format(sizes=_sizes(service))
+
+
+def _sizes(service: Service) -> str:
+    return ", ".join(f"{width} × {height}" for width, height in service.sizes.made_for)
 
 
 def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Texts) -> str:

@@ -142,9 +142,16 @@ class SettingsPanel:
         limits = (sizes.smallest, sizes.largest, sizes.multiple)
         with gr.Column(visible=sizes.smallest < sizes.largest, elem_classes="group"):
             gr.HTML(text("group_size"), apply_default_css=False)
-            with gr.Row():
-                self.width = slider(text("width"), width, *limits, "width")
-                self.height = slider(text("height"), height, *limits, "height")
+            with gr.Row(elem_classes="presets", elem_id="sizes"):
+                self.shapes = {
+                    size: gr.Button(f"{size[0]} × {size[1]}", size="md", min_width=110) for size in sizes.made_for
+                }
+            self.warning = gr.HTML(text("size_warning"), visible=False, elem_id="size-warning", apply_default_css=False)
+            with gr.Accordion(text("other_sizes"), open=False, elem_id="other-sizes"):
+                gr.HTML(text("other_sizes_help"), apply_default_css=False)
+                with gr.Row():
+                    self.width = slider(text("width"), width, *limits, "width")
+                    self.height = slider(text("height"), height, *limits, "height")
 
     def _render_advanced(self) -> None:
         with gr.Column(elem_classes="group"):
@@ -165,6 +172,10 @@ class SettingsPanel:
         self.randomise.click(lambda: (str(random_seed()), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (str(seed), False), self.last_seed, [self.seed, self.fresh], **QUIET)
         self.seed.change(None, self.fresh, self.fresh, js=KEEPS_TYPED_SEED, **QUIET)  # at once: Ctrl+Enter may follow
+        for size, button in self.shapes.items():
+            button.click(partial(tuple, size), None, [self.width, self.height], **QUIET)
+        sides = [self.width, self.height]
+        gr.on([side.change for side in sides], self._warn, sides, self.warning, trigger_mode="always_last", **QUIET)
         for key, button in self.presets.items():
             button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
 
@@ -238,6 +249,10 @@ class SettingsPanel:
             "clip_skip": self.clip_skip,
             "guidance_rescale": self.rescale,
         }
+
+    def _warn(self, width: float | None, height: float | None) -> Any:
+        """Show the warning for a size that the weights were not made for."""
+        return gr.update(visible=None not in (width, height) and (width, height) not in self.sizes.made_for)
 
     def _preset(self, key: str) -> tuple[int, int, str]:
         """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps."""

@@ -39,6 +39,9 @@ from mmdiff_core.weights.integrity import check_pipeline_files, load_network, we
 from mmdiff_core.weights.ip_adapter import IMAGE_ENCODERS
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of an image
+# (width, height) in sixteenths of the square's side: SDXL was trained on shapes of about the square's area (appendix I of
+# arXiv 2307.01952), of which these are in use.
+_SDXL_SHAPES = ((18, 14), (14, 18), (19, 13), (13, 19), (21, 12), (12, 21), (24, 10), (10, 24))
 USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of an image
 # The shape of SDXL base 1.0, which the official checkpoint was made for.
 SDXL_UNET = {
@@ -392,10 +395,13 @@ def place_networks(
 
 
 def native_sizes(pipe: DiffusionPipeline) -> Size:
-    """Return squares of the UNet's training size, and from half to twice that; more if it is tiny."""
+    """Return the UNet's training size, and from half to twice that; more if it is tiny."""
     scale = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
     trained = pipe.unet.config.sample_size or (128 if hasattr(pipe, "text_encoder_2") else 64)
     side = (trained if isinstance(trained, int) else max(trained)) * scale
     smallest = min(side // 2, SMALLEST_LATENT * scale)
     largest = max(2 * side, USUAL_LATENT * scale)
-    return Size(default=(side, side), smallest=smallest, largest=largest, multiple=scale)
+    shapes = _SDXL_SHAPES if hasattr(pipe, "text_encoder_2") else ()
+    fitting = [shape for shape in shapes if all(side * part % (16 * scale) == 0 for part in shape)]
+    others = [(side * width // 16, side * height // 16) for width, height in fitting]
+    return Size((side, side), smallest, largest, scale, trained=((side, side), *others))

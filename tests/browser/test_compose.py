@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import PHONE, Open, fill_example, generate, hand_over, open_settings
+from tests.browser.page import PHONE, Open, fill_example, generate, hand_over, open_settings, open_tab
 from tests.helpers.stand_in import StandIn
 
 
@@ -189,6 +189,45 @@ def test_a_preset_a_part_switched_off_and_the_last_seed_again(open_page: Open) -
     page.locator("#reuse").click()
     expect(page.locator("#seed input")).to_have_value(seed)
     expect(page.locator("#fresh-seed input")).not_to_be_checked()
+
+
+def test_a_size_that_the_weights_never_saw_stands_behind_a_warning(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    open_settings(page)
+    warning, width = page.locator("#size-warning"), page.locator("#width input[type=number]")
+    expect(page.locator("#sizes button")).to_have_text("256 × 256")
+    expect(page.locator("#model")).to_contain_text("made for 256 × 256 pixels")
+    expect(width).to_be_hidden()
+    page.locator("#other-sizes > button").click()
+    expect(page.locator("#other-sizes")).to_contain_text("These weights were made for 256 × 256.")
+    expect(warning).to_be_hidden()
+    width.fill("384")
+    expect(warning).to_contain_text("At other sizes subjects often double or stretch.")
+    open_tab(page, "Compare")
+    expect(page.locator("#compare-summary")).to_contain_text("These weights were made for 256 × 256.")
+    open_tab(page, "Studio")
+    page.locator("#sizes button").click()
+    expect(width).to_have_value("256")
+    expect(warning).to_be_hidden()
+    open_tab(page, "Compare")
+    expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
+    expect(page.locator("#compare-summary")).not_to_contain_text("These weights")
+
+
+def test_an_error_about_a_size_opens_its_fields(open_page: Open) -> None:
+    page = open_page()
+    fill_example(page)
+    open_settings(page)
+    page.locator("#other-sizes > button").click()
+    height = page.locator("#height input[type=number]")
+    height.fill("100")
+    expect(page.locator("#height .field-error")).to_be_visible()
+    page.locator("#other-sizes > button").click()
+    page.locator("#settings > button").click()
+    page.locator("#generate").click()
+    expect(height).to_be_visible()
+    expect(height).to_be_focused()
 
 
 # ------------------------------------------------------------------ what stays

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from PIL import Image
@@ -53,6 +53,9 @@ def test_the_sizes_on_offer_end_at_the_limit() -> None:
     assert Limits(side=1000).within(sizes) == Size((1000, 1000), 512, 1000, 8)
     assert Limits(side=100).within(sizes) == Size((512, 512), 512, 512, 8)
     assert Limits(side=4096).within(sizes) == sizes
+    shapes = replace(sizes, trained=((1024, 1024), (1216, 832)))
+    assert Limits(side=1100).within(shapes).made_for == ((1024, 1024),)
+    assert Limits(side=1216).within(shapes).made_for == shapes.trained
 
 
 PHOTO = Image.new("RGB", (8, 8))

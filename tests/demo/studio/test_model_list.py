@@ -10,7 +10,6 @@ import pytest
 from demo.studio.model_list import model_line, model_texts
 from demo.web.i18n import english, languages
 from mmdiff_core.backbones.registry import AvailableModel
-from mmdiff_core.types import Size
 from tests.helpers import tiny
 from tests.helpers.stand_in import StandIn
 
@@ -30,9 +29,9 @@ def _menu(loaded: str, language: str = "en") -> str:
 def test_the_loaded_model_is_told_in_a_line() -> None:
     model = StandIn()
     line = model_line(model, english())  # type: ignore[arg-type]
-    assert line == "toybox · 256 × 256 pixels, 128 to 384 a side in steps of 64 · 6 steps by default"
-    model.sizes = Size((64, 64), 64, 64, 64)
-    assert model_line(model, english()) == "toybox · 64 × 64 pixels · 6 steps by default"  # type: ignore[arg-type]
+    assert line == "toybox · made for 256 × 256 pixels · 6 steps by default"
+    model.sizes = replace(model.sizes, trained=((256, 256), (320, 192)))
+    assert "made for 256 × 256, 320 × 192 pixels" in model_line(model, english())  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from demo.studio.generate import GenerationRunner
 from tests.helpers.stand_in import Defaults
 
@@ -13,3 +15,11 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
     assert settings._preset("few_steps") == (3, 0, "unipc")
     settings.fast = Defaults(steps=4, start_step=0)
     assert settings._preset("few_steps") == (4, 0, "own")
+
+
+def test_only_sizes_that_the_weights_were_not_made_for_are_warned_of(generation: GenerationRunner) -> None:
+    settings = generation.form.settings
+    settings.sizes = replace(settings.sizes, trained=((256, 256), (320, 192)))
+    shown = {size: settings._warn(*size)["visible"] for size in ((256, 256), (320, 192), (192, 320), (384, 384))}
+    assert shown == {(256, 256): False, (320, 192): False, (192, 320): True, (384, 384): True}
+    assert settings._warn(None, 256)["visible"] is False  # an empty field is an error of its own

@@ -103,3 +103,7 @@ def test_sizes_follow_from_what_the_unet_was_trained_on(trained, kind: str, size
     vae = SimpleNamespace(config=SimpleNamespace(block_out_channels=(1, 2, 3, 4)))
     found = native_sizes(SimpleNamespace(unet=unet, vae=vae, **parts))
     assert (found.default, found.smallest, found.largest, found.multiple) == ((sizes[0],) * 2, sizes[1], sizes[2], 8)
+    assert found.made_for[0] == found.default
+    assert all(side % 8 == 0 for size in found.made_for for side in size)
+    assert ((1216, 832) in found.made_for) is (sizes[0] == 1024)
+    assert (len(found.made_for) == 1) is (kind == "sd")
