@@ -84,14 +84,18 @@ function leadTo(place) {
   for (const accordion of document.querySelectorAll("#settings, #other-sizes")) {
     if (accordion.id === place || accordion.querySelector(`[id="${place}"]`)) openAccordion(accordion);
   }
+  requestAnimationFrame(() => requestAnimationFrame(() => focusOn(place))); // when what was opened is drawn
+}
+
+function focusOn(place) {
   const home = document.getElementById(place);
   home?.scrollIntoView({ block: "center" });
   (home?.querySelector("input:not([type=file]), textarea") ?? home?.querySelector("button"))?.focus({ preventScroll: true });
 }
 
 function openAccordion(accordion) {
-  const head = accordion.querySelector("button");
-  if (head?.getAttribute("aria-expanded") === "false") head.click();
+  const head = accordion.querySelector(".label-wrap");
+  if (head && !head.classList.contains("open")) head.click();
 }
 
 // A seed that somebody typed is kept for the next pictures (settings_panel.py).

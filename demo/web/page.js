@@ -1,5 +1,5 @@
 // Once per page: Ctrl+Enter (Cmd+Enter) generates; on a narrow screen the result is brought into sight; the place in
-// the queue is put into words.
+// the queue is put into words; what is open is said.
 
 document.addEventListener(
   "keydown",
@@ -39,3 +39,13 @@ new MutationObserver(() => {
   if (running) document.body.dataset.running = "yes";
   else delete document.body.dataset.running;
 }).observe(document.body, { childList: true, subtree: true });
+
+// Gradio does not tell screen readers whether a group of fields is open.
+function tellWhatIsOpen() {
+  for (const head of document.querySelectorAll(".label-wrap")) {
+    const open = String(head.classList.contains("open"));
+    if (head.getAttribute("aria-expanded") !== open) head.setAttribute("aria-expanded", open);
+  }
+}
+
+new MutationObserver(tellWhatIsOpen).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });

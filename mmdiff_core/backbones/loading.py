@@ -39,8 +39,8 @@ from mmdiff_core.weights.integrity import check_pipeline_files, load_network, we
 from mmdiff_core.weights.ip_adapter import IMAGE_ENCODERS
 
 SMALLEST_LATENT = 32  # pixels a side of the latents that any model is let go down to: 256 pixels of an image
-# (width, height) in sixteenths of the square's side: SDXL was trained on shapes of about the square's area (appendix I of
-# arXiv 2307.01952), of which these are in use.
+# SDXL was trained on shapes of about the area of the square (appendix I of arXiv 2307.01952); these are in use:
+# (width, height) in sixteenths of the side of the square.
 _SDXL_SHAPES = ((18, 14), (14, 18), (19, 13), (13, 19), (21, 12), (12, 21), (24, 10), (10, 24))
 USUAL_LATENT = 64  # that any model is let go up to, those for trials among them: 512 pixels of an image
 # The shape of SDXL base 1.0, which the official checkpoint was made for.

@@ -224,6 +224,7 @@ def test_an_error_about_a_size_opens_its_fields(open_page: Open) -> None:
     height.fill("100")
     expect(page.locator("#height .field-error")).to_be_visible()
     page.locator("#other-sizes > button").click()
+    expect(page.locator("#other-sizes > button")).to_have_attribute("aria-expanded", "false")
     page.locator("#settings > button").click()
     page.locator("#generate").click()
     expect(height).to_be_visible()

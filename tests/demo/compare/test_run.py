@@ -86,13 +86,13 @@ def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunn
     update = runner.inspect(values, gr.EventData(None, {"name": name}))
     (frame,) = update[runner.result.viewer].value["pictures"]
     assert update[runner.result.viewer].value["opened"] is True
-    assert (update[compose.prompt], update[settings.steps], update[settings.seed]) == ("a cat and a robot", 6, 4)
+    assert (update[compose.prompt], update[settings.steps], update[settings.seed]) == ("a cat and a robot", 6, "4")
     assert [update[card.strength] for card in compose.cards[:2]] == [1, 1]
     first = runner.inspect(values, gr.EventData(None, {"name": next(iter(comparison.cells))}))
     assert [first[card.strength] for card in compose.cards[:2]] == [0.5, 0.5]
     assert first[compose.undo.stack][0].before[compose.prompt._id] == "something else"
     assert frame["maps"]["steps"] == 6
-    assert (frame["labels"], frame["facts"][1]["seed"]) == ([["strength", "1"]], 4)
+    assert (frame["labels"], frame["facts"][1]["seed"]) == ([["strength", "1"]], "4")
     assert history.get(name).zipped("text")  # what is made on demand can be made
     with pytest.raises(gr.Error, match="earlier comparison"):
         runner.inspect(values | {runner.panel.comparison: Comparison()}, gr.EventData(None, {"name": name}))
@@ -119,8 +119,10 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
 def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, values: Values) -> None:
     told = runner.review(values)
     base = [["seed", "4"], ["steps", "6"], ["guidance", "3"], ["delay", "1"]]
-    assert told[runner.panel.summary] == {"count": 7, "error": "", "attempt": "", "common": base}
+    assert told[runner.panel.summary] == {"count": 7, "error": "", "attempt": "", "common": base, "untrained": False}
     assert '<mark style="--subject:' in told[runner.panel.prompt]
+    wide = runner.review(values | {runner.form.settings.width: 384})
+    assert wide[runner.panel.summary]["untrained"] is True
     assert runner.review(values | {runner.form.compose.prompt: ""})[runner.panel.prompt] == ""
 
 

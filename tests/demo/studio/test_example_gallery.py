@@ -15,9 +15,11 @@ def test_an_example_fills_the_cards_and_what_it_replaced_is_kept(
 ) -> None:
     compose = generation.form.compose
     gallery = ExampleGallery(compose, EXAMPLES)
+    gallery.next_seed = generation.form.settings.next_seed
     update = gallery._pick(gr.EventData(None, {"index": 1}), values | {compose.undo.stack: ()})
     assert update[compose.prompt] == EXAMPLES[1].prompt
-    assert [update[card.name] for card in compose.cards] == ["dog", "", "", ""]
+    assert [update[card.name] for card in compose.cards][:1] == [EXAMPLES[1].toys[0][0]]
+    assert update[gallery.next_seed] == EXAMPLES[1].seed
     (step,) = update[compose.undo.stack]
     first = compose.cards[0]
     assert (step.before[first.name._id], step.before[first.photos._id]) == ("cat", [photo])
