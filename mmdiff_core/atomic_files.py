@@ -38,17 +38,21 @@ _REASONS = {
 
 
 @contextmanager
-def atomic_file(path: str | PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | PathLike[str], name: str | None = None) -> Iterator[Path]:
     """Yield a temp file to write to, which replaces ``path`` when the block ends without an error.
 
     It is a file of the same name in a hidden folder beside ``path``, so that programs which go by the suffix write the
     right format, and readers that look for suffixes do not find it. The folder of ``path`` is made if need be.
 
+    Args:
+        path: the file.
+        name: what messages call it; the path by default.
+
     Raises:
         WritingError: the disk is full or cannot be written. What was at ``path`` before is as it was.
     """
     path = Path(path)
-    with named_disk_errors(path), _temp_folder(path) as folder:
+    with named_disk_errors(name or path), _temp_folder(path) as folder:
         aside = folder / path.name
         yield aside
         _sync(aside)

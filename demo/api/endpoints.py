@@ -98,7 +98,9 @@ def register(service: Service) -> None:
             clip_skip=clip_skip, guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
         for finished in _pictures(service, prompt, subjects, settings):
-            yield [_picture_record(picture) for picture in finished]
+            with user_facing_errors():
+                records = [_picture_record(picture) for picture in finished]
+            yield records
 
     def attention(
         prompt: str,
@@ -147,7 +149,9 @@ def register(service: Service) -> None:
             guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
         for finished in _pictures(service, prompt, subjects, settings):
-            yield _attention_record(finished[0]) if finished else None
+            with user_facing_errors():
+                record = _attention_record(finished[0]) if finished else None
+            yield record
 
     def toy(noun: str, seed: int = 900_000, views: int = 3) -> list[dict[str, Any]]:
         """Make photos of a rendered toy, each from another side and in another place: a subject to try things with.
@@ -167,7 +171,7 @@ def register(service: Service) -> None:
             if not 0 <= seed <= MAX_SEED:
                 raise SettingsError(f"The seed must be from 0 to {MAX_SEED}.")
             photos = render_toy(noun, int(seed), int(views)).photos
-        return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
+            return [dict(photo_file(photo, f"{noun}-{seed}-{i + 1}.png")) for i, photo in enumerate(photos)]
 
     def models() -> dict[str, Any]:
         """Describe the loaded model, and the models that this machine could load instead.

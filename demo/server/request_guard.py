@@ -1,16 +1,23 @@
-"""Refuses requests that are too large, too slow, or name files outside the temporary ones, before the app sees them."""
+"""Refuses requests that are too large, too slow, or name files outside the temporary ones, before the app sees them.
+
+Paths are those of the app, wherever it is mounted or a proxy serves it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.responses import JSONResponse
+from starlette._utils import get_route_path
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from demo.server.event_log import EventLog
 from demo.server.limits import Limits
 from demo.server.sessions import Sessions, is_temporary
 
@@ -24,6 +31,9 @@ UPLOAD = "/gradio_api/upload"
 FETCH = ("/gradio_api/file=", "/gradio_api/proxy=", "/gradio_api/file/")
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 MAX_DEPTH = 60  # levels of a request's JSON
+PREFIX = b"x-forwarded-prefix"  # which a proxy sends that takes off the path it serves the app at
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+DISK_FULL = "The server has no room for more files: try again later, or tell whoever runs it."
 
 
 class RefusedRequest(Exception):
@@ -40,17 +50,20 @@ class RequestGuard:
     Args:
         app: what the requests are for.
         limits: how large and how slow a request may be.
-        guests: told of the lines that sessions hold open.
+        sessions: told of the connections that they hold open.
+        event_log: gets a line when the disk is full.
     """
 
-    def __init__(self, app: ASGI, limits: Limits, sessions: Sessions) -> None:
+    def __init__(self, app: ASGI, limits: Limits, sessions: Sessions, event_log: EventLog | None = None) -> None:
         self.app, self.limits, self.sessions = app, limits, sessions
+        self.event_log = event_log or EventLog()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        _learn_prefix(scope)
         began = False
 
         async def noted(message: Message) -> None:
@@ -62,12 +75,10 @@ class RequestGuard:
             await self._serve(scope, receive, noted)
         except RefusedRequest as refused:
             if not began:
-                headers = {"Connection": "close"}  # do not wait for the rest of the body
-                answer = JSONResponse({"detail": refused.message}, refused.status, headers=headers)
-                await answer(scope, receive, send)
+                await _answer(scope, refused)(scope, receive, send)
 
     async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        path = get_route_path(scope)
         _check_address(path)
         if path.startswith(HEARTBEAT):
             session = path.removeprefix(HEARTBEAT)
@@ -83,12 +94,18 @@ class RequestGuard:
         body = self._bounded(scope, receive)
         if not path.startswith(UPLOAD):
             body = await _read_and_checked(body)
-        await self.app(scope, body, send)
+        try:
+            await self.app(scope, body, send)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            self.event_log.failed("disk_full", error)
+            raise RefusedRequest(507, DISK_FULL) from error
 
     def _bounded(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
         """Wrap ``receive`` until the whole body has arrived; afterwards it only tells whether the client has left."""
         limits = self.limits
-        upload = scope["path"].startswith(UPLOAD)
+        upload = get_route_path(scope).startswith(UPLOAD)
         most = limits.upload_mb * 2**20 * limits.photos if upload else limits.body_kb * 2**10
         _check_length(scope, most)
         began, came, whole = time.monotonic(), 0, False
@@ -109,6 +126,27 @@ class RequestGuard:
             return message
 
         return bounded
+
+
+def _learn_prefix(scope: MutableMapping[str, Any]) -> None:
+    """Let the app know where a proxy serves it, so that its links lead there."""
+    if scope.get("root_path"):
+        return
+    prefix = dict(scope["headers"]).get(PREFIX, b"").decode("latin-1").rstrip("/")
+    if re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII):
+        scope["root_path"] = prefix
+        scope["path"] = prefix + scope["path"].removeprefix(prefix)
+        if scope.get("raw_path"):
+            raw = prefix.encode()
+            scope["raw_path"] = raw + scope["raw_path"].removeprefix(raw)
+
+
+def _answer(scope: MutableMapping[str, Any], refused: RefusedRequest) -> Response:
+    """Return a refusal; the page shows that of an upload as it is."""
+    headers = {"Connection": "close"}  # do not wait for the rest of the body
+    if get_route_path(scope).startswith(UPLOAD):
+        return PlainTextResponse(refused.message, refused.status, headers=headers)
+    return JSONResponse({"detail": refused.message}, refused.status, headers=headers)
 
 
 def _check_length(scope: MutableMapping[str, Any], most: int) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 SWEEP_S = 20.0
+BROKEN_UPLOAD_S = 120.0  # without a byte
 YOUNG_FILE_S = 60.0  # a file this new may be another visitor's upload of the same content, not claimed yet
 
 
@@ -93,7 +94,7 @@ class Sessions:
             unclaimed = (freed | self._old_files(now) | self._spared) - self.claimed()
             self._spared = {path for path in unclaimed if now - _written(path) < min(YOUNG_FILE_S, self.keep_s)}
             for path in unclaimed - self._spared:
-                _remove(path)
+                _remove(path, self.folder)
         for forget in self.on_expiry:
             forget(expired)
         return expired
@@ -115,7 +116,11 @@ class Sessions:
     def _old_files(self, now: float) -> set[Path]:
         """Return old files that nobody may have claimed: broken uploads, and answers to programs."""
         files = self.folder.rglob("*") if self.folder else ()
-        return {path for path in files if path.is_file() and now - path.stat().st_mtime > self.keep_s}
+        return {path for path in files if path.is_file() and now - _written(path) > self._kept_s(path)}
+
+    def _kept_s(self, path: Path) -> float:
+        """Return for how long an unclaimed file is kept: broken uploads, which lie in the folder itself, for less."""
+        return min(self.keep_s, BROKEN_UPLOAD_S) if path.parent == self.folder else self.keep_s
 
 
 def is_temporary(path: str | Path) -> bool:
@@ -224,8 +229,9 @@ def _written(path: Path) -> float:
         return 0.0
 
 
-def _remove(path: Path) -> None:
-    """Remove a file, and the folder that Gradio made for it alone."""
+def _remove(path: Path, root: Path | None) -> None:
+    """Remove a file, and the folder below ``root`` that Gradio made for it alone."""
     path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # other files are in it
-        path.parent.rmdir()
+    if path.parent != root:
+        with contextlib.suppress(OSError):  # other files are in it
+            path.parent.rmdir()

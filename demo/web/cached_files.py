@@ -84,7 +84,7 @@ def cached_at(data: bytes, name: str) -> str:
         if path.exists():
             path.touch()  # as young as a new one, for programs, which claim nothing
         else:
-            with atomic_file(path) as temporary:
+            with atomic_file(path, name) as temporary:
                 temporary.write_bytes(data)
     return str(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,3 +151,78 @@ def test_streams_get_the_server_s_own_news() -> None:
     """Wrapped, a look whether the client has left would be cancelled before it looked."""
     _, _, app = serve("/gradio_api/queue/data", method="GET")
     assert app.receive.__qualname__.startswith("serve.")
+
+
+# ---------------------------------------------------------------- a full disk
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/queue/join"])
+def test_a_full_disk_is_said_in_a_sentence_without_a_path(path: str) -> None:
+    async def app(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/secret/file")
+
+    sent = _answered(app, {"path": path, "method": "POST", "headers": []})
+    assert sent[0]["status"] == 507
+    assert b"no room for more files: try again later" in sent[1]["body"]
+    assert b"/srv" not in sent[1]["body"]
+    assert sent[1]["body"].startswith(b"{") == ("upload" not in path)  # the page shows an upload's answer as it is
+
+
+def test_other_errors_of_the_app_are_its_own() -> None:
+    async def app(*_: Any) -> None:
+        raise FileNotFoundError("x")
+
+    with pytest.raises(FileNotFoundError):
+        _answered(app, {"path": "/gradio_api/upload", "method": "POST", "headers": []})
+
+
+# ---------------------------------------------------------------- below a path
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"path": "/studio/gradio_api/upload", "root_path": "/studio"},  # mounted, or the proxy leaves the prefix on
+        {"path": "/gradio_api/upload", "root_path": "/studio"},  # the proxy takes it off, GRADIO_ROOT_PATH is set
+        {"path": "/gradio_api/upload", "headers": [(b"x-forwarded-prefix", b"/studio/")]},
+        {"path": "/studio/gradio_api/upload", "headers": [(b"x-forwarded-prefix", b"/studio")]},
+    ],
+)
+def test_the_guard_knows_the_app_s_own_paths_anywhere(place: dict[str, Any]) -> None:
+    """An upload may be large; what opens a connection is counted; no address is fetched."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, await receive()))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"good"})
+
+    scope = {"method": "POST", "headers": []} | place
+    assert _answered(app, scope, bytes(500_000))[0]["status"] == 200
+    assert (seen[0][0]["root_path"], len(seen[0][1]["body"])) == ("/studio", 500_000)
+    fetch = {**scope, "method": "GET", "path": place["path"].replace("upload", "file=http://10.0.0.1/x")}
+    assert _answered(app, fetch)[0]["status"] == 403
+
+
+@pytest.mark.parametrize("prefix", [b"https://evil", b"//evil.org", b"studio", b"/a b", b"/", b"", b"/\xff"])
+def test_a_forged_prefix_is_left_alone(prefix: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert not scope.get("root_path")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"good"})
+
+    scope = {"path": "/config", "method": "GET", "headers": [(b"x-forwarded-prefix", prefix)]}
+    assert _answered(app, scope)[0]["status"] == 200
+
+
+def _answered(app: Any, scope: dict[str, Any], body: bytes = b"") -> list[Any]:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(RequestGuard(app, LIMITS, Sessions(60))({"type": "http", **scope}, receive, send))
+    return sent

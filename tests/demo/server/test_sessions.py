@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.server.sessions import Sessions
+from demo.server.sessions import BROKEN_UPLOAD_S, Sessions
 
 
 class Clock:
@@ -74,6 +74,20 @@ def test_what_nobody_holds_goes_when_it_is_old(sessions: Sessions, clock: Clock,
     old, new = _file(tmp_path, "old", at=900), _file(tmp_path, "new")
     sessions.sweep()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_broken_upload_goes_soon(clock: Clock, tmp_path: Path) -> None:
+    """It lies in the folder itself, as large as the disk had room for it."""
+    sessions = Sessions(3600, tmp_path, clock)
+    broken, whole = tmp_path / "tmp1234", _file(tmp_path, "whole")
+    broken.touch()
+    os.utime(broken, (1000, 1000))
+    clock.now += BROKEN_UPLOAD_S - 1
+    sessions.sweep()
+    assert broken.exists()
+    clock.now += 2
+    sessions.sweep()
+    assert (broken.exists(), whole.exists(), tmp_path.exists()) == (False, True, True)
 
 
 def test_in_a_folder_of_others_only_what_was_held_is_touched(clock: Clock, tmp_path: Path, sessions: Sessions) -> None:

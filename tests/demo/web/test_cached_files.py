@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from demo.web.cached_files import cached_file
+from mmdiff_core.errors import WritingError
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +34,14 @@ def test_a_file_that_is_being_read_is_not_written_again(folder: Path) -> None:
     assert path.stat().st_ctime_ns > before.st_ctime_ns
     assert path.stat().st_mtime > 0  # but it is young again: no sweep takes it for forgotten
     assert [found.name for found in folder.rglob("*") if found.is_file()] == ["a.png"]
+
+
+def test_a_full_disk_is_told_without_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(WritingError, match="the disk is full") as caught:
+        cached_file(b"one", "cat.png")
+    assert '"cat.png"' in str(caught.value)
+    assert str(folder) not in str(caught.value)
