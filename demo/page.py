@@ -24,7 +24,8 @@ from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
 from demo.vote.tab import VoteTab
 from demo.web.i18n import languages, text
-from demo.web.static_files import head, scripts
+from demo.web.static_files import scripts
+from demo.web.sub_path import sub_path_head
 from demo.web.theme import STYLE_SHEETS, theme
 
 
@@ -82,7 +83,7 @@ def launch_options(page: Page) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
-        "head": head(),
+        "head": sub_path_head(),
         "js": f"() => {{\n{scripts('web/page')}\n}}",
         "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service)),
         "footer_links": ["api", "settings"],

@@ -19,9 +19,3 @@ def scripts(*names: str) -> str:
     Gradio makes one function of them, so that they see each other's functions and no other component's.
     """
     return "\n".join(static(f"{name}.js") for name in (*SHARED, *names))
-
-
-def head() -> str:
-    """Return what the page's head has besides Gradio's."""
-    script = static("web/sub_path.js")
-    return f"<script>{script}</script>"
