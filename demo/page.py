@@ -22,6 +22,7 @@ from demo.server.sessions import Page, Sessions, swept_regularly
 from demo.studio import tab as studio_tab
 from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
+from demo.viewer.example_picture import FOLDER, example_frame
 from demo.vote.tab import VoteTab
 from demo.web.i18n import languages, text
 from demo.web.static_files import scripts
@@ -43,7 +44,11 @@ class Tab(Protocol):
 
 
 def build_ui(
-    model: Model | Service, temporary: Path | None = None, votes: Path | None = None, hosted: bool = False
+    model: Model | Service,
+    temporary: Path | None = None,
+    votes: Path | None = None,
+    hosted: bool = False,
+    example: Path | None = FOLDER,
 ) -> Page:
     """Build the page around a loaded model.
 
@@ -51,10 +56,11 @@ def build_ui(
         model: as it is, or as a service with limits of its own.
         temporary: the folder of temporary files where it is this page's alone; see :class:`Sessions`.
         votes: the file in which votes are kept; None: there is no Vote tab.
+        example: the folder of the finished example; None: the page begins without one.
         hosted: it is a public page, on which no visitor may delete the answers of others.
     """
     service = model if isinstance(model, Service) else Service(model, Limits())
-    studio = StudioTab(service)
+    studio = StudioTab(service, None if example is None else example_frame(example))
     compare = CompareTab(service, studio)
     tabs: list[Tab] = [studio, compare]
     if votes is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demo.form.value_types import is_number
@@ -83,6 +84,13 @@ class Form:
     def slots(self) -> tuple[int, ...]:
         """The card of each subject."""
         return tuple(subject.slot for subject in self.subjects)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest of all that decides what a picture shows, except for its seed."""
+        subjects = [replace(subject, rejected=()) for subject in self.subjects]
+        decisive = (self.prompt, subjects, replace(self.settings, seed=None, pictures=None))
+        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
 
     def request(self, limits: Limits | None = None, photo_files: PhotoFiles | None = None) -> GenerateRequest:
         """Read the photos and gather a request; ``Personalizer.plan`` checks the rest.

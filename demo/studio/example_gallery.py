@@ -1,4 +1,4 @@
-"""Complete examples: one click fills in subjects, photos and prompt."""
+"""Complete examples: one click fills in subjects, photos and prompt, and makes the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
 
-_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # for the guide
+_FILLED = "() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }"  # the script goes on to Generate
 
 
 class ExampleGallery:

@@ -157,7 +157,14 @@ new ResizeObserver(() => {
 
 window.addEventListener("input", checkNumber, true);
 window.addEventListener("click", holdBack, true);
+/** The viewer compares it with what its picture was made with. */
+function tellFingerprint() {
+  document.documentElement.dataset.form = props.value.fingerprint;
+  document.dispatchEvent(new CustomEvent("mmdiff-form"));
+}
+
 watch("value", () => {
+  tellFingerprint();
   const isNew = props.value.attempt !== "" && props.value.attempt !== lastAttempt.attempt;
   if (isNew) {
     lastAttempt = { ...props.value };

@@ -48,12 +48,13 @@ class ErrorsRecord(TypedDict):
     """The errors of a form.
 
     ``attempt`` differs with every Generate in vain, and is empty while somebody types; ``form`` is a digest of the
-    fields.
+    fields, ``fingerprint`` one of what decides a picture.
     """
 
     errors: list[FieldErrorRecord]
     attempt: str
     form: str
+    fingerprint: str
 
 
 class FormPanel:
@@ -177,7 +178,7 @@ class FormPanel:
         records: list[FieldErrorRecord] = [
             {"place": error.place, "text": error.text, "severity": error.severity} for error in errors
         ]
-        return {"errors": records, "attempt": attempt, "form": digest}
+        return {"errors": records, "attempt": attempt, "form": digest, "fingerprint": form.fingerprint}
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)

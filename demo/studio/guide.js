@@ -1,8 +1,8 @@
-// The guide of a first visit: a click on an example also makes the picture, and a note points at its heatmap.
+// The guide of a first visit: when the first example's picture is there, a note points at its heatmap.
 // Gradio gives `element`. The browser remembers that the guide was shown.
 
 const SEEN_KEY = "mmdiff-studio-guided";
-let state = "idle"; // "filling" from the click on an example, "making" until the picture is there
+let state = "idle"; // "making" from the click on an example until its picture is there
 
 function seen() {
   try {
@@ -24,14 +24,7 @@ function remember() {
 const viewer = () => document.querySelector("#result .viewer");
 
 document.addEventListener("mmdiff-example", () => {
-  const resting = isVisible(document.querySelector("#generate"));
-  state = !seen() && resting && viewer()?.dataset.state === "empty" ? "filling" : state;
-});
-
-document.addEventListener("mmdiff-filled", () => {
-  if (state !== "filling") return;
-  state = "making";
-  document.querySelector("#generate").click();
+  if (!seen()) state = "making";
 });
 
 /** Put the note right below the heatmap. */

@@ -1,4 +1,4 @@
-"""The guide of a first visit: a click on an example also makes the picture, and a note points at its heatmap."""
+"""The guide of a first visit: a note that points at the heatmap of the first example."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
+from demo.viewer.frames import FinishedFrame
 from demo.viewer.history import History, animation_format, heatmap_style, map_kind
 from demo.viewer.kept_histories import KeptHistories
 from demo.viewer.saved_picture import open_saved
@@ -44,8 +45,9 @@ class ActionButtons:
 class ResultPanel:
     """The viewer, the session's history, downloads, and Gradio's line about the place in the queue."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, example: FinishedFrame | None = None) -> None:
         self.limits = limits or local_limits()
+        self.example = example
         self.histories = KeptHistories(self.limits)
 
     def render(self) -> None:
@@ -53,7 +55,7 @@ class ResultPanel:
         self.queue = gr.HTML("", elem_id="queue", elem_classes="queue", apply_default_css=False, min_height=1)
         self.history = gr.State(History(self.limits))
         self.keys = gr.JSON(visible=False)  # of the history, in the browser's storages
-        self.viewer = viewer()
+        self.viewer = viewer(self.example)
         self.download = download_target("download")
         self.open = gr.UploadButton(
             text("open_picture"),  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from demo.words.word_notes import WordReader
 
 if TYPE_CHECKING:
     from demo.server.service import Service
+    from demo.viewer.frames import FinishedFrame
 
 TEMPLATES = cutout_dialog.TEMPLATES | guide.TEMPLATES
 USUAL_SIDE = 224  # pixels a side of CLIP's image encoders
@@ -32,7 +33,7 @@ class StudioTab:
     title = text("studio")
     place: gr.Tab
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, example: FinishedFrame | None = None) -> None:
         known = vocabulary_of(service.backbone)
         encoder = getattr(service.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
@@ -43,7 +44,7 @@ class StudioTab:
         self.form = FormPanel(service, compose, SettingsPanel(service))
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()
-        self.result = ResultPanel(service.limits)
+        self.result = ResultPanel(service.limits, example)
         self.generation = GenerationRunner(service, self.form, self.actions, self.result)
 
     def render(self) -> None:

@@ -59,8 +59,9 @@ class FinishedFrame(Frame):
     """A finished picture with all that is looked at without the server.
 
     ``file`` is the name to save it under; ``python`` and ``shell`` make the picture again; ``labels`` tell the pictures
-    of a comparison apart; ``pending``: its maps, film strip and leakage come when it is looked at; ``foreign``: it was
-    opened from a file, and nothing but the picture and its settings is known.
+    of a comparison apart; ``form`` is the fingerprint of the form that it was made with; ``example``: a page
+    begins with it; ``pending``: its maps, film strip and leakage come when it is looked at; ``foreign``:
+    it was opened from a file, and nothing but the picture and its settings is known.
     """
 
     image: FileRecord
@@ -71,6 +72,8 @@ class FinishedFrame(Frame):
     leakage: dict[MapKind, LeakageRecord]
     python: str
     shell: str
+    form: NotRequired[str]
+    example: NotRequired[bool]
     labels: NotRequired[list[list[str]]]
     pending: NotRequired[bool]
     foreign: NotRequired[bool]

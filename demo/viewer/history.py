@@ -36,7 +36,8 @@ class HistoryEntry:
     """A finished picture, a preview per step, its subjects' cards and photos, and the model that made it.
 
     ``photos`` are the names of files in a zip, ``files`` the paths of these files; ``sentence`` is the prompt in pieces
-    and ``file`` the picture as a file of the page; ``unknown`` are the subjects' words that the model does not know.
+    and ``file`` the picture as a file of the page; ``unknown`` are the subjects' words that the model does not know;
+    ``form`` is the fingerprint of the form that it was made with.
     """
 
     picture: GeneratedImage
@@ -48,6 +49,7 @@ class HistoryEntry:
     sentence: tuple[PromptPiece, ...] = ()
     file: FileRecord | None = None
     unknown: tuple[str, ...] = ()
+    form: str = ""
 
     @property
     def names(self) -> list[str]:

@@ -32,8 +32,11 @@ const view = {
   peek: false, // the picture is shown without its maps
 };
 
+/** The finished example, until there is a picture of one's own. */
+const exampleNow = () => (view.history.length || props.live?.image ? null : (props.example ?? null));
+
 const isLive = () => Boolean(props.live) && view.chosen === LIVE;
-const frameNow = () => (isLive() ? props.live : view.history.find(({ name }) => name === view.chosen)) || null;
+const frameNow = () => (isLive() ? props.live : view.history.find(({ name }) => name === view.chosen)) || exampleNow();
 
 const isFlat = (map) => !map || rangeOf(map).flat;
 

@@ -72,6 +72,7 @@ function drawProgress() {
   const said = props.notice ? phraseText(props.notice) : "";
   if (find(".notice").textContent !== said) find(".notice").textContent = said;
   const progress = props.live?.stopped ? null : props.live?.progress;
+  find(".viewer").classList.toggle("finished", Boolean(frameNow()?.image) && !isLive());
   find(".progress").hidden = !progress;
   if (!progress) return;
   find(".step-line").textContent = progressText(progress);
@@ -100,11 +101,20 @@ function fetchMaps(frame) {
   trigger("fetch", { name: frame.name });
 }
 
+/** The newest picture fades where the fields are no longer those that it was made with. */
+function drawMatch() {
+  const [frame, form] = [frameNow(), document.documentElement.dataset.form];
+  const newest = frame && frame === view.history[0] && !props.live && !frame.labels;
+  find(".viewer").classList.toggle("stale", Boolean(newest && frame.form && form && frame.form !== form));
+}
+
 let drawn = null; // the frame that is shown
 
 function draw() {
   const frame = (drawn = frameNow());
   find(".viewer").dataset.state = frame?.image ? "shown" : props.live ? "waiting" : "empty";
+  find(".viewer").classList.toggle("sample", Boolean(frame?.example));
+  drawMatch();
   drawProgress();
   drawThumbs();
   find(".inspect").hidden = !frame?.image;
@@ -146,6 +156,7 @@ function receive() {
     if (view.history.length > before) find(".announce").textContent = t("view_ready");
   }
   if (!drawn || drawn !== frameNow() || isLive()) return draw();
+  drawMatch();
   drawProgress(); // a finished picture is looked at meanwhile, and may be clicked
   drawThumbs();
 }
@@ -231,6 +242,7 @@ new ResizeObserver(() => {
 }).observe(heatmapBox);
 watch(["value", "live"], receive);
 watch("notice", drawProgress);
+document.addEventListener("mmdiff-form", drawMatch);
 watch("fetched", () => {
   if (!props.fetched) return;
   view.fetched.set(props.fetched.name, props.fetched);

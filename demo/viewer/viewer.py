@@ -44,14 +44,19 @@ SCRIPTS = (
 )
 
 
-def viewer() -> gr.HTML:
-    """Make an empty viewer; a :class:`RunPresenter` makes its ``value`` and ``live``."""
+def viewer(example: FinishedFrame | None = None) -> gr.HTML:
+    """Make a viewer without pictures; a :class:`RunPresenter` makes its ``value`` and ``live``.
+
+    Args:
+        example: what it shows until there are some.
+    """
     empty: ViewerValue = {"run": None, "pictures": []}
     return gr.HTML(
         value=empty,
         live=None,
         notice=None,
         fetched=None,
+        example=example,
         html_template=static("viewer/viewer.html"),
         js_on_load=scripts(*SCRIPTS),
         apply_default_css=False,
@@ -140,6 +145,7 @@ class RunPresenter:
     ) -> None:
         self.run = uuid4().hex
         self.sentence: list[PromptPiece] = numbered_words(prompt_pieces(prompt, words))
+        self.form = form.fingerprint
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
         self.photos = photo_names(self.files)
@@ -186,6 +192,7 @@ class RunPresenter:
             sentence=tuple(self.sentence),
             file=picture_file(picture),
             unknown=tuple(unknown.values()),
+            form=self.form,
         )
         name = f"{self.run}-{len(self.frames)}"
         self.history.add(name, entry)
@@ -234,6 +241,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
         "leakage": {} if light else _leakage(entry),
         "python": entry.python,
         "shell": entry.shell,
+        "form": entry.form,
     }
     if light:
         frame["pending"] = True

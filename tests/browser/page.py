@@ -25,7 +25,15 @@ def cancelled(model: StandIn, page: Page, since: int) -> bool:
     return False
 
 
+# The page goes on to Generate once the fields are filled.
+_ONLY_FILL = (
+    "window.addEventListener('mmdiff-filled', (event) => event.stopImmediatePropagation(), {capture: true, once: true})"
+)
+
+
 def fill_example(page: Page, number: int = 0) -> None:
+    """Fill in an example, without the picture that a click on it makes."""
+    page.evaluate(_ONLY_FILL)
     page.locator(".example").nth(number).click()
     expect(page.locator("#chips .word[data-slot]").first).to_be_visible()
     expect(page.locator("#seen-1 img")).to_have_count(3)

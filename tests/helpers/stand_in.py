@@ -40,7 +40,7 @@ PATIENCE = 300  # seconds
 @contextmanager
 def served(stand_in: StandIn | Service, votes: Path | None = None) -> Iterator[str]:
     """The whole page around a stand-in, at the URL that is yielded."""
-    with served_page(build_ui(stand_in, votes=votes)) as url:  # type: ignore[arg-type]
+    with served_page(build_ui(stand_in, votes=votes, example=None)) as url:  # type: ignore[arg-type]
         yield url
 
 
