@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demo.process.end_signals import exit_on_signals
 from demo.server.launch import is_public, load_service, parse_flags, prepare, serve
 
 
@@ -20,4 +21,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     main()

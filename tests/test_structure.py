@@ -29,6 +29,7 @@ LAYERS = [
     ["mmdiff_core.benchmarks"],
     ["mmdiff_core.cli"],
     ["mmdiff_core.__main__"],
+    ["demo.process"],
     ["demo.server"],
     ["demo.web"],
     ["demo.words"],

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
-import signal
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from demo.process.end_signals import cut_off, wait_for_signal
+from demo.process.proxy_settings import prepare_proxies
+from demo.process.temp_folder import TempFolder
 from demo.server.limits import Limits, add_limit_flags, is_hosted, lends_gpus, limits_from
-from demo.server.temp_folder import TempFolder
 from mmdiff_core.cli.aliases import MODEL_FLAGS, rename_flags
 from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
 from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from mmdiff_core.pipeline import Personalizer
 
 logger = logging.getLogger("mmdiff")
+
+RUN_ENDS_WITHIN_S = 8.0  # two less than Docker waits
 
 
 def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -111,19 +116,24 @@ def prepare(flags: argparse.Namespace) -> tuple[Limits, TempFolder | None]:
         The limits, and the folder for temporary files; None if GRADIO_TEMP_DIR names another one.
 
     Raises:
-        SystemExit: a limit is not valid, or the address is in use; the message says what to do.
+        SystemExit: a limit or a proxy is not valid, or the address is in use; the message says what to do.
     """
     hosted = flags.hosted or is_hosted()
     try:
         limits = limits_from(flags, hosted)
         if not flags.share_nothing:
             check_address(flags.host, flags.port)
+        without = prepare_proxies([flags.host], needs_network=flags.share)
     except SettingsError as error:
         raise SystemExit(f"{error}") from error
     temp_folder = set_environment()
+    if temp_folder is not None:
+        atexit.register(temp_folder.remove)  # a signal may come while the model is loaded
     from demo.server.event_log import set_up_logging  # imports Gradio
 
     set_up_logging(flags.log or ("json" if hosted else "text"))
+    for sentence in without:
+        logger.warning(sentence)
     return limits, temp_folder
 
 
@@ -192,7 +202,7 @@ def _with_public_source(model: Personalizer, flags: argparse.Namespace, device: 
 
 
 def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_folder: TempFolder | None) -> None:
-    """Serve the page until Ctrl-C or TERM; with ``--share-nothing``, only check it.
+    """Serve the page until Ctrl-C, TERM or HUP; with ``--share-nothing``, only check it.
 
     Raises:
         SystemExit: another program has taken the port, or the check is done.
@@ -203,16 +213,26 @@ def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_f
         raise SystemExit(check_replicas(page, options))
     if flags.password:
         options["auth"] = (flags.user, flags.password)
-    signal.signal(signal.SIGTERM, _interrupt)  # which is how container hosts stop a container
     try:
-        page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **options)
+        page.launch(
+            server_name=flags.host, server_port=flags.port, share=flags.share, prevent_thread_lock=True, **options
+        )
+        wait_for_signal()
     except OSError as error:  # another program took the port while the model was loading
         raise SystemExit(f"The page cannot be served at {flags.host}, port {flags.port}: {error}") from error
     finally:
+        _end(page, temp_folder)
+
+
+def _end(page: Page, temp_folder: TempFolder | None) -> None:
+    """End what runs, close the page and remove the temporary files, whatever happens to one of them."""
+    ended = False
+    with ExitStack() as last:
+        last.callback(lambda: None if ended else cut_off())
         if temp_folder is not None:
-            temp_folder.remove()
-
-
-def _interrupt(*_: object) -> None:
-    """Act as on Ctrl-C; sending INT would not do, because processes started in the background ignore it."""
-    raise KeyboardInterrupt
+            last.callback(temp_folder.remove)
+        if (server := getattr(page, "server", None)) is not None:
+            last.callback(page.close, verbose=False)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it complains of what is cut off
+            server.config.timeout_graceful_shutdown = 0  # tabs hold connections open as long as they are there
+        ended = page.service.end_runs(RUN_ENDS_WITHIN_S)  # first: the server takes the steps out of a run

@@ -138,6 +138,7 @@ class Service:
         self.photo_files = PhotoFiles()
         self._run = run or model.run
         self._turn = threading.Lock()
+        self._ending = threading.Event()
 
     @property
     def backbone(self) -> Backbone:
@@ -220,11 +221,13 @@ class Service:
             with self._turn, self.monitor.run(), closing(self._run(plan, photos)) as steps:  # type: ignore[type-var]
                 deadline = Deadline(self.limits.run_seconds)
                 began = deadline.began
+                self._check_ending()
                 for step in steps:
                     self.monitor.step()
                     done += 1
                     yield step
                     if step.result is None:
+                        self._check_ending()
                         deadline.check()
         except GeneratorExit:
             facts = self.event_log.request_facts(request)
@@ -234,6 +237,18 @@ class Service:
             self.event_log.failed("failed", error, done_steps=done, seconds=_since(began))
             raise
         self.event_log.log("generated", done_steps=done, seconds=_since(began), **self.event_log.request_facts(request))
+
+    def end_runs(self, within_s: float) -> bool:
+        """End every run at its next step, for good, and wait for that; returns whether all have ended in time."""
+        self._ending.set()
+        deadline = time.monotonic() + within_s
+        while self.monitor.running and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.monitor.running
+
+    def _check_ending(self) -> None:
+        if self._ending.is_set():
+            raise GenerationError("The server is being stopped: try again in a minute.")
 
 
 def _since(began: float) -> float:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from demo.server.temp_folder import PREFIX, TempFolder
+from demo.process.temp_folder import PREFIX, TempFolder
 
 OTHER_PROCESS = """
 import sys, time
-from demo.server.temp_folder import TempFolder
+from demo.process.temp_folder import TempFolder
 folder = TempFolder()
 (folder.files / "photo.png").write_bytes(b"somebody")
 print(folder.files, flush=True)
