@@ -94,6 +94,7 @@ def test_the_photo_decides_the_colours(personalizer: Personalizer) -> None:
     assert cells[inside].mean() > 2 * cells[~inside].mean()
 
 
+@pytest.mark.slow
 def test_another_place_is_another_picture(personalizer: Personalizer) -> None:
     snow, space = (
         np.asarray(make(personalizer, f"a bear in {place}", {"bear": ("bear", 1)}, seeds=(3,), steps=10).image)

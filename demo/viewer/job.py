@@ -56,7 +56,8 @@ class Job:
                 is_new, taken = self._taken > max(taken, 0), self._taken
                 update = self.presenter.news(known) if is_new else gr.skip()
                 known = len(self.presenter.frames)
-            yield update
+            if is_new or not self.over:
+                yield update
         if self._error is not None:
             raise self._error
 

@@ -52,6 +52,9 @@ SCHEDULERS: Mapping[str, SchedulerChoice] = {
     "lcm": SchedulerChoice(LCMScheduler, {"clip_sample": False}),
 }
 
+# Said again where a class is changed: diffusers fills in what a configuration left at its class's default from the
+# defaults of the new class, and those of Heun and LCM are others.
+NOISE_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type")
 
 # diffusers' Euler and DDIM know no rectified flow. There the step of both is that of the first-order solver.
 FLOW_SCHEDULERS: Mapping[str, SchedulerChoice] = {
@@ -114,4 +117,5 @@ def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin
     known = schedulers_for(scheduler)
     check_scheduler(name, known)
     choice = known[name]
-    return choice.kind.from_config(scheduler.config, **choice.options)
+    schedule = {key: scheduler.config[key] for key in NOISE_SCHEDULE if key in scheduler.config}
+    return choice.kind.from_config(scheduler.config, **schedule, **choice.options)

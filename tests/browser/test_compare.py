@@ -48,7 +48,7 @@ def _painted(page: Page, canvas: str) -> int:
 def test_something_left_out_in_turn(opened: Page) -> None:
     page = opened
     expect(page.locator("#compare-base mark")).to_have_text(["cat", "robot"])
-    expect(page.locator("#compare-summary .hint")).to_contain_text("Seed 0 · Steps 6")
+    expect(page.locator("#compare-summary .hint").first).to_contain_text("Seed 0 · Steps 6")
     page.locator("#left-out label", has_text="Null token").click()
     page.locator("#left-out label", has_text="All photos").click()
     expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")

@@ -64,7 +64,7 @@ def _is_clear_of_the_bar(page: Page, selector: str) -> bool:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("screen", [pytest.param("desk", marks=pytest.mark.smoke), "laptop", "phone"])
+@pytest.mark.parametrize("screen", ["desk", "laptop", "phone"])
 def test_generate_covers_nothing_and_nothing_covers_it(open_page: Open, screen: str, locale: str) -> None:
     page = open_page(locale=locale, **SCREENS[screen])
     assert _is_clear_of_the_bar(page, "#prompt textarea")

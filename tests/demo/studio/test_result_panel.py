@@ -22,7 +22,8 @@ def finished(generation: GenerationRunner, values: Values) -> tuple[History, dic
     """A run's history, and the frame of its image."""
     (checked,) = generation.check(values)
     history = values[generation.result.history]
-    *_, last = generation.run(checked[generation.actions.planned], history)
+    updates = generation.run(checked[generation.actions.planned], history)
+    *_, last = (update for update in updates if isinstance(update, gr.HTML))
     return history, last.value["pictures"][0]
 
 
@@ -30,6 +31,7 @@ def _event(**data: object) -> gr.EventData:
     return gr.EventData(None, data)
 
 
+@pytest.mark.slow
 def test_a_zip_holds_the_image_its_settings_and_how_to_make_it_again(
     generation: GenerationRunner, finished: tuple[History, dict[str, Any]]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gradio as gr
+import pytest
 
 from demo.form.examples import EXAMPLES
 from demo.server.limits import local_limits
@@ -29,6 +30,7 @@ def test_the_cards_share_the_service_s_photos() -> None:
     assert {card.side for card in tab.form.compose.cards} == {USUAL_SIDE}
 
 
+@pytest.mark.slow
 def test_faces_are_asked_for_only_where_the_adapter_reads_them() -> None:
     assert all(card.face_picker.visible is False for card in _tab(StandIn()).form.compose.cards)
     assert all(card.face_picker.visible for card in _tab(StandIn(faces=Squares())).form.compose.cards)

@@ -22,6 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save_toybox(tmp_path_factory.mktemp("toybox"))
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured_in_both_ways(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

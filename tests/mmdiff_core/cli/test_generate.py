@@ -102,6 +102,7 @@ def test_regions_and_binding(model: Path, photos: Path, tmp_path: Path) -> None:
     assert settings["binding"] == 0.5
 
 
+@pytest.mark.slow
 def test_settings_that_other_programs_have(model: Path, photos: Path, tmp_path: Path) -> None:
     pictures = {}
     for name, flags in {

@@ -34,6 +34,7 @@ STOCK_SCHEDULERS = [
     "LCMScheduler",
     "TCDScheduler",
 ]
+QUICK = ("DDIMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler")  # in the plain run
 EVALUATIONS_OF_STEPS = {  # which step, from 1, each evaluation of the network belongs to, for four steps
     "EulerDiscreteScheduler": [1, 2, 3, 4],
     "HeunDiscreteScheduler": [1, 1, 2, 2, 3, 3, 4],
@@ -65,7 +66,9 @@ def _scheduler(name: str) -> SchedulerMixin:
     return getattr(diffusers, name)(beta_schedule="scaled_linear")
 
 
-@pytest.mark.parametrize("name", STOCK_SCHEDULERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in STOCK_SCHEDULERS]
+)
 def test_every_scheduler_gives_the_stock_pipelines_picture(name: str, folder: Path, backbone: Backbone) -> None:
     """Those that draw noise draw it after the latents, from the same generator."""
     ours = replace(backbone, scheduler=_scheduler(name))

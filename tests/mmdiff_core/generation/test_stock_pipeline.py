@@ -190,6 +190,7 @@ def test_a_pipeline_of_another_precision_is_refused(personalizers: dict[str, Per
         personalizers["sd"].attach(_pipeline("sd").to(dtype=torch.bfloat16))
 
 
+@pytest.mark.slow
 def test_around_a_pipeline_whose_networks_are_shared(adapters: dict[str, Path]) -> None:
     """One set of networks for two pipelines and our own loop, each right after the other is detached."""
     pipe = _pipeline("sd")

@@ -20,6 +20,7 @@ def test_the_overview_has_a_panel_and_a_bar_per_subject(generated: GeneratedImag
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), generated.maps.at("cat", "text"))
 
 
+@pytest.mark.slow
 def test_the_steps_run_from_first_to_last_on_one_scale(generated: GeneratedImage, previews: list[Image.Image]) -> None:
     figure = steps_figure(generated, previews, "image")
     first, *_, last = (axes.get_title() for axes in figure.axes[:MAX_COLUMNS])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mmdiff_core.toyworld import Scene, make_toy, render
 from mmdiff_core.toyworld.scenes.layout import half_width
 from tests.helpers.toy_scenes import scenes
 
 
+@pytest.mark.slow
 def test_scenes_honour_the_relation_in_their_caption() -> None:
     seen = set()
     for scene in scenes(800, 4, subjects=2):
@@ -27,6 +30,7 @@ def test_scenes_honour_the_relation_in_their_caption() -> None:
             assert min(xs[1:]) < xs[0] < max(xs[1:])
 
 
+@pytest.mark.slow
 def test_toys_are_large_and_hardly_hide_each_other() -> None:
     for count, smallest in ((1, 0.06), (2, 0.03), (3, 0.012)):
         drawn = scenes(40, 6, subjects=count)
