@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import gradio as gr
 
+from demo.api.api_schema import add_endpoint
 from demo.api.map_records import step_records
 from demo.form.examples import render_toy, vocabulary_of
 from demo.form.form import Form, Settings, SubjectForm
@@ -29,18 +30,21 @@ if TYPE_CHECKING:
 
 MAX_VIEWS = 8
 PARTS = tuple(asdict(ALL_COMPONENTS))
+OPTIONAL_KEYS = ("strength", "faces", "mix")  # of a subject
 
 
 class SubjectInput(TypedDict):
     """A subject as a program sends it; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
 
-    For adapters that read faces there may be two more lists, which are left out here because Gradio's schema would
-    require them: ``faces``, which face of each photo, from the left (0: the largest), and ``mix``, the photos' weights.
+    ``faces`` and ``mix`` are for adapters that read faces: which face of each photo, from the left (0: the largest),
+    and the photos' weights.
     """
 
     name: str
     photos: list[gr.FileData]
     strength: NotRequired[float]
+    faces: NotRequired[list[int]]
+    mix: NotRequired[list[float]]
 
 
 def register(service: Service) -> None:
@@ -186,10 +190,10 @@ def register(service: Service) -> None:
             "available": [_available_record(model) for model in available_models()],
         }
 
-    gr.api(generate, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
-    gr.api(attention, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
-    gr.api(toy)
-    gr.api(models)
+    add_endpoint(generate, OPTIONAL_KEYS, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
+    add_endpoint(attention, OPTIONAL_KEYS, concurrency_limit=1, concurrency_id=MODEL_QUEUE)
+    add_endpoint(toy)
+    add_endpoint(models)
 
 
 def _settings(**given: Any) -> Settings:

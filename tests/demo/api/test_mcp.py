@@ -6,6 +6,7 @@ import asyncio
 import base64
 import importlib.util
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ def test_tools_are_the_named_endpoints_and_take_photos(monkeypatch: pytest.Monke
     assert tools["generate"].description.startswith("Make pictures of the subjects in the photos.")
     described = tools["generate"].inputSchema["properties"]
     assert all(described[name]["description"] for name in described)
+    for name, tool in tools.items():
+        for text in (tool.description, *(each["description"] for each in tool.inputSchema["properties"].values())):
+            assert text.endswith((".", "]")), (name, text)  # whole, and no line taken for an item
+            assert ",," not in text
+            assert not re.search(r":,|\\w, (every|for each, step|where)", text), text
+    assert set(tools["generate"].inputSchema["required"]) == {"prompt", "subjects"}
+    assert described["subjects"]["items"]["required"] == ["name", "photos"]
+    assert "unipc needs the fewest steps" in described["sampler"]["description"]
     assert "mm-diff-3.png" in said
 
 
