@@ -53,10 +53,10 @@ def atomic_file(path: str | PathLike[str], name: str | None = None) -> Iterator[
     """
     path = Path(path)
     with named_disk_errors(name or path), _temp_folder(path) as folder:
-        aside = folder / path.name
-        yield aside
-        _sync(aside)
-        aside.replace(path)
+        temp_file = folder / path.name
+        yield temp_file
+        _sync(temp_file)
+        temp_file.replace(path)
 
 
 @contextmanager
@@ -100,14 +100,14 @@ def save_network(part: Saveable, folder: Path) -> None:
 def remove_leftovers(path: str | PathLike[str]) -> None:
     """Remove the temp files of killed attempts to write ``path``; no other process may be writing it."""
     path = Path(path)
-    for folder in path.parent.glob(f".{path.name}.*.aside"):
+    for folder in path.parent.glob(f".{path.name}.*.temp"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _temp_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".temp", dir=path.parent))
     try:
         yield folder
     finally:

@@ -249,7 +249,7 @@ def test_half_written_state_does_not_replace_a_good_one(finished: Path, tmp_path
     options = base_alone(finished, tmp_path)
     train_toybox(RECIPE.with_stage("base", steps=4), options)
     (tmp_path / "base" / "result.json").unlink()
-    left = tmp_path / "base" / ".state.pt.killed.aside"
+    left = tmp_path / "base" / ".state.pt.killed.temp"
     left.mkdir()
     (left / "state.pt").write_bytes(b"half")
     train_toybox(RECIPE.with_stage("base", steps=6), options)
