@@ -8,7 +8,17 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import PHONE, Open, choose_grid, compare, fill_example, generate, open_settings, open_tab
+from tests.browser.page import (
+    PHONE,
+    Open,
+    choose_grid,
+    compare,
+    fill_example,
+    generate,
+    open_settings,
+    open_tab,
+    set_range,
+)
 from tests.helpers.stand_in import StandIn, served
 
 AXE = files("axe_playwright_python") / "axe.min.js"
@@ -49,6 +59,14 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     expect(page.locator(".field-error")).to_have_count(0)
     generate(page)
     open_settings(page)
+    page.locator("#other-sizes > button").click()
+    expect(page.locator("#width input[type=number]")).to_be_visible()
+    set_range(page, "#width input[type=range]", 384)
+    expect(page.locator("#size-warning")).to_be_visible()
+    page.locator("#random-toy-1").click()
+    toast = page.locator("#undo .undo-toast")
+    expect(toast).to_be_visible()
+    toast.evaluate("node => (node.style.position = node.closest('#undo').style.position = 'static')")
     page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
     assert _violations(page) == []
 

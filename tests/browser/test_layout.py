@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import DESK, LAPTOP, PHONE, Open, fill_example, open_settings
+from tests.browser.page import DESK, LAPTOP, PHONE, Open, fill_example, generate, open_settings
 
 SCREENS = {"desk": DESK, "laptop": LAPTOP, "phone": PHONE}
 LOCALES = ("en-GB", "de-DE", "es-MX", "zh-CN")
@@ -79,3 +79,56 @@ def test_generate_covers_nothing_and_nothing_covers_it(open_page: Open, screen: 
     assert page.evaluate(PAINTED_OVER) == []
     assert page.evaluate(FOCUSED_UNDER) == []
     assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+
+
+# Parts that a finger has to hit and that are less than 44 pixels high; words inside of a line are as high as the line.
+SMALL_TARGETS = """() => {
+  const shownHeight = (node) => {
+    const { top, bottom } = node.getBoundingClientRect();
+    const box = node.parentElement.getBoundingClientRect(); // may clip it
+    const clips = getComputedStyle(node.parentElement).overflow === "hidden";
+    return clips ? Math.min(bottom, box.bottom) - Math.max(top, box.top) : bottom - top;
+  };
+  return [...document.querySelectorAll(
+    "#studio :is(button, a, select, summary, input[type=number], input[type=range], input[type=text], textarea)")]
+  .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.disabled)
+  .filter((node) => !node.closest(".sentence:not(.chips), .strip, p:not(.chips, .seen-strip, .field-error)"))
+  .filter((node) => shownHeight(node) < 43.5)
+  .map((node) => `${Math.round(node.getBoundingClientRect().height)}: ${node.outerHTML.slice(0, 110)}`);
+}"""
+
+
+def test_fingers_hit_what_is_meant(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    fill_example(page)
+    generate(page)
+    open_settings(page)
+    assert page.evaluate(SMALL_TARGETS) == []
+
+
+@pytest.mark.parametrize("screen", list(SCREENS))
+def test_picture_and_heatmap_are_in_sight(open_page: Open, screen: str) -> None:
+    page = open_page(**SCREENS[screen])
+    fill_example(page)
+    generate(page)
+    page.wait_for_function("() => document.querySelector('#result .bare').naturalWidth > 0")
+    if screen == "phone":
+        page.locator("#result").scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('#result').scrollIntoView({ behavior: 'instant' })")
+    else:
+        page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    for part in (".bare", ".heatmap-box"):
+        box = page.locator(f"#result {part}").bounding_box()
+        assert box["y"] >= -1
+        assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+def test_no_heading_says_what_the_tab_says(open_page: Open) -> None:
+    page = open_page()
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        name = tab.inner_text().strip()
+        seen = page.locator("h2:visible").evaluate_all(
+            "all => all.filter((node) => node.offsetHeight > 4).map((node) => node.textContent)"
+        )
+        assert name not in seen
