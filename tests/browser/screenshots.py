@@ -1,7 +1,8 @@
-"""``python -m tests.browser.screenshots``: the README's pictures of the page, taken with the built-in model.
+"""``python -m tests.browser.screenshots``: pictures of the page, taken with the built-in model.
 
-Every tab in light and dark on a desktop, and the studio on a phone, after an example was made with a fixed seed and
-compared with itself less a part of the method each.
+By default those of the README: every tab in light and dark on a desktop, and the studio on a phone, after an example
+was made and compared with itself less a part of the method each. ``--all`` takes every tab at three widths in both
+themes, and the page before the first click, with the settings open and with an error, to be looked at.
 """
 
 from __future__ import annotations
@@ -11,76 +12,105 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.page import build_ui, launch_options
 from mmdiff_core.pipeline import Personalizer
-from tests.browser.page import PHONE, compare
+from tests.browser.page import DESK, LAPTOP, PHONE, compare, fill_example, generate, open_settings
 from tests.helpers.paths import ROOT
 
 OUT = ROOT / "assets" / "readme"
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+DEVICES: Mapping[str, dict[str, object]] = {"1440": DESK, "1024": LAPTOP, "390": PHONE}
+THEMES = ("light", "dark")
 PATIENCE = 300_000  # milliseconds
-# As if somebody had been here before and chosen a seed: the guide stays away and the picture is always the same.
-REMEMBERED = """
-localStorage.setItem("mmdiff-studio-guided", "yes");
-localStorage.setItem("mmdiff-studio", JSON.stringify({{ model: "toybox", seed: {seed}, fresh: false }}));
-"""
+# As if somebody had been here before: the guide stays away.
+REMEMBERED = 'localStorage.setItem("mmdiff-studio-guided", "yes");'
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page and walk through it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--example", type=int, default=0, help="which one of the page's examples, from 0")
+    parser.add_argument("--all", action="store_true", help="every tab and state, at three widths, in both themes")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     with tempfile.TemporaryDirectory() as folder:
-        _walk(args, Path(folder) / "votes.sqlite3")
+        _serve(args, Path(folder) / "votes.sqlite3")
 
 
-def _walk(args: argparse.Namespace, votes: Path) -> None:
+def _serve(args: argparse.Namespace, votes: Path) -> None:
     served = build_ui(Personalizer.from_assets(), votes=votes)
     _, url, _ = served.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(served))
+    expect.set_options(timeout=PATIENCE)
     try:
         with sync_playwright() as driver:
             path = os.environ.get("CHROMIUM") or shutil.which("chromium")
             browser = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
-            for theme in ("light", "dark"):
-                _tabs(_made(browser, url, theme, DESKTOP, args), theme, args.out)
-            _shoot(_made(browser, url, "light", PHONE, args), args.out / "phone.png")
+            (_take_all if args.all else _take_those_of_the_readme)(browser, url, args)
             browser.close()
     finally:
         served.close(verbose=False)
 
 
-def _made(browser: Browser, url: str, theme: str, device: dict[str, object], args: argparse.Namespace) -> Page:
-    """A page of its own session on which the example was made."""
+def _take_those_of_the_readme(browser: Browser, url: str, args: argparse.Namespace) -> None:
+    for theme in THEMES:
+        _tabs(
+            _made(_opened(browser, url, theme, DESKTOP), args.example),
+            "" if theme == "light" else f"-{theme}",
+            args.out,
+        )
+    _shoot(_made(_opened(browser, url, "light", PHONE), args.example), args.out / "phone.png")
+
+
+def _take_all(browser: Browser, url: str, args: argparse.Namespace) -> None:
+    for width, device in DEVICES.items():
+        for theme in THEMES:
+            end = f"-{width}-{theme}"
+            page = _opened(browser, url, theme, device)
+            _shoot(page, args.out / f"start{end}.png")
+            page.locator("#generate").click()
+            expect(page.locator("#field-errors .first-error")).to_be_visible()
+            _shoot(page, args.out / f"error{end}.png")
+            _tabs(_made(page, args.example), end, args.out)
+            page.get_by_role("tab").first.click()
+            open_settings(page)
+            _shoot(page, args.out / f"settings{end}.png")
+            page.context.close()
+
+
+def _opened(browser: Browser, url: str, theme: str, device: dict[str, object]) -> Page:
+    """A page of its own session, come to rest."""
     context = browser.new_context(**({"device_scale_factor": 1} | device), locale="en")
-    context.add_init_script(REMEMBERED.format(seed=args.seed))
+    context.add_init_script(REMEMBERED)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     page.goto(f"{url}?__theme={theme}")
-    page.locator(".example").nth(args.example).click()
-    expect(page.locator("#chips .word[data-slot]").first).to_be_visible()
-    page.locator("#generate").click()
-    expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
+    page.wait_for_timeout(1500)  # for images and for what is drawn once it is in sight
     return page
 
 
-def _tabs(page: Page, theme: str, out: Path) -> None:
+def _made(page: Page, example: int) -> Page:
+    """The page on which an example was made."""
+    fill_example(page, example)
+    generate(page)
+    return page
+
+
+def _tabs(page: Page, end: str, out: Path) -> None:
     for tab in page.get_by_role("tab").all():
+        if tab.inner_text().strip() not in ("Studio", "Compare", "Vote", "About"):
+            continue  # the tabs of known words
         tab.click()
         if page.locator("#compare-run").is_visible():
             compare(page)
-        page.wait_for_timeout(1000)  # for images and for what is drawn once it is in sight
-        end = "" if theme == "light" else f"-{theme}"
+        page.wait_for_timeout(1000)
         _shoot(page, out / f"{tab.inner_text().strip().lower()}{end}.png")
 
 
