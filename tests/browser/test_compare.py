@@ -110,6 +110,7 @@ def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -
     expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .facts")).to_contain_text("Strength 1 · Seed 6 ")
     expect(page.locator("#result .strip-cell")).to_have_count(6)
+    page.locator("#result .more > summary").click()
     with page.expect_download() as download:
         page.locator("#result .pack").click()
     assert download.value.suggested_filename == "mm-diff-6.zip"
