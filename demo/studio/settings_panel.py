@@ -37,9 +37,9 @@ SAMPLER_TITLES = {
     "lcm": "LCM",
 }
 # Gradio's own event for what is typed stays away after an update from the server; form_panel.js notes what was typed.
-KEEPS_TYPED_SEED = """(fresh) => {
+KEEPS_TYPED_SEED = """() => {
   const field = document.querySelector("#seed input");
-  return field && field.dataset.typed === field.value ? false : fresh;
+  return field && field.dataset.typed === field.value ? false : { __type__: "update" };
 }"""
 
 
@@ -171,7 +171,7 @@ class SettingsPanel:
         """Set a random seed, the last seed or a preset on a click; a chosen seed stays."""
         self.randomise.click(lambda: (str(random_seed()), False), None, [self.seed, self.fresh], **QUIET)
         self.reuse.click(lambda seed: (str(seed), False), self.last_seed, [self.seed, self.fresh], **QUIET)
-        self.seed.change(None, self.fresh, self.fresh, js=KEEPS_TYPED_SEED, **QUIET)  # at once: Ctrl+Enter may follow
+        self.seed.change(None, None, self.fresh, js=KEEPS_TYPED_SEED, **QUIET)  # at once: Ctrl+Enter may follow
         for size, button in self.shapes.items():
             button.click(partial(tuple, size), None, [self.width, self.height], **QUIET)
         sides = [self.width, self.height]
