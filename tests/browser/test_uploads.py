@@ -97,3 +97,9 @@ def test_the_dialog_offers_photos_alone(open_page: Open) -> None:
     with page.expect_file_chooser():
         page.locator("#photos-1 button:has(input[type=file])").first.click()
     assert ".heic" in (page.locator("#photos-1 input[type=file]").first.get_attribute("accept") or "")
+
+
+def test_an_empty_card_says_what_to_do_with_it_in_the_page_s_language(open_page: Open) -> None:
+    page = open_page(locale="de")
+    expect(page.locator("#left .photos").first).to_contain_text("Fotos hier ablegen")
+    expect(page.locator("#left .photos").first).to_contain_text("zum Auswählen klicken")
