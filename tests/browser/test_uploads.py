@@ -103,3 +103,6 @@ def test_an_empty_card_says_what_to_do_with_it_in_the_page_s_language(open_page:
     page = open_page(locale="de")
     expect(page.locator("#left .photos").first).to_contain_text("Fotos hier ablegen")
     expect(page.locator("#left .photos").first).to_contain_text("zum Auswählen klicken")
+    page.set_viewport_size({"width": 1024, "height": 768})
+    prompt = page.locator("#left .photos .prompt").first
+    assert prompt.evaluate("node => node.scrollWidth <= node.clientWidth")  # nothing is cut off
