@@ -95,7 +95,7 @@ def test_the_heatmap_answers_at_once_and_without_the_server(open_page: Open) -> 
     seen.append(overlay(page))
     page.locator("#result .kinds label", has_text="Photos").click()
     set_range(page, "#result .step", 1)
-    expect(page.locator("#result .readout")).to_contain_text("the photos join later")
+    expect(page.locator("#result .readout")).to_contain_text("the photos join in later")
     seen.append(overlay(page))
 
     assert len(set(seen)) == len(seen)

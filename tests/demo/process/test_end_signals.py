@@ -27,7 +27,11 @@ cut_off()
 
 
 def _waiting(*arguments: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", WAITS, *arguments], stdout=subprocess.PIPE, text=True)
+    ignored = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it, and children inherit that
+    try:
+        process = subprocess.Popen([sys.executable, "-c", WAITS, *arguments], stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
