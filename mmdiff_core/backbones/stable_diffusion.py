@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults, TextDeltas
 from mmdiff_core.backbones.loading import (
-    find_image_encoder,
     load_matching_adapter,
     name_of,
     native_sizes,
@@ -36,6 +35,7 @@ from mmdiff_core.backbones.processors import (
 from mmdiff_core.deprecation import renamed_keywords
 from mmdiff_core.encoders.devices import execution_device
 from mmdiff_core.encoders.image import ImageEncoder
+from mmdiff_core.encoders.image_loading import find_image_encoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
 from mmdiff_core.errors import ModelError
 from mmdiff_core.maps.attention_maps import Recorder

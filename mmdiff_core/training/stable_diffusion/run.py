@@ -22,10 +22,11 @@ import torch
 from accelerate import PartialState
 
 from mmdiff_core.atomic_files import write_text
-from mmdiff_core.backbones.loading import check_adapter_layers, open_image_encoder
+from mmdiff_core.backbones.loading import check_adapter_layers
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
 from mmdiff_core.backbones.registry import load_backbone
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.encoders.image_loading import open_image_encoder
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.training.annotated.folder import AnnotatedFolder, RecordSource, ShuffledRecords, split_for_validation
