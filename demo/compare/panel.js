@@ -5,7 +5,7 @@
 function drawSummary() {
   const { count, error, attempt, common, untrained } = props.value;
   const line = find(".summary");
-  line.textContent = error || t(count === 1 ? "count_picture" : "count_pictures", { n: count });
+  line.textContent = error ? sentenceText(error) : t(count === 1 ? "count_picture" : "count_pictures", { n: count });
   line.classList.toggle("first-error", Boolean(attempt));
   const [facts, warning] = findAll(".hint");
   facts.textContent = labelsText(common);

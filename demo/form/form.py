@@ -170,8 +170,8 @@ def typed_seed(typed: object) -> int | float | str | None:
 def _whole_within(what: str, value: float | str | None, minimum: int, maximum: int) -> int:
     number = None if isinstance(value, str) else _whole(what, value)
     if number is None or not minimum <= number <= maximum:
-        shown = "" if value is None else f", not {value}"
-        raise SettingsError(f"The {what} must be a whole number from {minimum} to {maximum}{shown}.")
+        shown = "empty" if value is None else value
+        raise SettingsError(f"The {what} must be a whole number from {minimum} to {maximum}; it is {shown}.")
     return number
 
 

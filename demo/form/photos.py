@@ -55,9 +55,14 @@ def still_cached(paths: Sequence[str], photo_files: PhotoFiles) -> tuple[list[st
     uploads = [path for path in paths if is_in_or_equal(path, folder) and Path(path).is_file()]
     kept = [path for path in uploads if _readable(path, photo_files)]
     claim(*kept)
-    lost = len(paths) - len(kept)
-    what = "1 photo is" if lost == 1 else f"{lost} photos are"
-    return kept, (f"{what} no longer on the server: drop them again.",) if lost else ()
+    return kept, _lost(len(paths) - len(kept))
+
+
+def _lost(count: int) -> tuple[str, ...]:
+    """Return a sentence about photos that the server no longer has; none about none."""
+    if count == 1:
+        return ("1 photo is no longer on the server: drop it again.",)
+    return (f"{count} photos are no longer on the server: drop them again.",) if count else ()
 
 
 def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int = 0, shown: int = 96) -> str:

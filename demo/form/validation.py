@@ -91,12 +91,11 @@ def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[Fiel
 
 def _of_seed(typed: float | str | None) -> Iterator[FieldError]:
     """At most one error, with what was typed."""
-    wanted = f"a whole number from 0 to {MAX_SEED}"
     if typed is None:
-        yield FieldError("seed", f"The seed is empty: give {wanted}.")
+        yield FieldError("seed", f"The seed is empty: give a whole number from 0 to {MAX_SEED}.")
     elif isinstance(typed, str) or not 0 <= typed <= MAX_SEED or not float(typed).is_integer():
         shown = typed if isinstance(typed, str) else as_typed(typed)
-        yield FieldError("seed", f"The seed must be {wanted}; it is {shown[:MAX_SHOWN]}.")
+        yield FieldError("seed", f"The seed must be a whole number from 0 to {MAX_SEED}; it is {shown[:MAX_SHOWN]}.")
 
 
 def _number(
@@ -110,14 +109,14 @@ def _number(
     limit: str = "",
 ) -> Iterator[FieldError]:
     """At most one error; ``limit`` says what the maximum is."""
-    kind = "a whole number " if whole else ""
-    limits = f"from {minimum:g} to {maximum:.0f}" + (f", {limit}" if limit else "")
+    kind = "a whole number" if whole else "a number"
+    low, high = f"{minimum:g}", f"{maximum:.0f}" + (f", {limit}" if limit else "")
     if value is None or not math.isfinite(value):
-        yield FieldError(place, f"The {what} is empty: give {kind or 'a number '}{limits}.")
+        yield FieldError(place, f"The {what} is empty: give {kind} from {low} to {high}.")
     elif not minimum <= value <= maximum:
-        yield FieldError(place, f"The {what} must be {kind}{limits}; it is {as_typed(value)}.")
+        yield FieldError(place, f"The {what} must be {kind} from {low} to {high}; it is {as_typed(value)}.")
     elif whole and value % multiple:
-        kind = f"a multiple of {multiple}" if multiple > 1 else "a whole number"
+        kind = f"a multiple of {multiple}" if multiple > 1 else kind
         yield FieldError(place, f"The {what} must be {kind}; it is {as_typed(value)}.")
 
 

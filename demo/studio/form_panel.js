@@ -14,7 +14,8 @@ const allErrors = () => [...typed.values(), ...serverErrors().filter(({ place })
 
 /** What was found in the same fields while they were typed may arrive after the answer to Generate, which says more. */
 function serverErrors() {
-  return (props.value.form === lastAttempt.form ? lastAttempt : props.value).errors;
+  const { errors } = props.value.form === lastAttempt.form ? lastAttempt : props.value;
+  return errors.map((error) => ({ ...error, text: sentenceText(error.text) }));
 }
 
 /** Where the note of a field stands: that of photos stands below what the model sees of them. */

@@ -177,9 +177,12 @@ def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: 
     missing = [*refused, *(what for key, what in without_field.items() if any(key in subject for subject in subjects))]
     made_by, loaded = shown_name(str(settings.get("model", model))), model
     of_photos = "Photos are not inside a picture: the cards keep those they have; drop the others again."
+    except_for = (
+        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: "
+        f"{', '.join(missing)}."
+    )
     sentences = [
-        "Prompt, names, strengths and settings are as they were"
-        + (f", except for what the fields here cannot hold: {', '.join(missing)}." if missing else "."),
+        except_for if missing else "Prompt, names, strengths and settings are as they were.",
         f"The picture is of another model, “{made_by}”; here “{loaded}” is loaded." if made_by != loaded else "",
         ("" if with_photos else of_photos) if subjects else "It was made without subjects: the cards stay as they are.",
     ]

@@ -33,6 +33,63 @@ function labelText([key, value]) {
 
 const labelsText = (labels) => labels.map(labelText).join(" · ");
 
+// ------------------------------------------------------------------ what the server says in English
+
+const sentenceTables = new WeakMap(); // the node -> [pattern, names of its gaps, translation], the most specific first
+const OF_WORDS = ["what", "kind", "why", "most", "list"]; // gaps with words that are translated themselves; see i18n.py
+const MAX_PIECES = 12; // of a message that is several sentences
+
+function sentenceTable() {
+  const node = document.querySelector("#texts [data-sentences]");
+  if (!node) return [];
+  if (!sentenceTables.has(node)) sentenceTables.set(node, readSentences(JSON.parse(node.textContent)));
+  return sentenceTables.get(node);
+}
+
+function readSentences(table) {
+  const length = (english) => english.replace(/{\w+}/g, "").length;
+  const rows = Object.entries(table).sort(([one], [two]) => length(two) - length(one));
+  return rows.map(([english, own]) => {
+    const parts = english.split(/{\w+}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    return [new RegExp(`^${parts.join("(.+?)")}$`, "s"), [...english.matchAll(/{(\w+)}/g)].map(([, name]) => name), own];
+  });
+}
+
+/** One sentence in the person's language; undefined where it has no translation. */
+function knownSentence(sentence) {
+  for (const [pattern, names, own] of sentenceTable()) {
+    const found = pattern.exec(sentence);
+    if (!found) continue;
+    const said = (name, value) => (OF_WORDS.includes(name) ? sentenceText(value) : value);
+    const values = Object.fromEntries(names.map((name, i) => [name, said(name, found[i + 1])]));
+    return own.replace(/{(\w+)}/g, (gap, name) => values[name]);
+  }
+  return undefined;
+}
+
+/** The same for a piece of a list or of a line, whose comma or colon stays. */
+function knownPiece(piece) {
+  const [, body, sign] = /^(.*?)([,:]?)$/s.exec(piece);
+  const known = knownSentence(body);
+  return known && known + sign;
+}
+
+/** What the server says, one sentence or several, or a list, in the person's language; what is not known stays. */
+function sentenceText(text) {
+  const whole = knownSentence(text);
+  if (whole !== undefined || !sentenceTable().length) return whole ?? text;
+  const pieces = text.split(/(?<=[.!?:,]) /);
+  if (pieces.length === 1 || pieces.length > MAX_PIECES) return text;
+  const said = [];
+  for (let start = 0, end; start < pieces.length; start = end) {
+    let known;
+    for (end = pieces.length; end > start && known === undefined; end--) known = knownPiece(pieces.slice(start, end).join(" "));
+    end = known === undefined ? start + 1 : end + 1;
+    said.push(known ?? pieces[start]);
+  }
+  return said.join(" ");
+}
+
 /** Fill in every node of this component that names its text, as soon as the page has the texts. */
 function fillTexts() {
   if (!textTable()) return void setTimeout(fillTexts, 50);

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from html import escape
+from typing import Any
 
 import gradio as gr
 from gradio.i18n import I18nData
@@ -63,11 +64,30 @@ def languages(templates: Texts | None = None, more: MoreTexts = lambda texts: {}
 def _table(language: str, templates: Texts, more: MoreTexts) -> dict[str, str]:
     texts = texts_of(language)
     markup = {key: template.format_map(texts) for key, template in templates.items()}
-    as_json = escape(json.dumps(texts, ensure_ascii=False, separators=(",", ":")), quote=False)
-    return {**texts, **markup, **more(texts), "texts": f"<span data-texts hidden>{as_json}</span>"}
+    nodes = f"<span data-texts hidden>{_as_json(texts)}</span>"
+    nodes += f"<span data-sentences hidden>{_as_json(sentences_of(language))}</span>"
+    return {**texts, **markup, **more(texts), "texts": nodes}
+
+
+def _as_json(texts: Texts) -> str:
+    return escape(json.dumps(texts, ensure_ascii=False, separators=(",", ":")), quote=False)
 
 
 def texts_of(language: str) -> dict[str, str]:
     """Read the texts of a language."""
-    texts: dict[str, str] = json.loads(static(f"web/texts/{language}.json"))
+    texts: dict[str, str] = _read(language)
     return texts
+
+
+def _read(name: str) -> Any:
+    return json.loads(static(f"web/texts/{name}.json"))
+
+
+def sentences_of(language: str) -> dict[str, str]:
+    """Read what the server says in English, with gaps, and how a language says it; {} for English.
+
+    A sentence is put into the person's language in the browser, by i18n.js. Of the gaps, {what}, {kind}, {why}, {most}
+    and {list} hold words that have translations of their own; the others hold names and numbers.
+    """
+    sentences: dict[str, dict[str, str]] = _read("sentences")
+    return {} if language == "en" else {english: own[language] for english, own in sentences.items()}

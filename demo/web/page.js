@@ -1,5 +1,5 @@
 // Once per page: Ctrl+Enter (Cmd+Enter) generates; on a narrow screen the result is brought into sight; the place in
-// the queue is put into words; what is open is said.
+// the queue is put into words; what is open is said; messages are put into the person's language.
 
 document.addEventListener(
   "keydown",
@@ -49,3 +49,18 @@ function tellWhatIsOpen() {
 }
 
 new MutationObserver(tellWhatIsOpen).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
+
+// Gradio shows messages as the server sends them, in English.
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes) {
+    for (const node of addedNodes) {
+      for (const message of node.querySelectorAll?.("[data-testid=toast-text]") ?? []) tellInOwnLanguage(message);
+    }
+  }
+}).observe(document.body, { childList: true, subtree: true });
+
+function tellInOwnLanguage(message) {
+  const [line] = [...message.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  const text = line && sentenceText(message.textContent.trim());
+  if (line && message.childElementCount === 0 && text !== line.data.trim()) line.data = text;
+}

@@ -206,8 +206,9 @@ def choose_face(found: Sequence[DetectedFace], wanted: int | None, photo: str) -
             )
         return largest
     if not 1 <= wanted <= len(found):
-        there = "1 face" if len(found) == 1 else f"{len(found)} faces"
-        raise PhotoError(f"{photo} holds {there}, counted from the left, so there is no face {wanted}.")
+        if len(found) == 1:
+            raise PhotoError(f"{photo} holds 1 face, so there is no face {wanted}.")
+        raise PhotoError(f"{photo} holds {len(found)} faces, counted from the left, so there is no face {wanted}.")
     return wanted - 1
 
 

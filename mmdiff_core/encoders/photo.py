@@ -53,8 +53,9 @@ def load_photo(source: str | PathLike[str] | Image.Image, name: str | None = Non
         return _upright_rgb(source, name or "The photo")
     path = Path(source)
     if not path.is_file():
-        where = f': no file "{path}"' if name is None else " any more: give it again"
-        raise PhotoError(f'The photo "{name or path.name}" is not there{where}.')
+        if name is None:
+            raise PhotoError(f'The photo "{path.name}" is not there: no file "{path}".')
+        raise PhotoError(f'The photo "{name}" is not there any more: give it again.')
     name = name or path.name
     if path.stat().st_size == 0:
         raise PhotoError(f'The photo "{name}" is an empty file.')

@@ -151,10 +151,10 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     _check_range("The start step", start_step, 0, steps)
     _check_range("The word gating", request.word_gating, 0, 1)
     _check_range("The guidance rescale", request.guidance_rescale, 0, 1)
-    for what, side in (("width", width), ("height", height)):
-        _check_range(f"The {what}", side, sizes.smallest, sizes.largest)
+    for what, side in (("The width", width), ("The height", height)):
+        _check_range(what, side, sizes.smallest, sizes.largest)
         if side % sizes.multiple:
-            raise SettingsError(f"The {what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
+            raise SettingsError(f"{what} must be a multiple of {sizes.multiple} pixels, but is {side}.")
     if not request.seeds:
         raise SettingsError("There is no seed: give one for each image.")
     for seed in request.seeds:

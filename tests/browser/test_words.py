@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from transformers import AutoTokenizer
 
-from tests.browser.page import PHONE, Open, fill_example, generate
+from tests.browser.page import PHONE, Open, fill_example, generate, open_tab
 from tests.helpers.paths import ROOT
 from tests.helpers.stand_in import Backbone, StandIn
 
@@ -191,3 +192,24 @@ def test_the_prompt_s_words_are_one_row_on_a_phone(open_page: Open) -> None:
         "chips => chips.filter(chip => chip.offsetHeight < 44).map(chip => chip.textContent)"
     )
     assert small == []
+
+
+def test_errors_speak_the_browser_s_language(open_page: Open, tmp_path: Path) -> None:
+    """Beside a field, at the photos, on the Compare tab and in a message of Gradio's."""
+    page = open_page(locale="de-DE")
+    page.locator("#generate").click()
+    expect(page.locator(".first-error")).to_have_text(
+        "Es gibt noch kein Motiv: Zieh ein Foto herein oder nimm ein neues Spielzeug."
+    )
+    torn = tmp_path / "zerrissen.png"
+    torn.write_bytes(b"not a picture")
+    page.locator("#photos-1 input[type=file]").first.set_input_files(torn)
+    expect(page.locator("#seen-1 .field-error")).to_contain_text("Ausgelassen: „zerrissen.png“ ist kein lesbares Bild")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#open-picture").click()
+    chooser.value.set_files(torn)
+    expect(page.get_by_test_id("toast-text")).to_have_text(
+        re.compile("„zerrissen.png“ lässt sich nicht als Bild öffnen")
+    )
+    open_tab(page, "Vergleich")
+    expect(page.locator("#compare-summary .summary")).to_have_text(re.compile("^Es gibt noch kein Motiv"))

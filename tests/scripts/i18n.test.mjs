@@ -44,3 +44,37 @@ test("phrases and labels of the server become text", () => {
   assert.equal(labelText(["without_subject", "cat"]), "Without the photos of cat");
   assert.equal(labelsText([["seed", "5"], ["", ""]]), "Seed 5 · ");
 });
+
+const SENTENCES = {
+  "The {what} must be {kind}; it is {value}.": "{what} muss {kind} sein, nicht {value}.",
+  "steps": "Die Schrittzahl",
+  "a multiple of {n}": "ein Vielfaches von {n}",
+  'The photo "{name}" is empty.': "Das Foto „{name}“ ist leer.",
+  "Left out: {what}": "Ausgelassen: {what}",
+  "Not taken over: {list}.": "Nicht übernommen: {list}.",
+  "Left: {n}.": "Übrig: {n}.",
+};
+
+function speaking(sentences) {
+  const node = { textContent: JSON.stringify(sentences) };
+  return load(["web/i18n"], ["sentenceText"], { document: { querySelector: () => node }, WeakMap, JSON }).sentenceText;
+}
+
+test("the server's sentences are put into the person's language, with the words inside of them", () => {
+  const say = speaking(SENTENCES);
+  assert.equal(say("The steps must be a multiple of 8; it is 7."), "Die Schrittzahl muss ein Vielfaches von 8 sein, nicht 7.");
+  assert.equal(say('Left out: The photo "a. b? (1).png" is empty.'), "Ausgelassen: Das Foto „a. b? (1).png“ ist leer.");
+  assert.equal(say("Something new. Left: 4."), "Something new. Übrig: 4.");
+  assert.equal(say("Seed 4: Left: 3."), "Seed 4: Übrig: 3.");
+  assert.equal(say("Not taken over: size 3, steps, a multiple of 2."), "Nicht übernommen: size 3, Die Schrittzahl, ein Vielfaches von 2.");
+});
+
+test("a sentence without a translation stays as it is, and so does every one in English", () => {
+  assert.equal(speaking(SENTENCES)("Nobody knows this."), "Nobody knows this.");
+  assert.equal(speaking(SENTENCES)("a, ".repeat(500)), "a, ".repeat(500));
+  assert.equal(speaking({})("Left: 3."), "Left: 3.");
+});
+
+test("a name that looks like a pattern is shown as it was typed", () => {
+  assert.equal(speaking(SENTENCES)('The photo "$& {what} steps" is empty.'), "Das Foto „$& {what} steps“ ist leer.");
+});
