@@ -214,11 +214,13 @@ class Personalizer:
             MMDiffError: see :meth:`plan`.
             GenerationError: at a step, if memory ran out or a number is no longer finite; the model is as it was.
         """
+        self.backbone.check_text_to_image()
         return self.run(self.plan(request), photos)
 
     @torch.no_grad()
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
         """Make the images of a plan; otherwise as :meth:`generate`."""
+        self.backbone.check_text_to_image()
         with named_memory_errors():
             conditions = condition_request(plan, self.backbone, self.adapter, self.weights.current(), photos)
             seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()

@@ -92,7 +92,9 @@ class SettingsPanel:
             gr.HTML(text("group_quality"), apply_default_css=False)
             with gr.Row(elem_classes="presets"):
                 self.presets = {
-                    key: gr.Button(text(key), size="md", min_width=90, elem_id=key.replace("_", "-")) for key in PRESETS
+                    key: gr.Button(text(key), size="md", min_width=90, elem_id=key.replace("_", "-"))
+                    for key in PRESETS
+                    if not (self.defaults.few and key == "few_steps")
                 }
             with gr.Row():
                 usual = self.defaults

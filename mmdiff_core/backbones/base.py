@@ -17,6 +17,7 @@ from mmdiff_core.backbones.placement import Placement
 from mmdiff_core.backbones.schedulers import schedulers_for
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.text import FusedWords, TextEncoder
+from mmdiff_core.errors import ModelError
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.records import Condition, PromptTokens, TextStates
 from mmdiff_core.types import Size
@@ -32,6 +33,7 @@ class Defaults:
     steps: int
     guidance: float
     start_step: int = 0
+    few: bool = False  # the model was made for few steps, so that there is no preset for fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,11 @@ class Backbone(ABC):
     def fast(self) -> Defaults | None:
         """Return a preset of fewer steps at little loss, if one was measured."""
         return None
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet was distilled to read the guidance as an input, so that it runs without a negative half."""
+        return self.unet.config.time_cond_proj_dim is not None
 
     @property
     def schedulers(self) -> tuple[str, ...]:
@@ -106,7 +113,7 @@ class Backbone(ABC):
         """Encode the unconditional half, which never sees a photo."""
 
     @abstractmethod
-    def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
+    def added_conditions(self, text: TextStates, size: tuple[int, int], guidance: float = 1.0) -> Mapping[str, Tensor]:
         """Return what the UNet reads besides the text, for images of ``size`` = (width, height)."""
 
     @abstractmethod
@@ -116,6 +123,19 @@ class Backbone(ABC):
         Raises:
             ModelError: they are not; the message says what to do.
         """
+
+    def check_text_to_image(self) -> None:
+        """Check that the UNet makes images from text alone.
+
+        Raises:
+            ModelError: it reads more than latents, as those for inpainting do.
+        """
+        read, made = self.unet.config.in_channels, self.unet.config.out_channels
+        if read != made:
+            raise ModelError(
+                f"This UNet reads {read} channels and makes {made}: it is for inpainting or another task that starts "
+                "from an image, so call its own pipeline, with the arguments of Personalizer.attach(pipe)."
+            )
 
     @abstractmethod
     def draw_noise(self, generator: torch.Generator, width: int, height: int) -> Tensor:

@@ -57,6 +57,9 @@ KNOWN_BASES: Mapping[int, tuple[Mapping[str, object], tuple[int, ...]]] = {
     SDXL_CONTEXT: (SDXL_UNET, (768, 1280)),
 }
 
+# Pipelines whose networks are those of another, which does all that they do.
+SAME_NETWORKS = {"LatentConsistencyModelPipeline": "StableDiffusionPipeline"}
+
 
 def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dtype: torch.dtype) -> DiffusionPipeline:
     """Open a stock pipeline on the CPU, from a folder or from the hub's cache; nothing is downloaded.
@@ -92,8 +95,9 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
 
 
 def pipeline_class_name(folder: Path) -> str:
-    """Return the class named in a stock model's ``model_index.json``."""
-    return str(_index(folder).get("_class_name"))
+    """Return the class named in a stock model's ``model_index.json``, or the one that runs the same networks."""
+    name = str(_index(folder).get("_class_name"))
+    return SAME_NETWORKS.get(name, name)
 
 
 def _index(folder: Path) -> dict[str, object]:

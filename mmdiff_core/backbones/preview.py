@@ -1,17 +1,19 @@
-"""Images of latents: the decoder's output, and a rough preview by one matrix."""
+"""Between images and latents: the autoencoder with its scale, and a rough preview by one matrix."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.encoders.devices import device_of
 
+Autoencoder: TypeAlias = AutoencoderKL | AutoencoderTiny
 FIT_IMAGES = 2
 FIT_BLOBS = 6  # latent pixels a side of the random colours that a preview is fitted on
 FIT_SIDE = 16  # latent pixels a side of a fitted image
@@ -37,8 +39,42 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(picture) for picture in values]
 
 
+def encode_images(vae: Autoencoder, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (B, c, h, w) of the latents of (B, 3, H, W) in [-1, 1], in its own scale.
+
+    A tiny autoencoder (TAESD) has no deviation: 0.
+    """
+    encoded = vae.encode(pixels)
+    if isinstance(vae, AutoencoderTiny):
+        return encoded.latents, torch.zeros_like(encoded.latents)
+    return encoded.latent_dist.mean, encoded.latent_dist.std
+
+
+def scale_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+    """Return what the UNet reads of an autoencoder's latents (B, c, h, w); :func:`unscale_latents` is the inverse."""
+    mean, deviation = _statistics(vae, latents)
+    return (latents - mean) * vae.config.scaling_factor / deviation
+
+
+def unscale_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+    """Return what the decoder reads of the UNet's latents (B, c, h, w), as the stock pipelines do."""
+    mean, deviation = _statistics(vae, latents)
+    return latents * deviation / vae.config.scaling_factor + mean
+
+
+def _statistics(vae: Autoencoder, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation per channel (1, c, 1, 1) that latents are normalised by; 0 and 1 where none are known.
+
+    Playground v2.5 has them.
+    """
+    mean, deviation = (getattr(vae.config, name, None) for name in ("latents_mean", "latents_std"))
+    if mean is None or deviation is None:
+        mean, deviation = (0.0,), (1.0,)
+    return like.new_tensor(mean).view(1, -1, 1, 1), like.new_tensor(deviation).view(1, -1, 1, 1)
+
+
 @torch.no_grad()
-def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPreview:
+def fit_preview(vae: Autoencoder, pictures: Tensor | None = None) -> LatentPreview:
     """Fit, by least squares with a little ridge, an autoencoder's scaled latents to colours.
 
     Args:
@@ -49,7 +85,7 @@ def fit_preview(vae: AutoencoderKL, pictures: Tensor | None = None) -> LatentPre
     if pictures is None:
         pictures = random_colours(FIT_SIDE * 2 ** (len(vae.config.block_out_channels) - 1))
     scaled = (pictures * 2 - 1).to(device_of(vae), vae.dtype)
-    latents = torch.cat([vae.encode(chunk).latent_dist.mode() for chunk in scaled.split(8)]) * vae.config.scaling_factor
+    latents = scale_latents(vae, torch.cat([encode_images(vae, chunk)[0] for chunk in scaled.split(8)]))
     seen = F.interpolate(pictures, latents.shape[-2:], mode="area").movedim(1, -1).flatten(0, 2).float().cpu()
     known = latents.movedim(1, -1).flatten(0, 2).float().cpu()  # (n h w, c)
     middle, usual = known.mean(0), seen.mean(0)

@@ -9,6 +9,8 @@ from typing import Any
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EDMDPMSolverMultistepScheduler,
+    EDMEulerScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
@@ -65,8 +67,32 @@ FLOW_SCHEDULERS: Mapping[str, SchedulerChoice] = {
 }
 
 
+# EDM (arXiv 2206.00364) scales the network's input and output itself and has no betas; Playground v2.5 is of that kind.
+EDM_SCHEDULERS: Mapping[str, SchedulerChoice] = {
+    "dpm++": SchedulerChoice(EDMDPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "euler": SchedulerChoice(EDMEulerScheduler),
+    "sde": SchedulerChoice(EDMDPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
+}
+EDM_SCHEDULE = (
+    "num_train_timesteps",
+    "sigma_min",
+    "sigma_max",
+    "sigma_data",
+    "sigma_schedule",
+    "rho",
+    "prediction_type",
+)
+
+
+def is_edm(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler scales the network's input and output as EDM does."""
+    return isinstance(scheduler, EDMDPMSolverMultistepScheduler | EDMEulerScheduler)
+
+
 def schedulers_for(scheduler: SchedulerMixin) -> Mapping[str, SchedulerChoice]:
-    """Return the schedulers for this one's kind of model: a diffusion model or a rectified flow."""
+    """Return the schedulers for this one's kind of model: a diffusion model, EDM, or a rectified flow."""
+    if is_edm(scheduler):
+        return EDM_SCHEDULERS
     return FLOW_SCHEDULERS if scheduler.config.prediction_type == "flow_prediction" else SCHEDULERS
 
 
@@ -117,5 +143,6 @@ def change_solver(scheduler: SchedulerMixin, name: str | None) -> SchedulerMixin
     known = schedulers_for(scheduler)
     check_scheduler(name, known)
     choice = known[name]
-    schedule = {key: scheduler.config[key] for key in NOISE_SCHEDULE if key in scheduler.config}
+    names = EDM_SCHEDULE if is_edm(scheduler) else NOISE_SCHEDULE
+    schedule = {key: scheduler.config[key] for key in names if key in scheduler.config}
     return choice.kind.from_config(scheduler.config, **schedule, **choice.options)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults, TextDeltas
+from mmdiff_core.backbones.distillation import embed_guidance, usual_numbers
 from mmdiff_core.backbones.loading import (
     load_matching_adapter,
     name_of,
@@ -23,7 +24,7 @@ from mmdiff_core.backbones.loading import (
     place_networks,
 )
 from mmdiff_core.backbones.placement import Offloading, Placement
-from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_images
+from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_images, unscale_latents
 from mmdiff_core.backbones.processors import (
     Call,
     ConditionedAttention,
@@ -37,11 +38,12 @@ from mmdiff_core.encoders.devices import execution_device
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.image_loading import find_image_encoder
 from mmdiff_core.encoders.text import FusedWords, encode_text, join_states
-from mmdiff_core.errors import ModelError
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.records import Condition, PromptTokens, TextStates
 from mmdiff_core.numeric_checks import check_pixels
+
+TIMESTEP_CONDITION = "timestep_cond"  # among the added conditions: the guidance, where the UNet reads it
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +58,7 @@ class StableDiffusion(Backbone):
 
     @classmethod
     def fields_from(cls, pipe: DiffusionPipeline) -> dict[str, Any]:
-        """Return the fields that a stock pipeline fills.
-
-        Raises:
-            ModelError: its UNet is one of those that take the guidance as an input.
-        """
-        if pipe.unet.config.time_cond_proj_dim is not None:
-            raise ModelError(
-                "This UNet was distilled to take the guidance as an input, which MM-Diff does not know: use the plain "
-                "model with a few-step LoRA."
-            )
+        """Return the fields that a stock pipeline fills."""
         return {
             "unet": pipe.unet,
             "vae": pipe.vae,
@@ -110,8 +103,11 @@ class StableDiffusion(Backbone):
     def encode_negative(self, tokens: Sequence[PromptTokens], deltas: Sequence[TextDeltas]) -> TextStates:
         return self.encode_text(tokens, [None] * len(tokens), deltas)
 
-    def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
-        return {}
+    def added_conditions(self, text: TextStates, size: tuple[int, int], guidance: float = 1.0) -> Mapping[str, Tensor]:
+        if not self.embeds_guidance:
+            return {}
+        embedded = embed_guidance(guidance, self.unet.config.time_cond_proj_dim)
+        return {TIMESTEP_CONDITION: embedded.to(text.states).expand(len(text.states), -1)}
 
     def draw_noise(self, generator: torch.Generator, width: int, height: int) -> Tensor:
         scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -126,12 +122,15 @@ class StableDiffusion(Backbone):
         if not self._is_ready():
             install(self.unet)
         call = Call(condition, layer_sizes(self.unet, height, width, self._attention_paths), recorder)
+        added = dict(condition.added)
+        timestep_condition = added.pop(TIMESTEP_CONDITION, None)
         with self.placement.using(self.unet):
             return self.unet(
                 latents,
                 timestep,
                 encoder_hidden_states=condition.text.states,
-                added_cond_kwargs=dict(condition.added),
+                timestep_cond=timestep_condition,
+                added_cond_kwargs=added,
                 cross_attention_kwargs={"mmdiff": call},
             ).sample
 
@@ -149,7 +148,7 @@ class StableDiffusion(Backbone):
             ready.enter_context(self.placement.using(self.vae))
             if self._overflows():
                 ready.enter_context(self.placement.in_float32(self.vae))
-            unscaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+            unscaled = unscale_latents(self.vae, latents.to(self.vae.dtype))
             pixels = self.vae.decode(unscaled).sample / 2 + 0.5
         check_pixels(pixels)
         return to_images(pixels)
@@ -236,7 +235,7 @@ def _backbone(
     return kind(
         name=name,
         image_encoder=encoder,
-        defaults=kind.stock_defaults,
+        defaults=usual_numbers(pipe, name, kind.stock_defaults),
         placement=placement,
         latent_preview=preview,
         **kind.fields_from(pipe),

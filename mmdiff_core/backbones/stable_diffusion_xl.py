@@ -60,13 +60,14 @@ class StableDiffusionXL(StableDiffusion):
         """Return the rows (B,) in which the end-of-text token follows right after the start."""
         return tokens.ids[:, 1] == self.tokenizers[0].eos_token_id
 
-    def added_conditions(self, text: TextStates, size: tuple[int, int]) -> Mapping[str, Tensor]:
+    def added_conditions(self, text: TextStates, size: tuple[int, int], guidance: float = 1.0) -> Mapping[str, Tensor]:
         if text.pooled is None:
             raise ValueError("the last text encoder of Stable Diffusion XL must have a projection")
         width, height = size
         original, crop, target = (height, width), (0, 0), (height, width)
         ids = torch.tensor([*original, *crop, *target]).to(text.pooled)
-        return {"text_embeds": text.pooled, "time_ids": ids.expand(len(text.pooled), -1)}
+        own = {"text_embeds": text.pooled, "time_ids": ids.expand(len(text.pooled), -1)}
+        return {**super().added_conditions(text, size, guidance), **own}
 
 
 def load_stable_diffusion_xl(source: str | PathLike[str], *args: Any, **options: Any) -> tuple[StableDiffusionXL, Any]:

@@ -66,6 +66,7 @@ def condition_request(
             word_gating=plan.request.word_gating,
             regions=plan.regions,
             clip_skip=plan.request.clip_skip,
+            guidance=plan.numbers.guidance,
             recorded=plan.recording is not None,
         )
 
@@ -269,6 +270,7 @@ def build_condition(
     word_gating: float = 0.0,
     regions: Tensor | None = None,
     clip_skip: int = 0,
+    guidance: float = 1.0,
     recorded: bool = False,
 ) -> Condition:
     """Build what conditions a denoising step, with keys and values of every layer computed.
@@ -288,6 +290,7 @@ def build_condition(
         word_gating: how much each subject's image term is kept to where its word is seen, 0 to 1.
         regions: (B, S, h, w) in [0, 1], where each subject may be, at the size of the latents; None: everywhere.
         clip_skip: layers of the text encoders to leave out; as in stock pipelines, not for the negative prompt.
+        guidance: for a UNet that reads it.
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
     """
@@ -309,7 +312,7 @@ def build_condition(
         condition = _with_unconditional_half(
             condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter))
         )
-    condition = replace(condition, added=backbone.added_conditions(condition.text, size))
+    condition = replace(condition, added=backbone.added_conditions(condition.text, size, guidance))
     if adapter is None:
         return condition
     if subjects is not None and subjects.blank is not None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
@@ -89,6 +90,8 @@ def plan_request(
         ModelError: there are subjects, but no adapter that knows what to do with them, or nothing that finds faces.
     """
     backbone.check_state()
+    if adapter is not None:
+        _check_precision(backbone, adapter)
     avoided = request.negative_prompt or ""
     numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
     check_scheduler(request.scheduler, backbone.schedulers)
@@ -111,7 +114,7 @@ def plan_request(
     others = {}
     if request.recording is not None and request.recording.words:
         others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words), MAX_CHUNKS)
-    guiding = negative if numbers.guidance > 1 else None
+    guiding = negative if numbers.guidance > 1 and not backbone.embeds_guidance else None
     request = replace(request, negative_prompt=avoided)
     return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
 
@@ -162,6 +165,15 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     return SampleSettings(
         request.seeds[0], steps, guidance, start_step, width, height, request.scheduler, request.guidance_rescale
     )
+
+
+def _check_precision(backbone: Backbone, adapter: MMDiffAdapter) -> None:
+    """Check that model and adapter compute in the same precision, or that torch takes care of it, as in training."""
+    own, wanted = next(adapter.parameters()).dtype, backbone.unet.dtype
+    if own != wanted and not torch.is_autocast_enabled(backbone.device.type):
+        raise ModelError(
+            f"The adapter is in {own} and the model in {wanted}: make a new Personalizer with adapter.to({wanted})."
+        )
 
 
 def _check_model(backbone: Backbone, adapter: MMDiffAdapter | None) -> None:

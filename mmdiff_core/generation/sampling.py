@@ -11,7 +11,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.schedulers import begins_step, change_solver, step_of
+from mmdiff_core.backbones.schedulers import begins_step, change_solver, is_edm, step_of
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
 from mmdiff_core.numeric_checks import check_latents
@@ -116,13 +116,18 @@ def expected_clean(scheduler: SchedulerMixin, prediction: Tensor, noisy: Tensor,
     """Return the noise-free latents that a prediction implies, for any scheduler.
 
     ``noisy`` is the network's own input, which is on the same scale whatever the scheduler: x = sqrt(a) x0 +
-    sqrt(1 - a) e for diffusion, x = (1 - s) x0 + s e for a flow.
+    sqrt(1 - a) e for diffusion, x = (1 - s) x0 + s e for a flow, x = (x0 + s e) / sqrt(s^2 + d^2) for EDM.
     """
     kind, length = scheduler.config.prediction_type, int(scheduler.config.num_train_timesteps)
     if kind == "sample":
         return prediction
     if kind == "flow_prediction":
         return noisy - timestep / length * prediction
+    if is_edm(scheduler):
+        sigma = (4 * timestep.float()).exp().cpu()  # the timestep is a quarter of its logarithm
+        unscaled = noisy * (sigma**2 + scheduler.config.sigma_data**2) ** 0.5
+        clean: Tensor = scheduler.precondition_outputs(unscaled, prediction, sigma)
+        return clean.to(noisy)
     kept: Tensor = scheduler.alphas_cumprod[timestep.round().long().cpu()].to(noisy)
     if kind == "v_prediction":
         return kept.sqrt() * noisy - (1 - kept).sqrt() * prediction

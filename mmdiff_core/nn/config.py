@@ -88,6 +88,7 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         layers = (*self.cross_attention, *self.self_attention)
+        self._check_widths()
         if not self.cross_attention or len({layer.context for layer in self.cross_attention}) > 1:
             raise SettingsError("an adapter needs cross-attention layers that all have the same context width")
         if any(layer.inner % layer.heads for layer in layers):
@@ -96,8 +97,8 @@ class AdapterConfig:
             raise SettingsError("LoRA ranks must not be negative")
         if self.rank == 0 and not self.own_image_weights:
             raise SettingsError("LoRA ranks must be at least 1 in the cross-attention, which has no other weights")
-        if self.tokens < 1 or self.refiner_depth < 0 or self.refiner_head_dim < 1:
-            raise SettingsError("tokens and refiner_head_dim must be at least 1, refiner_depth not negative")
+        if self.refiner_depth < 0:
+            raise SettingsError("refiner_depth must not be negative")
         if self.fuse_after and (len(self.text_towers) != 1 or self.text_towers[0].width != self.width):
             raise SettingsError("fuse_after needs a single text encoder as wide as the cross-attention's context")
         if self.resampler is not None and (self.refiner_depth > 0 or self.source != "clip"):
@@ -105,6 +106,27 @@ class AdapterConfig:
         for name, kind in (("source", Source), ("unconditional", Unconditional), ("photo_fit", PhotoFit)):
             if getattr(self, name) not in get_args(kind):
                 raise SettingsError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
+
+    def _check_widths(self) -> None:
+        """Check, before anything is divided by them, that all sizes are whole numbers and none is too small."""
+        shapes = (*self.cross_attention, *self.self_attention, self.resampler)
+        sizes: list[tuple[str, object, int]] = [  # name, size, the least that it may be
+            *((name, size, 1) for shape in shapes if shape for name, size in vars(shape).items() if name != "path"),
+            *(("width", tower.width, 1) for tower in self.text_towers),
+            *(("layers", tower.layers, 0) for tower in self.text_towers),
+            ("tokens", self.tokens, 1),
+            ("refiner_head_dim", self.refiner_head_dim, 1),
+            ("refiner_hidden", 1 if self.refiner_hidden is None else self.refiner_hidden, 1),
+            ("cls_width", self.cls_width, int(self._reads_cls)),
+            ("patch_width", self.patch_width, int(self.reads_patches)),
+        ]
+        for name, size, least in sizes:
+            if not isinstance(size, int) or size < least:
+                raise SettingsError(f"{name} must be a whole number of at least {least}, but is {size!r}")
+
+    @property
+    def _reads_cls(self) -> bool:
+        return self.word_fusion or (self.source == "clip" and self.image_branch and self.resampler is None)
 
     @property
     def width(self) -> int:

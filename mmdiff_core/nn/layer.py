@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmdiff_core.nn.attention import split_heads
 from mmdiff_core.nn.config import AttentionLayer
-from mmdiff_core.nn.lora import Lora, loaded_weight
+from mmdiff_core.nn.lora import Lora, from_eight_bits, loaded_weight
 from mmdiff_core.nn.records import KeyValue, LayerCondition, SubjectEmbeddings
 
 
@@ -111,18 +111,19 @@ class LayerLoras(nn.Module):
             attention: the layer that this one belongs to.
             scale: multiplies every LoRA.
         """
-        key, value = loaded_weight(attention.to_k), loaded_weight(attention.to_v)
-        query, output = self.query, self.output
+        dtype = next(self.parameters()).dtype  # of weights that wait in 8 bits
+        key, value = loaded_weight(attention.to_k, dtype), loaded_weight(attention.to_v, dtype)
+        query, output, bias = self.query, self.output, attention.to_out[0].bias
         return LayerWeights(
             heads=self.heads,
-            query=None if query is None else query.add_to(loaded_weight(attention.to_q), scale),
+            query=None if query is None else query.add_to(loaded_weight(attention.to_q, dtype), scale),
             key=key if self.key is None else self.key.add_to(key, scale),
             value=value if self.value is None else self.value.add_to(value, scale),
-            output=None if output is None else output.add_to(loaded_weight(attention.to_out[0]), scale),
+            output=None if output is None else output.add_to(loaded_weight(attention.to_out[0], dtype), scale),
             key_image=None if self.key_image is None else self.key_image.add_to(key, scale),
             value_image=None if self.value_image is None else self.value_image.add_to(value, scale),
             null_key=self.null_key,
-            output_bias=attention.to_out[0].bias,
+            output_bias=None if bias is None else from_eight_bits(bias, dtype),
         )
 
 

@@ -53,15 +53,19 @@ class Lora(nn.Module):
         return (weight + scale * self.delta().to(weight.device)).to(weight.dtype)
 
 
-def loaded_weight(linear: nn.Linear) -> Tensor:
+def loaded_weight(linear: nn.Linear, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return W of a frozen layer, with the LoRAs that peft has loaded on top, such as those for few steps.
 
+    Args:
+        linear: the layer.
+        dtype: of a weight that waits in 8 bits until the layer runs (layerwise casting); any other keeps its own.
+
     Raises:
-        ModelError: one of them adds more than a change of W.
+        ModelError: one of the LoRAs adds more than a change of W.
     """
     if not isinstance(linear, BaseTunerLayer):
-        return linear.weight
-    weight: Tensor = linear.get_base_layer().weight
+        return from_eight_bits(linear.weight, dtype)
+    weight = from_eight_bits(linear.get_base_layer().weight, dtype)
     if linear.merged or linear.disable_adapters:
         return weight
     if not isinstance(linear, lora.LoraLayer):
@@ -71,6 +75,11 @@ def loaded_weight(linear: nn.Linear) -> Tensor:
         return _weight_of_forward(linear, weight)
     deltas = [linear.get_delta_weight(name) for name in names]
     return weight + sum(deltas).to(weight.dtype) if deltas else weight
+
+
+def from_eight_bits(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return numbers of 8 bits, with which nothing can be computed, in a wider type; others as they are."""
+    return values.to(dtype) if values.element_size() == 1 else values
 
 
 @torch.no_grad()

@@ -62,6 +62,7 @@ class Defaults:
     steps: int = 6
     guidance: float = 3.0
     start_step: int = 1
+    few: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderTiny,
     DDIMScheduler,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
@@ -104,7 +105,7 @@ def image_encoder() -> CLIPVisionModelWithProjection:
     return CLIPVisionModelWithProjection(config)
 
 
-def _vae(scaling_factor: float) -> AutoencoderKL:
+def autoencoder(scaling_factor: float = 0.18215, **changes: object) -> AutoencoderKL:
     """Halves the picture's sides."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -113,31 +114,40 @@ def _vae(scaling_factor: float) -> AutoencoderKL:
         norm_num_groups=4,
         scaling_factor=scaling_factor,
         force_upcast=False,
+        **changes,
     )
+
+
+def tiny_autoencoder() -> AutoencoderTiny:
+    """Of the kind of TAESD; halves the picture's sides."""
+    sizes = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    return AutoencoderTiny(**sizes, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))
 
 
 def _unet(context: int, **extra: object) -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        sample_size=16,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        cross_attention_dim=context,
-        attention_head_dim=2,
-        norm_num_groups=8,
-        **extra,
-    )
+    usual: dict[str, object] = {
+        "sample_size": 16,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "cross_attention_dim": context,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+    }
+    return UNet2DConditionModel(**usual | extra)
 
 
-def stable_diffusion(scheduler: SchedulerMixin | None = None, seed: int = 0) -> StableDiffusionPipeline:
-    """A stock pipeline of 32 x 32 pixels with its own image encoder."""
+def stable_diffusion(
+    scheduler: SchedulerMixin | None = None, seed: int = 0, vae: AutoencoderKL | AutoencoderTiny | None = None, **unet
+) -> StableDiffusionPipeline:
+    """A stock pipeline of 32 x 32 pixels with its own image encoder; ``unet`` are sizes that differ from SD 1.5's."""
     torch.manual_seed(seed)
     return StableDiffusionPipeline(
-        vae=_vae(0.18215),
+        vae=vae or autoencoder(0.18215),
         text_encoder=CLIPTextModel(_text_config(32)),
         tokenizer=tokenizer(),
-        unet=_unet(32),
+        unet=_unet(32, **unet),
         scheduler=scheduler or DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=CLIPImageProcessorPil(size=IMAGE_SIZE, crop_size=IMAGE_SIZE),
@@ -146,11 +156,13 @@ def stable_diffusion(scheduler: SchedulerMixin | None = None, seed: int = 0) -> 
     )
 
 
-def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
-    """A stock pipeline of 32 x 32 pixels with two text encoders."""
+def stable_diffusion_xl(
+    scheduler: SchedulerMixin | None = None, seed: int = 0, vae: AutoencoderKL | None = None, **unet
+) -> StableDiffusionXLPipeline:
+    """A stock pipeline of 32 x 32 pixels with two text encoders; ``unet`` are sizes that differ from SDXL's."""
     torch.manual_seed(seed)
     return StableDiffusionXLPipeline(
-        vae=_vae(0.13025),
+        vae=vae or autoencoder(0.13025),
         text_encoder=CLIPTextModel(_text_config(32)),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(48)),
         tokenizer=tokenizer(),
@@ -158,12 +170,12 @@ def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
         unet=_unet(
             80,
             use_linear_projection=True,
-            transformer_layers_per_block=(1, 2),
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=48 + 6 * 8,
+            **{"transformer_layers_per_block": (1, 2)} | unet,
         ),
-        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear"),
+        scheduler=scheduler or EulerDiscreteScheduler(beta_schedule="scaled_linear"),
         feature_extractor=CLIPImageProcessorPil(size=IMAGE_SIZE, crop_size=IMAGE_SIZE),
         image_encoder=image_encoder(),
         add_watermarker=False,

@@ -16,11 +16,12 @@ from diffusers.image_processor import IPAdapterMaskProcessor
 from peft import LoHaConfig, LoraConfig, inject_adapter_in_model
 from PIL import Image
 
+from mmdiff_core.backbones.stable_diffusion import load_stable_diffusion
 from mmdiff_core.encoders.face import InsightFaces
 from mmdiff_core.errors import ModelError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
-from mmdiff_core.weights.adapter_file import save_adapter
+from mmdiff_core.weights.adapter_file import load_adapter, save_adapter
 from tests.helpers import tiny
 from tests.helpers.faces import Squares
 
@@ -356,3 +357,30 @@ def test_a_model_that_moves_keeps_the_callers_face_analyser(tmp_path: Path) -> N
     assert isinstance(loaded.moved_to("cpu").faces, InsightFaces)
     loaded.faces = squares
     assert loaded.moved_to("cpu").faces is squares
+
+
+# ---------------------------------------------------------------- weights of 8 bits
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_weights_that_wait_in_eight_bits_show_the_subjects(family: str, adapters: dict[str, Path]) -> None:
+    """Layerwise casting, before the pipeline is shared: as the same pipeline with weights rounded once."""
+    cast, rounded = _pipeline(family), _pipeline(family)
+    cast.unet.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+    with torch.no_grad():
+        for name, values in cast.unet.named_parameters():
+            rounded.unet.get_parameter(name).copy_(values.float())
+    own, expected = (Personalizer.of_pipeline(pipe, adapters[family]) for pipe in (cast, rounded))
+    assert np.abs(_picture(own) - _picture(expected)).max() <= 1
+    with own.attach(cast) as attached:
+        pixels = _pixels(cast, **attached.condition(REQUEST).pipeline_kwargs())
+    assert np.abs(pixels - _picture(expected)).max() <= 1
+
+
+@pytest.mark.parametrize(("model", "adapter"), [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)])
+def test_an_adapter_of_another_precision(model: torch.dtype, adapter: torch.dtype, sd: Path) -> None:
+    backbone, _ = load_stable_diffusion(sd, sd / "adapter.safetensors", dtype=model)
+    own = Personalizer(backbone, load_adapter(sd / "adapter.safetensors", adapter))
+    with pytest.raises(ModelError, match=f"The adapter is in {adapter} and the model in {model}: make a new Pers"):
+        own.plan(REQUEST)
+    assert _picture(Personalizer(backbone, own.adapter.to(model))).std() > 0

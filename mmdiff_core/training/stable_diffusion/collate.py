@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from mmdiff_core.backbones.preview import encode_images, scale_latents
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.encoders.prompt import stack_tokens, tokenize
@@ -92,13 +93,12 @@ class Collator:
         """Return clean latents and noise (B, c, h, w) and timesteps (B,), on the CPU in float32."""
         vae = self.backbone.vae
         images = torch.stack([example.image for example in examples]) * 2 - 1
-        posterior = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
-        mean, deviation = posterior.mean.float().cpu(), posterior.std.float().cpu()
+        mean, deviation = (x.float().cpu() for x in encode_images(vae, images.to(vae.device, vae.dtype)))
         latents, noise, timesteps = [], [], []
         for row, example in enumerate(examples):
             generator = torch.Generator().manual_seed(_seed(self.examples.seed, example.number))
             spread = torch.randn(mean[row].shape, generator=generator)
-            latents.append((mean[row] + deviation[row] * spread) * vae.config.scaling_factor)
+            latents.append(scale_latents(vae, mean[row : row + 1] + deviation[row] * spread)[0])
             noise.append(torch.randn(mean[row].shape, generator=generator))
             random_timestep = torch.randint(self.schedule.config.num_train_timesteps, (1,), generator=generator)
             timesteps.append(random_timestep if example.timestep is None else torch.tensor([example.timestep]))

@@ -16,6 +16,7 @@ from diffusers import DDPMScheduler
 from PIL import Image
 from torch import Tensor, nn
 
+from mmdiff_core.backbones.schedulers import is_edm
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.generation.conditioning import build_condition, encode_faces, encode_pixels
@@ -123,7 +124,7 @@ class NoisePredictionStage:
         examples: ExampleMaker, held_out: Sequence[TrainingExample], settings: StageSettings, weights: SdLossWeights,
         accumulate: int = 1, extra: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        kind = backbone.scheduler.config.prediction_type
+        kind = "EDM's output" if is_edm(backbone.scheduler) else backbone.scheduler.config.prediction_type
         if kind not in PREDICTIONS:
             raise SettingsError(
                 f'The base "{backbone.name}" predicts {kind}, but this recipe is for {" and ".join(PREDICTIONS)}: '

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gradio as gr
+import pytest
+
+from demo.server.limits import local_limits
+from demo.server.service import Service
 from demo.studio.generate import GenerationRunner
-from tests.helpers.stand_in import Defaults
+from demo.studio.settings_panel import SettingsPanel
+from tests.helpers.stand_in import Defaults, StandIn
 
 
 def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: GenerationRunner) -> None:
@@ -23,3 +29,12 @@ def test_only_sizes_that_the_weights_were_not_made_for_are_warned_of(generation:
     shown = {size: settings._warn(*size)["visible"] for size in ((256, 256), (320, 192), (192, 320), (384, 384))}
     assert shown == {(256, 256): False, (320, 192): False, (192, 320): True, (384, 384): True}
     assert settings._warn(None, 256)["visible"] is False  # an empty field is an error of its own
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_model_for_few_steps_has_no_preset_for_fewer(few: bool) -> None:
+    settings = SettingsPanel(Service(StandIn(defaults=Defaults(few=few)), local_limits()))
+    with gr.Blocks():
+        settings.render()
+    assert ("few_steps" in settings.presets) is not few
+    assert {"usual_steps", "many_steps"} <= set(settings.presets)

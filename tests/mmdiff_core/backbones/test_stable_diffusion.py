@@ -12,7 +12,6 @@ import torch
 from mmdiff_core.backbones.processors import ConditionedAttention, uninstall
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stable_diffusion, wrap_stock
 from mmdiff_core.encoders.prompt import tokenize
-from mmdiff_core.errors import ModelError
 from mmdiff_core.generation.conditioning import build_condition
 from tests.helpers import tiny
 
@@ -79,13 +78,6 @@ def test_a_pipeline_that_is_open_already_shares_its_networks(sd: Path) -> None:
     backbone, adapter = wrap_stock(StableDiffusion, pipe, sd / "adapter.safetensors")
     assert backbone.unet is pipe.unet
     assert adapter.config.cls_width == tiny.PROJECTION
-
-
-def test_a_distilled_unet_is_refused() -> None:
-    pipe = tiny.stable_diffusion()
-    pipe.unet.register_to_config(time_cond_proj_dim=256)
-    with pytest.raises(ModelError, match="distilled to take the guidance as an input"):
-        StableDiffusion.fields_from(pipe)
 
 
 def test_half_precision_is_that_of_the_networks(sd: Path) -> None:

@@ -119,3 +119,30 @@ def test_a_config_from_before_a_field_was_added_is_read(config: AdapterConfig) -
     values = json.loads(config.to_json())
     del values["fuse_after"]
     assert AdapterConfig.from_json(json.dumps(values)) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "message"),
+    [
+        (("cross_attention", 0, "width"), -16, "width must be a whole number of at least 1, but is -16"),
+        (("cross_attention", 0, "heads"), 0, "heads must be a whole number of at least 1, but is 0"),
+        (("self_attention", 0, "inner"), 0, "inner must be"),
+        (("text_towers", 0, "width"), 0, "width must be"),
+        (("text_towers", 0, "layers"), -1, "layers must be a whole number of at least 0"),
+        (("cls_width",), 0, "cls_width must be a whole number of at least 1"),
+        (("patch_width",), -3, "patch_width must be"),
+        (("tokens",), 4.0, "tokens must be a whole number of at least 1, but is 4.0"),
+        (("refiner_hidden",), 0, "refiner_hidden must be"),
+    ],
+)
+def test_a_file_with_impossible_sizes_is_refused(
+    config: AdapterConfig, path: tuple[str | int, ...], size: float, message: str
+) -> None:
+    values = json.loads(config.to_json())
+    *parents, name = path
+    inside = values
+    for parent in parents:
+        inside = inside[parent]
+    inside[name] = size
+    with pytest.raises(CheckpointError, match=f"cannot be read: {message}"):
+        AdapterConfig.from_json(json.dumps(values))
