@@ -156,6 +156,15 @@ def stable_diffusion(
     )
 
 
+def stable_diffusion_2(seed: int = 0) -> StableDiffusionPipeline:
+    """A stock pipeline as Stable Diffusion 2.x has it: linear projections, heads by width, v-prediction."""
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear", prediction_type="v_prediction", clip_sample=False, steps_offset=1
+    )
+    sizes = {"use_linear_projection": True, "upcast_attention": True, "attention_head_dim": (2, 4)}
+    return stable_diffusion(scheduler, seed, **sizes)
+
+
 def stable_diffusion_xl(
     scheduler: SchedulerMixin | None = None, seed: int = 0, vae: AutoencoderKL | None = None, **unet
 ) -> StableDiffusionXLPipeline:

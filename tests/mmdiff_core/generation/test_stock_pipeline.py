@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload, cpu_offload_with_hook
-from diffusers import ControlNetModel, DiffusionPipeline, LCMScheduler, UNet2DConditionModel
+from diffusers import DiffusionPipeline, LCMScheduler, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict
-from PIL import Image
 
 from mmdiff_core.errors import CheckpointError, ModelError, PromptError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Components, GenerateRequest, Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
+from tests.helpers.stock_kinds import KINDS, PICTURE, open_kind, pixels, plain_call
 
 REQUEST = GenerateRequest(
     prompt="a cat next to a robot on the beach",
@@ -36,30 +36,6 @@ REQUEST = GenerateRequest(
 OTHER_PHOTOS = replace(
     REQUEST, subjects=(Subject("cat", (tiny.photo(70),)), Subject("robot", (tiny.photo(71),), scale=0.7))
 )
-PICTURE = tiny.photo(20, (40, 24))
-MASK = Image.new("L", (40, 24), 0)
-MASK.paste(255, (0, 0, 20, 24))
-
-Call = dict[str, Any]
-# What each kind of pipeline wants beside the condition.
-KINDS: dict[str, tuple[str, Call]] = {
-    "sd": ("StableDiffusionPipeline", {}),
-    "sd img2img": ("StableDiffusionImg2ImgPipeline", {"image": PICTURE, "strength": 1.0}),
-    "sd inpaint": ("StableDiffusionInpaintPipeline", {"image": PICTURE, "mask_image": MASK, "strength": 1.0}),
-    "sd inpaint 9 channels": (
-        "StableDiffusionInpaintPipeline",
-        {"image": PICTURE, "mask_image": MASK, "strength": 1.0},
-    ),
-    "sd controlnet": ("StableDiffusionControlNetPipeline", {"image": PICTURE}),
-    "sdxl": ("StableDiffusionXLPipeline", {}),
-    "sdxl img2img": ("StableDiffusionXLImg2ImgPipeline", {"image": PICTURE, "strength": 1.0}),
-    "sdxl inpaint": ("StableDiffusionXLInpaintPipeline", {"image": PICTURE, "mask_image": MASK, "strength": 1.0}),
-    "sdxl controlnet": ("StableDiffusionXLControlNetPipeline", {"image": PICTURE}),
-    "sdxl controlnet inpaint": (
-        "StableDiffusionXLControlNetInpaintPipeline",
-        {"image": PICTURE, "mask_image": MASK, "control_image": PICTURE, "strength": 1.0},
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -67,70 +43,29 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An adapter's file for each family."""
     folder = tmp_path_factory.mktemp("adapters")
     for family in ("sd", "sdxl"):
-        save_adapter(tiny.adapter_for(_pipeline(family)), folder / f"{family}.safetensors")
+        save_adapter(tiny.adapter_for(open_kind(family)), folder / f"{family}.safetensors")
     return {family: folder / f"{family}.safetensors" for family in ("sd", "sdxl")}
 
 
 @pytest.fixture(scope="module")
 def personalizers(adapters: dict[str, Path]) -> dict[str, Personalizer]:
     """A model of each family with networks of its own, which have the same weights as the pipelines'."""
-    return {family: Personalizer.of_pipeline(_pipeline(family), path) for family, path in adapters.items()}
-
-
-def _pipeline(kind: str) -> DiffusionPipeline:
-    """A tiny stock pipeline, always with the same weights."""
-    base = tiny.stable_diffusion_xl() if kind.startswith("sdxl") else tiny.stable_diffusion()
-    parts = dict(base.components)
-    if "9 channels" in kind:
-        torch.manual_seed(3)
-        parts["unet"] = UNet2DConditionModel.from_config({**base.unet.config, "in_channels": 9})
-    if "controlnet" in kind:
-        torch.manual_seed(4)
-        parts["controlnet"] = ControlNetModel.from_unet(
-            base.unet, conditioning_embedding_out_channels=(8, 16), load_weights_from_unet=True
-        )
-        for layer in parts["controlnet"].controlnet_down_blocks:
-            torch.nn.init.normal_(layer.weight, std=0.1)
-    if "inpaint" in kind or "img2img" in kind or "controlnet" in kind:
-        parts |= {"requires_safety_checker": False} if not kind.startswith("sdxl") else {"add_watermarker": False}
-    if "sdxl" in kind and "img2img" not in kind and "inpaint" not in kind:
-        parts["add_watermarker"] = False
-    pipe = base if kind in ("sd", "sdxl") else getattr(diffusers, KINDS[kind][0])(**parts)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _pixels(pipe: DiffusionPipeline, call: Call) -> np.ndarray:
-    return np.asarray(pipe(**call).images[0], dtype=int)
-
-
-def _plain_call(kind: str) -> Call:
-    """A call without any subject."""
-    size = {} if kind == "sd img2img" or kind == "sdxl img2img" else {"width": 40, "height": 24}
-    return {
-        "prompt": REQUEST.prompt,
-        "negative_prompt": "snow",
-        "num_inference_steps": 2,
-        "guidance_scale": 4.0,
-        "generator": torch.Generator().manual_seed(5),
-        **size,
-        **KINDS[kind][1],
-    }
+    return {family: Personalizer.of_pipeline(open_kind(family), path) for family, path in adapters.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stock_pipeline_shows_the_subjects_and_is_left_as_it_was(
     kind: str, personalizers: dict[str, Personalizer]
 ) -> None:
-    pipe, stock, extra = _pipeline(kind), _pipeline(kind), KINDS[kind][1]
-    untouched = _pixels(stock, _plain_call(kind))
+    pipe, stock, extra = open_kind(kind), open_kind(kind), KINDS[kind][1]
+    untouched = pixels(stock, plain_call(kind))
     before = _state(pipe.unet)
 
     with personalizers[kind.split()[0]].attach(pipe) as attached:
-        assert np.array_equal(_pixels(pipe, _plain_call(kind)), untouched)  # a call without a condition is stock
+        assert np.array_equal(pixels(pipe, plain_call(kind)), untouched)  # a call without a condition is stock
         condition = attached.condition(REQUEST)
-        mine = _pixels(pipe, condition.pipeline_kwargs() | extra)
-        others = _pixels(pipe, attached.condition(OTHER_PHOTOS).pipeline_kwargs() | extra)
+        mine = pixels(pipe, condition.pipeline_kwargs() | extra)
+        others = pixels(pipe, attached.condition(OTHER_PHOTOS).pipeline_kwargs() | extra)
 
     assert np.abs(mine - others).max() > 0
     maps = condition.maps
@@ -140,7 +75,7 @@ def test_a_stock_pipeline_shows_the_subjects_and_is_left_as_it_was(
     assert maps.at("cat", "image", step=1).max() > 0
     assert maps.size == (12, 20)
 
-    assert np.array_equal(_pixels(pipe, _plain_call(kind)), untouched)
+    assert np.array_equal(pixels(pipe, plain_call(kind)), untouched)
     after = _state(pipe.unet)
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], x) for name, x in before.items())
@@ -158,12 +93,12 @@ def _modules(unet: UNet2DConditionModel) -> dict[str, object]:
 
 
 def test_delay_to_the_end_sees_no_photo(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd controlnet")
+    pipe = open_kind("sd controlnet")
     extra = KINDS["sd controlnet"][1]
     with personalizers["sd"].attach(pipe) as attached:
         conditions = [attached.condition(replace(request, start_step=3)) for request in (REQUEST, OTHER_PHOTOS)]
         plain, again, of_others = (
-            _pixels(pipe, condition.pipeline_kwargs() | extra) for condition in (conditions[0], *conditions)
+            pixels(pipe, condition.pipeline_kwargs() | extra) for condition in (conditions[0], *conditions)
         )
     assert np.array_equal(plain, again)
     assert np.array_equal(plain, of_others)
@@ -176,10 +111,10 @@ def test_it_is_the_same_picture_as_in_our_own_loop(
     request = replace(REQUEST, guidance=guidance)
     personalizer = personalizers[family]
     *_, last = personalizer.generate(request)
-    pipe = _pipeline(family)
+    pipe = open_kind(family)
     with personalizer.attach(pipe) as attached:
         condition = attached.condition(request)
-        picture = _pixels(pipe, condition.pipeline_kwargs())
+        picture = pixels(pipe, condition.pipeline_kwargs())
     assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
     for stream in ("text", "image", "influence"):
         assert np.allclose(condition.maps.at("robot", stream), last.finished.maps.at("robot", stream), atol=2e-3)
@@ -187,23 +122,23 @@ def test_it_is_the_same_picture_as_in_our_own_loop(
 
 def test_a_pipeline_of_another_precision_is_refused(personalizers: dict[str, Personalizer]) -> None:
     with pytest.raises(ModelError, match=r"works in torch\.bfloat16 on cpu, this model in torch\.float32"):
-        personalizers["sd"].attach(_pipeline("sd").to(dtype=torch.bfloat16))
+        personalizers["sd"].attach(open_kind("sd").to(dtype=torch.bfloat16))
 
 
 @pytest.mark.slow
 def test_around_a_pipeline_whose_networks_are_shared(adapters: dict[str, Path]) -> None:
     """One set of networks for two pipelines and our own loop, each right after the other is detached."""
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
     *_, before = personalizer.generate(REQUEST)
     with personalizer.attach(pipe) as attached:
-        _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
+        pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
     *_, after = personalizer.generate(REQUEST)
     assert np.array_equal(np.asarray(before.finished.image), np.asarray(after.finished.image))
 
 
 def test_networks_that_are_shared_become_stock_ones_again(adapters: dict[str, Path]) -> None:
-    pipe, stock = _pipeline("sd"), _pipeline("sd")
+    pipe, stock = open_kind("sd"), open_kind("sd")
     personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
     assert _modules(pipe.unet) == _modules(stock.unet)
     *_, before = personalizer.generate(REQUEST)
@@ -216,17 +151,17 @@ def test_networks_that_are_shared_become_stock_ones_again(adapters: dict[str, Pa
 
 
 def test_two_attachments_detached_in_the_order_in_which_they_were_made(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     first, second = (personalizers["sd"].attach(pipe) for _ in range(2))
     first.detach()
     with pytest.raises(ModelError, match="was detached"):
         second.condition(REQUEST).pipeline_kwargs()
     second.detach()
-    assert _modules(pipe.unet) == _modules(_pipeline("sd").unet)
+    assert _modules(pipe.unet) == _modules(open_kind("sd").unet)
 
 
 def test_a_call_after_detach_is_refused(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     with personalizers["sd"].attach(pipe) as attached:
         kwargs = attached.condition(REQUEST).pipeline_kwargs()
     with pytest.raises(ModelError, match="was detached"):
@@ -240,16 +175,16 @@ def test_the_built_in_model_in_a_stock_pipeline(tmp_path: Path) -> None:
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     with personalizer.attach(pipe) as attached:
-        picture = _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
+        picture = pixels(pipe, attached.condition(REQUEST).pipeline_kwargs())
     assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
 
 
 def test_interleaved_calls_of_two_conditions(adapters: dict[str, Path]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
     attached = personalizer.attach(pipe)
     first, second = (attached.condition(request) for request in (REQUEST, OTHER_PHOTOS))
-    alone = [_pixels(pipe, condition.pipeline_kwargs()) for condition in (first, second)]
+    alone = [pixels(pipe, condition.pipeline_kwargs()) for condition in (first, second)]
     maps = [condition.maps.at("cat", "image") for condition in (first, second)]
     found: list[np.ndarray] = []
     outer = first.pipeline_kwargs()
@@ -257,10 +192,10 @@ def test_interleaved_calls_of_two_conditions(adapters: dict[str, Path]) -> None:
 
     def interrupted(*arguments: Any) -> dict[str, Any]:
         if arguments[1] == 1:
-            found.append(_pixels(_pipeline_of(pipe), second.pipeline_kwargs()))
+            found.append(pixels(_pipeline_of(pipe), second.pipeline_kwargs()))
         return end_step(*arguments)
 
-    assert np.array_equal(_pixels(pipe, outer | {"callback_on_step_end": interrupted}), alone[0])
+    assert np.array_equal(pixels(pipe, outer | {"callback_on_step_end": interrupted}), alone[0])
     assert np.array_equal(found[0], alone[1])
     assert np.array_equal(first.maps.at("cat", "image"), maps[0])
     assert np.array_equal(second.maps.at("cat", "image"), maps[1])
@@ -276,11 +211,11 @@ def _pipeline_of(pipe: DiffusionPipeline) -> DiffusionPipeline:
 
 def test_without_any_part_it_is_the_stock_picture(adapters: dict[str, Path]) -> None:
     nothing = Components(vision_text=False, refiner=False, image_branch=False, null_token=False)
-    pipe = _pipeline("sd")
-    stock = _pixels(pipe, _plain_call("sd"))
+    pipe = open_kind("sd")
+    stock = pixels(pipe, plain_call("sd"))
     attached = Personalizer.of_pipeline(pipe, adapters["sd"]).attach(pipe)
     condition = attached.condition(replace(REQUEST, components=nothing, steps=2, start_step=0))
-    assert np.array_equal(_pixels(pipe, condition.pipeline_kwargs()), stock)
+    assert np.array_equal(pixels(pipe, condition.pipeline_kwargs()), stock)
     assert condition.maps is None
 
 
@@ -292,30 +227,30 @@ def test_delayed_merging_counts_the_steps_that_a_strength_leaves_out(
     kind: str, personalizers: dict[str, Personalizer]
 ) -> None:
     """Of 10 steps at a strength of 0.4 the last four run, all of them later than the delay."""
-    pipe, extra = _pipeline(kind), {name: x for name, x in KINDS[kind][1].items() if name != "strength"}
+    pipe, extra = open_kind(kind), {name: x for name, x in KINDS[kind][1].items() if name != "strength"}
     attached = personalizers[kind.split()[0]].attach(pipe)
     late, other = (attached.condition(replace(r, steps=10, start_step=4)) for r in (REQUEST, OTHER_PHOTOS))
     at_once = attached.condition(replace(REQUEST, steps=10, start_step=0))
     mine, others, expected = (
-        _pixels(pipe, condition.pipeline_kwargs(strength=0.4) | extra) for condition in (late, other, at_once)
+        pixels(pipe, condition.pipeline_kwargs(strength=0.4) | extra) for condition in (late, other, at_once)
     )
     assert np.array_equal(mine, expected)
     assert np.abs(mine - others).max() > 0
     assert late.maps.steps == (0, 1, 2, 3)
     later = attached.condition(replace(REQUEST, steps=10, start_step=8))
-    _pixels(pipe, later.pipeline_kwargs(strength=0.4) | extra)
+    pixels(pipe, later.pipeline_kwargs(strength=0.4) | extra)
     assert [later.maps.at("cat", "image", step=step).max() > 0 for step in range(4)] == [False, False, True, True]
 
 
 def test_a_strength_that_the_condition_was_not_told(personalizers: dict[str, Personalizer]) -> None:
-    pipe, extra = _pipeline("sd img2img"), {"image": PICTURE, "strength": 0.4}
+    pipe, extra = open_kind("sd img2img"), {"image": PICTURE, "strength": 0.4}
     attached = personalizers["sd"].attach(pipe)
     delayed, at_once = (attached.condition(replace(REQUEST, steps=10, start_step=start)) for start in (4, 0))
     with pytest.raises(ModelError, match="give the strength to pipeline_kwargs"):
         pipe(**delayed.pipeline_kwargs() | extra)
     pipe(**at_once.pipeline_kwargs() | extra)
     with pytest.raises(ModelError, match="StableDiffusionPipeline has no strength"):
-        personalizers["sd"].attach(_pipeline("sd")).condition(REQUEST).pipeline_kwargs(strength=0.4)
+        personalizers["sd"].attach(open_kind("sd")).condition(REQUEST).pipeline_kwargs(strength=0.4)
 
 
 # ---------------------------------------------------------------- steps and their callbacks
@@ -327,7 +262,7 @@ def test_the_pooled_text_is_switched_when_the_photos_join(
     kind: str, guidance: float, personalizers: dict[str, Personalizer]
 ) -> None:
     """Also in pipelines that do not look at what the callback returns."""
-    pipe, pooled = _pipeline(kind), []
+    pipe, pooled = open_kind(kind), []
     conditions = personalizers["sdxl"].conditions(replace(REQUEST, guidance=guidance))
     pipe.unet.register_forward_pre_hook(
         lambda _, args, kwargs: pooled.append(kwargs["added_cond_kwargs"]["text_embeds"].clone()), with_kwargs=True
@@ -344,14 +279,14 @@ def test_the_pooled_text_is_switched_when_the_photos_join(
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_solvers_that_evaluate_twice_a_step(kind: str, name: str, personalizers: dict[str, Personalizer]) -> None:
     """Delay and maps count steps, in the stock pipeline as in our own loop."""
-    pipe = _pipeline(kind)
+    pipe = open_kind(kind)
     pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, skip_prk_steps=True)
     personalizer = personalizers[kind]
     ours = Personalizer(replace(personalizer.backbone, scheduler=pipe.scheduler), personalizer.adapter)
     *_, last = ours.generate(REQUEST)
     assert (last.step, last.steps) == (3, 3)
     condition = personalizer.attach(pipe).condition(REQUEST)
-    picture = _pixels(pipe, condition.pipeline_kwargs())
+    picture = pixels(pipe, condition.pipeline_kwargs())
     assert np.abs(picture - np.asarray(last.finished.image, dtype=int)).max() <= 1
     for maps in (condition.maps, last.finished.maps):
         assert maps.steps == (0, 1, 2)
@@ -360,19 +295,19 @@ def test_solvers_that_evaluate_twice_a_step(kind: str, name: str, personalizers:
 
 
 def test_half_of_heuns_steps_are_left_out(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd img2img")
+    pipe = open_kind("sd img2img")
     pipe.scheduler = diffusers.HeunDiscreteScheduler.from_config(pipe.scheduler.config)
     attached = personalizers["sd"].attach(pipe)
     condition = attached.condition(replace(REQUEST, steps=6, start_step=4))
-    _pixels(pipe, condition.pipeline_kwargs(strength=0.5) | {"image": PICTURE})
+    pixels(pipe, condition.pipeline_kwargs(strength=0.5) | {"image": PICTURE})
     assert [condition.maps.at("cat", "image", step=step).max() > 0 for step in range(3)] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_callback_of_the_callers_own_is_called_too(kind: str, personalizers: dict[str, Personalizer]) -> None:
-    pipe, extra, seen = _pipeline(kind), KINDS[kind][1], []
+    pipe, extra, seen = open_kind(kind), KINDS[kind][1], []
     attached = personalizers[kind.split()[0]].attach(pipe)
-    expected = _pixels(pipe, attached.condition(REQUEST).pipeline_kwargs() | extra)
+    expected = pixels(pipe, attached.condition(REQUEST).pipeline_kwargs() | extra)
 
     def watch(of: DiffusionPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
         seen.append((index, tensors["latents"].shape))
@@ -380,28 +315,28 @@ def test_a_callback_of_the_callers_own_is_called_too(kind: str, personalizers: d
 
     halve = False
     condition = attached.condition(REQUEST)
-    assert np.array_equal(_pixels(pipe, condition.pipeline_kwargs(callback_on_step_end=watch) | extra), expected)
+    assert np.array_equal(pixels(pipe, condition.pipeline_kwargs(callback_on_step_end=watch) | extra), expected)
     assert seen == [(index, (1, 4, 12, 20)) for index in range(3)]
     assert condition.maps.steps == (0, 1, 2)
     halve = True
     changed = attached.condition(REQUEST).pipeline_kwargs(callback_on_step_end=watch)
-    assert not np.array_equal(_pixels(pipe, changed | extra), expected)
+    assert not np.array_equal(pixels(pipe, changed | extra), expected)
 
 
 def test_a_callback_that_takes_the_place_of_ours_is_refused(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     attached = personalizers["sd"].attach(pipe)
     mine = {"callback_on_step_end": lambda *_: {}}
     for request in (replace(REQUEST, recording=None), replace(REQUEST, start_step=0)):
         with pytest.raises(ModelError, match=r"in pipeline_kwargs\(callback_on_step_end=\.\.\.\)"):
             pipe(**attached.condition(request).pipeline_kwargs() | mine)
     request = replace(REQUEST, recording=None, start_step=0)  # ours would have nothing to do
-    expected = _pixels(pipe, attached.condition(request).pipeline_kwargs())
-    assert np.array_equal(_pixels(pipe, attached.condition(request).pipeline_kwargs() | mine), expected)
+    expected = pixels(pipe, attached.condition(request).pipeline_kwargs())
+    assert np.array_equal(pixels(pipe, attached.condition(request).pipeline_kwargs() | mine), expected)
 
 
 def test_a_pipeline_that_does_not_report_its_steps(personalizers: dict[str, Personalizer]) -> None:
-    parts = _pipeline("sd").components
+    parts = open_kind("sd").components
     del parts["image_encoder"]
     pipe = diffusers.StableDiffusionGLIGENPipeline(**parts, requires_safety_checker=False)
     attached = personalizers["sd"].attach(pipe)
@@ -414,7 +349,7 @@ def test_a_pipeline_that_does_not_report_its_steps(personalizers: dict[str, Pers
 
 
 def test_arguments_are_for_one_call(personalizers: dict[str, Personalizer]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     kwargs = personalizers["sd"].attach(pipe).condition(REQUEST).pipeline_kwargs()
     pipe(**kwargs)
     with pytest.raises(ModelError, match=r"call pipeline_kwargs\(\) for each call"):
@@ -439,38 +374,38 @@ def _few_step_lora(folder: Path, unet: UNet2DConditionModel) -> Path:
 def test_a_few_step_lora_loads_on_top(
     attach_first: bool, personalizers: dict[str, Personalizer], tmp_path: Path
 ) -> None:
-    _few_step_lora(tmp_path, _pipeline("sd").unet)
+    _few_step_lora(tmp_path, open_kind("sd").unet)
     request = replace(REQUEST, steps=3, guidance=1.0, start_step=0)
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     personalizer = personalizers["sd"]
     attached = personalizer.attach(pipe)
-    without = _pixels(pipe, attached.condition(request).pipeline_kwargs())
+    without = pixels(pipe, attached.condition(request).pipeline_kwargs())
     if not attach_first:
         attached.detach()
     pipe.load_lora_weights(tmp_path)
     if not attach_first:
         attached = personalizer.attach(pipe)
-    loaded = _pixels(pipe, attached.condition(request).pipeline_kwargs())
+    loaded = pixels(pipe, attached.condition(request).pipeline_kwargs())
     pipe.fuse_lora()
     pipe.unload_lora_weights()
-    fused = _pixels(pipe, attached.condition(request).pipeline_kwargs())
+    fused = pixels(pipe, attached.condition(request).pipeline_kwargs())
     assert np.abs(loaded - without).max() > 5
     assert np.abs(loaded - fused).max() <= 1  # nothing of the LoRA is lost in the layers that we compute
     pipe.unfuse_lora()
 
 
 def test_a_lora_counts_in_our_own_loop(adapters: dict[str, Path], tmp_path: Path) -> None:
-    _few_step_lora(tmp_path, _pipeline("sd").unet)
+    _few_step_lora(tmp_path, open_kind("sd").unet)
     request = replace(REQUEST, steps=3, guidance=1.0, start_step=0)
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     pipe.load_lora_weights(tmp_path)
     personalizer = Personalizer.of_pipeline(pipe, adapters["sd"])
     *_, ours = personalizer.generate(request)
     attached = personalizer.attach(pipe)
     call = attached.condition(request).pipeline_kwargs()
-    assert np.abs(_pixels(pipe, call) - np.asarray(ours.finished.image, dtype=int)).max() <= 1
+    assert np.abs(pixels(pipe, call) - np.asarray(ours.finished.image, dtype=int)).max() <= 1
 
 
 # ---------------------------------------------------------------- pipelines whose weights wait elsewhere
@@ -492,12 +427,12 @@ def test_offloaded_pipelines(
 ) -> None:
     """The hooks of a pipeline's own model and sequential offloading, which here lead from the CPU to the CPU."""
     personalizer = personalizers["sd"]
-    pipe = _pipeline("sd")
-    expected = _pixels(pipe, personalizer.attach(pipe).condition(REQUEST).pipeline_kwargs())
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
+    expected = pixels(pipe, personalizer.attach(pipe).condition(REQUEST).pipeline_kwargs())
+    pipe = open_kind("sd")
     offload(pipe)
     condition = personalizer.attach(pipe).condition(REQUEST)
-    assert np.abs(_pixels(pipe, condition.pipeline_kwargs()) - expected).max() <= 1
+    assert np.abs(pixels(pipe, condition.pipeline_kwargs()) - expected).max() <= 1
 
 
 # ---------------------------------------------------------------- messages
@@ -506,17 +441,17 @@ def test_offloaded_pipelines(
 def test_what_cannot_be_attached(adapters: dict[str, Path], personalizers: dict[str, Personalizer]) -> None:
     sd = personalizers["sd"]
     with pytest.raises(ModelError, match="another kind of model than that of a StableDiffusionXLPipeline"):
-        sd.attach(_pipeline("sdxl"))
+        sd.attach(open_kind("sdxl"))
     with pytest.raises(ModelError, match="without an adapter"):
-        Personalizer(sd.backbone).attach(_pipeline("sd"))
+        Personalizer(sd.backbone).attach(open_kind("sd"))
     with pytest.raises(CheckpointError, match="made for another model"):
-        Personalizer.of_pipeline(_pipeline("sd"), adapters["sdxl"])
+        Personalizer.of_pipeline(open_kind("sd"), adapters["sdxl"])
     with pytest.raises(PromptError, match="robot"):
-        sd.attach(_pipeline("sd")).condition(replace(REQUEST, prompt="a cat"))
+        sd.attach(open_kind("sd")).condition(replace(REQUEST, prompt="a cat"))
 
 
 def test_a_call_that_does_not_match_the_condition(adapters: dict[str, Path]) -> None:
-    pipe = _pipeline("sd")
+    pipe = open_kind("sd")
     attached = Personalizer.of_pipeline(pipe, adapters["sd"]).attach(pipe)
     kwargs = attached.condition(REQUEST).pipeline_kwargs()
     with pytest.raises(ModelError, match="one image a call"):
