@@ -22,6 +22,7 @@ LAYERS = [
     ["mmdiff_core.encoders", "mmdiff_core.results"],
     ["mmdiff_core.backbones", "mmdiff_core.output"],
     ["mmdiff_core.generation"],
+    ["mmdiff_core.inspection"],
     ["mmdiff_core.pipeline"],
     ["mmdiff_core.training"],
     ["mmdiff_core.referee"],

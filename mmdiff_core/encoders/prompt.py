@@ -192,6 +192,15 @@ def _chunked(tokenizer: PreTrainedTokenizerBase, prompt: str, most: int) -> _Chu
     return _Chunked(torch.tensor([ids], dtype=torch.long), placed, most * (length - 2), len(whole))
 
 
+def token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, chunks: int = 1) -> tuple[int, dict[int, Span]]:
+    """Return how many tokens the text encoder gets of a prompt, T, and the characters of each that stands for text.
+
+    The others mark start and end, or are padding. Args as in :func:`tokenize`.
+    """
+    read = _chunked(tokenizer, prompt, chunks)
+    return read.ids.shape[1], {place: span for place, (_, span) in read.tokens.items()}
+
+
 def _vectors(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[tuple[int, Span]]:
     """Return the id and the characters of every vector that the text encoder reads of a prompt."""
     encoded = tokenizer(prompt, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
@@ -271,7 +280,7 @@ def word_tokens(
     tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[Word], chunks: int = 1
 ) -> dict[Word, tuple[int, ...]]:
     """Return the tokens of each word; words beyond the limit are left out. Args as in :func:`tokenize`."""
-    spans = {place: span for place, (_, span) in _chunked(tokenizer, prompt, chunks).tokens.items()}
+    _, spans = token_spans(tokenizer, prompt, chunks)
     places = ((word, _pieces(spans, word)) for word in words)
     return {word: place for word, place in places if place and _last_token(spans, word) is not None}
 

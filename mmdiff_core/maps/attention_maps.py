@@ -144,15 +144,8 @@ class AttentionMaps:
         if not chosen or not 0 <= index < len(names):
             raise KeyError(f"No {kind} map of subject {subject!r} at step {step}, layer {layer}.")
         size = self.size if layer is None else self.layers[layer]
-        by_size: dict[tuple[int, int], list[Tensor]] = {}
-        for record in chosen:
-            if kind in record.kinds:
-                by_size.setdefault(record.size, []).append(_head(record.kinds[kind][index].float(), head))
-        count = sum(map(len, by_size.values()))
-        total = torch.zeros(size)
-        for maps in by_size.values():
-            total += _enlarge(torch.stack(maps).sum(0), size)
-        return (total / max(count, 1)).numpy()
+        found = [_head(record.kinds[kind][index], head) for record in chosen if kind in record.kinds]
+        return (average_maps(found, size) if found else torch.zeros(size)).numpy()
 
     def to_npz(self, path: str | PathLike[str]) -> None:
         """Write every map, compressed: ``<kind>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
@@ -180,15 +173,18 @@ def _text_only(maps: LayerMaps) -> LayerMaps:
 
 
 def _on_host(layers: Sequence[Mapping[MapKind, Tensor]]) -> list[dict[MapKind, Tensor]]:
-    """Return one row of every map of every layer in float16, copied in one go."""
-    rows = [maps[0].detach() for kinds in layers for maps in kinds.values()]
-    if not rows:
-        return [{} for _ in layers]
-    flat = torch.cat([x.flatten() for x in rows]).to(torch.float16).cpu()
-    parts = iter(
-        [part.view(x.shape) for part, x in zip(flat.split_with_sizes([x.numel() for x in rows]), rows, strict=True)]
-    )
-    return [{kind: next(parts) for kind in kinds} for kinds in layers]
+    """Return one row of every map of every layer; see :func:`to_host`."""
+    rows = iter(to_host([maps[0] for kinds in layers for maps in kinds.values()]))
+    return [{kind: next(rows) for kind in kinds} for kinds in layers]
+
+
+def to_host(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Return maps of any shapes in float16 on the host, copied in one go."""
+    if not maps:
+        return []
+    flat = torch.cat([x.detach().flatten() for x in maps]).to(torch.float16).cpu()
+    parts = flat.split_with_sizes([x.numel() for x in maps])
+    return [part.view(x.shape) for part, x in zip(parts, maps, strict=True)]
 
 
 def _head(maps: Tensor, head: int | None) -> Tensor:
@@ -198,8 +194,17 @@ def _head(maps: Tensor, head: int | None) -> Tensor:
     return maps.mean(0) if head is None else maps[head]
 
 
+def average_maps(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return the mean of maps (..., h, w) of several sizes as float32 (..., height, width), enlarged bilinearly."""
+    by_size: dict[tuple[int, ...], list[Tensor]] = {}
+    for each in maps:
+        by_size.setdefault(tuple(each.shape[-2:]), []).append(each.float())
+    return torch.stack([_enlarge(torch.stack(alike).sum(0), size) for alike in by_size.values()]).sum(0) / len(maps)
+
+
 def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge (h, w) to ``size``, bilinear."""
-    if tuple(maps.shape) == size:
+    """Enlarge (..., h, w) to ``size``, bilinear."""
+    if tuple(maps.shape[-2:]) == size:
         return maps
-    return F.interpolate(maps[None, None], size, mode="bilinear")[0, 0]
+    flat = maps.reshape(1, -1, *maps.shape[-2:])
+    return F.interpolate(flat, size, mode="bilinear").reshape(*maps.shape[:-2], *size)

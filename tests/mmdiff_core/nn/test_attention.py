@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.nn.attention import MapRequest, attend, multimodal_attention
+from mmdiff_core.nn.attention import MapRequest, attend, concept_maps, multimodal_attention, token_maps
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
 from mmdiff_core.nn.records import KeyValue, SubjectEmbeddings
@@ -281,3 +281,24 @@ def test_maps_that_one_softmax_does_not_give_are_made_beside_it(recording: Recor
     maps = multimodal_attention(_query(), _text(weights), image, request).maps
     assert maps.keys() == set(recording.kinds)
     assert maps["text"].ndim == (4 if recording.per_head else 3)
+
+
+def test_token_maps_are_the_softmax_summed_over_groups() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(2, 3, tokens, 4, generator=generator) for tokens in (6, 5))
+    groups = torch.tensor([[1, 0, 0, 0, 1], [0, 1, 1, 1, 0]]).float().expand(2, -1, -1)
+    softmax = (query @ key.mT / 2).softmax(-1)  # (B, H, L, T)
+    expected = torch.einsum("bhlt,bgt->bghl", softmax, groups)
+    assert torch.allclose(token_maps(query, key, groups, per_head=True), expected, atol=1e-6)
+    assert torch.allclose(token_maps(query, key, groups), expected.mean(2), atol=1e-6)
+
+
+def test_a_concept_joins_each_pixels_softmax_by_itself() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(2, 3, tokens, 4, generator=generator) for tokens in (6, 5))
+    concepts = [torch.randn(1, 3, tokens, 4, generator=generator) for tokens in (1, 2)]
+    for index, concept in enumerate(concepts):
+        both = torch.cat([key, concept.expand(2, -1, -1, -1)], dim=2)
+        own = (query @ both.mT / 2).softmax(-1)[..., 5:].sum(-1)  # (B, H, L)
+        assert torch.allclose(concept_maps(query, key, concepts, per_head=True)[:, index], own, atol=1e-6)
+        assert torch.allclose(concept_maps(query, key, concepts)[:, index], own.mean(1), atol=1e-6)

@@ -1,0 +1,220 @@
+"""Where an image attended to each token of its prompt: a value that is asked by word, step, layer and head."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdiff_core.encoders.name_matching import fold
+from mmdiff_core.errors import PromptError, SettingsError
+from mmdiff_core.inspection.token_table import TokenTable
+from mmdiff_core.maps.attention_maps import average_maps
+from mmdiff_core.types import Word
+
+Scale = Literal["share", "among_words", "contrast", "z"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+MAX_NAMED = 8  # words, layers or steps in a message
+
+
+@dataclass(frozen=True)
+class TokenStep:
+    """The maps of one layer in one step, on the host."""
+
+    step: int  # 0-based
+    layer: str
+    shares: Tensor  # (rows + concepts, h, w) or (rows + concepts, H, h, w) float16
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (h, w)."""
+        return int(self.shares.shape[-2]), int(self.shares.shape[-1])
+
+
+@dataclass(frozen=True)
+class TokenMaps:
+    """The attention of one image to its prompt. Immutable.
+
+    The maps are those of the conditional half. A token's value at a pixel is its share of the softmax there, the mean
+    over the heads unless these were kept apart.
+
+    Attributes:
+        table: the prompt's tokens, one per row of the maps.
+        concepts: words that are not in the prompt; their rows follow those of the table.
+        records: one per step and layer.
+        steps_made: the steps of the run, of which some may not have been kept.
+        dropped: what the memory budget did not allow to keep, in a sentence; empty if all was kept.
+    """
+
+    table: TokenTable
+    concepts: tuple[str, ...] = ()
+    records: tuple[TokenStep, ...] = field(default=(), repr=False)
+    steps_made: int = 0
+    dropped: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """Return the prompt as the text encoder got it."""
+        return self.table.prompt
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Return the words of the prompt that the text encoder read, in order."""
+        return self.table.words
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Return the steps that were kept, counted from 0."""
+        return tuple(sorted({record.step for record in self.records}))
+
+    @property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """Return the size (h, w) of every layer, as it was kept, in the order of the network."""
+        return {record.layer: record.size for record in self.records}
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Return the number of heads of every layer whose heads were kept apart."""
+        return {record.layer: len(record.shares[0]) for record in self.records if record.shares.ndim == 4}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (h, w) of the finest layer."""
+        return max(self.layers.values(), key=lambda size: size[0] * size[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory that the maps take, in bytes."""
+        return sum(record.shares.nbytes for record in self.records)
+
+    def at(
+        self,
+        name: str | int | Word,
+        step: int | Collection[int] | None = None,
+        layer: str | Collection[str] | None = None,
+        head: int | None = None,
+        scale: Scale = "share",
+    ) -> np.ndarray:
+        """Return one map (h, w) float32: of steps and layers, averaged; by default of all.
+
+        Several layers are enlarged bilinearly to the finest of them before they are averaged; a single layer keeps its
+        own size.
+
+        Args:
+            name: a word of the prompt or several in a row, a concept, ``<start>``, ``<end>``, ``<padding>``, or
+                ``<rest>``, which is all that is no word; one of ``words``; or a row of ``table.tokens``.
+            step: counted from 0; one or several.
+            layer: of ``layers``; one or several.
+            head: where heads were kept apart; else the mean over heads.
+            scale: ``share`` of the attention, from 0 to 1: all tokens together have 1 at each pixel. ``among_words``:
+                its share over that of all words of the prompt. ``contrast``: its share minus the mean of the words'.
+                ``z``: its share as standard deviations from its mean over the image; 0 where it is the same all over.
+
+        Raises:
+            PromptError: there is no such word.
+            SettingsError: there is no such step, layer, head or scale.
+        """
+        if scale not in SCALES:
+            raise SettingsError(f'There is no scale "{scale}": choose one of {", ".join(SCALES)}.')
+        rows = self._rows(name)
+        shares = self.average(step, layer, head)
+        values = shares[list(rows)].sum(0)
+        words = shares[list(self.table.word_rows)].sum(0)
+        if scale == "among_words":
+            values = values / words.clamp(min=1e-8)
+        elif scale == "contrast":
+            values = values - words / max(len(self.words), 1)
+        elif scale == "z":
+            spread = values.std(correction=0)
+            values = (values - values.mean()) / spread if spread > 1e-8 else torch.zeros_like(values)
+        return values.numpy()
+
+    def average(
+        self,
+        step: int | Collection[int] | None = None,
+        layer: str | Collection[str] | None = None,
+        head: int | None = None,
+    ) -> Tensor:
+        """Return the shares of all rows, those of concepts last, (rows + concepts, h, w) float32; args as :meth:`at`.
+
+        Raises:
+            SettingsError: as :meth:`at`.
+        """
+        steps = _chosen("step", step, self.steps)
+        layers = _chosen("layer", layer, tuple(self.layers))
+        maps = [self._of_head(r, head) for r in self.records if r.step in steps and r.layer in layers]
+        if not maps:
+            raise SettingsError("Nothing was recorded yet: ask after the first step.")
+        size = max((self.layers[name] for name in layers), key=lambda size: size[0] * size[1])
+        return average_maps(maps, size)
+
+    def to_npz(self, path: str | PathLike[str]) -> None:
+        """Write every map, compressed.
+
+        ``shares/<layer>`` is (steps, rows, h, w) float16, or (steps, rows, heads, h, w). ``steps`` are counted from 0;
+        ``rows`` names each row, ``kinds`` says what it is: start, word, sign, others, end, padding or concept; and
+        ``characters`` (rows, 2) is where it stands in ``prompt``, -1 where it does not.
+        """
+        tokens = self.table.tokens
+        none = [(-1, -1)] * len(self.concepts)
+        arrays: dict[str, np.ndarray] = {
+            "prompt": np.array(self.prompt),
+            "steps": np.array(self.steps),
+            "rows": np.array([*(token.text for token in tokens), *self.concepts]),
+            "kinds": np.array([*(token.kind for token in tokens), *["concept"] * len(self.concepts)]),
+            "characters": np.array([*(token.span or (-1, -1) for token in tokens), *none]),
+        }
+        for layer in self.layers:
+            of_steps = sorted((r for r in self.records if r.layer == layer), key=lambda record: record.step)
+            arrays[f"shares/{layer}"] = torch.stack([record.shares for record in of_steps]).numpy()
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    def _rows(self, name: str | int | Word) -> tuple[int, ...]:
+        count = len(self.table.tokens)
+        if isinstance(name, int):
+            if not 0 <= name < count:
+                raise PromptError(f"There is no row {name}: the prompt has {count} rows, counted from 0.")
+            return (name,)
+        rows = self.table.rows_of(name)
+        folded = [fold(concept) for concept in self.concepts]
+        if not rows and isinstance(name, str) and fold(name) in folded:
+            return (count + folded.index(fold(name)),)
+        if not rows:
+            text = name if isinstance(name, str) else name.text
+            shown = [f'"{word.text}"' for word in self.words[:MAX_NAMED]]
+            raise PromptError(
+                f'There is no map of "{text}": the words of the prompt are {", ".join(shown)}. Record another word as '
+                "a concept."
+            )
+        return rows
+
+    def _of_head(self, record: TokenStep, head: int | None) -> Tensor:
+        """Return (rows, h, w) of a record."""
+        if record.shares.ndim == 3:
+            if head is not None:
+                raise SettingsError("The heads were averaged: record them with per_head=True.")
+            return record.shares
+        heads = record.shares.shape[1]
+        if head is not None and not 0 <= head < heads:
+            raise SettingsError(f"The layer {record.layer} has the heads 0 to {heads - 1}, but not {head}.")
+        return record.shares.float().mean(1) if head is None else record.shares[:, head]
+
+
+K = TypeVar("K", int, str)
+
+
+def _chosen(what: str, wanted: K | Collection[K] | None, known: tuple[K, ...]) -> tuple[K, ...]:
+    """Return the steps or layers that were asked for; all for None."""
+    if wanted is None:
+        return known
+    chosen: tuple[K, ...] = (wanted,) if isinstance(wanted, int | str) else tuple(wanted)
+    missing = [each for each in chosen if each not in known]
+    if missing or not chosen:
+        named = ", ".join(map(str, known[:MAX_NAMED])) + (" and others" if len(known) > MAX_NAMED else "")
+        raise SettingsError(f"There is no {what} {', '.join(map(str, missing))}: there are {named or 'none yet'}.")
+    return chosen
