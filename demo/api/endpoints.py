@@ -66,10 +66,10 @@ def register(service: Service) -> None:
         height: int | None = None,
         sampler: str | None = None,
         binding: float = 0.0,
+        without: list[str] | None = None,
         clip_skip: int = 0,
         guidance_rescale: float = 0.0,
         balance_photos: bool = False,
-        without: list[str] | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """Make pictures of the subjects in the photos.
 
@@ -87,10 +87,10 @@ def register(service: Service) -> None:
             sampler: dpm++, unipc, ddim or sde; not on Toybox also euler, euler-a, heun, lcm, dpm++-karras and
                 sde-karras; the model's own where it is null. unipc needs the fewest steps.
             binding: 0 to 1; above 0 each subject's photos count only where its word is seen, so that subjects mix less.
+            without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
             clip_skip: How many of the text encoder's last layers to leave out.
             guidance_rescale: 0 to 1; takes back the contrast that guidance adds.
             balance_photos: Whether a subject with many photos counts no more than one with few.
-            without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
 
         Returns:
             The finished pictures, after every step:
@@ -118,10 +118,10 @@ def register(service: Service) -> None:
         height: int | None = None,
         sampler: str | None = None,
         binding: float = 0.0,
+        without: list[str] | None = None,
         clip_skip: int = 0,
         guidance_rescale: float = 0.0,
         balance_photos: bool = False,
-        without: list[str] | None = None,
     ) -> Iterator[dict[str, Any] | None]:
         """Make one picture and return its heatmaps: where in the picture the model put each subject.
 

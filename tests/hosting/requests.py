@@ -21,8 +21,14 @@ NAMES = (
     "sampler",
     "binding",
     "without",
+    "clip_skip",
+    "guidance_rescale",
+    "balance_photos",
 )
-GOOD: dict[str, Any] = {"prompt": "a cat", "negative_prompt": "", "seed": 0, "pictures": 1, "steps": 2, "binding": 0}
+GOOD: dict[str, Any] = {
+    "prompt": "a cat", "negative_prompt": "", "seed": 0, "pictures": 1, "steps": 2, "binding": 0,
+    "clip_skip": 0, "guidance_rescale": 0, "balance_photos": False,
+}  # fmt: skip
 
 Case = tuple[str, dict[str, Any], bool | None]  # what, changes of GOOD, whether it should be answered with a picture
 

@@ -143,10 +143,10 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
             raise Killed
         return train(self, parts)
 
-    train = Trainer._train
+    train = Trainer.train_step
     recipe = annotated.recipe(steps=STEPS, batch=4, save_every_s=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train", killed)
+        patch.setattr(Trainer, "train_step", killed)
         with pytest.raises(Killed):
             train_sd(recipe, options(folders, tmp_path))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
