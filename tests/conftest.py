@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+# Several workers with several OpenMP threads each slow one another about tenfold, and a process that forks after its
+# threads have worked waits forever. Read when torch is loaded, which is later.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 FIGURE = "figure"  # the name of a test's property
 
 
