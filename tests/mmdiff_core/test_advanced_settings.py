@@ -13,7 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.errors import ModelError
-from mmdiff_core.generation.conditioning import balanced
+from mmdiff_core.generation.subject_embedding import balanced
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import GenerateRequest, Recording, Subject

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from mmdiff_core.backbones.schedulers import is_edm
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.generation.conditioning import build_condition, encode_faces, encode_pixels
+from mmdiff_core.generation.conditioning import build_condition
+from mmdiff_core.generation.subject_embedding import encode_faces, encode_pixels
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.maps.constraints import constraint_losses
 from mmdiff_core.nn.adapter import MMDiffAdapter

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from mmdiff_core.atomic_files import save_network
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
-from mmdiff_core.generation.conditioning import build_condition, encode_pixels
+from mmdiff_core.generation.conditioning import build_condition
+from mmdiff_core.generation.subject_embedding import encode_pixels
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.maps.constraints import LayerChoice, choose_layers, constraint_losses
 from mmdiff_core.maps.heatmap import colour_of, overlay

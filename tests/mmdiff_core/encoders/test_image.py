@@ -6,7 +6,7 @@ import torch
 
 from mmdiff_core.encoders.image import CLIP_MEAN, CLIP_STD, ImageEncoder
 from mmdiff_core.encoders.photo import prepare_photo
-from mmdiff_core.generation.conditioning import encode_photos, encode_pixels
+from mmdiff_core.generation.subject_embedding import encode_photos, encode_pixels
 from mmdiff_core.types import Subject
 from tests.helpers import tiny
 

@@ -10,7 +10,7 @@ import torch
 
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo_cache import PhotoCache
-from mmdiff_core.generation.conditioning import encode_photos
+from mmdiff_core.generation.subject_embedding import encode_photos
 from mmdiff_core.types import Subject
 from tests.helpers import tiny
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdiff_core.generation.conditioning import encode_photos
+from mmdiff_core.generation.subject_embedding import encode_photos
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest, Subject
 from tests.helpers import tiny
