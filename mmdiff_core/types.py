@@ -91,7 +91,7 @@ class Recording:
     """Which attention maps to keep. ``per_head`` keeps the heads apart, else they are averaged.
 
     ``words`` asks for the text maps of all words of the prompt that no subject owns, too; planning a request puts
-    the tokens of each into ``tokens``.
+    the tokens of each into ``tokens``. Without subjects only they are recorded.
     """
 
     kinds: tuple[MapKind, ...] = MAP_KINDS

@@ -168,9 +168,9 @@ class FormPanel:
             return None, (*errors, field_error_of(error, form))
 
     def request(self, form: Form) -> GenerateRequest:
-        """Return the form as a request that records every word's maps; errors as ``Form.request``."""
+        """Return the form as a request that records its subjects and other words; errors as ``Form.request``."""
         request = form.request(self.service.limits, self.service.photo_files)
-        return replace(request, recording=Recording(words=True))
+        return replace(request, recording=Recording(words=bool(request.subjects)))
 
     def errors_record(self, form: Form, errors: Sequence[FieldError], attempt: str = "") -> ErrorsRecord:
         """Describe the errors of a form for the page; a new word in ``attempt`` leads the person to the first."""

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, TextDeltas
+from mmdiff_core.backbones.processors import cross_attention_layers
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.generation.subject_embedding import embed_subjects
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
-from mmdiff_core.nn.attention import recorded_keys
-from mmdiff_core.nn.records import Condition, LayerCondition, PromptTokens, SubjectEmbeddings, TextStates
+from mmdiff_core.nn.attention import recorded_keys, split_heads
+from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, PromptTokens, SubjectEmbeddings, TextStates
 from mmdiff_core.types import ALL_COMPONENTS, Components
 
 
@@ -157,12 +160,23 @@ def build_condition(
         )
     condition = replace(condition, added=backbone.added_conditions(condition.text, size, guidance))
     if adapter is None:
-        return condition
+        return condition.with_layers(stock_layers(backbone, condition.text)) if recorded else condition
     if subjects is not None and subjects.blank is not None:
         subjects, scales = condition.subjects, condition.scales  # of both halves
     # Else the unconditional half sees no photo, so that the image term is made for the conditional rows alone.
     layers = adapter.condition_layers(weights, condition.text.states, subjects, scales, components.null_token)
     return condition.with_layers(with_recorded_keys(layers, condition) if recorded else layers)
+
+
+def stock_layers(backbone: Backbone, text: TextStates) -> dict[str, LayerCondition]:
+    """Return the stock network's keys and values of every cross-attention layer, so that it can be recorded."""
+    layers = {}
+    with backbone.placement.using(backbone.unet):
+        for layer in cross_attention_layers(backbone.unet):
+            attn = cast(Attention, backbone.unet.get_submodule(layer.path))
+            key, value = (split_heads(project(text.states), attn.heads) for project in (attn.to_k, attn.to_v))
+            layers[layer.path] = LayerCondition(text=KeyValue(key, value))
+    return layers
 
 
 def with_recorded_keys(layers: Mapping[str, LayerCondition], condition: Condition) -> dict[str, LayerCondition]:

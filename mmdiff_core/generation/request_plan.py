@@ -58,9 +58,13 @@ class Plan:
 
     @property
     def recording(self) -> Recording | None:
-        """Return what to record; None without a subject to show, or if no photo enters."""
-        wanted = self.request.recording if self.subjects and self.request.components.use_photos else None
-        return wanted and replace(wanted, tokens=tuple(self.others.values()))
+        """Return what to record; None if no photo of the subjects enters, or without subjects and words."""
+        wanted, tokens = self.request.recording, tuple(self.others.values())
+        if wanted is None or (self.subjects and not self.request.components.use_photos):
+            return None
+        if self.subjects:
+            return replace(wanted, tokens=tokens)
+        return replace(wanted, kinds=(), tokens=tokens) if tokens else None
 
     def with_heads(self, per_head: bool) -> Plan:
         """Return the same plan with the attention heads recorded apart or averaged."""

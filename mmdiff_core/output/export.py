@@ -77,11 +77,13 @@ def read_settings(path: str | PathLike[str]) -> dict[str, object]:
 
 
 def informative_kind(maps: AttentionMaps) -> MapKind:
-    """Return the first kind of map that is not flat for every subject: image, influence or text.
+    """Return the first kind of map that is not flat for every subject: image, influence or text; else words.
 
     The image map of a single subject is flat without a null token, and only the text map has values where no step saw
     the photos.
     """
+    if not maps.subjects:
+        return "words"
     kinds: tuple[MapKind, ...] = ("image", "influence", "text")
     recorded = [kind for kind in kinds if kind in maps.kinds]
     subjects = range(len(maps.subjects))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.records import Condition
+from mmdiff_core.output.export import write_image
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import GeneratedImage, Step
 from mmdiff_core.types import Components, GenerateRequest, Recording, Subject
@@ -132,6 +134,25 @@ def test_the_prompts_other_words_are_recorded(personalizer: Personalizer) -> Non
     assert not np.array_equal(maps.at(0, "words"), maps.at(3, "words"))  # each "a" is a word of its own
     with pytest.raises(KeyError):
         maps.at(7, "words")
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_words_are_recorded_without_any_subject(
+    personalizer: Personalizer, stock: Personalizer, guidance: float, tmp_path: Path
+) -> None:
+    """With an adapter and without one; the image stays the same, bit for bit."""
+    request = replace(REQUEST, subjects=(), start_step=0, guidance=guidance, recording=None)
+    for model in (personalizer, stock):
+        plain = _pictures(model, request)[0]
+        recorded = _pictures(model, replace(request, recording=Recording(words=True)))[0]
+        assert np.array_equal(np.asarray(recorded.image), np.asarray(plain.image))
+        assert plain.maps is None
+        assert recorded.maps.steps == (0, 1, 2, 3)
+        assert recorded.maps.kinds == recorded.maps.subjects == ()
+        assert recorded.maps.others == tuple(REQUEST.prompt.split())
+        assert recorded.maps.at("robot", "words").std() > 0
+        files = write_image(recorded, tmp_path, "plain")
+        assert [file.name for file in files] == ["plain.png", "plain_maps.npz"]
 
 
 def test_every_picture_is_its_seeds_own(personalizer: Personalizer) -> None:

@@ -5,22 +5,17 @@ Its text attention is recorded, too, so that heatmaps can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import cast
 
 import torch
-from diffusers.models.attention_processor import Attention
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.processors import cross_attention_layers
 from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.generation.sampling import sample
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
-from mmdiff_core.nn.attention import split_heads
-from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, TextStates
+from mmdiff_core.nn.records import Condition
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import GenerateRequest, Recording
@@ -45,14 +40,4 @@ def base_images(personalizer: Personalizer, request: GenerateRequest) -> Iterato
 def _base_condition(backbone: Backbone, plan: Plan) -> Condition:
     """Build the condition of the plain text, with the stock network's keys and values in every recordable layer."""
     size = (plan.numbers.width, plan.numbers.height)
-    condition = build_condition(backbone, None, {}, plan.tokens, size=size, negative=plan.negative)
-    return condition.with_layers(_stock_layers(backbone.unet, condition.text))
-
-
-def _stock_layers(unet: UNet2DConditionModel, text: TextStates) -> Mapping[str, LayerCondition]:
-    layers = {}
-    for layer in cross_attention_layers(unet):
-        attn = cast(Attention, unet.get_submodule(layer.path))
-        key, value = (split_heads(project(text.states), attn.heads) for project in (attn.to_k, attn.to_v))
-        layers[layer.path] = LayerCondition(text=KeyValue(key, value))
-    return layers
+    return build_condition(backbone, None, {}, plan.tokens, size=size, negative=plan.negative, recorded=True)

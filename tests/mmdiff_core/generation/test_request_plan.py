@@ -146,6 +146,9 @@ def test_nothing_is_recorded_where_no_photo_enters(personalizer: Personalizer) -
         {"recording": None},
     ):
         assert personalizer.plan(replace(REQUEST, **changes)).recording is None
+    words = personalizer.plan(replace(REQUEST, subjects=(), recording=Recording(words=True)))
+    assert words.recording.kinds == ()
+    assert len(words.recording.tokens) == 9
 
 
 def test_other_words_are_recorded_on_request(personalizer: Personalizer) -> None:
