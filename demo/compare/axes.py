@@ -117,10 +117,10 @@ class SamplerAxis:
 
     def _change(self, name: str) -> RequestChange:
         if name == OWN_SAMPLER:
-            return RequestChange(VariantLabel("sampler_own"), partial(_with, "sampler", None))
+            return RequestChange(VariantLabel("sampler_own"), partial(_with, "scheduler", None))
         if name not in self.known:
             raise SettingsError(f"“{name}” is not a sampler here: choose from {OWN_SAMPLER}, {', '.join(self.known)}.")
-        return RequestChange(VariantLabel(self.key, name), partial(_with, "sampler", name))
+        return RequestChange(VariantLabel(self.key, name), partial(_with, "scheduler", name))
 
 
 Axis = NumberAxis | OmissionAxis | SamplerAxis
@@ -140,7 +140,7 @@ def comparison_axes(service: Service) -> dict[str, Axis]:
             for slot in range(MAX_SUBJECTS)
         ),
         NumberAxis("delay", _around(delay, 0, steps // 2), 0, max_steps // 2, partial(_with, "start_step"), whole=True),
-        NumberAxis("bound", "0 0.5 1", 0, 1, partial(_with, "binding")),
+        NumberAxis("bound", "0 0.5 1", 0, 1, partial(_with, "word_gating")),
         NumberAxis("guidance", f"1 {guidance:g} {2 * guidance:g}", 1, MAX_GUIDANCE, partial(_with, "guidance")),
         NumberAxis(
             "steps",

@@ -22,7 +22,7 @@ from tests.helpers.stand_in import StandIn
 def kept() -> HistoryEntry:
     subjects = tuple(Subject(name, (Image.new("RGB", (8, 8)),)) for name in ("cat", "robot"))
     steps = list(StandIn().generate(GenerateRequest("a cat and a robot", subjects, steps=3)))
-    return HistoryEntry(steps[-1].picture, tuple(step.preview for step in steps), (2, 0), (("a.png",), ("b.png",)))
+    return HistoryEntry(steps[-1].finished, tuple(step.preview for step in steps), (2, 0), (("a.png",), ("b.png",)))
 
 
 def test_the_zip_holds_picture_maps_and_how_to_make_it_again(kept: HistoryEntry) -> None:

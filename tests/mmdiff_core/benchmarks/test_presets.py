@@ -63,8 +63,8 @@ def test_every_solver_samples_by_default(model: tuple[Toybox, MMDiffAdapter], so
     changed = with_candidate(backbone, SamplingCandidate(solver, 3, 2.0))
     steps = list(Personalizer(changed, adapter).generate(GenerateRequest("a cat", recording=None)))
     assert len(steps) == 3
-    assert steps[-1].picture.image.getextrema() != ((0, 0),) * 3
-    assert steps[-1].picture.settings["guidance"] == 2.0
+    assert steps[-1].finished.image.getextrema() != ((0, 0),) * 3
+    assert steps[-1].finished.settings["guidance"] == 2.0
     assert backbone.defaults.steps == 20  # the model itself stays as it was
 
 
