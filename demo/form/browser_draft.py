@@ -30,7 +30,8 @@ def save_script(names: Sequence[str], model: str, key: str = STUDIO) -> str:
 
 def load_script(key: str = STUDIO) -> str:
     """Return JavaScript that makes the draft the one input of an event, and locks the fields until it is in them."""
-    return _with_key(static("form/browser_draft_load.js"), key)
+    script = _with_key(static("form/browser_draft_load.js"), key)
+    return script.replace("OF_LINKS", json.dumps(key == STUDIO))
 
 
 def unlock_script(key: str = STUDIO) -> str:

@@ -1,5 +1,5 @@
 // Fetches the draft of the fields: words and numbers that are kept for good, and those of the tab with its photos, which
-// go first. Locks the fields until the draft is in them, since it would overwrite what is typed meanwhile.
+// go first; a link to the page goes before both. Locks the fields until the draft is in them, since it would overwrite what is typed meanwhile.
 () => {
   const read = (storage) => {
     try {
@@ -8,12 +8,18 @@
       return {};
     }
   };
+  const withoutLink = () => {
+    const others = [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__")); // Gradio's
+    return `${location.pathname}?${new URLSearchParams(others)}`;
+  };
   try {
     const kept = { ...read(localStorage), ...read(sessionStorage) };
     const fields = document.querySelector(AREA);
-    if (fields) fields.inert = Object.keys(kept).length > 0;
-    return [kept];
+    const link = OF_LINKS ? location.search : "";
+    if (link.includes("prompt=")) history.replaceState(null, "", withoutLink()); // a reload keeps what is typed since
+    if (fields) fields.inert = Object.keys(kept).length > 0 || link.length > 1;
+    return [{ ...kept, link }];
   } catch {
-    return [{}]; // storage is switched off
+    return [{ link: OF_LINKS ? location.search : "" }]; // storage is switched off
   }
 }

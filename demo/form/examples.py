@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from PIL import Image
 
+from demo.web.cached_files import TOY
 from demo.words.english import with_article
 from demo.words.prompt_edits import PhraseKind
 from mmdiff_core.encoders.name_matching import fold
@@ -119,7 +120,11 @@ def known_phrases(known: Vocabulary | None) -> dict[PhraseKind, dict[str, str]]:
 
 def render_toy(noun: str, seed: int, views: int = PHOTOS) -> ToyPhotos:
     """Render photos of one toy, each from another side and in another place."""
-    return ToyPhotos(noun, tuple(toy_photos(noun, seed, views=views, size=PHOTO_SIZE)))
+    photos = toy_photos(noun, seed, views=views, size=PHOTO_SIZE)
+    if views == PHOTOS:  # what a link names
+        for view, photo in enumerate(photos):
+            photo.info[TOY] = f"{noun}-{seed}-{view}"
+    return ToyPhotos(noun, tuple(photos))
 
 
 @lru_cache(maxsize=len({toy for example in EXAMPLES for toy in example.toys}))

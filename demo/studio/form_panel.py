@@ -13,6 +13,7 @@ from gradio.components import Component
 
 from demo.form import browser_draft
 from demo.form.form import Form
+from demo.form.share_link import link_note, read_link
 from demo.form.validation import (
     FieldError,
     Severity,
@@ -67,6 +68,7 @@ class FormPanel:
 
     def render(self) -> None:
         """Make the components inside the current layout."""
+        self.linked = link_note()
         self.compose.render()
         self.settings.render()
         self.draft = gr.JSON(visible=False)
@@ -106,7 +108,8 @@ class FormPanel:
             js=browser_draft.save_script(["count", *self._draft_fields], self.service.backbone.display_name),
             **QUIET,
         )
-        self.recalled = page.load(self._recall, self.draft, self.targets(), js=browser_draft.load_script(), **QUIET)
+        targets = [*self.targets(), self.linked]
+        self.recalled = page.load(self._recall, self.draft, targets, js=browser_draft.load_script(), **QUIET)
         self.recalled.then(None, None, None, js=browser_draft.unlock_script(), **QUIET)
 
     @property
@@ -190,7 +193,12 @@ class FormPanel:
         return self.compose.before(values, self.fields)
 
     def _recall(self, draft: object) -> Update:
-        return self.restore(browser_draft.read_draft(draft, self.service.backbone.display_name))
+        model = self.service.backbone.display_name
+        link = read_link(draft.get("link")) if isinstance(draft, dict) else None
+        if link is None:
+            return self.restore(browser_draft.read_draft(draft, model))
+        said = link.messages(self.refused(link.record), model)
+        return self.restore(link.record) | {self.linked: said}
 
     @property
     def _draft_fields(self) -> dict[str, Any]:

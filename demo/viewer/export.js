@@ -83,22 +83,34 @@ async function copyText(text) {
   area.remove();
 }
 
-async function copyCode(button) {
-  await copyText(frameNow()[button.dataset.copy]);
+const copyCode = (button) => copied(button, frameNow()[button.dataset.copy], t("copied_help"));
+
+/** Copy the address of this page with what fills in its fields. */
+function copyLink(button) {
+  const { query, lacking } = frameNow().link;
+  const said = lacking.length ? t("link_copied_but", { names: listed(lacking.map((name) => `“${name}”`)) }) : t("link_copied");
+  return copied(button, location.origin + location.pathname + query, said);
+}
+
+/** Copy a text, and say so on the button and in the line below it. */
+async function copied(button, text, said) {
+  await copyText(text);
   const label = button.textContent;
   button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours do not move
   button.textContent = t("copied");
-  find(".announce").textContent = t("copied_help");
+  find(".announce").textContent = find(".copy-note").textContent = said;
   setTimeout(() => (button.textContent = label), 1600);
 }
 
 function drawExport(frame) {
   find(".button-row").hidden = isLive();
+  find(".copy-note").textContent = "";
   const facts = frame.facts ? [phraseText(frame.facts)] : [];
   find(".facts").textContent = [...(frame.labels ?? []).map(labelText), ...facts].join(" · ");
   if (isLive()) return;
   for (const part of findAll(".made")) part.hidden = Boolean(frame.foreign);
   find(".more").hidden = Boolean(frame.foreign);
+  find(".copy-link").hidden = !frame.link;
   drawFactors();
   Object.assign(find(".save"), { href: sourceOf(frame.image), download: frame.file });
 }

@@ -12,6 +12,13 @@ from demo.web.cached_files import FileRecord, FilmStrip
 from mmdiff_core.types import MapKind
 
 
+class LinkRecord(TypedDict):
+    """The query of a link to the page, and the names of the subjects whose photos are not in it."""
+
+    query: str
+    lacking: list[str]
+
+
 class SubjectLabel(TypedDict):
     """A subject's word and colour."""
 
@@ -58,7 +65,8 @@ class LiveFrame(Frame):
 class FinishedFrame(Frame):
     """A finished picture with all that is looked at without the server.
 
-    ``file`` is the name to save it under; ``python`` and ``shell`` make the picture again; ``labels`` tell the pictures
+    ``file`` is the name to save it under; ``python`` and ``shell`` make the picture again, ``link``
+    fills in the fields; ``labels`` tell the pictures
     of a comparison apart; ``form`` is the fingerprint of the form that it was made with; ``example``: a page
     begins with it; ``pending``: its maps, film strip and leakage come when it is looked at; ``foreign``:
     it was opened from a file, and nothing but the picture and its settings is known.
@@ -72,6 +80,7 @@ class FinishedFrame(Frame):
     leakage: dict[MapKind, LeakageRecord]
     python: str
     shell: str
+    link: NotRequired[LinkRecord | None]
     form: NotRequired[str]
     example: NotRequired[bool]
     labels: NotRequired[list[list[str]]]

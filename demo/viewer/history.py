@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from PIL import Image
 
 from demo.form.prompt_words import PromptPiece
+from demo.form.share_link import link_query
 from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
 from demo.viewer.reproduce import python_source, shell_command
@@ -26,6 +27,7 @@ from mmdiff_core.types import MAP_KINDS, MapKind
 from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource
 
 if TYPE_CHECKING:
+    from demo.viewer.frames import LinkRecord
     from demo.viewer.job import Job
 
 FORMATS: tuple[AnimationFormat, ...] = ("webp", "gif")
@@ -91,6 +93,14 @@ class HistoryEntry:
         for subject, files in zip(settings.get("subjects", ()), self.files, strict=False):
             subject["photos"] = list(files)
         return settings
+
+    @property
+    def link(self) -> LinkRecord | None:
+        """The link that fills in the fields with all of it but the photos; None where these are not known."""
+        if len(self.files) != len(self.picture.words):
+            return None
+        query, lacking = link_query(self.record, str(self.picture.settings["model"]))
+        return {"query": query, "lacking": lacking}
 
     def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
         """Return a zip of everything about the picture, and what makes it again: program, command and photos."""

@@ -181,6 +181,7 @@ const ACTIONS = [
   [".pack", (button) => order(button, "pack", {})],
   [".animate", (button) => order(button, "animate", { format: button.dataset.format })],
   [".copy", copyCode],
+  [".copy-link", copyLink],
   [".use-settings", () => trigger("reuse", { name: frameNow().name })],
   [".use-photo", () => trigger("photo", { name: frameNow().name })],
 ];

@@ -241,6 +241,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
         "leakage": {} if light else _leakage(entry),
         "python": entry.python,
         "shell": entry.shell,
+        "link": entry.link,
         "form": entry.form,
     }
     if light:

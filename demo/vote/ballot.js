@@ -1,6 +1,6 @@
 // A blind pair and three questions. Gradio gives `element`, `props`, `trigger` and `watch`; the server sets
 //   props.value  {compared, pair, pictures: [left, right], sentence: [{text, subject}], subjects: [{name, colour,
-//                photos}], left, votes, tally}
+//                photos}], left, answered: [{picture, labels}], votes, tally}
 // where `pair` names the pair that is asked about, null where there is none; see ballot.py.
 
 const QUESTIONS = ["subject", "text", "better"];
@@ -43,12 +43,28 @@ function drawPair(value) {
   asked = value.pair;
   drawWords(value);
   find(".references").replaceChildren(...value.subjects.map(reference));
-  findAll(".pair img").forEach((image, i) => {
+  findAll(".ballot .pair img").forEach((image, i) => {
     image.src = value.pictures[i].url;
     image.alt = t(SIDES[2 * i]);
   });
   find(".questions").replaceChildren(...QUESTIONS.map(question));
   find(".vote-save").disabled = true;
+}
+
+let told = null; // the names of the pictures of the pair that can be told
+
+/** The pair that was voted on last, with its names, closed until somebody wants to know. */
+function drawAnswered(answered) {
+  const names = answered.map(({ picture }) => picture.url).join();
+  find(".reveal").hidden = !answered.length;
+  if (names === told) return;
+  told = names;
+  find(".reveal").open = false;
+  const figures = answered.map(({ picture, labels }, i) => {
+    const name = `${t(SIDES[2 * i])}: ${labelsText(labels)}`;
+    return make("figure", {}, make("img", { src: picture.url, alt: name }), make("figcaption", {}, name));
+  });
+  find(".reveal .pair").replaceChildren(...figures);
 }
 
 function draw() {
@@ -60,6 +76,7 @@ function draw() {
   if (!value) return;
   find(".welcome-title").textContent = t(value.compared ? "vote_done" : "vote_none");
   find(".welcome-help").textContent = t(value.compared ? "vote_done_help" : "vote_none_help");
+  drawAnswered(value.answered);
   find(".pairs-left").textContent = t("pairs_left", { n: value.left });
   if (value.pair) drawPair(value);
   drawTally(value);

@@ -53,10 +53,18 @@ class TallyRecord(TypedDict):
     share: ShareRecord | None
 
 
-class BallotRecord(TypedDict):
-    """What the browser shows. Nothing in it tells which picture is which.
+class AnsweredRecord(TypedDict):
+    """A picture of the pair that was voted on last, and the labels of its variant."""
 
-    ``pair`` names the pair that is asked about, None where there is none; ``left`` counts the pairs still to be asked.
+    picture: FileRecord
+    labels: list[list[str]]
+
+
+class BallotRecord(TypedDict):
+    """What the browser shows. Nothing in it tells which picture of the pair that is asked about is which.
+
+    ``pair`` names that pair, None where there is none; ``left`` counts the pairs still to be asked; ``answered`` are
+    left and right of the pair that was voted on last.
     """
 
     pair: str | None
@@ -65,6 +73,7 @@ class BallotRecord(TypedDict):
     subjects: list[SubjectRecord]
     compared: bool
     left: int
+    answered: list[AnsweredRecord]
     votes: int
     deletable: bool
     tally: list[TallyRecord]
@@ -97,6 +106,7 @@ def ballot_record(
         "subjects": [],
         "compared": bool(comparison.cells),
         "left": len(state.left(comparison)),
+        "answered": _answered(state.answered, comparison),
         "votes": len(votes),
         "deletable": deletable,
         "tally": [_tally_record(entry) for entry in tally(votes)],
@@ -121,6 +131,16 @@ def _pictures(pair: BlindPair, comparison: Comparison) -> list[FileRecord]:
         with Image.open(comparison.get(name).frame["image"]["path"]) as image:
             pictures.append(photo_file(image.convert("RGB"), f"{side}.png"))
     return pictures
+
+
+def _answered(pair: BlindPair | None, comparison: Comparison) -> list[AnsweredRecord]:
+    if pair is None:
+        return []
+    labels = [comparison.get(name).variant.labels for name in (pair.left, pair.right)]
+    return [
+        {"picture": picture, "labels": [list(label) for label in own]}
+        for picture, own in zip(_pictures(pair, comparison), labels, strict=True)
+    ]
 
 
 def _subjects(subjects: Sequence[SubjectForm], photo_files: PhotoFiles) -> list[SubjectRecord]:

@@ -28,11 +28,12 @@ class BallotState:
     run: str = ""
     done: set[frozenset[str]] = field(default_factory=set)
     pair: BlindPair | None = None
+    answered: BlindPair | None = None  # the last one that was voted on, which may be told
 
     def draw(self, comparison: Comparison, chance: random.Random) -> BlindPair | None:
         """Return the pair to vote on: the last one until it is answered, else a new one; None once all are done."""
         if comparison.run != self.run:
-            self.run, self.done, self.pair = comparison.run, set(), None
+            self.run, self.done, self.pair, self.answered = comparison.run, set(), None, None
         left = self.left(comparison)
         if self.pair is None and left:
             names = chance.sample(chance.choice(left), 2)
@@ -43,8 +44,9 @@ class BallotState:
         """Return the pairs that are not answered yet."""
         return [pair for pair in pairs_of(comparison) if frozenset(pair) not in self.done]
 
-    def close(self) -> None:
-        """Mark the pair on the page as done."""
+    def close(self, answered: bool = False) -> None:
+        """Mark the pair on the page as done; ``answered``: it was voted on, not passed over."""
+        self.answered = self.pair if answered else None
         if self.pair is not None:
             self.done.add(frozenset((self.pair.left, self.pair.right)))
         self.pair = None

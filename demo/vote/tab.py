@@ -72,7 +72,7 @@ class VoteTab:
             pair = state.draw(comparison, self.random)
             if pair is not None and event.pair == pair_name(state):
                 self.box.put(votes_on(pair, comparison, event.answers, self.model))
-                state.close()
+                state.close(answered=True)
             return self._record(state, comparison)
 
     def _skip(self, state: BallotState, comparison: Comparison) -> BallotRecord:

@@ -19,6 +19,7 @@ from mmdiff_core.output.export import png_info
 from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
 
+TOY = "toy"  # names the toy that a rendered photo shows, in its file: noun, seed, view
 STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
     "csv": "text/csv"
@@ -55,7 +56,7 @@ def picture_file(picture: GeneratedImage) -> FileRecord:
 
 def photo_file(photo: Image.Image, name: str) -> FileRecord:
     """Write a photo as a PNG of that name."""
-    return cached_file(_png(photo), name)
+    return cached_file(_png(photo, _marked(photo)), name)
 
 
 def photo_path(photo: Image.Image) -> str:
@@ -63,7 +64,7 @@ def photo_path(photo: Image.Image) -> str:
 
     Gradio would write an image itself again for every visitor with the same toy, while browsers are reading the file.
     """
-    return cached_at(_png(photo), "photo.png")
+    return cached_at(_png(photo, _marked(photo)), "photo.png")
 
 
 def cached_file(data: bytes, name: str) -> FileRecord:
@@ -105,6 +106,14 @@ def film_strip(frames: Sequence[Image.Image]) -> FilmStrip | None:
     w, h = frame.size
     small = [frame.convert("RGB").resize((w, h), Image.Resampling.BOX) for frame in frames]
     return {"image": data_url(image_grid([small], gap=0)), "w": w, "h": h}
+
+
+def _marked(photo: Image.Image) -> PngInfo:
+    """Keep what a photo says about the toy in it."""
+    info = PngInfo()
+    if TOY in photo.info:
+        info.add_text(TOY, str(photo.info[TOY]))
+    return info
 
 
 def _png(picture: Image.Image, info: PngInfo | None = None) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
@@ -296,3 +298,43 @@ def test_about_shows_the_shapes_of_ones_own_picture(open_page: Open) -> None:
     expect(two.locator(".about [data-when=idle]")).to_be_visible()  # somebody else made none
     expect(two.locator(".about [data-fact=no_kinds]")).to_contain_text("owl")
     assert two.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_link_fills_in_the_page_of_somebody_else(open_page: Open, url: str) -> None:
+    """With its toys; the address then holds no link any more, so that a reload keeps what is typed since."""
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#result .copy-link").click()
+    expect(page.locator("#result .copy-note")).to_have_text("Copied. The link fills in everything, toys included.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{url}?prompt=a+cat")
+    other = open_page()
+    other.goto(link)
+    expect(other.locator("#seen-2 img")).to_have_count(3)
+    expect(other.locator(".link-note")).to_have_text(re.compile("^The fields are filled in from the link"))
+    open_settings(page)
+    open_settings(other)
+    expect(other.locator("#seed input")).to_have_value(page.locator("#seed input").input_value())
+    expect(other.locator("#name-1 input")).to_have_value("cat")
+    assert "prompt=" not in other.url
+    other.locator("#prompt textarea").fill("a cat and a robot in the snow")
+    other.wait_for_timeout(500)
+    other.reload()
+    expect(other.locator("#prompt textarea")).to_have_value("a cat and a robot in the snow")
+
+
+def test_a_hostile_link_is_shown_as_it_is_and_breaks_nothing(open_page: Open, url: str) -> None:
+    page = open_page()
+    script = "<img src=x onerror=\"document.body.dataset.broken='yes'\">"
+    values = {"prompt": f"a cat {script}", "seed": script, "steps": "9" * 99, "model": script, "sampler": script}
+    page.goto(f"{url}?{urlencode([*values.items(), *[('subject', f'{script}~1e9~{script}')] * 9])}")
+    expect(page.locator("#prompt textarea")).to_have_value(f"a cat {script}")
+    expect(page.locator(".link-note")).to_contain_text("Not taken over:")
+    page.wait_for_timeout(500)
+    assert page.locator("body").get_attribute("data-broken") is None
+    page.goto(f"{url}?prompt=")
+    expect(page.locator(".link-note")).to_have_text("The link is damaged or too long: ask for it again.")
+    fill_example(page)
+    generate(page)

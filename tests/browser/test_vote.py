@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path:
     _answer(page, 2, "Equal")
     page.locator("#ballot .vote-save").click()
     expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")
+    expect(page.locator("#ballot .reveal .pair")).to_be_hidden()
+    page.locator("#ballot .reveal summary").click()
+    expect(page.locator("#ballot .reveal figcaption")).to_have_text(
+        [re.compile("^Left: Strength"), re.compile("^Right: Strength")]
+    )
+    expect(page.locator("#ballot .reveal img").first).to_be_visible()
     expect(page.locator("#ballot input:checked")).to_have_count(0)
     page.locator("#ballot .vote-skip").click()
     expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 1")

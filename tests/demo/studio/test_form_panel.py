@@ -80,3 +80,22 @@ def test_every_seed_that_torch_takes_can_be_typed_and_comes_back(generation: Gen
         assert settings.seed not in panel.restore({"seed": refused})
     for typed, read in ((f" {largest} ", largest), ("", None), ("lucky", "lucky"), ("-1", -1)):
         assert typed_seed(typed) == read
+
+
+def test_a_link_goes_before_the_browser_s_draft(generation: GenerationRunner) -> None:
+    """It fills in every setting, empties cards whose photos it lacks, and says what is missing."""
+    form = generation.form
+    draft = {"model": form.service.backbone.display_name, "prompt": "old", "count": 1, "steps": 9}
+    first = form.compose.cards[0]
+    assert form._recall(draft)[form.compose.prompt] == "old"
+    update = form._recall(draft | {"link": "?prompt=a+dog&seed=7&steps=999&subject=dog~2~&model=Other"})
+    assert (update[form.compose.prompt], update[first.name], update[first.photos]) == ("a dog", "dog", None)
+    assert (update[form.settings.seed], update[form.settings.negative_prompt]) == ("7", "")
+    assert form.settings.steps not in update
+    said = " ".join(update[form.linked])
+    assert "add those of “dog”" in said
+    assert "Not taken over: steps 999." in said
+    assert "of another model, “Other”" in said
+    broken = form._recall({"link": "?prompt="})
+    assert broken[form.linked] == ["The link is damaged or too long: ask for it again."]
+    assert form.compose.prompt not in broken

@@ -33,7 +33,9 @@ def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
     assert (second["left"], second["votes"]) == (2, 2)
     again = tab._vote(ballot, comparison, event)  # an answer to a pair that is gone does not count
     assert (again["pair"], again["votes"]) == (second["pair"], 2)
+    assert [first["answered"], len(second["answered"])] == [[], 2]
     third = tab._skip(ballot, comparison)
+    assert third["answered"] == []
     assert (third["left"], third["votes"]) == (1, 2)
     last = tab._skip(ballot, comparison)
     assert (last["pair"], last["compared"]) == (None, True)
@@ -46,3 +48,18 @@ def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
 def test_without_a_comparison_there_is_nothing_to_ask(tab: VoteTab) -> None:
     shown = tab._show(BallotState(), Comparison())
     assert (shown["pair"], shown["compared"], shown["left"]) == (None, False, 0)
+
+
+def test_a_pair_is_told_only_after_the_vote(tab: VoteTab, tmp_path: Path) -> None:
+    """With the names of left and right as they stood on the page, and without settings inside the files."""
+    comparison = finished_comparison([VariantLabel("strength", value) for value in ("0.5", "1")], [1], tmp_path)
+    ballot = BallotState()
+    asked = tab._show(ballot, comparison)
+    assert "strength" not in repr(asked)
+    pair = ballot.pair
+    assert pair is not None
+    told = tab._vote(ballot, comparison, gr.EventData(None, {"pair": asked["pair"], "answers": {"better": "left"}}))
+    labels = [[list(label) for label in comparison.get(name).variant.labels] for name in (pair.left, pair.right)]
+    assert [each["labels"] for each in told["answered"]] == labels
+    assert [each["picture"] for each in told["answered"]] == asked["pictures"]
+    assert tab._show(ballot, Comparison())["answered"] == []

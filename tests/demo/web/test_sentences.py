@@ -31,8 +31,14 @@ ERRORS = (
     "FieldError",
     "Error",
 )
-MODEL_ERRORS = {"request_plan": ("ModelError",)}  # where a visitor can meet them
-SAID = ("restore_message", "foreign_message", "_lost", "check_photos")  # functions that return sentences
+SAID = (
+    "restore_message",
+    "foreign_message",
+    "messages",
+    "_of_another",
+    "_lost",
+    "check_photos",
+)  # functions that return sentences
 LIBRARYS = (
     "This application is currently busy. Please try again.",
     "File(s) exceed the maximum allowed size of {}: {}",
@@ -85,7 +91,7 @@ def _raised(path: Path) -> Iterator[str]:
     """The sentences of a module's errors."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _name_of(node.func) in (*ERRORS, *MODEL_ERRORS.get(path.stem, ())):
+        if isinstance(node, ast.Call) and _name_of(node.func) in ERRORS:
             texts = [text for argument in node.args for text in _texts(argument, tree) if " " in text]
             assert texts or _passes_on(node), f"{path.name}:{node.lineno}: no sentence to be seen"
             yield from texts
