@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from os import PathLike
 
@@ -28,6 +28,8 @@ from mmdiff_core.generation.regions import describe_region
 from mmdiff_core.generation.request_plan import Plan, defaults_of, describe_choices, plan_request
 from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.generation.stock_pipeline import Attachment
+from mmdiff_core.inspection.prompt_recorder import InspectedStep, check_tokens, encode_concepts, record_plan
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.numeric_checks import named_memory_errors
@@ -223,24 +225,65 @@ class Personalizer:
         self.backbone.check_text_to_image()
         with named_memory_errors():
             conditions = condition_request(plan, self.backbone, self.adapter, self.weights.current(), photos)
+        recording = plan.recording
+        yield from self._run(conditions, lambda _: None if recording is None else Recorder(recording))
+
+    @torch.no_grad()
+    def _run(self, conditions: Conditions, recorder_of: Callable[[int], Recorder | None]) -> Iterator[Step]:
+        """Make the images, each with the recorder of its number."""
+        with named_memory_errors():
+            plan = conditions.plan
             seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()
             for index, seed in enumerate(seeds):
-                for state in self._sample(conditions, seed):
+                for state in self._sample(conditions, seed, recorder_of(index)):
                     finished = self._finish(plan, seed, state) if state.step == state.steps else None
                     images = (*images, finished) if finished else images
                     result = images if len(images) == len(seeds) else None
                     preview = self.backbone.preview(state.clean)
                     yield Step(index, len(seeds), state.step, state.steps, preview, state.maps, finished, result)
 
+    def inspect(
+        self,
+        request: GenerateRequest,
+        tokens: TokenRecording = TokenRecording(),  # noqa: B008  (frozen)
+        photos: PhotoCache | None = None,
+    ) -> Iterator[InspectedStep]:
+        """Make the images as :meth:`generate` does, and say where each looks at every token of the prompt.
+
+        Subjects are not needed. Without any, the images are those of the plain model if the request switches the
+        ``components`` off that read photos.
+
+        Args:
+            request: what to make; its own ``recording`` is of the subjects.
+            tokens: which words, concepts, layers and steps to record, in how much memory.
+            photos: as of :meth:`generate`.
+
+        Raises:
+            MMDiffError: see :meth:`plan`; and if a word is not in the prompt, or there is no such layer.
+        """
+        self.backbone.check_text_to_image()
+        plan = self.plan(request)
+        check_tokens(plan, self.backbone, tokens)
+        return self._inspect(plan, tokens, photos)
+
+    @torch.no_grad()
+    def _inspect(self, plan: Plan, tokens: TokenRecording, photos: PhotoCache | None) -> Iterator[InspectedStep]:
+        with named_memory_errors():
+            weights = self.weights.current()
+            conditions = condition_request(plan, self.backbone, self.adapter, weights, photos, recorded=True)
+            concepts = encode_concepts(tokens.concepts, plan, self.backbone, self.adapter, weights)
+        recorders = [record_plan(plan, self.backbone, tokens, concepts) for _ in plan.request.seeds]
+        for step in self._run(conditions, lambda image: recorders[image]):
+            yield InspectedStep(step, recorders[step.image_index].tokens)
+
     def conditions(self, request: GenerateRequest) -> Conditions:
         """Return what conditions a request's steps, before and after the photos join; errors as :meth:`plan`."""
         return condition_request(self.plan(request), self.backbone, self.adapter, self.weights.current())
 
-    def _sample(self, conditions: Conditions, seed: int) -> Iterator[Sample]:
+    def _sample(self, conditions: Conditions, seed: int, recorder: Recorder | None) -> Iterator[Sample]:
         """Denoise one image, with its maps if the plan records any."""
-        plan, recording = conditions.plan, conditions.plan.recording
-        recorder = None if recording is None else Recorder(recording)
-        maps = None if recording is None else plan.no_maps
+        plan = conditions.plan
+        maps = None if plan.recording is None else plan.no_maps
         numbers = replace(plan.numbers, seed=seed)
         return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
 

@@ -134,6 +134,7 @@ class ConditionedAttention:
         condition, recorder, request = call.condition, call.recorder, None
         if recorder is not None:
             words, owned, rows = condition.map_words, condition.owned, condition.conditional_rows
+            recorder.take_keys(self.path, call.sizes[self.path], query[-rows:], text.key[-rows:])
             request = MapRequest(
                 words, owned, rows, recorder.recording, layer.recorded_keys, shared_scores=recorder.shared_scores
             )

@@ -41,6 +41,7 @@ def condition_request(
     adapter: MMDiffAdapter | None,
     weights: Mapping[str, LayerWeights],
     photos: PhotoCache | None = None,
+    recorded: bool | None = None,
 ) -> Conditions:
     """Encode a plan's photos and prompt.
 
@@ -50,6 +51,7 @@ def condition_request(
         adapter: None for the stock model.
         weights: ``MergedWeights(adapter, backbone.unet).current()``; empty without an adapter.
         photos: features of photos that were encoded before.
+        recorded: prepare for recording, by default if the plan says so.
     """
 
     def condition(subjects: SubjectEmbeddings | None) -> Condition:
@@ -67,7 +69,7 @@ def condition_request(
             regions=plan.regions,
             clip_skip=plan.request.clip_skip,
             guidance=plan.numbers.guidance,
-            recorded=plan.recording is not None,
+            recorded=plan.recording is not None if recorded is None else recorded,
         )
 
     personal = condition(embed_subjects(plan, backbone, adapter, photos))

@@ -60,7 +60,7 @@ def sample(
         personal: conditions the others. Either is a batch [unconditional, conditional] or the conditional row alone.
         settings: the numbers of this image.
         recorder: records the maps of every step into ``maps``.
-        maps: an empty value to start from; needed with a recorder.
+        maps: an empty value to start from; None: the recorder itself keeps what it records.
         latents: noise (1, c, h, w) to start from instead of the seed's.
 
     Yields one sample a step, however often the solver evaluates the network for it.
@@ -87,8 +87,9 @@ def sample(
         prediction = backbone.predict_noise(
             noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, watching
         )
-        if watching is not None and maps is not None:
-            maps = maps.with_step(step, watching.seal(), condition)
+        if watching is not None:
+            layers = watching.seal()
+            maps = None if maps is None else maps.with_step(step, layers, condition)
         prediction = apply_guidance(prediction, condition.conditional, settings.guidance, settings.guidance_rescale)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample

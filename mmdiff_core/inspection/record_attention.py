@@ -19,12 +19,12 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from mmdiff_core.encoders.prompt import other_words, word_tokens
 from mmdiff_core.errors import ModelError, PromptError
 from mmdiff_core.inspection.memory_budget import DEFAULT_BUDGET
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.inspection.token_maps import Scale, TokenMaps
-from mmdiff_core.inspection.token_recorder import Concept, InspectedCall, TokenRecorder, TokenRecording, tables_for
-from mmdiff_core.inspection.token_table import read_tokens
+from mmdiff_core.inspection.token_recorder import InspectedCall, TokenRecorder
+from mmdiff_core.inspection.token_table import concept_places, read_tokens
 from mmdiff_core.types import Word
 
 
@@ -93,13 +93,7 @@ def record_attention(
 
     Args:
         pipe: the pipeline.
-        words: of the prompt; the others are recorded in one sum. None: every token by itself.
-        concepts: words that are not in the prompt: where the image would look at them if they were.
-        per_head: keep the heads apart, which takes as many times the memory.
-        layers: cross-attention layers by their paths in the UNet; None: all.
-        steps: counted from 0; None: all.
-        budget: the memory that the maps of a call may take, such as ``200MB`` or a number of bytes: what is kept is
-            halved until it fits. None: no limit.
+        words, concepts, per_head, layers, steps, budget: what to record; see :class:`TokenRecording`.
         prompt: where the pipeline is called with ``prompt_embeds``: the text that they are of, or the texts.
 
     Raises:
@@ -108,9 +102,9 @@ def record_attention(
         PromptError: in a call, a word is not in the prompt.
         SettingsError: there is no such layer or, in a call, no such step; or the budget is too small or no size.
     """
-    unet = _unet_of(pipe)
-    recorder = TokenRecorder(unet, TokenRecording(per_head, layers, steps, budget))
-    reader = _CallReader(pipe, words, concepts, [prompt] if isinstance(prompt, str) else prompt)
+    recording = TokenRecording(words, concepts, per_head, layers, steps, budget)
+    recorder = TokenRecorder(_unet_of(pipe), recording)
+    reader = _CallReader(pipe, concepts, [prompt] if isinstance(prompt, str) else prompt)
 
     def encode_prompt(*args: Any, **kwargs: Any) -> Any:
         encoded = reader.stock(*args, **kwargs)
@@ -134,19 +128,18 @@ class _CallReader:
 
     Args:
         pipe: the pipeline.
-        words, concepts: of :func:`record_attention`.
+        concepts: of :func:`record_attention`.
         prompts: the texts of encoded prompts.
     """
 
     def __init__(
         self,
         pipe: DiffusionPipeline,
-        words: Sequence[str] | None,
         concepts: Sequence[str],
         prompts: Sequence[str] | None,
     ) -> None:
         self.stock = pipe.encode_prompt
-        self._pipe, self._words, self._prompts = pipe, words, prompts
+        self._pipe, self._prompts = pipe, prompts
         self._concepts = tuple(concepts)
         self._tokenizer: PreTrainedTokenizerBase = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
 
@@ -156,9 +149,7 @@ class _CallReader:
         states: Tensor = encoded[0]  # (images, T, D)
         prompts = self._prompts_of(given, len(states))
         tables = [read_tokens(self._tokenizer, prompt, states.shape[1]) for prompt in prompts]
-        return InspectedCall(
-            tables_for(tables, self._words), self._pipe.scheduler, states, tuple(self._encode_concepts(given))
-        )
+        return InspectedCall(tuple(tables), self._pipe.scheduler, states, tuple(self._encode_concepts(given)))
 
     def _prompts_of(self, given: Mapping[str, Any], images: int) -> list[str]:
         """Return the prompt of each image: a pipeline makes all images of a prompt one after the other."""
@@ -173,17 +164,14 @@ class _CallReader:
             raise ModelError(f"{images} images cannot be shared among {len(texts)} prompts: give one text per prompt.")
         return [text for text in texts for _ in range(images // len(texts))]
 
-    def _encode_concepts(self, given: Mapping[str, Any]) -> Iterator[Concept]:
+    def _encode_concepts(self, given: Mapping[str, Any]) -> Iterator[Tensor]:
         """Yield each concept's tokens, encoded by themselves."""
         passed = {name: given[name] for name in ("device", "clip_skip", "lora_scale") if given.get(name) is not None}
+        passed.setdefault("device", self._pipe._execution_device)
         for name in self._concepts:
-            words = other_words(name, ())
-            places = [p for found in word_tokens(self._tokenizer, name, words).values() for p in found]
-            if not places:
-                raise PromptError(f'The concept "{name}" has no word: write what it should be, such as "dog".')
-            passed.setdefault("device", self._pipe._execution_device)
+            places = concept_places(self._tokenizer, name)
             encoded = self.stock(prompt=name, num_images_per_prompt=1, do_classifier_free_guidance=False, **passed)
-            yield Concept(name, encoded[0][:, places])
+            yield encoded[0][:, places]
 
 
 def _unet_of(pipe: DiffusionPipeline) -> UNet2DConditionModel:

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mmdiff_core.encoders.name_matching import Span, occurrences, overlap
-from mmdiff_core.encoders.prompt import other_words, token_spans
+from mmdiff_core.encoders.prompt import other_words, token_spans, word_tokens
 from mmdiff_core.errors import PromptError
 from mmdiff_core.types import Word
 
@@ -100,14 +100,16 @@ def read_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, length: int | N
     Args:
         tokenizer: of the (first) text encoder.
         prompt: as the text encoder gets it.
-        length: T, where it is known: a multiple of what the tokenizer reads at a time.
+        length: T, where it is known: a multiple of what the tokenizer reads at a time. Blank texts follow a prompt that
+            is shorter.
 
     Raises:
-        PromptError: the prompt has another number of tokens.
+        PromptError: the prompt has more tokens, or T is no multiple.
     """
     limit = int(tokenizer.model_max_length)
     read, spans = token_spans(tokenizer, prompt, 1 if length is None else max(1, length // limit))
-    if length is not None and read != length:
+    length = read if length is None else length
+    if read > length or length % limit:
         raise PromptError(
             f"The encoded prompt has {length} tokens and its text {read}, so that no token can be told from another: "
             "give the text that was encoded."
@@ -115,8 +117,20 @@ def read_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, length: int | N
     words = other_words(prompt, ())
     tokens = [_text_token(place, span, prompt, words) for place, span in spans.items()]
     seen = tuple(word for word in words if any(overlap((word.start, word.end), span) for span in spans.values()))
-    tokens += _special_tokens(spans, read, limit)
-    return TokenTable(prompt, read, tuple(sorted(tokens, key=lambda token: token.places[0])), seen)
+    tokens += _special_tokens(spans, length, limit)
+    return TokenTable(prompt, length, tuple(sorted(tokens, key=lambda token: token.places[0])), seen)
+
+
+def concept_places(tokenizer: PreTrainedTokenizerBase, name: str) -> list[int]:
+    """Return the places, in T, of a concept's own tokens where it is a text of its own.
+
+    Raises:
+        PromptError: it has no word.
+    """
+    places = [place for found in word_tokens(tokenizer, name, other_words(name, ())).values() for place in found]
+    if not places:
+        raise PromptError(f'The concept "{name}" has no word: write what it should be, such as "dog".')
+    return list(dict.fromkeys(places))
 
 
 def _text_token(place: int, span: Span, prompt: str, words: Sequence[Word]) -> PromptToken:

@@ -43,6 +43,16 @@ class Recorder:
         if self._open:
             self._layers.append(maps)
 
+    def take_keys(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
+        """Take what a layer's text attention is made of; for recorders that keep more of it than subjects' maps.
+
+        Args:
+            path: of the layer.
+            size: (h, w) of its hidden states.
+            query: (R, H, h * w, d) of the conditional rows.
+            key: (R, H, T, d) of the text.
+        """
+
     def seal(self) -> tuple[LayerMaps, ...]:
         """Close after a forward; returns its maps in the order of the layers."""
         self._open = False

@@ -53,8 +53,11 @@ def test_a_long_prompt_in_several_texts_has_its_marks_summed() -> None:
     assert table.rows_of("cat")
     assert [token.places for token in table.tokens if token.kind == "start"] == [(0, 77)]
     assert torch.equal(table.groups.sum(0), torch.ones(154))
-    with pytest.raises(PromptError, match="has 154 tokens and its text 77"):
-        read_tokens(tiny.tokenizer(), "a cat", 154)
+    padded = read_tokens(tiny.tokenizer(), "a cat", 154)
+    assert [token.places for token in padded.tokens if token.kind == "end"] == [(3, 78)]
+    assert torch.equal(padded.groups.sum(0), torch.ones(154))
+    with pytest.raises(PromptError, match="has 90 tokens and its text 77"):
+        read_tokens(tiny.tokenizer(), "a cat", 90)
 
 
 def test_some_words_alone() -> None:
