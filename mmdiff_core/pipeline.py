@@ -285,7 +285,8 @@ class Personalizer:
         plan = conditions.plan
         maps = None if plan.recording is None else plan.no_maps
         numbers = replace(plan.numbers, seed=seed)
-        return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps)
+        image = plan.request.image
+        return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps, image=image)
 
     def _finish(self, plan: Plan, seed: int, state: Sample) -> GeneratedImage:
         """Decode the latents, and add everything needed to make the image again."""
@@ -295,7 +296,7 @@ class Personalizer:
     def _settings(self, plan: Plan, seed: int) -> dict[str, object]:
         """Return an image's settings under the names of the API's parameters, which saved images keep."""
         numbers = asdict(replace(plan.numbers, seed=seed))
-        del numbers["scheduler"], numbers["guidance_rescale"]
+        del numbers["scheduler"], numbers["guidance_rescale"], numbers["left_out"]
         return {
             "model": self.backbone.display_name,
             "prompt": plan.request.prompt,
@@ -306,6 +307,7 @@ class Personalizer:
             **numbers,
             "sampler": plan.numbers.scheduler,
             **{name: value for name in ADVANCED if (value := getattr(plan.request, name))},
+            **({} if plan.request.image is None else {"image_strength": plan.request.image_strength}),
         }
 
 

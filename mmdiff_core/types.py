@@ -135,6 +135,9 @@ class GenerateRequest:
     ``guidance_rescale``, from 0 to 1, brings the guided prediction back to the contrast of the conditional one
     (arXiv 2305.08891, section 3.4).
 
+    ``image`` is one to start from, as in image to image; what does not fit the size is cut off around the middle.
+    ``image_strength``, above 0 and up to 1, is the part of the steps that are made; the first ones are left out.
+
     Prompts may be longer than the text encoder reads at a time, and may hold weights: ``(word:1.3)``, ``[word]``.
     """
 
@@ -154,6 +157,8 @@ class GenerateRequest:
     balance_photos: bool = False
     clip_skip: int = 0
     guidance_rescale: float = 0.0
+    image: Image.Image | None = None
+    image_strength: float = 0.6
 
 
 # ---------------------------------------------------------------- what a person gets

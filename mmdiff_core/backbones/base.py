@@ -152,6 +152,10 @@ class Backbone(ABC):
         """Run the UNet once: (B, c, h, w) -> (B, c, h, w); the velocity for a flow model."""
 
     @abstractmethod
+    def encode(self, image: Image.Image, generator: torch.Generator) -> Tensor:
+        """Encode an RGB image to latents (1, c, h, w), drawn from the autoencoder's distribution."""
+
+    @abstractmethod
     def decode(self, latents: Tensor) -> list[Image.Image]:
         """Decode latents (B, c, h, w) to images."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
 from PIL import Image
@@ -24,7 +25,14 @@ from mmdiff_core.backbones.loading import (
     place_networks,
 )
 from mmdiff_core.backbones.placement import Offloading, Placement
-from mmdiff_core.backbones.preview import LatentPreview, fit_preview, to_images, unscale_latents
+from mmdiff_core.backbones.preview import (
+    LatentPreview,
+    encode_images,
+    fit_preview,
+    scale_latents,
+    to_images,
+    unscale_latents,
+)
 from mmdiff_core.backbones.processors import (
     Call,
     ConditionedAttention,
@@ -143,18 +151,31 @@ class StableDiffusion(Backbone):
     def _attention_paths(self) -> tuple[str, ...]:
         return attention_paths(self.unet)
 
+    def encode(self, image: Image.Image, generator: torch.Generator) -> Tensor:
+        pixels = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)  # (h, w, 3)
+        with self._ready_vae():
+            mean, deviation = encode_images(self.vae, pixels.movedim(-1, 0)[None].to(self.device, self.vae.dtype))
+            drawn = mean + deviation * torch.randn(mean.shape, generator=generator).to(mean)
+            return scale_latents(self.vae, drawn).to(self.unet.dtype)
+
     def decode(self, latents: Tensor) -> list[Image.Image]:
-        with ExitStack() as ready:
-            ready.enter_context(self.placement.using(self.vae))
-            if self._overflows():
-                ready.enter_context(self.placement.in_float32(self.vae))
+        with self._ready_vae():
             unscaled = unscale_latents(self.vae, latents.to(self.vae.dtype))
             pixels = self.vae.decode(unscaled).sample / 2 + 0.5
         check_pixels(pixels)
         return to_images(pixels)
 
+    @contextmanager
+    def _ready_vae(self) -> Iterator[None]:
+        """Have the autoencoder on the device, in a precision that it can work in."""
+        with ExitStack() as ready:
+            ready.enter_context(self.placement.using(self.vae))
+            if self._overflows():
+                ready.enter_context(self.placement.in_float32(self.vae))
+            yield
+
     def _overflows(self) -> bool:
-        """Whether the stock pipeline decodes in float32 because the autoencoder is not made for half precision."""
+        """Whether the stock pipeline works in float32 because the autoencoder is not made for half precision."""
         return False
 
     def preview(self, latents: Tensor) -> Image.Image:

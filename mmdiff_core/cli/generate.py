@@ -70,6 +70,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--without", nargs="+", default=[], metavar="COMPONENT", choices=COMPONENTS, help="components of the method to "
         f"switch off: {', '.join(COMPONENTS)}",
     )  # fmt: skip
+    add("--image", metavar="FILE", help="start from this image; what does not fit the size is cut off")
+    add(
+        "--image-strength", type=float, default=0.6, metavar="NUMBER", help="how much of that image may "
+        "change, above 0 and up to 1 (default: 0.6)",
+    )  # fmt: skip
     add("--width", type=int, help="in pixels (default: the model's own)")
     add("--height", type=int, help="in pixels (default: the model's own)")
     add(
@@ -136,6 +141,7 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         SettingsError: a flag cannot be read.
         PhotoError: a photo cannot be used.
     """
+    from mmdiff_core.encoders.photo import load_photo
     from mmdiff_core.types import Components, GenerateRequest, Recording
 
     check_at_least(args, images=1)
@@ -154,6 +160,8 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         guidance_rescale=args.guidance_rescale,
         balance_photos=args.balance_photos,
         components=Components(**{name: name not in args.without for name in COMPONENTS}),
+        image=None if args.image is None else load_photo(args.image),
+        image_strength=args.image_strength,
         width=args.width,
         height=args.height,
         recording=None if args.no_maps else Recording(per_head=args.per_head),

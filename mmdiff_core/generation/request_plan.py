@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, Defaults
 from mmdiff_core.backbones.schedulers import change_solver, check_scheduler, check_steps
 from mmdiff_core.encoders.face import FaceAnalyser, with_faces
-from mmdiff_core.encoders.photo import read_photo
+from mmdiff_core.encoders.photo import load_photo, read_photo
 from mmdiff_core.encoders.prompt import MAX_CHUNKS, find_words, other_words, pad_chunks, tokenize, word_tokens
 from mmdiff_core.encoders.prompt_weights import read_weights, without_trigger_weights
 from mmdiff_core.errors import ModelError, PhotoError, SettingsError
@@ -119,7 +120,8 @@ def plan_request(
     if request.recording is not None and request.recording.words:
         others = word_tokens(backbone.tokenizers[0], prompt, other_words(prompt, words), MAX_CHUNKS)
     guiding = negative if numbers.guidance > 1 and not backbone.embeds_guidance else None
-    request = replace(request, negative_prompt=avoided)
+    image = _fitted(request.image, numbers)
+    request = replace(request, negative_prompt=avoided, image=image)
     return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
 
 
@@ -167,8 +169,27 @@ def decide_numbers(request: GenerateRequest, defaults: Defaults, sizes: Size) ->
     for seed in request.seeds:
         _check_range("A seed", seed, 0, MAX_SEED)
     return SampleSettings(
-        request.seeds[0], steps, guidance, start_step, width, height, request.scheduler, request.guidance_rescale
+        *(request.seeds[0], steps, guidance, start_step, width, height, request.scheduler, request.guidance_rescale),
+        left_out=_left_out(request, steps),
     )
+
+
+def _left_out(request: GenerateRequest, steps: int) -> int:
+    """Return how many first steps are left out because the image starts from another; one at least is made."""
+    if request.image is None:
+        return 0
+    if not 0 < request.image_strength <= 1:
+        raise SettingsError(f"The image strength must be above 0 and at most 1, but is {request.image_strength}.")
+    return steps - max(1, int(steps * request.image_strength))
+
+
+def _fitted(image: Image.Image | None, numbers: SampleSettings) -> Image.Image | None:
+    """Return an image to start from in the size of the request; what does not fit is cut off around its middle."""
+    if image is None:
+        return None
+    size = (numbers.width, numbers.height)
+    loaded = load_photo(image, "The image to start from")
+    return loaded if loaded.size == size else ImageOps.fit(loaded, size, Image.Resampling.LANCZOS)
 
 
 def _check_precision(backbone: Backbone, adapter: MMDiffAdapter) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from diffusers import SchedulerMixin
+from diffusers import PNDMScheduler, SchedulerMixin
+from PIL import Image
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
@@ -29,6 +30,12 @@ class SampleSettings:
     height: int
     scheduler: str | None = None  # the model's own
     guidance_rescale: float = 0.0
+    left_out: int = 0  # first steps that are not made, because the image starts from another one
+
+    @property
+    def made(self) -> int:
+        """Return how many steps are made."""
+        return self.steps - self.left_out
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Sample:
     """One step of the loop."""
 
     step: int  # 1 .. steps
-    steps: int
+    steps: int  # that are made
     latents: Tensor  # (1, c, h, w) after the step
     clean: Tensor  # (1, c, h, w) the image as the model expects it at this step, for previews
     maps: AttentionMaps | None  # of all steps so far
@@ -51,6 +58,7 @@ def sample(
     recorder: Recorder | None = None,
     maps: AttentionMaps | None = None,
     latents: Tensor | None = None,
+    image: Image.Image | None = None,
 ) -> Iterator[Sample]:
     """Denoise one image.
 
@@ -62,6 +70,7 @@ def sample(
         recorder: records the maps of every step into ``maps``.
         maps: an empty value to start from; None: the recorder itself keeps what it records.
         latents: noise (1, c, h, w) to start from instead of the seed's.
+        image: of the size in the settings, to start from: noised as it is after the first ``left_out`` steps.
 
     Yields one sample a step, however often the solver evaluates the network for it.
 
@@ -69,33 +78,45 @@ def sample(
         GenerationError: the latents of a step are no longer numbers.
     """
     scheduler = change_solver(backbone.fresh_scheduler(), settings.scheduler)
+    if image is not None and isinstance(scheduler, PNDMScheduler):  # which can only start at its first step
+        scheduler = change_solver(scheduler, "ddim")
     scheduler.set_timesteps(settings.steps, device=backbone.device)
     generator = torch.Generator().manual_seed(settings.seed)  # schedulers that add noise draw on from it
     options = _step_options(scheduler, generator)
+    start = None if image is None else backbone.encode(image, generator)
     if latents is None:
         latents = backbone.draw_noise(generator, settings.width, settings.height)
-    latents = latents * scheduler.init_noise_sigma
-    last = len(scheduler.timesteps) - 1
-    steps = step_of(scheduler, last) + 1
-    for index, timestep in enumerate(scheduler.timesteps):
+    first, last = settings.left_out * int(scheduler.order), len(scheduler.timesteps) - 1
+    latents = latents * scheduler.init_noise_sigma if start is None else _noised(scheduler, start, latents, first)
+    left_out, steps = step_of(scheduler, first), step_of(scheduler, last) + 1
+    for index in range(first, last + 1):
+        timestep = scheduler.timesteps[index]
         step, begins = step_of(scheduler, index), begins_step(scheduler, index)
         watching = recorder if begins else None  # a step's maps are those at its own timestep
         condition = plain if step < settings.start_step else personal
         noisy = scheduler.scale_model_input(latents, timestep)
         if watching is not None:
-            watching.begin_step(step)
+            watching.begin_step(step - left_out)
         prediction = backbone.predict_noise(
             noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, watching
         )
         if watching is not None:
             layers = watching.seal()
-            maps = None if maps is None else maps.with_step(step, layers, condition)
+            maps = None if maps is None else maps.with_step(step - left_out, layers, condition)
         prediction = apply_guidance(prediction, condition.conditional, settings.guidance, settings.guidance_rescale)
         clean = expected_clean(scheduler, prediction, noisy, timestep)
         latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
         check_latents(latents, step + 1, backbone.unet)
         if index == last or begins_step(scheduler, index + 1):
-            yield Sample(step + 1, steps, latents, clean, maps)
+            yield Sample(step + 1 - left_out, steps - left_out, latents, clean, maps)
+
+
+def _noised(scheduler: SchedulerMixin, start: Tensor, noise: Tensor, first: int) -> Tensor:
+    """Return latents (1, c, h, w) as they are before the evaluation ``first``; the scheduler goes on from there."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    noised: Tensor = scheduler.add_noise(start, noise, scheduler.timesteps[first : first + 1])
+    return noised
 
 
 def apply_guidance(prediction: Tensor, conditional: Tensor, guidance: float, rescale: float = 0.0) -> Tensor:

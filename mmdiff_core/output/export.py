@@ -44,6 +44,7 @@ def parameters_line(settings: Mapping[str, object]) -> str:
         "CFG scale": settings["guidance"],
         "Seed": settings["seed"],
         "Size": f"{settings['width']}x{settings['height']}",
+        **({"Denoising strength": settings["image_strength"]} if "image_strength" in settings else {}),
         "Model": settings["model"],
     }
     lines = [str(settings["prompt"])]

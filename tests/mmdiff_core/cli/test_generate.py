@@ -149,6 +149,7 @@ def test_a_folder_of_photos(model: Path, photos: Path, tmp_path: Path) -> None:
         (["--steps", "0"], "number of steps must be from 1"),
         (["--width", "33"], "multiple of 2"),
         (["--images", "0"], "--images must be at least 1"),
+        (["--image", "none.png"], '"none.png" is not there'),
         (["--base", "no/such-model"], "python -m mmdiff_core models --download no/such-model"),
         (["--offload", "offload"], "the device is the CPU"),
         (["--text-encoder-2-lora"], "no LoRA for a second text encoder"),
@@ -224,3 +225,12 @@ def test_precision_is_a_flag(model: Path, photos: Path, tmp_path: Path) -> None:
     full, half = (np.asarray(Image.open(tmp_path / name / "1_seed0.png"), dtype=int) for name in ("full", "half"))
     assert np.abs(full - half).max() > 0
     assert np.abs(full - half).mean() < 10
+
+
+def test_an_image_to_start_from(model: Path, photos: Path, tmp_path: Path) -> None:
+    start = ["--image", str(photos / "a.png"), "--image-strength", "0.5"]
+    assert _generate(model, photos, tmp_path, *start) == 0
+    settings = read_settings(tmp_path / "1_seed0.png")
+    assert (settings["steps"], settings["image_strength"]) == (2, 0.5)
+    with Image.open(tmp_path / "1_seed0.png") as image:
+        assert "Denoising strength: 0.5, " in image.info["parameters"]
