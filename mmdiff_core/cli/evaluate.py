@@ -28,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_toybox(suites)
     _add_leakage(suites)
     _add_conflicts(suites)
+    _add_pointing(suites)
     _add_dreambench(suites)
 
 
@@ -75,6 +76,19 @@ def _add_conflicts(suites: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--prompts", type=int, help="prompts of each kind (default: 100)")
     add_built_in_flags(parser)
     parser.set_defaults(run=run_conflict_suite)
+
+
+def _add_pointing(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = suites.add_parser(
+        "pointing",
+        help="which attention maps, layers and steps point at the subject",
+        description="Measure against the exact masks of rendered scenes how well each kind of attention map points at "
+        "its subject, by layer, step and head.",
+    )
+    _add_common(parser)
+    parser.add_argument("--prompts", type=int, help="scenes with two subjects; half as many with one and with three")
+    add_built_in_flags(parser, referee=False)
+    parser.set_defaults(run=run_pointing_suite)
 
 
 def _add_dreambench(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -179,6 +193,22 @@ def run_conflict_suite(args: argparse.Namespace) -> int:
         device=str(choose_device(args.device)),
     )
     sys.stdout.write(conflict_suite.conflicts_markdown(conflict_suite.evaluate_conflicts(options)))
+    return 0
+
+
+def run_pointing_suite(args: argparse.Namespace) -> int:
+    """Measure how well attention maps point; errors as ``evaluation.pointing.run.evaluate_pointing``."""
+    from mmdiff_core.backbones.loading import quiet_libraries
+    from mmdiff_core.backbones.placement import choose_device
+    from mmdiff_core.evaluation.pointing.run import QUICK_SCENES, SCENES, PointingOptions, evaluate_pointing
+
+    check_at_least(args, prompts=1)
+    quiet_libraries()
+    scenes = QUICK_SCENES if args.quick else SCENES
+    if args.prompts is not None:
+        scenes = {1: (args.prompts + 1) // 2, 2: args.prompts, 3: (args.prompts + 1) // 2}
+    model, device = built_in_folder(args.model), str(choose_device(args.device))
+    sys.stdout.write(evaluate_pointing(PointingOptions(args.out, model, scenes, device)))
     return 0
 
 

@@ -51,14 +51,15 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_built_in_flags(parser: argparse.ArgumentParser, device: str = "auto") -> None:
-    """Add the flags of commands that the referee judges: a model of the rendered world, the referee and the device."""
+def add_built_in_flags(parser: argparse.ArgumentParser, device: str = "auto", referee: bool = True) -> None:
+    """Add the flags of commands about the rendered world: its model, the device and, where it judges, the referee."""
     add = parser.add_argument
     add(
         "--model", default=BUILT_IN, metavar="FOLDER", help=f'a folder that training wrote, or "{BUILT_IN}", the '
         "built-in model, which is the default",
     )  # fmt: skip
-    add("--referee", type=Path, metavar="FILE", help="another referee than the shipped one")
+    if referee:
+        add("--referee", type=Path, metavar="FILE", help="another referee than the shipped one")
     add(
         "--device",
         default=device,

@@ -140,6 +140,23 @@ def peak_inside(heatmap: np.ndarray, region: np.ndarray) -> bool:
     return bool(region.reshape(-1)[int(fine.argmax())])
 
 
+def area_under_curve(heatmap: np.ndarray, region: np.ndarray) -> float:
+    """Return the area under the ROC curve of a map (h, w) as a detector of a region (H, W) bool.
+
+    It is the share of pairs, one pixel inside and one outside, in which the one inside is higher (Mann and Whitney
+    1947); equal values count half, so that a flat map has 0.5. NaN where the region is empty or everything.
+    """
+    fine = enlarge(heatmap, (region.shape[1], region.shape[0])).ravel()
+    inside = int(region.sum())
+    outside = region.size - inside
+    if not inside or not outside:
+        return math.nan
+    ordered = np.sort(fine)
+    own = fine[region.ravel()]
+    ranks = (np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right") + 1) / 2
+    return float((ranks.sum() - inside * (inside + 1) / 2) / (inside * outside))
+
+
 def iou_curve(heatmap: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Return the intersection over union of a region (H, W) and a map (h, w) at each of ``THRESHOLDS``, (T,).
 

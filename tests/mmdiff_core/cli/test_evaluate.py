@@ -10,6 +10,7 @@ import torch
 
 from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.cli.main import BAD_INPUT, main
+from mmdiff_core.evaluation.pointing.run import QUICK_SCENES, SCENES
 from mmdiff_core.evaluation.toybox import conflict_suite, leakage_suite
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 from mmdiff_core.referee.network import FILE
@@ -42,6 +43,18 @@ def test_the_toybox_suite(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
     assert (quick.model, quick.referee, quick.seed) == (Path("m"), Path("r"), 900_001)
     assert (quick.prompts, quick.seeds) == (QUICK_PROMPTS, SEEDS[:1])
     assert five.prompts == {1: 5, 2: 5, 3: 2}
+    assert capsys.readouterr().out == "a table\n" * 3
+
+
+def test_the_suite_of_pointing(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = stand_in("mmdiff_core.evaluation.pointing.run.evaluate_pointing", "a table\n")
+    assert main(["evaluate", "pointing", "--out", "o"]) == 0
+    assert main(["evaluate", "pointing", "--out", "o", "--quick", "--model", "m", "--device", "cpu"]) == 0
+    assert main(["evaluate", "pointing", "--out", "o", "--prompts", "5"]) == 0
+    whole, quick, five = (options for (options,) in calls)
+    assert (whole.model, whole.scenes) == (FOLDER, SCENES)
+    assert (quick.model, quick.scenes, quick.device) == (Path("m"), QUICK_SCENES, "cpu")
+    assert five.scenes == {1: 3, 2: 5, 3: 3}
     assert capsys.readouterr().out == "a table\n" * 3
 
 
@@ -104,7 +117,7 @@ def test_flags_of_other_suites_are_not_known(command: list[str], told: str, caps
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("suite_name", ["toybox", "leakage", "conflicts"])
+@pytest.mark.parametrize("suite_name", ["toybox", "leakage", "conflicts", "pointing"])
 def test_too_few_prompts(suite_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", suite_name, "--out", "o", "--prompts", "0"]) == BAD_INPUT
     assert "--prompts must be at least 1, but is 0" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import torch
 
 from mmdiff_core.referee.metrics import (
     THRESHOLDS,
+    area_under_curve,
     attribute_similarity,
     average,
     best_threshold,
@@ -118,6 +119,18 @@ def test_iou() -> None:
     a, b = np.array([[1, 1, 0, 0]], dtype=bool), np.array([[0, 1, 1, 0]], dtype=bool)
     assert iou(a, b) == pytest.approx(1 / 3)
     assert iou(a & b & ~a, b & ~b) == 0.0
+
+
+def test_area_under_the_curve_is_the_share_of_pairs() -> None:
+    """Compared pair by pair: equal values count half."""
+    heatmap = np.array([[1.0, 3.0, 0.0], [1.0, 2.0, 2.0]], dtype=np.float32)
+    region = np.array([[True, True, False], [False, False, True]])
+    pairs = [(a > b) + 0.5 * (a == b) for a in heatmap[region] for b in heatmap[~region]]
+    assert area_under_curve(heatmap, region) == pytest.approx(np.mean(pairs))
+    assert area_under_curve(region.astype(np.float32), region) == 1.0
+    assert area_under_curve(-region.astype(np.float32), region) == 0.0
+    assert area_under_curve(np.ones((2, 3), dtype=np.float32), region) == 0.5
+    assert np.isnan(area_under_curve(heatmap, np.zeros_like(region)))
 
 
 def test_iou_curve_and_the_one_threshold() -> None:
