@@ -17,6 +17,7 @@ from mmdiff_core.errors import MMDiffError
 
 COMMANDS = {
     "generate": "mmdiff_core.cli.generate",
+    "attention": "mmdiff_core.cli.attention",
     "models": "mmdiff_core.cli.models",
     "convert": "mmdiff_core.cli.models",
     "toy": "mmdiff_core.cli.toys",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdiff_core.encoders.name_matching import fold
+from mmdiff_core.encoders.name_matching import distinct_names, fold
 from mmdiff_core.errors import PromptError, SettingsError
 from mmdiff_core.inspection.token_table import TokenTable
 from mmdiff_core.maps.attention_maps import average_maps
@@ -19,6 +19,12 @@ from mmdiff_core.types import Word
 
 Scale = Literal["share", "among_words", "contrast", "z"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
+SCALE_NAMES: dict[Scale, str] = {
+    "share": "share of the attention",
+    "among_words": "share among the words",
+    "contrast": "difference from the words' mean",
+    "z": "standard deviations from its mean",
+}
 MAX_NAMED = 8  # words, layers or steps in a message
 
 
@@ -66,6 +72,13 @@ class TokenMaps:
     def words(self) -> tuple[Word, ...]:
         """Return the words of the prompt that the text encoder read, in order."""
         return self.table.words
+
+    @property
+    def names(self) -> dict[str, str | Word]:
+        """Return what can be asked for of words and concepts: what :meth:`at` takes, by names that are all distinct."""
+        recorded = [word for word in self.words if self.table.rows_of(word)]
+        labels = distinct_names([*(word.text for word in recorded), *self.concepts])
+        return dict(zip(labels, [*recorded, *self.concepts], strict=True))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -121,7 +134,7 @@ class TokenMaps:
         """
         if scale not in SCALES:
             raise SettingsError(f'There is no scale "{scale}": choose one of {", ".join(SCALES)}.')
-        rows = self._rows(name)
+        rows = self.rows_of(name)
         shares = self.average(step, layer, head)
         values = shares[list(rows)].sum(0)
         words = shares[list(self.table.word_rows)].sum(0)
@@ -174,7 +187,12 @@ class TokenMaps:
             arrays[f"shares/{layer}"] = torch.stack([record.shares for record in of_steps]).numpy()
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
-    def _rows(self, name: str | int | Word) -> tuple[int, ...]:
+    def rows_of(self, name: str | int | Word) -> tuple[int, ...]:
+        """Return the rows that a name stands for; see :meth:`at`.
+
+        Raises:
+            PromptError: there is no such word.
+        """
         count = len(self.table.tokens)
         if isinstance(name, int):
             if not 0 <= name < count:

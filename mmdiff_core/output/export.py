@@ -123,7 +123,7 @@ def write_image(
     if generated.maps is not None and generated.maps.records:
         kind, large = kind or informative_kind(generated.maps), enlarged_to(generated.image, OVERLAY_SIDE)
         for index, name in enumerate(distinct_names([word.text for word in generated.words])):
-            files.append(folder / f"{stem}_{index + 1}_{_slug(name)}.png")
+            files.append(folder / f"{stem}_{index + 1}_{file_part(name)}.png")
             colour = colours[index] if colours else colour_of(index)
             with atomic_file(files[-1]) as temp_file:
                 drawn = overlay_maps(large, [generated.maps.at(index, kind)], [colour], style)
@@ -170,6 +170,6 @@ def archive(
     return buffer.getvalue()
 
 
-def _slug(text: str) -> str:
+def file_part(text: str) -> str:
     """Return text as a part of a file name that every system accepts."""
     return re.sub(r"[^\w-]+", "-", text).strip("-")[:40].lower() or "subject"

@@ -6,7 +6,7 @@ Matplotlib's settings belong to the whole process: draw one figure at a time.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,23 +36,46 @@ def overview_figure(generated: GeneratedImage, kind: MapKind = "image", colour_m
         kind: the kind of map.
         colour_map: one of matplotlib's names.
     """
+    maps = generated.maps
+    assert maps is not None, "a figure needs recorded maps"
+    panels = {f"{name} ({KIND_NAMES[kind]})": maps.at(index, kind) for index, name in enumerate(_names(generated))}
+    return panel_figure(generated.image, f"seed {generated.seed}", panels, colour_map)
+
+
+def panel_figure(
+    image: Image.Image,
+    title: str,
+    panels: Mapping[str, np.ndarray],
+    colour_map: str = "viridis",
+    columns: int = MAX_COLUMNS,
+) -> Figure:
+    """Draw an image, and next to it maps, each on its own scale with a colour bar.
+
+    Args:
+        image: the image.
+        title: above the image.
+        panels: maps (h, w) by their titles. The scale of a map without negative values begins at 0.
+        colour_map: one of matplotlib's names.
+        columns: panels in a row at most.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    maps = generated.maps
-    assert maps is not None, "a figure needs recorded maps"
-    count = len(generated.words)
+    across = min(len(panels) + 1, columns)
+    down = -(-(len(panels) + 1) // across)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, _WIDTH / (count + 1) * 1.02), layout="constrained")
-        axes = figure.subplots(1, count + 1, squeeze=False)[0]
-        _draw_image(axes[0], generated.image)
-        axes[0].set_title(f"seed {generated.seed}")
-        for index, name in enumerate(_names(generated)):
-            drawn = _draw_map(axes[index + 1], maps.at(index, kind), generated.image.size, colour_map)
-            axes[index + 1].set_title(f"{name} ({KIND_NAMES[kind]})")
-            bar = figure.colorbar(drawn, ax=axes[index + 1], fraction=0.046, pad=0.03)
+        figure = Figure(figsize=(_WIDTH, _WIDTH / across * 1.02 * down), layout="constrained")
+        axes = figure.subplots(down, across, squeeze=False).flatten()
+        _draw_image(axes[0], image)
+        axes[0].set_title(title)
+        for place, (name, values) in zip(axes[1:], panels.items(), strict=False):
+            drawn = _draw_map(place, values, image.size, colour_map, low=min(0.0, float(values.min())))
+            place.set_title(name)
+            bar = figure.colorbar(drawn, ax=place, fraction=0.046, pad=0.03)
             bar.outline.set_linewidth(0.5)  # type: ignore[operator]
             bar.ax.tick_params(width=0.5, length=2)
+        for place in axes[len(panels) + 1 :]:
+            place.set_axis_off()
     return figure
 
 
@@ -124,11 +147,18 @@ def _draw_image(axes: Axes, image: Image.Image) -> None:
     _hide_ticks(axes)
 
 
-def _draw_map(axes: Axes, values: np.ndarray, size: tuple[int, int], colour_map: str, top: float | None = None) -> Any:
+def _draw_map(
+    axes: Axes,
+    values: np.ndarray,
+    size: tuple[int, int],
+    colour_map: str,
+    top: float | None = None,
+    low: float = 0.0,
+) -> Any:
     """Draw a map (h, w) over the area of an image of ``size`` = (width, height)."""
     _hide_ticks(axes)
     extent = (0.0, float(size[0]), float(size[1]), 0.0)
-    return axes.imshow(values, cmap=colour_map, vmin=0, vmax=top, extent=extent, interpolation="bilinear")
+    return axes.imshow(values, cmap=colour_map, vmin=low, vmax=top, extent=extent, interpolation="bilinear")
 
 
 def _hide_ticks(axes: Axes) -> None:
