@@ -58,7 +58,7 @@ def run_facts(summary: ModelSummary, picture: GeneratedImage | None, start: int,
         keys = photos * summary.adapter.tokens
         facts["s0"] = _shape(photos, summary.adapter.tokens, summary.text_width)
         facts["tokens"] = _shape(keys, summary.text_width)
-        facts["rank"] = str(summary.adapter.rank)
+        facts["rank"] = str(summary.adapter.rank or "–")  # IP-Adapters have no LoRA
         keys += summary.adapter.null_token
     rows = [_layer_row(group.size, group.heads, group.layers, summary.text_tokens, keys) for group in summary.groups]
     return {"facts": facts, "rows": {"layers": rows}, "when": ["idle" if picture is None else "run"]}

@@ -11,11 +11,19 @@ from pathlib import PurePath
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, LCMScheduler, SchedulerMixin, TCDScheduler
+from diffusers import (
+    DiffusionPipeline,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    SchedulerMixin,
+    TCDScheduler,
+)
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Defaults
+from mmdiff_core.backbones.schedulers import SchedulerChoice
 
 STEPS = 4
 MAX_STEPS = 8
@@ -24,6 +32,13 @@ READ_GUIDANCE = 8.0  # what LCM's authors give a UNet that reads it
 # Words in a name, such as "sdxl-turbo", "dreamshaperXL_lightning", "LCM_Dreamshaper_v7" and "Hyper-SD15-8steps".
 DISTILLED_NAME = re.compile(r"turbo|lightning|dmd2?(?![a-z])|(?<![a-z])lcm|lcm(?![a-z])|hyper[-_ ]?sd", re.IGNORECASE)
 NUMBER_OF_STEPS = re.compile(r"(?<!\d)([1-9]\d?)[-_ ]?steps?", re.IGNORECASE)
+TRAILING = SchedulerChoice(EulerDiscreteScheduler, {"timestep_spacing": "trailing"})
+# By the first letters of the word in a name; Lightning and Hyper-SD are TRAILING.
+FEW_STEP_SCHEDULERS = {
+    "tur": SchedulerChoice(EulerAncestralDiscreteScheduler, {"timestep_spacing": "trailing"}),
+    "lcm": SchedulerChoice(LCMScheduler, {"clip_sample": False}),
+    "dmd": SchedulerChoice(LCMScheduler, {"clip_sample": False}),
+}
 
 
 def usual_numbers(pipe: DiffusionPipeline, name: str, otherwise: Defaults) -> Defaults:
@@ -59,6 +74,12 @@ def _starts_from_noise_alone(config: Any) -> bool:
 def _last_part(name: str) -> str:
     """Return a name without the folders around it, which tell nothing of the model."""
     return PurePath(name).name
+
+
+def scheduler_for_name(name: str) -> SchedulerChoice | None:
+    """Return the scheduler for a model whose file has none, by its name; None if it is not for few steps."""
+    found = DISTILLED_NAME.search(_last_part(name))
+    return None if found is None else FEW_STEP_SCHEDULERS.get(found[0].lower()[:3], TRAILING)
 
 
 def embed_guidance(guidance: float, width: int) -> Tensor:

@@ -24,6 +24,9 @@ from mmdiff_core.backbones.placement import (
     save_decoder_memory,
 )
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
+from mmdiff_core.backbones.single_file.checkpoint import find_file, read_checkpoint
+from mmdiff_core.backbones.single_file.derived_configs import text_configs, unet_config
+from mmdiff_core.backbones.single_file.open_file import open_checkpoint, pipeline_class
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -62,15 +65,24 @@ SAME_NETWORKS = {"LatentConsistencyModelPipeline": "StableDiffusionPipeline"}
 
 
 def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dtype: torch.dtype) -> DiffusionPipeline:
-    """Open a stock pipeline on the CPU, from a folder or from the hub's cache; nothing is downloaded.
+    """Open a stock pipeline on the CPU, from a folder, one file or the hub's cache; nothing is downloaded.
 
     Raises:
         ModelError: there is no such model here, it is not complete, or it is of another kind.
     """
-    folder = find_folder(source)
-    found = pipeline_class_name(folder)
+    found = pipeline_name_of(source)
     if found != kind.__name__:
         raise ModelError(f'The model "{source}" is a {found}, but a {kind.__name__} is needed.')
+    file = find_file(source)
+    pipe = _open_folder(kind, source, dtype) if file is None else open_checkpoint(read_checkpoint(file), dtype)
+    pipe.register_to_config(_name_or_path=str(source))
+    if pipe.vae.config.force_upcast and dtype != torch.float32:
+        pipe.vae.to(torch.float32)
+    return pipe
+
+
+def _open_folder(kind: type[DiffusionPipeline], source: str | PathLike[str], dtype: torch.dtype) -> DiffusionPipeline:
+    folder = find_folder(source)
     check_pipeline_files(folder, source)
     index = _index(folder)
     unused = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
@@ -88,10 +100,17 @@ def open_pipeline(kind: type[DiffusionPipeline], source: str | PathLike[str], dt
             f"again. ({first_line(error)})"
         ) from error
     check_finite_weights(networks, source)
-    pipe.register_to_config(_name_or_path=str(source))
-    if pipe.vae.config.force_upcast and dtype != torch.float32:
-        pipe.vae.to(torch.float32)
     return pipe
+
+
+def pipeline_name_of(source: str | PathLike[str]) -> str:
+    """Return the class of the stock pipeline of a model: a folder, a file, or a name in the hub's cache.
+
+    Raises:
+        ModelError: it is not here, or no model.
+    """
+    file = find_file(source)
+    return pipeline_class_name(find_folder(source)) if file is None else pipeline_class(read_checkpoint(file)).__name__
 
 
 def pipeline_class_name(folder: Path) -> str:
@@ -165,14 +184,18 @@ def layers_of_base(base: str | PathLike[str] | None = None, context: int = SDXL_
     """Return the layers of a model that is not open; no weights are read.
 
     Args:
-        base: folder or hub name of a model; by default the layers of SDXL base 1.0 or Stable Diffusion 1.5 are
+        base: folder, file or hub name of a model; by default the layers of SDXL base 1.0 or Stable Diffusion 1.5 are
             returned, without having it.
         context: D of the default.
 
     Raises:
         ModelError: the base is not here, or nothing is known of that width.
     """
-    if base is not None:
+    if base is not None and (file := find_file(base)) is not None:
+        checkpoint = read_checkpoint(file)
+        widths = tuple(x["hidden_size"] for x in text_configs(checkpoint))
+        config: Mapping[str, object] = unet_config(checkpoint)
+    elif base is not None:
         folder = find_folder(base)
         config = UNet2DConditionModel.load_config(folder / "unet")
         found = sorted(folder.glob("text_encoder*/config.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.loading import pipeline_class_name
+from mmdiff_core.backbones.loading import pipeline_class_name, pipeline_name_of
 from mmdiff_core.backbones.placement import Offloading
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion, load_stock
 from mmdiff_core.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -21,8 +22,10 @@ from mmdiff_core.deprecation import renamed_keywords
 from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.weights.hub import CLIP, HUB_MODELS, INDEX, cached_models, download_command, find_folder, size_on_disk
+from mmdiff_core.weights.hub_adapters import adapters_in_cache
 from mmdiff_core.weights.insightface_models import FACES, FACES_GIGABYTES, face_folder
 from mmdiff_core.weights.integrity import pipeline_problems, weight_problems
+from mmdiff_core.weights.ip_adapter import is_ip_adapter
 
 TOYBOX = "toybox"
 KINDS: dict[str, type[StableDiffusion]] = {kind.stock.__name__: kind for kind in (StableDiffusion, StableDiffusionXL)}
@@ -45,6 +48,7 @@ class AvailableModel:
     missing: str = ""  # what is wrong with it, if it is not present
     how_to_get: str = ""  # what to type for it, if it is not present
     helper: bool = False  # no model of its own, but what adapters see photos with
+    adapter: bool = False  # no model of its own, but what ``--adapter`` takes
     download: float | None = None  # gigabytes to fetch, if nothing is there
 
 
@@ -58,7 +62,7 @@ def load_backbone(
     offload: Offloading = "none",
     text_encoder_2_lora: bool = False,
 ) -> tuple[Backbone, MMDiffAdapter | None]:
-    """Load the built-in model by the name "toybox", or a Stable Diffusion 1.x or XL by its folder or hub name.
+    """Load the built-in model by the name "toybox", or a Stable Diffusion by its folder, file or hub name.
 
     A folder that training wrote brings its own adapter and preview, as the built-in one does; it is small, and always
     runs in float32. The other arguments are those of ``stable_diffusion.load_stock``.
@@ -72,7 +76,7 @@ def load_backbone(
         if text_encoder_2_lora:
             raise SettingsError("This model has one text encoder: leave --text-encoder-2-lora out.")
         return load_toybox(FOLDER if model == TOYBOX else model, device, adapter)
-    kind = pipeline_class_name(find_folder(model))
+    kind = pipeline_name_of(model)
     if kind not in KINDS:
         raise ModelError(f'The model "{model}" is a {kind}; only {" and ".join(KINDS)} can be used.')
     return load_stock(
@@ -106,6 +110,13 @@ def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[Avail
         if m.name not in names and m.name != CLIP
     )
     return (_built_in(), *_in_folders(folders), *cached, *absent)
+
+
+def cached_adapters() -> Iterator[AvailableModel]:
+    """Yield the adapters in the hub's cache."""
+    for name, path in adapters_in_cache():
+        title = "IP-Adapter" if is_ip_adapter(path) else "MM-Diff's weights"
+        yield AvailableModel(name, title, "hub cache", True, False, path.stat().st_size, adapter=True)
 
 
 def image_encoder_state() -> AvailableModel:
@@ -148,6 +159,10 @@ def _in_folders(folders: Sequence[str | PathLike[str]]) -> Iterator[AvailableMod
         for path in (folder, *inside):
             if (path / INDEX).is_file():
                 yield _on_disk(str(path), path, "folder", "copy the folder again")
+        for file in sorted(Path(folder).glob("*.safetensors")):
+            with suppress(ModelError):  # of something else
+                title = f"{TITLES[pipeline_name_of(file)]}, one file"
+                yield AvailableModel(str(file), title, "folder", True, False, file.stat().st_size)
 
 
 def _cached() -> Iterator[AvailableModel]:

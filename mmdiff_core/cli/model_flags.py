@@ -25,8 +25,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         f'"{BUILT_IN}", the built-in one, which is the default; small, and always in float32',
     )  # fmt: skip
     which.add_argument(
-        "--base", metavar="NAME", help="a stock Stable Diffusion 1.x or XL instead: its folder, or its name on the hub "
-        "if it is in the hub's cache; with an --adapter it shows subjects",
+        "--base", metavar="NAME", help="a stock Stable Diffusion 1.x, 2.x or XL instead: its folder, its one "
+        ".safetensors file, or its name on the hub if it is in the hub's cache; with an --adapter it shows subjects",
     )  # fmt: skip
     add = group.add_argument
     add(

@@ -28,8 +28,8 @@ def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "models",
         help="list the models that can be loaded, or download one",
-        description="List what can be loaded: the built-in model, folders, and Stable Diffusion models in the hub's "
-        "cache.",
+        description="List what can be loaded: the built-in model, folders and files, and Stable Diffusion models and "
+        "adapters in the hub's cache.",
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a model, or a folder of models")
     parser.add_argument(
@@ -69,7 +69,7 @@ def _add_convert(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_models(args: argparse.Namespace) -> int:
     """List the models, or download one."""
-    from mmdiff_core.backbones.registry import available_models, face_state, image_encoder_state
+    from mmdiff_core.backbones.registry import available_models, cached_adapters, face_state, image_encoder_state
 
     if args.download is not None:
         sys.stdout.write(f"{_download(args.download)}\n")
@@ -77,7 +77,7 @@ def run_models(args: argparse.Namespace) -> int:
     for folder in args.folders:
         if not folder.is_dir():
             raise SettingsError(f'There is no folder "{folder}": give a folder that is a model or holds models.')
-    for model in (*available_models(args.folders), image_encoder_state(), face_state()):
+    for model in (*available_models(args.folders), *cached_adapters(), image_encoder_state(), face_state()):
         sys.stdout.write(describe_model(model))
     return 0
 
@@ -103,7 +103,7 @@ def describe_model(model: AvailableModel) -> str:
     size = size if model.download is None else f", about {format_gigabytes(model.download)}"
     lines = [f"{model.key}", f"    {model.title} ({model.where}{size})"]
     if model.present and model.where != "hub":
-        flag = "--model" if model.complete else "--base"
+        flag = "--model" if model.complete else "--adapter" if model.adapter else "--base"
         lines.append("    used by default with --adapter" if model.helper else f"    use it with {flag} {model.key}")
     else:
         lines.append(f"    not usable: {model.missing or 'not on this machine'}; to get it: {model.how_to_get}")

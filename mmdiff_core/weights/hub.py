@@ -23,6 +23,7 @@ from mmdiff_core.weights.integrity import INDEX, WEIGHTS, download_command
 
 CLIP = "openai/clip-vit-large-patch14"
 VIT_H, VIT_BIGG = "h94/IP-Adapter/models/image_encoder", "h94/IP-Adapter/sdxl_models/image_encoder"  # IP-Adapter's
+CLIP_VOCABULARY = f"{CLIP}/tokenizer"  # no folder there: the small files that make a tokenizer
 CLIP_EVALUATOR, DINO_EVALUATOR = "openai/clip-vit-base-patch32", "facebook/dino-vits16"  # of ``evaluate dreambench``
 TIMEOUT_S = 20.0  # for the hub's first answer; afterwards the hub library's own timeouts count
 
@@ -52,6 +53,9 @@ HUB_MODELS = (
     HubModel("stabilityai/stable-diffusion-xl-base-1.0", "Stable Diffusion XL", 7, half=True),
     HubModel(CLIP, "CLIP ViT-L/14 image encoder", 1.7),
 )
+
+VOCABULARIES = (HubModel(CLIP_VOCABULARY, "CLIP's vocabulary, for models in one file", 0.005),)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
 # What annotates images for training.
 ANNOTATORS = (
@@ -110,7 +114,7 @@ def _cached(name: str, marker: str) -> Path:
 
 def how_to_get(name: str) -> str:
     """Return the end of a sentence about a hub model that is not here: which command fetches it, and its size."""
-    known = (*HUB_MODELS, *EVALUATORS, *ANNOTATORS, *IP_ADAPTER_ENCODERS)
+    known = (*HUB_MODELS, *VOCABULARIES, *EVALUATORS, *ANNOTATORS, *IP_ADAPTER_ENCODERS)
     size = next((f" ({model.size})" for model in known if model.name == name), "")
     return f'the hub\'s cache does not hold it. Fetch it with "{download_command(name)}"{size}{offline_hint()}.'
 
@@ -131,6 +135,8 @@ def download_model(name: str) -> Path:
     with hub_errors(name):
         repo, folder = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
         ask_hub(repo)
+        if name == CLIP_VOCABULARY:
+            return Path(snapshot_download(repo, allow_patterns=list(TOKENIZER_FILES)))
         if folder:  # a single network
             here = snapshot_download(
                 repo, allow_patterns=[f"{folder}/{file}" for file in ("*.json", "model.safetensors")]

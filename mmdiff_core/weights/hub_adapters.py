@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import (
+    HfApi,
+    constants,
+    hf_hub_download,
+    scan_cache_dir,
+    snapshot_download,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import CacheNotFound, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from mmdiff_core.errors import CheckpointError, ModelError
@@ -91,6 +98,23 @@ def only_adapter(repo: str, files: Iterable[str]) -> str:
         raise CheckpointError(f'"{repo}" holds no adapter, which would be a file {" or ".join(SUFFIXES)}.')
     listed = ", ".join(f"{repo}/{file}" for file in found)
     raise CheckpointError(f'"{repo}" holds several adapters: name one of them, {listed}.')
+
+
+def adapters_in_cache() -> Iterator[tuple[str, Path]]:
+    """Yield the names and files of the adapters in the hub's cache: released IP-Adapters, and repositories of one."""
+    try:
+        cache = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return
+    for repo in sorted(cache.repos, key=lambda each: each.repo_id):
+        if not repo.revisions:
+            continue
+        newest = max(repo.revisions, key=lambda each: each.last_modified)
+        for file in sorted(newest.files, key=lambda each: each.file_path):
+            inside = file.file_path.relative_to(newest.snapshot_path).as_posix()
+            released = repo.repo_id in IP_ADAPTERS and inside.endswith(SUFFIXES) and "image_encoder/" not in inside
+            if released or inside == ADAPTER_FILE:
+                yield (f"{repo.repo_id}/{inside}" if released else repo.repo_id), file.file_path
 
 
 def is_adapter_name(name: str) -> bool:

@@ -48,6 +48,8 @@ class ModelSource:
 def shown_name(name: str) -> str:
     """Return a model's name for others: the last part of a folder's path, which is private, or the whole hub name."""
     folder = Path(name)
+    if folder.is_file():
+        return folder.name
     is_folder = folder.is_absolute() or len(folder.parts) > 2 or folder.is_dir()
     return folder.resolve().name if is_folder else name
 

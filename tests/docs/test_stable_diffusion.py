@@ -27,7 +27,7 @@ from mmdiff_core.training.toybox import cached_dataset
 from mmdiff_core.weights.adapter_file import load_adapter_file
 from mmdiff_core.weights.hub import VIT_BIGG
 from mmdiff_core.weights.hub_adapters import image_encoder_for, is_adapter_name
-from tests.helpers import tiny
+from tests.helpers import single_files, tiny
 from tests.helpers.documents import blocks, commands, of_program, read, section
 from tests.helpers.evaluators import save_evaluators
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
@@ -44,6 +44,8 @@ SD, SDXL = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-di
 
 PAGES = [DOCS / f"{name}.md" for name in ("stable_diffusion", "faces", "stock_pipelines", "evaluation", "benchmarks")]
 PLUS = "h94/IP-Adapter/models/ip-adapter-plus_sd15.safetensors"
+PLUS_XL = "h94/IP-Adapter/sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors"
+ONE_FILE = "dreamshaper-xl.safetensors"
 COMMANDS = [words for page in PAGES for words in commands(read(page))]
 APPS = [words for words in COMMANDS if words[:2] == ["python", "app.py"]]
 PROGRAMS = {page.stem: blocks(read(page), "python") for page in PAGES}
@@ -61,6 +63,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.save_model("sdxl", folder / SDXL, source="face", null_token=False, patches_with_cls=True)
     (folder / SDXL / "adapter.safetensors").rename(folder / "portrait.safetensors")
     save_ip_adapter(ip_adapter("plus", tiny.stable_diffusion()), folder / PLUS)
+    one_file = single_files.sdxl()
+    single_files.write_file(one_file, folder / ONE_FILE)
+    save_ip_adapter(ip_adapter("plus", one_file), folder / PLUS_XL)
+    tiny.image_encoder().save_pretrained(folder / "h94/IP-Adapter/models/image_encoder")
     for number, name in enumerate(("cat", "dog", "edges")):
         tiny.photo(number, (32, 32)).save(folder / f"{name}.png")
     Image.new("L", (16, 16), 255).save(folder / "mask.png")
@@ -98,8 +104,8 @@ def test_pictures(words: list[str], place: Path) -> None:
 
 def test_the_app_opens_the_same_model() -> None:
     opened = [launch.load_model(launch.parse_flags(words[2:])) for words in APPS]
-    assert [model.backbone.name for model in opened] == [SD, SD]
-    assert [model.origin.adapter for model in opened] == [PLUS, "adapter.safetensors"]
+    assert [model.backbone.name for model in opened] == [SD, SD, ONE_FILE]
+    assert [model.origin.adapter for model in opened] == [PLUS, "adapter.safetensors", PLUS_XL]
 
 
 def test_the_readme_opens_it_too() -> None:

@@ -107,15 +107,15 @@ def image_encoder() -> CLIPVisionModelWithProjection:
 
 def autoencoder(scaling_factor: float = 0.18215, **changes: object) -> AutoencoderKL:
     """Halves the picture's sides."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 8),
-        norm_num_groups=4,
-        scaling_factor=scaling_factor,
-        force_upcast=False,
-        **changes,
-    )
+    usual: dict[str, object] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "block_out_channels": (8, 8),
+        "norm_num_groups": 4,
+        "scaling_factor": scaling_factor,
+        "force_upcast": False,
+    }
+    return AutoencoderKL(**usual | changes)
 
 
 def tiny_autoencoder() -> AutoencoderTiny:
@@ -170,20 +170,20 @@ def stable_diffusion_xl(
 ) -> StableDiffusionXLPipeline:
     """A stock pipeline of 32 x 32 pixels with two text encoders; ``unet`` are sizes that differ from SDXL's."""
     torch.manual_seed(seed)
+    shape: dict[str, object] = {
+        "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 2),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 48 + 6 * 8,
+    }
     return StableDiffusionXLPipeline(
         vae=vae or autoencoder(0.13025),
         text_encoder=CLIPTextModel(_text_config(32)),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(48)),
         tokenizer=tokenizer(),
         tokenizer_2=tokenizer(pad="!"),
-        unet=_unet(
-            80,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=48 + 6 * 8,
-            **{"transformer_layers_per_block": (1, 2)} | unet,
-        ),
+        unet=_unet(80, **shape | unet),
         scheduler=scheduler or EulerDiscreteScheduler(beta_schedule="scaled_linear"),
         feature_extractor=CLIPImageProcessorPil(size=IMAGE_SIZE, crop_size=IMAGE_SIZE),
         image_encoder=image_encoder(),

@@ -40,6 +40,7 @@ from mmdiff_core.training.stage import TrainerOptions
 from mmdiff_core.training.trainer import STATE, Trainer
 from mmdiff_core.weights.adapter_file import load_adapter
 from mmdiff_core.weights.hub import CLIP
+from mmdiff_core.weights.ip_adapter import is_ip_adapter
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion
         CheckpointError: it is for another base.
     """
     if options.init_from is not None:
-        adapter = load_adapter(options.init_from)
+        adapter = _open_own_adapter(options.init_from)
         check_adapter_layers(adapter, backbone.unet, backbone.text_encoders, options.init_from, backbone.name)
         if (adapter.config.source == "face") != recipe.adapter.face:
             raise SettingsError(
@@ -174,6 +175,16 @@ def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion
         if not tower.lora_active:
             loras.requires_grad_(False)  # never applied, so it cannot learn
     return adapter.to(backbone.device)
+
+
+def _open_own_adapter(path: Path) -> MMDiffAdapter:
+    """Return an adapter to go on training from; an IP-Adapter is none, converted or not."""
+    if not is_ip_adapter(path) and not (adapter := load_adapter(path)).config.own_image_weights:
+        return adapter
+    raise SettingsError(
+        f'"{path}" is an IP-Adapter, which reads photos in another way than this training shows them, so that training '
+        "cannot go on from it: leave --adapter out, or give one that train sd wrote."
+    )
 
 
 def adapter_config(recipe: SdRecipe, backbone: StableDiffusion) -> AdapterConfig:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PIL import Image
 
 from demo.about.model_facts import run_facts, weight_facts
@@ -21,6 +23,13 @@ def test_before_the_first_picture_one_subject_stands_for_all() -> None:
     assert told["when"] == ["idle"]
     assert told["facts"]["photos"] == "1 × 3 × 64 × 64"
     assert told["facts"]["tokens"] == "4 × 48"
+
+
+def test_an_adapter_without_loras_has_no_rank() -> None:
+    summary = StandIn().summary()
+    assert run_facts(summary, None, 1, 6)["facts"]["rank"] == "8"
+    without = replace(summary, adapter=replace(summary.adapter, rank=0))
+    assert run_facts(without, None, 1, 6)["facts"]["rank"] == "–"
 
 
 def test_shapes_are_those_of_the_picture() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mmdiff_core.backbones.registry import AvailableModel
 from mmdiff_core.cli.main import main
 from mmdiff_core.cli.models import account, describe_model
+from tests.helpers import single_files
 
 
 def test_models_are_listed(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +22,27 @@ def test_models_are_listed(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "python -m mmdiff_core models --download stable-diffusion-v1-5/stable-diffusion-v1-5" in told
     assert main(["models", str(tmp_path / "nothing")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_files_and_cached_adapters_are_listed(
+    hub_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    released = "models--h94--IP-Adapter"
+    snapshot = hub_cache.parents[2] / released / "snapshots" / ("1" * 40)
+    (snapshot / "models" / "image_encoder").mkdir(parents=True)
+    for name in ("models/ip-adapter_sd15.safetensors", "models/image_encoder/model.safetensors"):
+        save_file({"image_proj.proj.weight": torch.zeros(1)}, snapshot / name)
+    file = single_files.write_file(single_files.sdxl(), tmp_path / "own" / "dream.safetensors")
+    save_file({"lora_unet": torch.zeros(1)}, tmp_path / "own" / "style.safetensors")
+    assert main(["models", str(file.parent)]) == 0
+    told = capsys.readouterr().out
+    assert f"{file}\n    Stable Diffusion XL, one file (folder, " in told
+    assert f"use it with --base {file}" in told
+    assert "maker/model\n    MM-Diff's weights (hub cache, " in told
+    assert "use it with --adapter maker/model" in told
+    assert "use it with --adapter h94/IP-Adapter/models/ip-adapter_sd15.safetensors" in told
+    assert "style.safetensors" not in told
+    assert "image_encoder/model.safetensors" not in told
 
 
 def test_nothing_is_downloaded_when_offline(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import CheckpointError, ModelError, SettingsError, TrainingError
@@ -27,7 +27,7 @@ from mmdiff_core.training.stable_diffusion.recipes import SdRecipe
 from mmdiff_core.training.stable_diffusion.run import SdOptions, open_adapter, open_base, train_sd
 from mmdiff_core.training.trainer import Trainer
 from mmdiff_core.types import Face, GenerateRequest, Subject
-from mmdiff_core.weights.adapter_file import read_metadata
+from mmdiff_core.weights.adapter_file import read_metadata, save_adapter
 from tests.helpers import annotated, tiny
 from tests.helpers.paths import ROOT
 
@@ -242,6 +242,19 @@ def test_a_base_of_another_kind_is_refused(folders: dict[str, Path]) -> None:
 def test_a_size_that_the_base_cannot_do_is_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(SettingsError, match="from 16 to 128"):
         annotated.make_tiny_stage(folders, annotated.recipe(size=500), "sd")
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_training_does_not_go_on_from_an_ip_adapter(folders: dict[str, Path], tmp_path: Path, converted: bool) -> None:
+    path = tmp_path / "ip.safetensors"
+    if converted:
+        save_adapter(tiny.adapter_for(tiny.open_stock(str(folders["sd"])), own_image_weights=True), path)
+    else:
+        save_file({"image_proj.proj.weight": torch.zeros(1)}, path)
+    recipe, wrong = annotated.recipe(), options(folders, tmp_path / "out", init_from=path)
+    backbone = open_base(recipe, wrong, "cpu", torch.float32)
+    with pytest.raises(SettingsError, match=r"is an IP-Adapter, .* training cannot go on from it: leave --adapter out"):
+        open_adapter(recipe, wrong, backbone)
 
 
 def test_an_adapter_for_another_base_is_refused(folders: dict[str, Path]) -> None:
