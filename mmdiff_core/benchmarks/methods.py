@@ -9,6 +9,8 @@ ours_uncached     the same as ours, with keys and values computed in every step
 ours_one, _four   one and four subjects
 ip_adapter_plus   diffusers' own classes with two photos and as many tokens; its resampler runs in every step
 daam_style        the base model, with all cross-attention by an explicit softmax and the maps of all tokens summed
+word_recorded     the base model, with the map of one word recorded and copied to the host; the rest are summed
+tokens_recorded   the same with the maps of all tokens
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
+from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import IPAdapterPlusImageProjection, MultiIPAdapterImageProjection
 from torch import Tensor, nn
@@ -25,6 +28,9 @@ from torch.nn import functional as F
 from mmdiff_core.backbones.processors import Call, ConditionedAttention, Forward
 from mmdiff_core.benchmarks.bench_models import SUBJECTS, TOKENS, BenchModel
 from mmdiff_core.benchmarks.timing import Method
+from mmdiff_core.inspection.token_collector import TokenRecording
+from mmdiff_core.inspection.token_recorder import InspectedCall, TokenRecorder
+from mmdiff_core.inspection.token_table import PromptToken, TokenTable
 from mmdiff_core.maps.attention_maps import AttentionMaps, Recorder
 from mmdiff_core.nn.attention import merge_heads, split_heads
 from mmdiff_core.nn.layer import LayerLoras
@@ -57,6 +63,8 @@ def make_methods(model: BenchModel) -> dict[str, Method]:
         "ours_recorded_apart": Method(_place(model, merged), lambda: recorded_step(model, recorded, APART)),
         "ip_adapter_plus": _ip_adapter(model),
         "daam_style": _daam(model),
+        "word_recorded": _recorded_tokens(model, 1),
+        "tokens_recorded": _recorded_tokens(model, model.sizes.text_tokens - 2),  # all but the start and the end
     }
 
 
@@ -134,6 +142,26 @@ def _ip_adapter(model: BenchModel) -> Method:
         model.unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
 
     return Method(prepare, lambda: _forward(model, added={"image_embeds": [photos]}))
+
+
+def _recorded_tokens(model: BenchModel, words: int) -> Method:
+    """Return the base model with so many words recorded, as ``record_attention`` records them."""
+    recorder = TokenRecorder(model.unet, TokenRecording(budget=None))
+    names = tuple(f"word{number}" for number in range(1, 1 + words))
+    tokens = tuple(PromptToken("word", name, (place,)) for place, name in enumerate(names, 1))
+    rest = (0, *range(1 + words, model.sizes.text_tokens))
+    table = TokenTable(" ".join(names), model.sizes.text_tokens, (PromptToken("others", "", rest), *tokens), ())
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(2)  # begins at TIMESTEP
+
+    def step() -> Tensor:
+        recorder.begin_call(InspectedCall((table,), scheduler))
+        try:
+            return _forward(model)
+        finally:
+            recorder.close()
+
+    return Method(_place(model, _stock(model)), step)
 
 
 def _daam(model: BenchModel) -> Method:

@@ -16,7 +16,7 @@ from mmdiff_core.benchmarks.timing import Clock, ratio
 from mmdiff_core.output.markdown import markdown_table
 
 SHOWN = ("stock", "ours", "ours_recorded", "ours_unmerged", "ip_adapter_plus", "daam_style")  # always in speed.json
-ALSO = ("ours_recorded_apart", "ours_uncached", "ours_one", "ours_four")
+ALSO = ("ours_recorded_apart", "ours_uncached", "ours_one", "ours_four", "word_recorded", "tokens_recorded")
 TITLES = {
     "stock": "stock pipeline",
     "ours": "ours, two subjects",
@@ -28,6 +28,8 @@ TITLES = {
     "ours_four": "ours, four subjects",
     "ip_adapter_plus": "IP-Adapter-Plus (diffusers)",
     "daam_style": "stock, recorded as DAAM does",
+    "word_recorded": "stock, one word recorded",
+    "tokens_recorded": "stock, every token recorded",
 }
 UNITS = {
     "first_preview_s": "first preview, s",

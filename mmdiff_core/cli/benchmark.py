@@ -51,6 +51,10 @@ def _add_benchmark(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
     only.add_argument(
         "--only-steps", action="store_true", help="leave out images, memory, start-up, training and rendering"
     )
+    only.add_argument(
+        "--only-map-memory", action="store_true", help="count the memory that attention maps take at full size; "
+        "nothing is timed",
+    )  # fmt: skip
     only.add_argument("--only-training", action="store_true", help="training alone: each stage against a plain loop")
     add("--device", default="auto", help="cpu, cuda, cuda:1, or auto for a GPU if there is one (default: auto)")
     _add_clock(add)
@@ -128,6 +132,11 @@ def run(args: argparse.Namespace) -> int:
     if unknown := [name for name in args.models if name not in MODELS]:
         raise SettingsError(f'There is no model "{unknown[0]}" to time: choose among {", ".join(MODELS)}.')
     check_at_least(args, rounds=1)
+    if args.only_map_memory:
+        from mmdiff_core.benchmarks.map_memory import count_map_memory, memory_markdown
+
+        sys.stdout.write(f"{memory_markdown(count_map_memory())}\n")
+        return 0
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.benchmarks.report import describe_machine, speed_markdown, write_benchmark

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmdiff_core.errors import SettingsError
 
 DEFAULT_BUDGET = "200MB"
+LEAST_PIXELS = 16 * 16  # of a layer; below it a map tells nothing any more
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B|)\s*", re.IGNORECASE)
 Size = tuple[int, int]
@@ -69,15 +70,16 @@ def fit_budget(layers: Sequence[tuple[Size, int]], steps: int, budget: int) -> R
         budget: bytes; a value takes two.
 
     Raises:
-        SettingsError: one step in the coarsest layers takes more.
+        SettingsError: one step takes more in the smallest size, ``LEAST_PIXELS``.
     """
     pixels = [_pixels(size) for size, _ in layers]
+    least = min(LEAST_PIXELS, *pixels)
     for halvings in count():
-        reduction = Reduction(2 ** ((halvings + 1) // 2), max(max(pixels) // 4 ** (halvings // 2), min(pixels)))
-        needed = _bytes_of(layers, steps, reduction)
+        reduction = Reduction(2 ** ((halvings + 1) // 2), max(max(pixels) // 4 ** (halvings // 2), least))
+        needed = bytes_kept(layers, steps, reduction)
         if needed <= budget:
             return reduction
-        if reduction.stride >= steps and reduction.most == min(pixels):
+        if reduction.stride >= steps and reduction.most == least:
             break
     raise SettingsError(
         f"The memory budget of {_megabytes(budget)} is too small: one step in the smallest size takes "
@@ -98,7 +100,8 @@ def read_bytes(budget: str | int) -> int:
     return number
 
 
-def _bytes_of(layers: Sequence[tuple[Size, int]], steps: int, reduction: Reduction) -> int:
+def bytes_kept(layers: Sequence[tuple[Size, int]], steps: int, reduction: Reduction) -> int:
+    """Return the bytes that the maps of a run take; args as :func:`fit_budget`."""
     kept = len(range(0, steps, reduction.stride))
     return 2 * kept * sum(_pixels(reduction.size_of(size)) * values for size, values in layers)
 

@@ -10,6 +10,7 @@ import torch
 from mmdiff_core.benchmarks.bench_models import BenchModel, bench_model
 from mmdiff_core.benchmarks.methods import make_methods
 from mmdiff_core.benchmarks.timing import Method
+from mmdiff_core.inspection.token_collector import TokenCollector
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,25 @@ def test_recording_brings_every_layers_maps_to_the_host(model: BenchModel, known
     assert maps.kinds == ("text", "image", "influence")
     assert set(maps.layers) == {layer.path for layer in model.adapter.config.cross_attention}
     assert maps.at(0, "image").shape == (4, 4)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("word_recorded", 2), ("tokens_recorded", 10)])
+def test_words_of_the_stock_model_are_recorded_beside_the_same_picture(
+    model: BenchModel, known: dict[str, Method], monkeypatch: pytest.MonkeyPatch, name: str, rows: int
+) -> None:
+    """Of eleven tokens start and end are no words; one row has the sum of all that no word has."""
+    kept: list[torch.Tensor] = []
+    end = TokenCollector.end_step
+
+    def watched(self: TokenCollector) -> None:
+        end(self)
+        kept.extend(record.shares for record in self.images[0].records)
+
+    monkeypatch.setattr(TokenCollector, "end_step", watched)
+    assert torch.equal(_run(known[name]), _run(known["stock"]))
+    assert len(kept) == len(model.adapter.config.cross_attention)
+    assert all(len(shares) == rows for shares in kept)
+    assert all(torch.allclose(shares.float().sum(0), torch.ones(()), atol=0.01) for shares in kept)
 
 
 def test_every_turn_leaves_the_unet_as_the_next_needs_it(known: dict[str, Method]) -> None:
