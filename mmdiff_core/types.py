@@ -20,8 +20,9 @@ from torch import Tensor
 
 from mmdiff_core.deprecation import renamed_arguments, warn_renamed
 
-MapKind = Literal["text", "image", "influence", "words"]
-MAP_KINDS: tuple[MapKind, ...] = ("text", "image", "influence")  # of subjects; "words" is of the prompt's other words
+MapKind = Literal["text", "image", "influence", "words", "photos"]
+# Of subjects; "words" is of the prompt's other words, "photos" of single photos or their tokens.
+MAP_KINDS: tuple[MapKind, ...] = ("text", "image", "influence")
 
 
 # The highest values of a request; the lowest are 1 step, and 0 of the others.
@@ -92,12 +93,18 @@ class Recording:
 
     ``words`` asks for the text maps of all words of the prompt that no subject owns, too; planning a request puts
     the tokens of each into ``tokens``. Without subjects only they are recorded.
+
+    ``per_photo`` asks for the image map of each photo of a subject, and ``per_token`` for that of each of its tokens;
+    planning puts those of each photo, or each by itself, into ``photo_tokens``.
     """
 
     kinds: tuple[MapKind, ...] = MAP_KINDS
     per_head: bool = False
     words: bool = False
     tokens: tuple[tuple[int, ...], ...] = ()
+    per_photo: bool = False
+    per_token: bool = False
+    photo_tokens: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )  # fmt: skip
     add("--no-maps", action="store_true", help="record no maps, which is a little faster")
     add("--per-head", action="store_true", help="keep the maps of every attention head")
+    add("--per-photo", action="store_true", help="also the image map of each photo of a subject: which gave what")
     add("--out", type=Path, default=Path("out"), metavar="FOLDER", help="where the results go (default: out/)")
     add_model_flags(parser)
     parser.set_defaults(run=run)
@@ -164,7 +165,7 @@ def read_request(args: argparse.Namespace) -> GenerateRequest:
         image_strength=args.image_strength,
         width=args.width,
         height=args.height,
-        recording=None if args.no_maps else Recording(per_head=args.per_head),
+        recording=None if args.no_maps else Recording(per_head=args.per_head, per_photo=args.per_photo),
     )
 
 

@@ -51,6 +51,8 @@ class Plan:
     others: Mapping[Word, tuple[int, ...]] = field(
         default_factory=dict
     )  # the other words that are recorded, and their tokens
+    photo_tokens: tuple[tuple[int, ...], ...] = ()  # subject tokens of each photo whose maps are recorded
+    photos: tuple[tuple[int, int], ...] = ()  # subject and number of each of these photos
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +66,9 @@ class Plan:
         if wanted is None or (self.subjects and not self.request.components.use_photos):
             return None
         if self.subjects:
-            return replace(wanted, tokens=tokens)
+            groups = self.photo_tokens
+            singles = tuple((token,) for photo in groups for token in photo) if wanted.per_token else groups
+            return replace(wanted, tokens=tokens, photo_tokens=singles)
         return replace(wanted, kinds=(), tokens=tokens) if tokens else None
 
     def with_heads(self, per_head: bool) -> Plan:
@@ -77,7 +81,7 @@ class Plan:
     @property
     def no_maps(self) -> AttentionMaps:
         """Return the empty maps that an image starts with."""
-        return AttentionMaps(self.names, others=tuple(word.text for word in self.others))
+        return AttentionMaps(self.names, others=tuple(word.text for word in self.others), photos=self.photos)
 
 
 def plan_request(
@@ -122,7 +126,21 @@ def plan_request(
     guiding = negative if numbers.guidance > 1 and not backbone.embeds_guidance else None
     image = _fitted(request.image, numbers)
     request = replace(request, negative_prompt=avoided, image=image)
-    return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others)
+    photos, photo_tokens = _recorded_photos(request, subjects, adapter)
+    return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others, photo_tokens, photos)
+
+
+def _recorded_photos(
+    request: GenerateRequest, subjects: Sequence[Subject], adapter: MMDiffAdapter | None
+) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, ...], ...]]:
+    """Return subject and number of each photo, or face, that is recorded by itself, and its subject tokens."""
+    recording = request.recording
+    if adapter is None or recording is None or not (recording.per_photo or recording.per_token):
+        return (), ()
+    counts = [len(subject.faces if adapter.config.source == "face" else subject.photos) for subject in subjects]
+    most, each = max(counts, default=0), adapter.config.tokens
+    photos = tuple((s, p) for s, count in enumerate(counts) for p in range(count))
+    return photos, tuple(tuple(range((s * most + p) * each, (s * most + p + 1) * each)) for s, p in photos)
 
 
 def _tokenize_both(

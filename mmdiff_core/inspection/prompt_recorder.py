@@ -40,7 +40,7 @@ class PromptRecorder(Recorder):
 
     def __init__(self, plan: Plan, collector: TokenCollector) -> None:
         super().__init__(plan.recording or Recording(()))
-        self._collector, self._steps = collector, plan.numbers.steps
+        self._collector, self._steps = collector, plan.numbers.made
 
     @property
     def tokens(self) -> TokenMaps:
@@ -67,7 +67,7 @@ def check_tokens(plan: Plan, backbone: Backbone, tokens: TokenRecording) -> None
         SettingsError: there is no such layer or step, or the budget cannot be read.
     """
     check_recording(tokens, [layer.path for layer in cross_attention_layers(backbone.unet)])
-    TokenCollector([_table(plan, backbone)], tokens).begin_step(0, plan.numbers.steps)
+    TokenCollector([_table(plan, backbone)], tokens).begin_step(0, plan.numbers.made)
     for name in tokens.concepts:
         concept_places(backbone.tokenizers[0], name)
 

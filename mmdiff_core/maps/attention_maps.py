@@ -79,12 +79,14 @@ class AttentionMaps:
     """Where an image's subjects were, per step and layer. Immutable: a later step makes a new value.
 
     ``subjects`` are the words that stand for them, in the order of the request; ``others`` are the prompt's other
-    words, if they were recorded, in the order of the prompt: theirs are of the kind ``words``.
+    words, if they were recorded, in the order of the prompt: theirs are of the kind ``words``. ``photos`` are subject
+    and number of each photo that was recorded by itself: its map, or those of its tokens, are of the kind ``photos``.
     """
 
     subjects: tuple[str, ...]
     records: tuple[StepMaps, ...] = ()
     others: tuple[str, ...] = ()
+    photos: tuple[tuple[int, int], ...] = ()
 
     def with_step(self, step: int, layers: Sequence[LayerMaps], condition: Condition) -> AttentionMaps:
         """Return these maps and those of one more step, as float16 on the host.
@@ -113,7 +115,7 @@ class AttentionMaps:
     def kinds(self) -> tuple[MapKind, ...]:
         """Return the kinds of map that were recorded of the subjects."""
         found = dict.fromkeys(kind for record in self.records for kind in record.kinds)
-        return tuple(kind for kind in found if kind != "words")
+        return tuple(kind for kind in found if kind not in ("words", "photos"))
 
     @property
     def nbytes(self) -> int:
@@ -150,23 +152,64 @@ class AttentionMaps:
         """
         names = self.others if kind == "words" else self.subjects
         index = subject if isinstance(subject, int) else (*names, subject).index(subject)
-        chosen = [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
+        chosen = self._chosen(step, layer)
         if not chosen or not 0 <= index < len(names):
             raise KeyError(f"No {kind} map of subject {subject!r} at step {step}, layer {layer}.")
         size = self.size if layer is None else self.layers[layer]
         found = [_head(record.kinds[kind][index], head) for record in chosen if kind in record.kinds]
         return (average_maps(found, size) if found else torch.zeros(size)).numpy()
 
+    def photo_at(
+        self,
+        subject: int | str,
+        photo: int,
+        token: int | None = None,
+        step: int | None = None,
+        layer: str | None = None,
+        head: int | None = None,
+    ) -> np.ndarray:
+        """Return the image map (h, w) float32 of one photo of a subject, or of one of its tokens; see :meth:`at`.
+
+        Args:
+            subject: its number or its word.
+            photo: counted from 0; a face where the adapter reads faces.
+            token: counted from 0, where they were recorded apart; None: all of the photo.
+            step, layer, head: as of :meth:`at`.
+
+        Raises:
+            KeyError: it was not recorded.
+        """
+        index = subject if isinstance(subject, int) else (*self.subjects, subject).index(subject)
+        chosen = self._chosen(step, layer)
+        rows = next((len(r.kinds["photos"]) for r in self.records if "photos" in r.kinds), 0)
+        if not chosen or not rows or (index, photo) not in self.photos:
+            raise KeyError(f"No map of photo {photo} of subject {subject!r} at step {step}, layer {layer}.")
+        each = rows // len(self.photos)
+        if token is not None and (each == 1 or not 0 <= token < each):
+            raise KeyError(f"No map of token {token}: {each} were recorded of each photo, as Recording.per_token says.")
+        first = self.photos.index((index, photo)) * each
+        places = range(first, first + each) if token is None else [first + token]
+        maps = [_head(r.kinds["photos"][p].float(), head) for r in chosen if "photos" in r.kinds for p in places]
+        size = self.size if layer is None else self.layers[layer]
+        return (average_maps(maps, size) * len(places) if maps else torch.zeros(size)).numpy()
+
+    def _chosen(self, step: int | None, layer: str | None) -> list[StepMaps]:
+        return [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
+
     def to_npz(self, path: str | PathLike[str]) -> None:
         """Write every map, compressed: ``<kind>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
 
-        A step without that kind is NaN. ``others`` are the words of ``words/<layer>``.
+        A step without that kind is NaN. ``others`` are the words of ``words/<layer>``. ``photos`` (photos, 2) are
+        subject and number of the photos of ``photos/<layer>``, which has a row for each, or for each of their tokens.
         """
         arrays: dict[str, np.ndarray] = {"subjects": np.array(self.subjects), "steps": np.array(self.steps)}
         kinds: tuple[MapKind, ...] = self.kinds
         if self.others:
             arrays["others"] = np.array(self.others)
             kinds = (*kinds, "words")
+        if self.photos:
+            arrays["photos"] = np.array(self.photos)
+            kinds = (*kinds, "photos")
         for layer in self.layers:
             for kind in kinds:
                 arrays[f"{kind}/{layer}"] = self._over_steps(kind, layer)

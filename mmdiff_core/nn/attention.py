@@ -42,7 +42,8 @@ class MapRequest:
     def shareable(self) -> bool:
         """Whether the output's own softmax gives all these maps: text and image maps, averaged over the heads."""
         recording = self.recording
-        return not recording.per_head and not recording.tokens and {"text", "image"}.issuperset(recording.kinds)
+        more = recording.per_head or recording.tokens or recording.photo_tokens
+        return not more and {"text", "image"}.issuperset(recording.kinds)
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,9 @@ def attention_maps(
 
     ``text`` is the subject's word's share of the text softmax, ``image`` the sum over the subject's tokens of
     the image softmax, ``influence`` the norm of the subject's part of the attention output over the norm of the whole
-    output; ``words`` is ``text`` of the prompt's other words. What a row has no word or token for, is zero. Args as in
-    :func:`multimodal_attention`, whose ``output`` this stands beside: nothing of it is computed again but the scores,
-    which no fused kernel hands out.
+    output; ``words`` is ``text`` of the prompt's other words, ``photos`` is ``image`` of single photos or tokens. What
+    a row has no word or token for, is zero. Args as in :func:`multimodal_attention`, whose ``output`` this stands
+    beside: nothing of it is computed again but the scores, which no fused kernel hands out.
 
     Everything here has its pixels last, which is several times as fast as tokens last: there are few tokens.
     """
@@ -188,11 +189,14 @@ def attention_maps(
             maps["text"] = word_maps(query, keys.text, keys.columns, keys.named, recording.per_head)
         if recording.tokens:
             maps["words"] = other_word_maps(query, keys.text, recording)
-        if "image" in recording.kinds or "influence" in recording.kinds:
+        if "image" in recording.kinds or "influence" in recording.kinds or recording.photo_tokens:
             softmax = image_softmax(query, keys, None if image is None else image.bias)  # (B, H, K, L)
             softmax = softmax if gate is None else softmax * gate.total[-rows:].mT
             if "image" in recording.kinds:
                 maps["image"] = _sum_owned(softmax, keys.owned, recording.per_head)
+            if recording.photo_tokens:
+                groups = _token_groups(recording.photo_tokens, softmax)
+                maps["photos"] = _sum_owned(softmax, groups, recording.per_head)
             if "influence" in recording.kinds:
                 maps["influence"] = influence_maps(softmax, keys, output, recording.per_head)
         return maps
@@ -331,6 +335,14 @@ def _sum_owned(shares: Tensor, owned: Tensor, per_head: bool, mean: bool = True)
     if per_head:
         return (owned[:, None] @ shares).movedim(1, 2)
     return owned @ (shares.mean(1) if mean else shares.sum(1))
+
+
+def _token_groups(groups: Sequence[Sequence[int]], softmax: Tensor) -> Tensor:
+    """Return 1 where a token is of a group, (1, groups, K), for a softmax (B, H, K, L); all 0 without tokens."""
+    owned = softmax.new_zeros(1, len(groups), softmax.shape[2])
+    for row, tokens in enumerate(groups if softmax.shape[2] else ()):
+        owned[0, row, list(tokens)] = 1
+    return owned
 
 
 def _scaled(key: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ def write_image(
 ) -> list[Path]:
     """Write ``<stem>.png`` and, if there are maps, an overlay per subject and ``<stem>_maps.npz``.
 
-    Overlays have at least ``OVERLAY_SIDE`` pixels a side, so that their outlines are fine, and carry the settings, too.
+    Each photo that was recorded by itself has an overlay, too. Overlays have at least ``OVERLAY_SIDE`` pixels a side,
+    so that their outlines are fine, and carry the settings.
 
     Args:
         generated: a finished image.
@@ -128,6 +129,11 @@ def write_image(
             with atomic_file(files[-1]) as temp_file:
                 drawn = overlay_maps(large, [generated.maps.at(index, kind)], [colour], style)
                 drawn.save(temp_file, pnginfo=png_info(generated.settings))
+            for photo in (p for s, p in generated.maps.photos if s == index):
+                files.append(files[-1].with_name(f"{stem}_{index + 1}_{file_part(name)}_photo{photo + 1}.png"))
+                with atomic_file(files[-1]) as temp_file:
+                    drawn = overlay_maps(large, [generated.maps.photo_at(index, photo)], [colour], style)
+                    drawn.save(temp_file, pnginfo=png_info(generated.settings))
         files.append(folder / f"{stem}_maps.npz")
         with atomic_file(files[-1]) as temp_file:
             generated.maps.to_npz(temp_file)

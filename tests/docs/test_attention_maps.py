@@ -31,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_the_programs_do_what_they_say(place: Path) -> None:
     """One after the other, as a reader types them."""
-    three_lines, concepts, step_by_step = blocks(PAGE, "python")
+    three_lines, concepts, step_by_step, photos = blocks(PAGE, "python")
     names: dict[str, object] = {}
     exec(three_lines, names)
     assert names["where"].shape == names["maps"][0].size
@@ -42,6 +42,10 @@ def test_the_programs_do_what_they_say(place: Path) -> None:
     exec(step_by_step, names)
     assert (place / "preview.png").is_file()
     assert names["inspected"].tokens.concepts == ("dog",)
+    for number in (1, 2):
+        tiny.photo(number).save(place / f"cat{number}.png")
+    exec(photos, names)
+    assert 0 < names["its_first_token"].mean() < names["second_photo"].mean()
 
 
 @pytest.mark.slow

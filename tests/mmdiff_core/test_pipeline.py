@@ -155,6 +155,30 @@ def test_words_are_recorded_without_any_subject(
         assert [file.name for file in files] == ["plain.png", "plain_maps.npz"]
 
 
+@pytest.mark.parametrize("per_head", [False, True])
+def test_each_photo_and_each_of_its_tokens_has_a_map(personalizer: Personalizer, per_head: bool) -> None:
+    """They add up to their subject's, and the image stays the same, bit for bit."""
+    plain = _pictures(personalizer, replace(REQUEST, recording=Recording(per_head=per_head)))[0]
+    recording = Recording(per_head=per_head, per_photo=True)
+    photos = _pictures(personalizer, replace(REQUEST, recording=recording))[0]
+    tokens = _pictures(personalizer, replace(REQUEST, recording=replace(recording, per_photo=False, per_token=True)))[0]
+    assert photos.maps.photos == tokens.maps.photos == ((0, 0), (0, 1), (1, 0))
+    for found in (photos, tokens):
+        assert np.array_equal(np.asarray(found.image), np.asarray(plain.image))
+        assert found.maps.kinds == plain.maps.kinds
+        for where in ({}, {"step": 2, "layer": next(iter(plain.maps.layers))}, {"step": 0}):
+            both = found.maps.photo_at("cat", 0, **where) + found.maps.photo_at("cat", 1, **where)
+            assert np.allclose(both, plain.maps.at("cat", "image", **where), atol=2e-3)
+            assert np.allclose(found.maps.photo_at(1, 0, **where), plain.maps.at(1, "image", **where), atol=2e-3)
+    each = [tokens.maps.photo_at("cat", 1, token) for token in range(4)]
+    assert np.allclose(sum(each), photos.maps.photo_at("cat", 1), atol=2e-3)
+    assert np.abs(each[0] - each[1]).max() > 0
+    assert np.abs(photos.maps.photo_at("cat", 0) - photos.maps.photo_at("cat", 1)).max() > 1e-3
+    for question, said in ((("cat", 2), "photo 2"), (("cat", 0, 1), "token 1"), (("robot", 1), "photo 1")):
+        with pytest.raises(KeyError, match=said):
+            photos.maps.photo_at(*question)
+
+
 def test_every_picture_is_its_seeds_own(personalizer: Personalizer) -> None:
     together = _pictures(personalizer, replace(REQUEST, seeds=(5, 8)))
     alone = _pictures(personalizer, replace(REQUEST, seeds=(8,)))

@@ -42,6 +42,18 @@ def _generate(model: Path, photos: Path, out: Path, *more: str, prompt: str = PR
     return main(["generate", *loaded, *subjects, *options])
 
 
+def test_each_photo_of_a_subject_has_its_map(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert _generate(model, photos, tmp_path, "--per-photo") == 0
+    overlays = ["1_cat", "1_cat_photo1", "1_cat_photo2", "2_robot", "2_robot_photo1"]
+    assert sorted(path.stem for path in tmp_path.glob("1_seed0_?_*.png")) == [f"1_seed0_{name}" for name in overlays]
+    with np.load(tmp_path / "1_seed0_maps.npz") as written:
+        assert written["photos"].tolist() == [[0, 0], [0, 1], [1, 0]]
+        layer = next(name.removeprefix("photos/") for name in written.files if name.startswith("photos/"))
+        assert written[f"photos/{layer}"].shape[:2] == (2, 3)
+        cat = written[f"photos/{layer}"][:, :2].astype(float).sum(1)
+        assert np.allclose(cat, written[f"image/{layer}"][:, 0], atol=2e-3)
+
+
 def test_files_of_a_run(model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "out"
     assert _generate(model, photos, out, "--seed", "7", "9", "--scale", "cat=0.5", "--width", "40") == 0

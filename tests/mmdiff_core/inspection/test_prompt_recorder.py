@@ -65,6 +65,13 @@ def test_without_photos_the_maps_are_the_stock_pipelines(personalizer: Personali
             assert np.allclose(ours.at(name, step), stock.at(name, step), atol=1e-3)
 
 
+def test_image_to_image_records_the_steps_that_it_makes(personalizer: Personalizer) -> None:
+    request = replace(STOCK, steps=6, image=tiny.photo(3), image_strength=0.5)
+    last = _last(personalizer, request, TokenRecording(steps=(0, 2)))
+    assert last.tokens.steps == (0, 2)
+    assert last.tokens.steps_made == 3
+
+
 def test_maps_grow_step_by_step_and_each_image_has_its_own(personalizer: Personalizer) -> None:
     steps = list(personalizer.inspect(replace(STOCK, seeds=(5, 6)), TokenRecording(words=("cat",))))
     assert [len(step.tokens.steps) for step in steps] == [1, 2, 3, 1, 2, 3]
