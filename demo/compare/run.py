@@ -150,7 +150,7 @@ class ComparisonRunner:
         with user_facing_errors():
             table, plans = planned.table, planned.plans
             comparison.begin(table, planned.form)
-            counts, reader = [plan.numbers.steps for plan in plans], self.form.compose.reader
+            counts, reader = [plan.numbers.made for plan in plans], self.form.compose.reader
             grid = ComparisonGrid(comparison, counts, self.service.origin, reader)
             yield gr.HTML(value=grid.value())
             seconds = self.service.limits.run_seconds

@@ -66,6 +66,8 @@ def read_draft(draft: object, model: str) -> dict[str, Any]:
     }
     if isinstance(record.get("parts"), list):
         record["parts"] = {name: name in record["parts"] for name in _PARTS}
+    if isinstance(draft.get("photos-start"), list):
+        record["start"] = draft["photos-start"]
     count = draft.get("count")
     if isinstance(count, int) and 1 <= count <= MAX_SUBJECTS:
         record["subjects"] = [_subject(draft, number) for number in range(1, count + 1)]

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from demo.form.value_types import is_number
 from demo.server.limits import MAX_SUBJECTS, Limits
@@ -14,6 +15,7 @@ from mmdiff_core.errors import PhotoError, PromptError, SettingsError
 from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice, GenerateRequest, Subject
 
 MAX_IMAGES = 4
+USUAL_IMAGE_STRENGTH, LEAST_IMAGE_STRENGTH = 0.6, 0.05
 OWN_SAMPLER = "own"  # the model's own sampler, None in a request
 
 
@@ -32,6 +34,14 @@ class SubjectForm:
     def blank(self) -> bool:
         """Whether the card has neither a name nor a photo, so that it does not count."""
         return not self.name and not self.photos
+
+
+@dataclass(frozen=True)
+class StartPicture:
+    """A picture to start from, the path of a file, and the part of the steps that are made."""
+
+    path: str
+    strength: float | None = USUAL_IMAGE_STRENGTH
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,7 @@ class Form:
     subjects: tuple[SubjectForm, ...]
     settings: Settings = field(default_factory=Settings)
     rejected: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
+    start: StartPicture | None = None
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -89,7 +100,7 @@ class Form:
     def fingerprint(self) -> str:
         """Return a digest of all that decides what a picture shows, except for its seed."""
         subjects = [replace(subject, rejected=()) for subject in self.subjects]
-        decisive = (self.prompt, subjects, replace(self.settings, seed=None, pictures=None))
+        decisive = (self.prompt, subjects, replace(self.settings, seed=None, pictures=None), self.start)
         return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
 
     def request(self, limits: Limits | None = None, photo_files: PhotoFiles | None = None) -> GenerateRequest:
@@ -130,6 +141,7 @@ class Form:
             clip_skip=_whole("clip skip", numbers.clip_skip) or 0,
             guidance_rescale=float(numbers.guidance_rescale or 0),
             balance_photos=numbers.balance_photos,
+            **_started(self.start, files),
         )
 
     def _check(self, limits: Limits) -> None:
@@ -154,6 +166,15 @@ def _subject(form: SubjectForm, photo_files: PhotoFiles) -> Subject:
         raise SettingsError(f'Subject {card}, "{form.name}", has no strength: give it a number, 1 for the usual one.')
     photos = tuple(photo_files.load(path, f"{Path(path).name} ({form.name})") for path in form.photos)
     return Subject(form.name, photos, form.strength, choices=form.faces)
+
+
+def _started(start: StartPicture | None, photo_files: PhotoFiles) -> dict[str, Any]:
+    """Return what a picture to start from adds to a request."""
+    if start is None:
+        return {}
+    if start.strength is None:
+        raise SettingsError("The strength of the picture to start from is empty: give a number above 0 and up to 1.")
+    return {"image": photo_files.load(start.path, Path(start.path).name), "image_strength": start.strength}
 
 
 def typed_seed(typed: object) -> int | float | str | None:

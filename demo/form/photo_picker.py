@@ -1,11 +1,17 @@
-"""The gallery of a card's photos, which takes any file: photos go by their contents, not by their names."""
+"""Galleries for photos, which take any file: photos go by their contents, not by their names."""
 
 from __future__ import annotations
 
-import gradio as gr
+from collections.abc import Sequence
+from typing import Literal
 
-from demo.web.i18n import text
+import gradio as gr
+from gradio.i18n import I18nData
+
 from demo.web.static_files import static
+
+Source = Literal["upload", "webcam", "clipboard"]
+SOURCES: tuple[Source, ...] = ("upload", "webcam", "clipboard")
 
 
 class _InBrowser(list[str]):
@@ -18,14 +24,14 @@ class _InBrowser(list[str]):
         return False
 
 
-def photo_picker(number: int) -> gr.Gallery:
-    """Make the gallery of a card, counted from 1; the script lets every file through in the browser, too."""
+def photo_picker(elem_id: str, label: I18nData, sources: Sequence[Source] = SOURCES) -> gr.Gallery:
+    """Make a gallery for photos; the script lets every file through in the browser, too."""
     return gr.Gallery(
-        label=text(f"photos_{number}"),
+        label=label,
         show_label=False,
         type="filepath",
         file_types=_InBrowser(["image"]),
-        sources=["upload", "webcam", "clipboard"],
+        sources=list(sources),
         interactive=True,
         columns=3,
         height=136,
@@ -33,7 +39,7 @@ def photo_picker(number: int) -> gr.Gallery:
         format="png",
         allow_preview=False,
         buttons=[],
-        elem_id=f"photos-{number}",
+        elem_id=elem_id,
         elem_classes="photos",
     )
 

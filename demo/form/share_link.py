@@ -32,7 +32,8 @@ MAX_FIELDS = 64
 MAX_SHOWN = 40  # characters of a value in a message
 MAX_NAME = 200  # characters of a subject's name
 NUMBERS = ("seed", "steps", "guidance", "start_step", "width", "height")
-UNUSUAL_NUMBERS = ("binding", "clip_skip", "guidance_rescale")  # 0 where the link does not name them
+UNUSUAL_NUMBERS = ("binding", "clip_skip", "guidance_rescale")
+IMAGE_STRENGTH = "image_strength"  # of a picture that it starts from  # 0 where the link does not name them
 _TOY = re.compile(r"([a-z]+)-([0-9]{1,10})(?:-([0-9]{1,3}))?")
 _PARTS = tuple(vars(ALL_COMPONENTS))
 
@@ -59,6 +60,7 @@ class OpenedLink:
         return [
             "The fields are filled in from the link: press Generate to make its picture.",
             *([f"Photos are not in a link; add those of {names}."] if names else []),
+            *(["It starts from a picture that is not in the link: add it."] if IMAGE_STRENGTH in self.record else []),
             *([f"Not taken over: {', '.join(refused)}."] if refused else []),
             *([_of_another(self.model, model)] if self.model not in ("", model) else []),
         ]
@@ -90,6 +92,7 @@ def link_query(record: Mapping[str, Any], model: str) -> tuple[str, list[str]]:
     fields = [("prompt", record["prompt"])]
     fields += [(name, str(record[name])) for name in NUMBERS if record.get(name) is not None]
     fields += [(name, str(record[name])) for name in UNUSUAL_NUMBERS if record.get(name)]
+    fields += [(IMAGE_STRENGTH, str(record[IMAGE_STRENGTH]))] if record.get("start") else []
     fields += [(name, record[name]) for name in ("negative_prompt", "sampler") if record.get(name)]
     fields += [("balance_photos", "1")] if record.get("balance_photos") else []
     off = [part for part in _PARTS if not record.get("parts", {}).get(part, True)]
@@ -137,6 +140,8 @@ def read_link(query: object) -> OpenedLink | None:
     record: dict[str, Any] = {"prompt": values["prompt"], "negative_prompt": values.get("negative_prompt", "")}
     record |= {name: _number(values[name]) for name in NUMBERS if name in values}
     record |= {name: _number(values.get(name, "0")) for name in UNUSUAL_NUMBERS}
+    record |= {IMAGE_STRENGTH: _number(values[IMAGE_STRENGTH])} if IMAGE_STRENGTH in values else {}
+    record |= {"start": []}
     record |= {"sampler": values["sampler"][:MAX_SHOWN] if "sampler" in values else None}
     record |= {"balance_photos": values.get("balance_photos") == "1", "pictures": 1}
     off = values.get("without", "").split(",")

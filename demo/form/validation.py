@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.form.form import MAX_IMAGES, Form, Settings, SubjectForm
+from demo.form.form import LEAST_IMAGE_STRENGTH, MAX_IMAGES, Form, Settings, StartPicture, SubjectForm
 from demo.form.prompt_words import found_subjects
 from demo.form.value_types import MAX_SHOWN, as_typed
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
@@ -37,7 +37,8 @@ def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> 
     found = found_subjects(form)
     rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
     subjects = [error for i, subject in enumerate(form.subjects) for error in _of_subject(subject, form, i in found)]
-    return (*rejected, *subjects, *_of_numbers(form.settings, sizes, max_steps))
+    start = _of_start(form.start)
+    return (*rejected, *subjects, *start, *_of_numbers(form.settings, sizes, max_steps))
 
 
 def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
@@ -74,6 +75,12 @@ def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[Field
     elif form.prompt and not found:
         yield FieldError(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")
     yield from _number(f"strength-{number}", "strength", subject.strength, 0, MAX_SCALE, whole=False)
+
+
+def _of_start(start: StartPicture | None) -> Iterator[FieldError]:
+    if start is not None:
+        what, most = "strength of the picture to start from", 1
+        yield from _number("image-strength", what, start.strength, LEAST_IMAGE_STRENGTH, most, whole=False)
 
 
 def _of_numbers(numbers: Settings, sizes: Size, max_steps: int) -> Iterator[FieldError]:

@@ -24,6 +24,7 @@ from demo.form.validation import (
 )
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
+from demo.studio.start_panel import StartPanel
 from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, Update
 from demo.web.static_files import scripts
@@ -59,17 +60,19 @@ class ErrorsRecord(TypedDict):
 
 
 class FormPanel:
-    """Compose and settings together, with the errors beside their fields."""
+    """Compose, the picture to start from and settings together, with the errors beside their fields."""
 
-    def __init__(self, service: Service, compose: ComposePanel, settings: SettingsPanel) -> None:
+    def __init__(self, service: Service, compose: ComposePanel, settings: SettingsPanel, start: StartPanel) -> None:
         self.service = service
         self.compose = compose
         self.settings = settings
+        self.start = start
 
     def render(self) -> None:
         """Make the components inside the current layout."""
         self.linked = link_note()
         self.compose.render()
+        self.start.render()
         self.settings.render()
         self.draft = gr.JSON(visible=False)
 
@@ -90,8 +93,10 @@ class FormPanel:
         undone: set[Block] = {undo.stack, self.compose.prompt, *(card.name for card in self.compose.cards)}
         undo.toast.undo(self._undo, undone, [*self.targets(), *undo.parts], **QUIET)
         self.settings.listen()
+        self.start.listen()
         changes = [field.change for field in self._draft_fields.values()]
         changes += [event for card in self.compose.cards for event in (card.rejected.change, card.seen.change)]
+        changes.append(self.start.rejected.change)
         gr.on(
             [*changes, self.compose.count.change],
             self._review,
@@ -115,7 +120,7 @@ class FormPanel:
     @property
     def fields(self) -> set[Block]:
         """Inputs of an event that reads everything."""
-        return {*self.compose.fields, *self.settings.fields}
+        return {*self.compose.fields, *self.start.fields, *self.settings.fields}
 
     @property
     def kept_fields(self) -> set[Block]:
@@ -128,22 +133,24 @@ class FormPanel:
 
     def read(self, values: Values) -> Form:
         """Read the fields."""
-        return self.compose.read(values, self.settings.read(values))
+        form = self.compose.read(values, self.settings.read(values))
+        return replace(form, start=self.start.read(values))
 
     def restore(self, record: Mapping[str, Any]) -> Update:
         """Put a record into the fields: any part of a picture's settings.
 
         A key that is absent leaves its field alone, and so does a value that is not valid. ``subjects`` are
         {"name", "strength", "photos"}, where ``photos`` is a number in a picture's settings, which leaves the card's
-        photos alone. ``strengths`` are {slot: strength} and touch nothing else of a card.
+        photos alone. ``start`` is a list of at most one path. ``strengths`` are {slot: strength} and touch nothing else
+        of a card.
         """
         nothing = {self.compose.count: gr.skip()}  # Gradio does not take an empty update
-        return nothing | self.compose.restore(record) | self.settings.restore(record)
+        return nothing | self.compose.restore(record) | self.start.restore(record) | self.settings.restore(record)
 
     def show(self, form: Form, seed: int) -> Update:
         """Put a form into the fields, with this seed for its picture."""
         settings = {**vars(form.settings), "parts": vars(form.settings.parts), "seed": seed}
-        return self.compose.show(form) | self.settings.restore(settings)
+        return self.compose.show(form) | self.start.show(form.start) | self.settings.restore(settings)
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
         """Return what of a record :meth:`restore` leaves out because no field can hold it."""
@@ -151,7 +158,7 @@ class FormPanel:
 
     def targets(self) -> list[Component]:
         """Return the outputs of an event that returns :meth:`restore`."""
-        return [*self.compose.targets(), *self.settings.fields]
+        return [*self.compose.targets(), *self.start.targets, *self.settings.fields]
 
     def judge(self, form: Form) -> tuple[FieldError, ...]:
         """Return everything that is wrong in the fields once Generate was pressed, without opening a photo."""
@@ -186,6 +193,7 @@ class FormPanel:
     def _review(self, values: Values) -> Update:
         form = self.read(values)
         errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps)
+        errors += tuple(FieldError("photos-start", sentence, "note") for sentence in values[self.start.rejected])
         chips = self.compose.chips_update(form, values[self.compose.count])
         return {self.compose.chips: chips, self.errors: self.errors_record(form, errors)}
 
@@ -223,6 +231,8 @@ class FormPanel:
             "clip_skip": settings.clip_skip,
             "guidance_rescale": settings.rescale,
             "balance_photos": settings.balance,
+            "photos-start": self.start.picture,
+            "image_strength": self.start.strength,
             "seed": settings.seed,
             "fresh": settings.fresh,
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from demo.form.form import StartPicture
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
 from demo.viewer.frames import FinishedFrame
@@ -77,6 +78,7 @@ class ResultPanel:
         kept, outputs = {self.history, *form.kept_fields}, form.kept_targets()
         self.viewer.reuse(self._reuse, kept, outputs, **WITH_MESSAGES)
         self.viewer.photo(self._use_as_photo, kept, outputs, **WITH_MESSAGES)
+        self.viewer.begin(self._start_from, kept, outputs, **WITH_MESSAGES)
         self.viewer.advise(self._advise, kept, outputs, **WITH_MESSAGES)
         opened = [*outputs, self.viewer]
         self.open.upload(self._restore, {self.open, *form.kept_fields}, opened, **WITH_MESSAGES)
@@ -119,6 +121,13 @@ class ResultPanel:
         with user_facing_errors():
             picture = values[self.history].get(event.name).picture
             return self._kept(values, self.form.compose.add_photo(values, picture_file(picture)["path"]))
+
+    def _start_from(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
+        """Let the next picture start from one of the history."""
+        with user_facing_errors():
+            picture = values[self.history].get(event.name).picture
+            start = StartPicture(picture_file(picture)["path"], values[self.form.start.strength])
+        return self.form.compose.undo.keep(values, self.form.start.show(start), "undo_start", always=True)
 
     def _advise(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Put advice, and the picture's seed, into the fields, for the person to generate with."""

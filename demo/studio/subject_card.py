@@ -60,7 +60,7 @@ class SubjectCard:
                     _quiet_button("draw", f"draw-{number}", "quiet")  # opens the cut-out dialog
                     self.random_toy = _quiet_button("new_toy", f"random-toy-{number}", "quiet random-toy")
                     self.remove = _quiet_button("remove", f"remove-{number}", "quiet")
-            self.photos = photo_picker(number)
+            self.photos = photo_picker(f"photos-{number}", text(f"photos_{number}"))
             self.seen = gr.HTML(
                 "",
                 js_on_load=scripts("studio/subject_card"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.form.examples import RandomToys, examples_for, vocabulary_of
-from demo.studio import cutout_dialog, guide
+from demo.studio import cutout_dialog
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
 from demo.studio.example_gallery import ExampleGallery
@@ -15,6 +15,8 @@ from demo.studio.form_panel import FormPanel
 from demo.studio.generate import GenerationRunner
 from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
+from demo.studio.start_panel import StartPanel
+from demo.viewer import guide
 from demo.web.i18n import text
 from demo.words.english import Translator
 from demo.words.word_notes import WordReader
@@ -41,7 +43,7 @@ class StudioTab:
         self.reader = WordReader(known, tokenizers, None if known is None else Translator.of(known))
         compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files, self.reader)
         self.cutout = CutoutDialog(compose)
-        self.form = FormPanel(service, compose, SettingsPanel(service))
+        self.form = FormPanel(service, compose, SettingsPanel(service), StartPanel(service.photo_files))
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()
         self.result = ResultPanel(service.limits, example)

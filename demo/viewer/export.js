@@ -87,9 +87,10 @@ const copyCode = (button) => copied(button, frameNow()[button.dataset.copy], t("
 
 /** Copy the address of this page with what fills in its fields. */
 function copyLink(button) {
-  const { query, lacking } = frameNow().link;
+  const { query, lacking, start } = frameNow().link;
   const said = lacking.length ? t("link_copied_but", { names: listed(lacking.map((name) => `“${name}”`)) }) : t("link_copied");
-  return copied(button, location.origin + location.pathname + query, said);
+  const whole = start ? `${said} ${t("link_without_start")}` : said;
+  return copied(button, location.origin + location.pathname + query, whole);
 }
 
 /** Copy a text, and say so on the button and in the line below it. */

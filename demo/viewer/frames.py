@@ -13,10 +13,14 @@ from mmdiff_core.types import MapKind
 
 
 class LinkRecord(TypedDict):
-    """The query of a link to the page, and the names of the subjects whose photos are not in it."""
+    """The query of a link to the page, and the names of the subjects whose photos are not in it.
+
+    ``start``: it starts from a picture, which is not in the link either.
+    """
 
     query: str
     lacking: list[str]
+    start: bool
 
 
 class SubjectLabel(TypedDict):

@@ -13,7 +13,7 @@ from demo.form.prompt_words import PromptPiece
 from demo.form.share_link import link_query
 from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
-from demo.viewer.reproduce import python_source, shell_command
+from demo.viewer.reproduce import python_source, shell_command, start_name
 from demo.viewer.saved_picture import restorable
 from demo.web.cached_files import FileRecord, picture_file
 from mmdiff_core.encoders.name_matching import distinct_names
@@ -39,7 +39,8 @@ class HistoryEntry:
 
     ``photos`` are the names of files in a zip, ``files`` the paths of these files; ``sentence`` is the prompt in pieces
     and ``file`` the picture as a file of the page; ``unknown`` are the subjects' words that the model does not know;
-    ``form`` is the fingerprint of the form that it was made with.
+    ``form`` is the fingerprint of the form that it was made with; ``start`` is the path of the picture that it
+    starts from.
     """
 
     picture: GeneratedImage
@@ -52,6 +53,7 @@ class HistoryEntry:
     file: FileRecord | None = None
     unknown: tuple[str, ...] = ()
     form: str = ""
+    start: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -60,7 +62,7 @@ class HistoryEntry:
 
     def claimed_file(self) -> FileRecord:
         """Return the picture's file, claimed with its photos for the session that is being served."""
-        claim(*(path for own in self.files for path in own))
+        claim(*(path for own in self.files for path in own), *([self.start] if self.start else []))
         if self.file is None or not Path(self.file["path"]).is_file():
             return picture_file(self.picture)
         claim(self.file["path"])
@@ -79,12 +81,12 @@ class HistoryEntry:
     @property
     def python(self) -> str:
         """The program that makes the picture again."""
-        return python_source(self.picture.settings, self.photos, self.origin)
+        return python_source(self.picture.settings, self.photos, self.origin, start_name(self.start))
 
     @property
     def shell(self) -> str:
         """The command that makes the picture again."""
-        return shell_command(self.picture.settings, self.photos, self.origin)
+        return shell_command(self.picture.settings, self.photos, self.origin, start_name(self.start))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -92,6 +94,7 @@ class HistoryEntry:
         settings = restorable(self.picture.settings)
         for subject, files in zip(settings.get("subjects", ()), self.files, strict=False):
             subject["photos"] = list(files)
+        settings["start"] = [self.start] if self.start else []
         return settings
 
     @property
@@ -100,7 +103,7 @@ class HistoryEntry:
         if len(self.files) != len(self.picture.words):
             return None
         query, lacking = link_query(self.record, str(self.picture.settings["model"]))
-        return {"query": query, "lacking": lacking}
+        return {"query": query, "lacking": lacking, "start": bool(self.start)}
 
     def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
         """Return a zip of everything about the picture, and what makes it again: program, command and photos."""
@@ -108,6 +111,8 @@ class HistoryEntry:
         for names, files in zip(self.photos, self.files, strict=False):
             paths = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in paths if path.is_file()}
+        if self.start and Path(self.start).is_file():
+            notes[start_name(self.start)] = Path(self.start).read_bytes()
         return archive(self.picture, self.previews, kind, self.colours, notes, style)
 
     def animation(self, kind: MapKind, file_format: AnimationFormat, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:

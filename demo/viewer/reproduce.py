@@ -25,13 +25,21 @@ def photo_names(photos: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_file_name(next(numbers), Path(path)) for path in own) for own in photos)
 
 
-def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
+def start_name(path: str) -> str:
+    """Return the file name of a picture to start from; empty where there is none."""
+    return _file_name("start", Path(path)) if path else ""
+
+
+def python_source(
+    settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource, start: str = ""
+) -> str:
     """Return a program that makes a picture again.
 
     Args:
         settings: a picture's settings.
         photos: file names per subject.
         origin: of the model that made the picture.
+        start: file name of the picture that it starts from; empty where there is none.
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
@@ -55,6 +63,7 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
         + (f"    word_gating={settings['binding']!r},\n" if settings.get("binding") else "")
         + (f"    scheduler={sampler!r},\n" if sampler else "")
         + "".join(f"    {name}={settings[name]!r},\n" for name in ADVANCED if settings.get(name))
+        + (f"    image=load_photo({start!r}),\n    image_strength={settings['image_strength']!r},\n" if start else "")
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
         "*_, last = personalizer.generate(request)\n"
@@ -62,7 +71,9 @@ def python_source(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
     )
 
 
-def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource) -> str:
+def shell_command(
+    settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource, start: str = ""
+) -> str:
     """Return a command that makes a picture again; the arguments are those of :func:`python_source`."""
     counts = Counter(subject["name"] for subject in settings["subjects"])
     words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
@@ -78,6 +89,8 @@ def shell_command(settings: Mapping[str, Any], photos: Sequence[Sequence[str]], 
         words.append(("--word-gating", settings["binding"]))
     if settings.get("sampler"):
         words.append(("--scheduler", settings["sampler"]))
+    if start:
+        words += [("--image", start), ("--image-strength", settings["image_strength"])]
     words += _model_flags(origin)
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ADVANCED[:2] if settings.get(name)]
     lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
@@ -97,7 +110,7 @@ def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     )
 
 
-def _file_name(number: int, path: Path) -> str:
+def _file_name(number: int | str, path: Path) -> str:
     """Return the name of a file in the folder that still shows the photo's own name."""
     stem, suffix = (re.sub(r"[^\w-]+", "-", part).strip("-") for part in (path.stem, path.suffix))
     return f"{FOLDER}/{number}-{stem or 'photo'}.{suffix or 'png'}"

@@ -19,16 +19,18 @@ from mmdiff_core.output.export import read_settings
 from mmdiff_core.output.foreign_settings import ForeignSettings, read_foreign_settings
 from mmdiff_core.weights.model_source import shown_name
 
+NO_START = "It starts from a picture that is not inside: add that again."
 MAX_SHOWN = 40  # characters of another program's value
 
 RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
-    "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos",
+    "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos", "image_strength",
 )  # fmt: skip
 MAX_FILE = 40 * 2**20  # bytes of one file of a zip; what it unpacks to is not known before
 MAX_PHOTOS = 10 * MAX_SUBJECTS
 MAX_SETTINGS = 2**20  # bytes
 _PICTURE = re.compile(r"mm-diff-\d+\.png")
+_START = re.compile(r"photos/start-[^/]+")
 _PHOTO = re.compile(r"photos/(\d+)-[^/]+")
 
 
@@ -36,13 +38,14 @@ _PHOTO = re.compile(r"photos/(\d+)-[^/]+")
 class SavedPicture:
     """What was opened: the settings, the picture as a file of the page, and each subject's photos, where they came.
 
-    ``foreign`` are the settings as another program wrote them.
+    ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from.
     """
 
     settings: Mapping[str, Any]
     file: FileRecord | None
     photos: tuple[tuple[str, ...], ...] = ()
     foreign: ForeignSettings | None = None
+    start: str = ""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -52,13 +55,15 @@ class SavedPicture:
         record = restorable(self.settings)
         for subject, photos in zip(record.get("subjects", ()), self.photos, strict=False):
             subject["photos"] = list(photos)
-        return record
+        return record | ({"start": [self.start] if self.start else []})
 
     def message(self, refused: Sequence[str], model: str) -> str:
         """Return what to say about it; the arguments are those of :func:`restore_message`."""
         if self.foreign:
             return foreign_message(self.foreign, refused)
-        return restore_message(self.settings, refused, model, bool(self.photos))
+        said = restore_message(self.settings, refused, model, bool(self.photos))
+        lacks = "image_strength" in self.settings and not self.start
+        return f"{said} {NO_START}" if lacks else said
 
 
 def open_saved(path: str) -> SavedPicture:
@@ -88,12 +93,14 @@ def _open_zip(path: str) -> SavedPicture:
                 raise ValueError("settings.json is a record")
             pictures = [entry for entry in packed.namelist() if _PICTURE.fullmatch(entry)]
             file = _record(cached_at(_read(packed, pictures[0]), pictures[0]), pictures[0]) if pictures else None
+            starts = [entry for entry in packed.namelist() if _START.fullmatch(entry)]
+            start = cached_at(_read(packed, starts[0]), Path(starts[0]).name) if starts else ""
             photos = [cached_at(_read(packed, entry), Path(entry).name) for entry in _photo_names(packed)]
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise PhotoError(
             f'"{name}" is not a zip that this page can open: choose one that "Save everything (zip)" wrote.'
         ) from error
-    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)))
+    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start)
 
 
 def _photo_names(packed: zipfile.ZipFile) -> list[str]:

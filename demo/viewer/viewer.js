@@ -183,6 +183,7 @@ const ACTIONS = [
   [".copy", copyCode],
   [".copy-link", copyLink],
   [".use-settings", () => trigger("reuse", { name: frameNow().name })],
+  [".start-from", () => trigger("begin", { name: frameNow().name })],
   [".use-photo", () => trigger("photo", { name: frameNow().name })],
 ];
 

@@ -148,6 +148,7 @@ class RunPresenter:
         self.form = form.fingerprint
         self.slots = form.slots
         self.files = tuple(subject.photos for subject in form.subjects)
+        self.start = "" if form.start is None else form.start.path
         self.photos = photo_names(self.files)
         self.reader = reader or WordReader()
         self.names = distinct_names([word.text for word in words])
@@ -193,6 +194,7 @@ class RunPresenter:
             file=picture_file(picture),
             unknown=tuple(unknown.values()),
             form=self.form,
+            start=self.start,
         )
         name = f"{self.run}-{len(self.frames)}"
         self.history.add(name, entry)
@@ -227,6 +229,8 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     sentence = list(entry.sentence)
     width, height = picture.image.size
     facts = {"seed": str(picture.seed), "steps": picture.settings["steps"], "width": width, "height": height}
+    if "image_strength" in picture.settings:
+        facts["strength"] = picture.settings["image_strength"]
     subjects = zip(entry.names, entry.colours, strict=True)
     frame: FinishedFrame = {
         "image": file,
@@ -236,7 +240,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
         "maps": NO_MAPS if light else pack_maps(picture.maps),
         "name": name,
         "file": file["orig_name"],
-        "facts": ("picture_facts", facts),
+        "facts": ("picture_facts_from" if "strength" in facts else "picture_facts", facts),
         "strip": None if light else film_strip(entry.previews),
         "leakage": {} if light else _leakage(entry),
         "python": entry.python,

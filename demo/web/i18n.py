@@ -30,6 +30,7 @@ _TEMPLATES = {
     "examples_head": "<h2>{examples}</h2><p>{examples_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
     "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
+    "start_help": '<p class="hint">{start_help_text}</p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in GROUPS},
     **{

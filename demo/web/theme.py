@@ -16,7 +16,7 @@ _SHEETS = (  # in the order of the cascade
         "web/fields",
         "studio/cutout_dialog",
     ),
-    *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "studio/guide"),
+    *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "viewer/guide"),
     *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )
 STYLE_SHEETS = tuple(DEMO / f"{name}.css" for name in _SHEETS)

@@ -338,3 +338,19 @@ def test_a_hostile_link_is_shown_as_it_is_and_breaks_nothing(open_page: Open, ur
     expect(page.locator(".link-note")).to_have_text("The link is damaged or too long: ask for it again.")
     fill_example(page)
     generate(page)
+
+
+def test_the_next_picture_starts_from_this_one(open_page: Open, model: StandIn) -> None:
+    """Its field opens with it, a reload keeps it, and Undo takes it back."""
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.locator("#result .start-from").click()
+    expect(page.locator("#photos-start img")).to_have_count(1)
+    expect(page.locator(".undo-what")).to_have_text("The next picture starts from this one.")
+    page.wait_for_timeout(500)  # until the browser keeps it
+    page.reload()
+    expect(page.locator("#photos-start img")).to_have_count(1)
+    generate(page)
+    assert model.asked[-1].image is not None
+    expect(page.locator("#result .facts")).to_contain_text("from a picture, strength 0.6")

@@ -73,6 +73,11 @@ class Numbers:
     width: int
     height: int
 
+    @property
+    def made(self) -> int:
+        """Every step: it leaves none out for an image to start from."""
+        return self.steps
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -251,6 +256,7 @@ def _settings(plan: Plan, seed: int) -> Mapping[str, object]:
         "start_step": plan.start_step,
         "width": plan.size[0],
         "height": plan.size[1],
+        **({"image_strength": plan.request.image_strength} if plan.request.image else {}),
     }
 
 

@@ -11,6 +11,7 @@ from demo.studio.form_panel import FormPanel
 from demo.studio.generate import GenerationRunner
 from demo.studio.result_panel import ActionButtons, ResultPanel
 from demo.studio.settings_panel import SettingsPanel
+from demo.studio.start_panel import StartPanel
 from demo.viewer.history import History
 from tests.helpers.stand_in import StandIn, Values
 
@@ -18,7 +19,7 @@ from tests.helpers.stand_in import StandIn, Values
 @pytest.fixture
 def generation() -> GenerationRunner:
     model = StandIn()
-    form = FormPanel(model, ComposePanel(RandomToys()), SettingsPanel(model))
+    form = FormPanel(model, ComposePanel(RandomToys()), SettingsPanel(model), StartPanel(model.photo_files))
     actions, result = ActionButtons(), ResultPanel()
     with gr.Blocks():
         for panel in (form, actions, result):
@@ -35,6 +36,7 @@ def values(generation: GenerationRunner, photo: str) -> Values:
     values |= {compose.count: 3, compose.prompt: " a cat and a robot ", generation.form.settings.seed: 4}
     values |= {generation.form.settings.fresh: False, generation.form.settings.next_seed: None}
     values[generation.result.history] = History()
+    values |= {generation.form.start.rejected: ()}
     for card, name in zip(compose.cards, ("cat", "robot"), strict=False):
         values |= {card.name: name, card.photos: [(photo, None)]}
     for card in compose.cards[2:]:
