@@ -294,7 +294,7 @@ def test_photos_that_the_server_lost_are_told(open_page: Open) -> None:
     )
     page.reload()
     expect(page.locator("#photos-1 .grid-container img")).to_have_count(2)
-    expect(page.locator("#seen-1 .field-error")).to_have_text("1 photo is no longer on the server: drop them again.")
+    expect(page.locator("#seen-1 .field-error")).to_have_text("1 photo is no longer on the server: drop it again.")
 
 
 def test_two_tabs_keep_their_own_words(open_page: Open) -> None:
