@@ -20,8 +20,9 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import Toybox
 from mmdiff_core.benchmarks.timing import Clock, timed
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox.suite import MODEL, CaseOutcome, ToyboxSuite
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase
+from mmdiff_core.evaluation.toybox.toybox_judge import MODEL, CaseOutcome
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.markdown import markdown_table
 from mmdiff_core.pipeline import Personalizer

@@ -43,6 +43,15 @@ def _add_toybox(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--prompts", type=int, help="prompts with one and with two subjects; half as many with three")
     add_built_in_flags(parser)
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
+        "--write-cases", action="store_true", help="only write the prompts and photos to --out, for another program "
+        "to make the images",
+    )  # fmt: skip
+    others.add_argument(
+        "--images", "--pictures", type=Path, metavar="FOLDER", help="judge the images that another program made, "
+        "under the names in cases.json",
+    )  # fmt: skip
     parser.set_defaults(run=run_toybox_suite)
 
 
@@ -127,7 +136,7 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox.report import toybox_markdown
-    from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_toybox
+    from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_images, evaluate_toybox, write_toybox_cases
     from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
@@ -145,7 +154,12 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
         seed=FIRST_SEED if args.seed is None else args.seed,
         device=str(choose_device(args.device)),
     )
-    sys.stdout.write(toybox_markdown(evaluate_toybox(options)))
+    if args.write_cases:
+        count = write_toybox_cases(options)
+        sys.stdout.write(f"{args.out / 'cases.json'}: {count} cases, {len(options.seeds)} image(s) of each to make\n")
+        return 0
+    table = evaluate_toybox(options) if args.images is None else evaluate_images(args.images, options)
+    sys.stdout.write(toybox_markdown(table))
     return 0
 
 

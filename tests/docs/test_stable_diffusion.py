@@ -20,7 +20,7 @@ from mmdiff_core.encoders import face
 from mmdiff_core.evaluation.ablation import run as ablation
 from mmdiff_core.evaluation.ablation import side_by_side
 from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
-from mmdiff_core.evaluation.toybox import suite
+from mmdiff_core.evaluation.toybox import toybox_judge
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from mmdiff_core.training.toybox import cached_dataset
@@ -168,7 +168,8 @@ def test_leakage_of_weights_that_were_trained_without_the_constraints(
     """The second command takes the file that the first one leaves."""
     (training,), (measuring,) = _named("ablate", "no-constraints"), _named("evaluate", "leakage")
     for module, name, value in (
-        (suite, "CANDIDATES", 4), (suite, "DISTRACTORS", 3), (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
+        (toybox_judge, "CANDIDATES", 4), (toybox_judge, "DISTRACTORS", 3),
+        (toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0)),
         (ablation, "TIMED_STEPS", 1), (side_by_side, "ROUNDS", 1), (side_by_side, "SHOWN", {1: 1, 2: 1}),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)

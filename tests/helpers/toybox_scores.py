@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmdiff_core.evaluation.toybox.suite import CaseOutcome, JudgedImage, ToyboxScores
 from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase
+from mmdiff_core.evaluation.toybox.toybox_judge import CaseOutcome, JudgedImage, ToyboxScores
 from mmdiff_core.referee.metrics import THRESHOLDS
 
 

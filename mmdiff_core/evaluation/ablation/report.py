@@ -15,7 +15,7 @@ from typing import Any
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.evaluation.ablation.adapter_variants import FULL, AdapterVariant
 from mmdiff_core.evaluation.ablation.side_by_side import ImageTimes
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.referee.metrics import average
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from mmdiff_core.evaluation.toybox.report import COUNTS
-from mmdiff_core.evaluation.toybox.suite import subject_heatmaps
-from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_cases import COUNTS, ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_judge import subject_heatmaps
 from mmdiff_core.maps.heatmap import overlay_subjects
 from mmdiff_core.output.image_grid import GAP, image_grid, text_block, to_image
 from mmdiff_core.pipeline import Personalizer

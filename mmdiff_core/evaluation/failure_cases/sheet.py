@@ -14,12 +14,12 @@ from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.failure_cases.cases import FailureCase, draw_failure_cases
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, judgement_lines
-from mmdiff_core.evaluation.toybox.suite import (
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
+from mmdiff_core.evaluation.toybox.toybox_judge import (
     MODEL,
     CaseOutcome,
     JudgedImage,
     ToyboxScores,
-    ToyboxSuite,
     pixels_of,
     subject_heatmaps,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, CaseOutcome, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, CaseOutcome, ToyboxScores
 from mmdiff_core.maps.heatmap import colour_of, overlay_subjects, rgb
 from mmdiff_core.output.image_grid import captioned, image_grid, text_block
 
@@ -46,7 +46,7 @@ def case_strip(outcome: CaseOutcome, lines_of: Callable[[ToyboxScores], list[str
         if judged.scores.kind == LOWER and judged.scores.seed != images[-1].scores.seed:
             continue
         cells.append(_cell(judged.image, lines_of(judged.scores)))
-        if judged.scores.kind == MODEL:
+        if judged.scores.kind == MODEL and judged.heatmaps:
             cells.append(_cell(overlay_subjects(judged.image, judged.heatmaps), ["heatmaps"]))
         cells.append(_cell(_tinted(judged.image, judged.regions), ["regions"]))
     title = text_block([outcome.case.scene.caption.text], sum(cell.width for cell in cells))

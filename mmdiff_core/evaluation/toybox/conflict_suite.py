@@ -28,8 +28,9 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
-from mmdiff_core.evaluation.toybox.suite import ToyboxSuite, pixels_of
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, SEEDS, ToyboxCase, compose_case
+from mmdiff_core.evaluation.toybox.toybox_judge import pixels_of
 from mmdiff_core.output.image_grid import to_image
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.pipeline import Personalizer

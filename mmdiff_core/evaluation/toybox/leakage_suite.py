@@ -24,8 +24,9 @@ from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
-from mmdiff_core.evaluation.toybox.suite import ToyboxScores, ToyboxSuite
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, SEEDS, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_judge import ToyboxScores
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import Estimate, proportion

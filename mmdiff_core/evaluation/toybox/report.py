@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from mmdiff_core.atomic_files import write_text
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_cases import COUNTS
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
 from mmdiff_core.referee.metrics import THRESHOLDS, Estimate, average, best_threshold, proportion
 
-COUNTS = {1: "one", 2: "two", 3: "three"}
 MEASURES = {
     "identity": "identity: the right toy among 16 of its class",
     "swapped": "attributes swapped between subjects",

@@ -23,11 +23,13 @@ from mmdiff_core.backbones.toybox import FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
-from mmdiff_core.evaluation.toybox.report import COUNTS, write_toybox_report
-from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores, ToyboxSuite
-from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, SEEDS, ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.given_images import GivenImages, ImageFolder, write_cases
+from mmdiff_core.evaluation.toybox.report import write_toybox_report
+from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
+from mmdiff_core.evaluation.toybox.toybox_cases import COUNTS, FIRST_SEED, PROMPTS, SEEDS, ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_judge import MODEL, ToyboxJudge, ToyboxScores
 from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.network import FILE, load_referee
+from mmdiff_core.referee.network import FILE, Referee, load_referee
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import MapKind
 
@@ -77,22 +79,58 @@ def evaluate_model(
         about: how the model differs from that of the options.
         distractors: as for :class:`ToyboxSuite`.
     """
+    referee = _referee(options, vocabulary)
+    suite = ToyboxSuite(
+        personalizer, referee, options.seeds, options.seed, options.map_kind, options.bounds, distractors
+    )
+    model = {"model": weights_fingerprint(options.model), **_common(options), **(about or {})}
+    return _evaluate(suite, draw_toybox_cases(vocabulary, options.prompts, options.seed), options, model)
+
+
+def evaluate_images(images: Path, options: ToyboxOptions) -> dict[str, Any]:
+    """Evaluate images that another program made, as ``given_images`` describes them.
+
+    The model of the options only gives the cases, its vocabulary's, and the size at which they are judged.
+
+    Raises:
+        SettingsError: an image is missing; and as :func:`evaluate_toybox`.
+    """
+    backbone, _ = load_toybox(options.model, options.device)
+    referee, folder = _referee(options, backbone.vocabulary), ImageFolder(images, options.seeds)
+    cases = draw_toybox_cases(backbone.vocabulary, options.prompts, options.seed)
+    about = {"images": folder.fingerprint(cases), **_common(options)}
+    suite = GivenImages(folder, referee, backbone.sizes.default, options.seed, options.bounds)
+    return _evaluate(suite, cases, options, about)
+
+
+def write_toybox_cases(options: ToyboxOptions) -> int:
+    """Write the prompts and photos of the suite for another program; return how many cases there are."""
+    backbone, _ = load_toybox(options.model, options.device)
+    cases = draw_toybox_cases(backbone.vocabulary, options.prompts, options.seed)
+    write_cases(cases, options.folder, backbone.sizes.default, options.seeds)
+    return len(cases)
+
+
+def _referee(options: ToyboxOptions, vocabulary: Vocabulary) -> Referee:
+    """Load the referee, if the options and it suit a vocabulary."""
     if options.seed < FIRST_SEED:
         raise SettingsError(
             f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on; choose a higher one."
         )
     referee = load_referee(options.referee, options.device)
     referee.config.check_knows(vocabulary)
-    cases = draw_toybox_cases(vocabulary, options.prompts, options.seed)
-    model = {**_model(options), **(about or {})}
-    claim_folder(options.folder, {**model, "prompts": {str(count): n for count, n in options.prompts.items()}})
+    return referee
+
+
+def _evaluate(
+    suite: ToyboxJudge, cases: Sequence[ToyboxCase], options: ToyboxOptions, about: Mapping[str, object]
+) -> dict[str, Any]:
+    """Judge the remaining cases and write the report."""
+    claim_folder(options.folder, {**about, "prompts": {str(count): n for count, n in options.prompts.items()}})
     done = {(scores.count, scores.number) for scores in read_toybox_scores(options.folder) if scores.kind == MODEL}
-    suite = ToyboxSuite(
-        personalizer, referee, options.seeds, options.seed, options.map_kind, options.bounds, distractors
-    )
     _run_cases(suite, [case for case in cases if (case.count, case.number) not in done], options)
     _write_sheets(options.folder)
-    return write_toybox_report(read_toybox_scores(options.folder), options.folder, model)
+    return write_toybox_report(read_toybox_scores(options.folder), options.folder, about)
 
 
 def read_toybox_scores(folder: Path) -> list[ToyboxScores]:
@@ -101,16 +139,15 @@ def read_toybox_scores(folder: Path) -> list[ToyboxScores]:
     return [ToyboxScores(**values) for values in read_prompts(folder / ROWS)]
 
 
-def _model(options: ToyboxOptions) -> dict[str, object]:
+def _common(options: ToyboxOptions) -> dict[str, object]:
     return {
-        "model": weights_fingerprint(options.model),
         "referee": weights_fingerprint(options.referee),
         "first identity": options.seed,
         "pictures per prompt": len(options.seeds),
     }
 
 
-def _run_cases(suite: ToyboxSuite, cases: Sequence[ToyboxCase], options: ToyboxOptions) -> None:
+def _run_cases(suite: ToyboxJudge, cases: Sequence[ToyboxCase], options: ToyboxOptions) -> None:
     per_case = len(options.seeds)
     with tqdm(total=len(cases) * per_case, desc="toybox suite", unit="image", dynamic_ncols=True) as bar:
         for case in cases:

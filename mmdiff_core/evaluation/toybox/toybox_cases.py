@@ -15,6 +15,7 @@ from mmdiff_core.toyworld.scenes.scene import Scene
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 FIRST_SEED = 900_000  # of the held-out identities
+COUNTS = {1: "one", 2: "two", 3: "three"}  # the number of subjects as files and tables have it
 PROMPTS = {1: 200, 2: 200, 3: 100}  # by the number of subjects
 QUICK_PROMPTS = {1: 10, 2: 10, 3: 5}
 SEEDS = (0, 1)

@@ -1,14 +1,15 @@
-"""The Toybox suite: generates the images of its prompts and has the referee judge them.
+"""How the images of a case are judged, whoever made them; and the records of it.
 
-Every prompt is carried out three times: by the model under test from photos ("model"), by rendering the same scene
-("upper"), and by the base model from the words alone ("lower").
+Every prompt is carried out up to three times: by the model under test from photos ("model"), by rendering the same
+scene ("upper"), and by the base model from the words alone ("lower").
 """
 
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mmdiff_core.evaluation.toybox.base_model import base_images
-from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PHOTOS, SEEDS, ToyboxCase
+from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PHOTOS, ToyboxCase
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.image_grid import to_image
-from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.judge import Judgement, judge, judge_photos, run_referee
 from mmdiff_core.referee.metrics import (
     CANDIDATES,
@@ -39,7 +38,7 @@ from mmdiff_core.toyworld.bodies.toys import make_toy
 from mmdiff_core.toyworld.render.renderer import render
 from mmdiff_core.toyworld.scenes.random_scenes import reference_scene
 from mmdiff_core.toyworld.scenes.scene import Scene
-from mmdiff_core.types import Box, GenerateRequest, MapKind, Recording, Subject
+from mmdiff_core.types import MapKind
 
 DISTRACTORS_FROM = 50_000  # identities of the distractors start this far behind the first
 DISTRACTORS = 24  # per class, of which each gallery has 15
@@ -60,7 +59,7 @@ class ToyboxScores:
     present: bool  # every named class
     place: bool  # the background
     style: bool
-    peak: list[bool]
+    peak: list[bool]  # of images with maps, else empty, as the curves
     curves: list[list[float]]  # IoU at every threshold
     likeness: list[float] = field(default_factory=list)  # cosine of the identities of region and photos; 0: not found
     twice: list[bool] = field(default_factory=list)  # the subject's region is two bodies or more
@@ -83,36 +82,32 @@ class CaseOutcome(NamedTuple):
     images: tuple[JudgedImage, ...]
 
 
-class ToyboxSuite:
-    """Carries out cases with one model and one referee.
+class ToyboxJudge(ABC):
+    """Has the referee judge the images of cases.
 
     Args:
-        personalizer: the model under test.
         referee: judges the images.
-        seeds: of the images of each case.
+        size: (width, height) of photos and renders.
         seed: of the suite; the distractors in the galleries follow from it.
-        stream: the kind of heatmap to measure.
-        bounds: whether to judge the real render and the base model's image of every prompt, too.
+        bounds: whether to judge the real render of every prompt, too.
         distractors: embeddings of each class's distractors so far; suites that differ in the model alone share them.
     """
 
     def __init__(
-        self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
-        map_kind: MapKind = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
+        self, referee: Referee, size: tuple[int, int], seed: int = FIRST_SEED, bounds: bool = True,
+        distractors: dict[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
-        self.personalizer, self.referee, self.seeds, self.seed, self.map_kind = (
-            personalizer,
-            referee,
-            seeds,
-            seed,
-            map_kind,
-        )
-        self.bounds = bounds
-        self.size = personalizer.sizes.default
+        self.referee, self.size, self.seed, self.bounds = referee, size, seed, bounds
         self._distractors = {} if distractors is None else distractors
 
+    @abstractmethod
+    def images_of(
+        self, case: ToyboxCase, photos: Sequence[tuple[Image.Image, ...]]
+    ) -> Iterator[tuple[str, GeneratedImage, MapKind]]:
+        """Yield the images of a case, each with who made it (``MODEL`` or ``LOWER``) and the map to measure."""
+
     def run(self, case: ToyboxCase, photos: Sequence[Tensor] | None = None) -> CaseOutcome:
-        """Generate and judge the images of a case.
+        """Judge the images of a case.
 
         Args:
             case: of ``draw_toybox_cases``.
@@ -122,7 +117,8 @@ class ToyboxSuite:
         known = self.judge_photos(case, photos)
         images = tuple(tuple(map(to_image, own)) for own in photos)
         upper = (self._judge_render(case, known),) if self.bounds else ()
-        return CaseOutcome(case, images, (*upper, *self._judge_all(case, known, images)))
+        made = (self.judge_generated(case, *one, known) for one in self.images_of(case, images))
+        return CaseOutcome(case, images, (*upper, *made))
 
     def render(self, scenes: Sequence[Scene]) -> Tensor:
         """Render scenes (B, 3, H, W) in [0, 1] at the model's own size."""
@@ -138,25 +134,6 @@ class ToyboxSuite:
         pairs = zip(photos, case.classes, strict=True)
         return [judge_photos(self.referee, own, class_name) for own, class_name in pairs]
 
-    def request(
-        self, case: ToyboxCase, photos: Sequence[tuple[Image.Image, ...]], regions: Sequence[Box | None] | None = None
-    ) -> GenerateRequest:
-        """Return the request for a case's images; ``regions`` limit where each subject may be."""
-        caption = case.scene.caption
-        named = zip(caption.names, photos, regions or (None,) * case.count, strict=True)
-        subjects = tuple(Subject(name, own, region=region) for name, own, region in named)
-        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.map_kind,)))
-
-    def generate(self, request: GenerateRequest) -> tuple[GeneratedImage, ...]:
-        """Generate an image per seed."""
-        *_, last = self.personalizer.generate(request)
-        assert last.result is not None  # of the last step
-        return last.result
-
-    def judge_image(self, case: ToyboxCase, generated: GeneratedImage, known: Sequence[Judgement]) -> JudgedImage:
-        """Judge an image of the model under test; ``known`` are the judgements of the subjects' photos."""
-        return self._judge_generated(case, MODEL, generated, self.map_kind, known)
-
     def _judge_render(self, case: ToyboxCase, known: Sequence[Judgement]) -> JudgedImage:
         """Judge the rendered scene. Its "heatmaps" are the referee's segmentation, measured against the exact masks."""
         width, height = self.size
@@ -166,23 +143,12 @@ class ToyboxSuite:
         scores = self._scores(case, UPPER, 0, judgement, known, maps, rendered.masks[0])
         return JudgedImage(scores, to_image(rendered.images[0]), maps, rendered.masks[0])
 
-    def _judge_all(
-        self, case: ToyboxCase, known: Sequence[Judgement], photos: Sequence[tuple[Image.Image, ...]]
-    ) -> Iterator[JudgedImage]:
-        """Judge images of the model under test, then one of the base model."""
-        request = self.request(case, photos)
-        for generated in self.generate(request):
-            yield self.judge_image(case, generated, known)
-        if self.bounds:
-            for generated in base_images(self.personalizer, replace(request, seeds=request.seeds[:1])):
-                yield self._judge_generated(case, LOWER, generated, "text", known)
-
-    def _judge_generated(
+    def judge_generated(
         self, case: ToyboxCase, kind: str, generated: GeneratedImage, map_kind: MapKind, known: Sequence[Judgement]
     ) -> JudgedImage:
-        assert generated.maps is not None
+        """Judge an image; ``known`` are the judgements of the subjects' photos. Without maps none is measured."""
         judgement = judge(self.referee, pixels_of(generated.image)[None], [case.classes])[0]
-        maps = subject_heatmaps(generated.maps, map_kind)
+        maps = () if generated.maps is None else subject_heatmaps(generated.maps, map_kind)
         scores = self._scores(case, kind, generated.seed, judgement, known, maps, judgement.regions)
         return JudgedImage(scores, generated.image, maps, judgement.regions)
 
@@ -192,7 +158,7 @@ class ToyboxSuite:
     ) -> ToyboxScores:  # fmt: skip
         shown = [torch.cat(logits) for logits in zip(*(toy.attributes for toy in known), strict=True)]
         comparable = case.count > 1 and all(judgement.found)
-        pairs = list(zip(maps, regions.numpy(), judgement.found, strict=True))
+        pairs = list(zip(maps, regions.numpy(), judgement.found, strict=True)) if maps else []
         near = F.cosine_similarity(judgement.identity, torch.cat([toy.identity for toy in known]))
         return ToyboxScores(
             kind=kind, count=case.count, number=case.number, seed=seed, prompt=case.scene.caption.text,

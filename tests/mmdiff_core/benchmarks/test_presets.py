@@ -22,7 +22,7 @@ from mmdiff_core.benchmarks.presets import (
 )
 from mmdiff_core.cli.main import main
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.toybox import suite
+from mmdiff_core.evaluation.toybox import toybox_judge
 from mmdiff_core.evaluation.toybox.toybox_cases import draw_toybox_cases
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.output.export import read_settings
@@ -82,8 +82,8 @@ def test_a_row_a_way() -> None:
 
 
 def test_candidates_are_compared_with_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "CANDIDATES", 4)
-    monkeypatch.setattr(suite, "DISTRACTORS", 3)
+    monkeypatch.setattr(toybox_judge, "CANDIDATES", 4)
+    monkeypatch.setattr(toybox_judge, "DISTRACTORS", 3)
     backbone, adapter = load_toybox(folder)
     torch.manual_seed(0)
     cases = draw_toybox_cases(VOCABULARY, {2: 1})

@@ -46,6 +46,19 @@ def test_the_toybox_suite(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a table\n" * 3
 
 
+def test_the_toybox_suite_for_another_program(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
+    written = stand_in("mmdiff_core.evaluation.toybox.run.write_toybox_cases", 5)
+    judged = stand_in("mmdiff_core.evaluation.toybox.run.evaluate_images", "a table")
+    assert main(["evaluate", "toybox", "--out", "o", "--write-cases", "--prompts", "2"]) == 0
+    assert capsys.readouterr().out == f"{Path('o') / 'cases.json'}: 5 cases, 2 image(s) of each to make\n"
+    assert main(["evaluate", "toybox", "--out", "o", "--images", "theirs"]) == 0
+    assert capsys.readouterr().out == "a table\n"
+    assert written[0][0].prompts == {1: 2, 2: 2, 3: 1}
+    assert judged[0][0] == Path("theirs")
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "toybox", "--out", "o", "--images", "theirs", "--write-cases"])
+
+
 def test_the_suite_of_pointing(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
     calls = stand_in("mmdiff_core.evaluation.pointing.run.evaluate_pointing", "a table\n")
     assert main(["evaluate", "pointing", "--out", "o"]) == 0

@@ -14,7 +14,7 @@ from mmdiff_core.evaluation.ablation import run as run_module
 from mmdiff_core.evaluation.ablation import side_by_side
 from mmdiff_core.evaluation.ablation.adapter_variants import choose_variants
 from mmdiff_core.evaluation.ablation.run import AblationOptions, recipe_of
-from mmdiff_core.evaluation.toybox import suite as suite_module
+from mmdiff_core.evaluation.toybox import toybox_judge
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
@@ -28,8 +28,8 @@ from tests.helpers.small_referee import CONFIG, VOCABULARY
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suite_module, "CANDIDATES", 4)  # in a gallery
-        patch.setattr(suite_module, "DISTRACTORS", 3)
+        patch.setattr(toybox_judge, "CANDIDATES", 4)  # in a gallery
+        patch.setattr(toybox_judge, "DISTRACTORS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         patch.setattr(run_module, "TIMED_STEPS", 1)
         patch.setattr(side_by_side, "ROUNDS", 1)

@@ -21,7 +21,7 @@ from mmdiff_core.evaluation.ablation.report import (
 )
 from mmdiff_core.evaluation.ablation.side_by_side import ImageTimes
 from mmdiff_core.evaluation.toybox.report import summarise_toybox
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.referee.metrics import THRESHOLDS
 from tests.helpers.markdown import cells
 

@@ -14,7 +14,7 @@ from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.evaluation.failure_cases.cases import FailureCase, draw_failure_cases
 from mmdiff_core.evaluation.failure_cases.sheet import run_failure_case
-from mmdiff_core.evaluation.toybox import suite as suite_module
+from mmdiff_core.evaluation.toybox import toybox_judge
 from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import Referee, save_referee
@@ -28,8 +28,8 @@ SIZE = (32, 32)
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suite_module, "CANDIDATES", 4)
-        patch.setattr(suite_module, "DISTRACTORS", 3)
+        patch.setattr(toybox_judge, "CANDIDATES", 4)
+        patch.setattr(toybox_judge, "DISTRACTORS", 3)
         patch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))
         yield
 

@@ -9,7 +9,7 @@ import torch
 
 from mmdiff_core.backbones import toybox
 from mmdiff_core.backbones.base import Defaults
-from mmdiff_core.evaluation.toybox import suite
+from mmdiff_core.evaluation.toybox import toybox_judge
 from mmdiff_core.referee.network import Referee, save_referee
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
 from tests.helpers import tiny
@@ -34,5 +34,5 @@ def referee_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take two steps for an image, and as few distractors as a gallery needs."""
-    monkeypatch.setattr(suite, "DISTRACTORS", 15)
+    monkeypatch.setattr(toybox_judge, "DISTRACTORS", 15)
     monkeypatch.setattr(toybox, "DEFAULTS", Defaults(steps=2, guidance=2.0))

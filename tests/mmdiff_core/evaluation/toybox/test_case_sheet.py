@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mmdiff_core.evaluation.toybox.case_sheet import SIDE, case_strip, judgement_lines, stack_strips
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER
 from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER
 from mmdiff_core.output.image_grid import GAP
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
 from tests.helpers.toybox_scores import outcome

@@ -20,8 +20,8 @@ from mmdiff_core.evaluation.toybox.leakage_suite import (
     leakage_markdown,
     summarise_leakage,
 )
-from mmdiff_core.evaluation.toybox.suite import MODEL, ToyboxScores
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
+from mmdiff_core.evaluation.toybox.toybox_judge import MODEL, ToyboxScores
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights.adapter_file import save_adapter

@@ -15,7 +15,7 @@ from mmdiff_core.evaluation.toybox.report import (
     toybox_markdown,
     write_toybox_report,
 )
-from mmdiff_core.evaluation.toybox.suite import LOWER, MODEL, UPPER, ToyboxScores
+from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.referee.metrics import THRESHOLDS
 from tests.helpers.markdown import cells
 from tests.helpers.toybox_scores import pair_scores

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from mmdiff_core.evaluation.toybox.suite import DISTRACTORS_FROM
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PHOTOS, compose_case, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_judge import DISTRACTORS_FROM
 from mmdiff_core.toyworld import HELD_OUT, make_toy
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
 from mmdiff_core.toyworld.scenes.random_scenes import unseen
