@@ -28,7 +28,13 @@ from mmdiff_core.generation.regions import describe_region
 from mmdiff_core.generation.request_plan import Plan, defaults_of, describe_choices, plan_request
 from mmdiff_core.generation.sampling import Sample, sample
 from mmdiff_core.generation.stock_pipeline import Attachment
-from mmdiff_core.inspection.prompt_recorder import InspectedStep, check_tokens, encode_concepts, record_plan
+from mmdiff_core.inspection.prompt_recorder import (
+    InspectedStep,
+    check_tokens,
+    encode_concepts,
+    record_plan,
+    with_self_attention,
+)
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import MMDiffAdapter
@@ -273,7 +279,7 @@ class Personalizer:
             conditions = condition_request(plan, self.backbone, self.adapter, weights, photos, recorded=True)
             concepts = encode_concepts(tokens.concepts, plan, self.backbone, self.adapter, weights)
         recorders = [record_plan(plan, self.backbone, tokens, concepts) for _ in plan.request.seeds]
-        for step in self._run(conditions, lambda image: recorders[image]):
+        for step in self._run(with_self_attention(conditions, tokens), lambda image: recorders[image]):
             yield InspectedStep(step, recorders[step.image_index].tokens)
 
     def conditions(self, request: GenerateRequest) -> Conditions:

@@ -108,7 +108,11 @@ class ConditionedAttention:
             raise ModelError("attention masks cannot be combined with subjects; call the UNet without a mask")
         query = split_heads(_linear(hidden_states, layer.query, attn.to_q), attn.heads)  # (B, H, L, d)
         if layer.text is None:
-            output = attend(query, _self_key_value(attn, hidden_states, layer))
+            keys, rows = _self_key_value(attn, hidden_states, layer), mmdiff.condition.conditional_rows
+            output = attend(query, keys)
+            if mmdiff.recorder is not None:
+                size = mmdiff.sizes[self.path]
+                mmdiff.recorder.take_self_keys(self.path, size, query[-rows:], keys.key[-rows:])
         else:
             self._check(query, layer.text, mmdiff)
             output = self._cross(query, layer, layer.text, mmdiff)

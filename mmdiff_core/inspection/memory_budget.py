@@ -82,8 +82,8 @@ def fit_budget(layers: Sequence[tuple[Size, int]], steps: int, budget: int) -> R
         if reduction.stride >= steps and reduction.most == least:
             break
     raise SettingsError(
-        f"The memory budget of {_megabytes(budget)} is too small: one step in the smallest size takes "
-        f"{_megabytes(needed)}. Raise it, or record fewer words, layers or images."
+        f"The memory budget of {megabytes(budget)} is too small: one step in the smallest size takes "
+        f"{megabytes(needed)}. Raise it, or record fewer words, layers or images."
     )
 
 
@@ -118,5 +118,6 @@ def _nth(number: int) -> str:
     return {2: "second"}.get(number, f"{number}th")
 
 
-def _megabytes(number: int) -> str:
+def megabytes(number: int) -> str:
+    """Return a number of bytes as people read it."""
     return f"{number / 10**6:.3g} MB"

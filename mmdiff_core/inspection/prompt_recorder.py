@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.processors import cross_attention_layers
+from mmdiff_core.backbones.processors import cross_attention_layers, layer_sizes, self_attention_layers
 from mmdiff_core.encoders.prompt import tokenize
-from mmdiff_core.generation.conditioning import build_condition
+from mmdiff_core.generation.conditioning import Conditions, build_condition
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.inspection.token_collector import ConceptKeys, TokenCollector, TokenRecording, check_recording
 from mmdiff_core.inspection.token_maps import TokenMaps
-from mmdiff_core.inspection.token_table import TokenTable, concept_places, read_tokens
+from mmdiff_core.inspection.token_table import concept_places, read_tokens
 from mmdiff_core.maps.attention_maps import Recorder
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
-from mmdiff_core.nn.records import LayerMaps
+from mmdiff_core.nn.records import LayerCondition, LayerMaps
 from mmdiff_core.results import Step
 from mmdiff_core.types import Recording
 
@@ -54,6 +55,9 @@ class PromptRecorder(Recorder):
     def take_keys(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
         self._collector.take(path, size, query, key)
 
+    def take_self_keys(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
+        self._collector.take_self(path, size, query, key)
+
     def seal(self) -> tuple[LayerMaps, ...]:
         self._collector.end_step()
         return super().seal()
@@ -66,15 +70,28 @@ def check_tokens(plan: Plan, backbone: Backbone, tokens: TokenRecording) -> None
         PromptError: a word is not in the prompt, or a concept has none.
         SettingsError: there is no such layer or step, or the budget cannot be read.
     """
-    check_recording(tokens, [layer.path for layer in cross_attention_layers(backbone.unet)])
-    TokenCollector([_table(plan, backbone)], tokens).begin_step(0, plan.numbers.made)
+    cross, self_layers = cross_attention_layers(backbone.unet), self_attention_layers(backbone.unet)
+    check_recording(tokens, [layer.path for layer in cross], [layer.path for layer in self_layers])
+    _collector(plan, backbone, tokens).begin_step(0, plan.numbers.made)
     for name in tokens.concepts:
         concept_places(backbone.tokenizers[0], name)
 
 
 def record_plan(plan: Plan, backbone: Backbone, tokens: TokenRecording, concepts: ConceptKeys) -> PromptRecorder:
     """Return a recorder of one of a plan's images; ``concepts`` are of :func:`encode_concepts`."""
-    return PromptRecorder(plan, TokenCollector([_table(plan, backbone)], tokens, concepts))
+    return PromptRecorder(plan, _collector(plan, backbone, tokens, concepts))
+
+
+def with_self_attention(conditions: Conditions, tokens: TokenRecording) -> Conditions:
+    """Return the conditions with the self-attention layer that is recorded, which may have nothing of its own."""
+    if tokens.self_attention is None:
+        return conditions
+    path = tokens.self_attention[0]
+    plain, personal = (
+        condition.with_layers({path: LayerCondition(), **condition.layers})
+        for condition in (conditions.plain, conditions.personal)
+    )
+    return replace(conditions, plain=plain, personal=personal)
 
 
 def encode_concepts(
@@ -109,5 +126,14 @@ def encode_concepts(
     return lambda path: [keys[path] for keys in found]
 
 
-def _table(plan: Plan, backbone: Backbone) -> TokenTable:
-    return read_tokens(backbone.tokenizers[0], plan.prompt, plan.tokens[0].ids.shape[1])
+def _collector(
+    plan: Plan, backbone: Backbone, tokens: TokenRecording, concepts: ConceptKeys | None = None
+) -> TokenCollector:
+    """Return the collector of one image of a plan, with room for its self-attention."""
+    table = read_tokens(backbone.tokenizers[0], plan.prompt, plan.tokens[0].ids.shape[1])
+    collector = TokenCollector([table], tokens, concepts)
+    if tokens.self_attention is not None:
+        latents = backbone.draw_noise(torch.Generator(), plan.numbers.width, plan.numbers.height)
+        sizes = layer_sizes(backbone.unet, latents.shape[2], latents.shape[3], [tokens.self_attention[0]])
+        collector.reserve(sizes[tokens.self_attention[0]])
+    return collector

@@ -83,6 +83,7 @@ def record_attention(
     layers: Collection[str] | None = None,
     steps: Collection[int] | None = None,
     budget: str | int | None = DEFAULT_BUDGET,
+    self_attention: tuple[str, int] | None = None,
     prompt: str | Sequence[str] | None = None,
 ) -> Iterator[RecordedAttention]:
     """Record the attention of a stock pipeline's calls to their prompts, until the context ends.
@@ -93,7 +94,7 @@ def record_attention(
 
     Args:
         pipe: the pipeline.
-        words, concepts, per_head, layers, steps, budget: what to record; see :class:`TokenRecording`.
+        words, concepts, per_head, layers, steps, budget, self_attention: what to record; see :class:`TokenRecording`.
         prompt: where the pipeline is called with ``prompt_embeds``: the text that they are of, or the texts.
 
     Raises:
@@ -102,7 +103,7 @@ def record_attention(
         PromptError: in a call, a word is not in the prompt.
         SettingsError: there is no such layer or, in a call, no such step; or the budget is too small or no size.
     """
-    recording = TokenRecording(words, concepts, per_head, layers, steps, budget)
+    recording = TokenRecording(words, concepts, per_head, layers, steps, budget, self_attention)
     recorder = TokenRecorder(_unet_of(pipe), recording)
     reader = _CallReader(pipe, concepts, [prompt] if isinstance(prompt, str) else prompt)
 

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmdiff_core.errors import ModelError, PromptError, SettingsError
-from mmdiff_core.inspection.memory_budget import DEFAULT_BUDGET, Reduction, fit_budget, read_bytes
+from mmdiff_core.inspection.memory_budget import DEFAULT_BUDGET, Reduction, fit_budget, megabytes, read_bytes
+from mmdiff_core.inspection.self_attention import SelfAttention, check_self_attention, self_attention_bytes
 from mmdiff_core.inspection.token_maps import TokenMaps, TokenStep
 from mmdiff_core.inspection.token_table import TokenTable
 from mmdiff_core.maps.attention_maps import to_host
-from mmdiff_core.nn.attention import concept_maps, token_maps
+from mmdiff_core.nn.attention import concept_maps, pixel_maps, token_maps
 
 ConceptKeys = Callable[[str], Sequence[Tensor]]  # from a layer's path to each concept's keys, (1, H, tokens, d)
 
@@ -31,6 +32,8 @@ class TokenRecording:
         steps: counted from 0; None: all.
         budget: the memory that the maps of a call may take, such as ``200MB`` or a number of bytes: what is kept is
             halved until it fits. None: no limit.
+        self_attention: a self-attention layer by its path, and a step: where each of its pixels looks in the image. It
+            takes two bytes for each pair of pixels and image, 34 MB at 64 x 64, of the budget.
     """
 
     words: Sequence[str] | None = None
@@ -39,20 +42,23 @@ class TokenRecording:
     layers: Collection[str] | None = None
     steps: Collection[int] | None = None
     budget: str | int | None = DEFAULT_BUDGET
+    self_attention: tuple[str, int] | None = None
 
 
-def check_recording(recording: TokenRecording, known: Sequence[str]) -> None:
+def check_recording(recording: TokenRecording, known: Sequence[str], known_self: Sequence[str]) -> None:
     """Check that there are such layers, and that the budget is a size.
 
     Args:
         recording: what was asked for.
         known: the paths of the cross-attention layers.
+        known_self: the paths of the self-attention layers.
 
     Raises:
         SettingsError: a layer does not exist, or the budget cannot be read.
     """
     if recording.budget is not None:
         read_bytes(recording.budget)
+    check_self_attention(recording.self_attention, known_self)
     unknown = [name for name in recording.layers or () if name not in known]
     if unknown:
         raise SettingsError(f'There is no cross-attention layer "{unknown[0]}": there are {", ".join(known)}.')
@@ -80,19 +86,51 @@ class TokenCollector:
         self._keys: dict[str, Sequence[Tensor]] = {}
         self._reduction: Reduction | None = None
         self._step: int | None = None
+        self._now: int | None = None
+        self._reserved = 0  # bytes
+
+    def reserve(self, size: tuple[int, int]) -> None:
+        """Keep room in the budget for the self-attention of a layer of (h, w).
+
+        Raises:
+            SettingsError: it takes more than the budget.
+        """
+        self._reserved = self_attention_bytes(size) * len(self.images)
+        budget = None if self._recording.budget is None else read_bytes(self._recording.budget)
+        if budget is not None and self._reserved > budget:
+            raise SettingsError(
+                f"The self-attention of a layer of {size[0]} x {size[1]} takes {megabytes(self._reserved)} for "
+                f"{len(self.images)} image(s), which is more than the memory budget of {megabytes(budget)}: choose a "
+                "coarser layer, or raise the budget."
+            )
 
     def begin_step(self, step: int, steps: int) -> bool:
-        """Begin a step, counted from 0, of a run of ``steps``; returns whether it is recorded.
+        """Begin a step, counted from 0, of a run of ``steps``; returns whether anything of it is recorded.
 
         Raises:
             SettingsError: a step was asked for that the run does not make.
         """
         wanted = self._wanted(steps)
         kept = step in wanted and (self._reduction is None or self._reduction.keeps(wanted.index(step)))
-        self._step, self._steps = step if kept else None, steps
+        self._step, self._now, self._steps = step if kept else None, step, steps
         self._found: dict[str, Tensor] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
-        return kept
+        return kept or self._looks_now
+
+    @property
+    def _looks_now(self) -> bool:
+        wanted = self._recording.self_attention
+        return wanted is not None and wanted[1] == self._now
+
+    def take_self(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
+        """Take a self-attention layer of the step; args as :meth:`take`, but the key is (images, H, h * w, d)."""
+        if self._looks_now and self._recording.self_attention == (path, self._now):
+            weights = to_host([pixel_maps(query, key)])[0]
+            step = self._recording.self_attention[1]
+            self.images = tuple(
+                replace(image, looks=SelfAttention(path, step, size, weights[index]))
+                for index, image in enumerate(self.images)
+            )
 
     def take(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
         """Take a layer of the step.
@@ -145,7 +183,8 @@ class TokenCollector:
 
     def _wanted(self, made: int) -> tuple[int, ...]:
         wanted = range(made) if self._recording.steps is None else sorted(set(self._recording.steps))
-        beyond = [step for step in wanted if not 0 <= step < made]
+        looks = () if self._recording.self_attention is None else (self._recording.self_attention[1],)
+        beyond = [step for step in (*wanted, *looks) if not 0 <= step < made]
         if beyond:
             raise SettingsError(f"There is no step {beyond[0]} to record: the call makes {made}, counted from 0.")
         return tuple(wanted)
@@ -156,7 +195,7 @@ class TokenCollector:
         self._reduction = Reduction()
         if budget is not None:
             layers = [(self._sizes[path], x[..., 0, 0].numel()) for path, x in self._found.items()]
-            self._reduction = fit_budget(layers, steps, read_bytes(budget))
+            self._reduction = fit_budget(layers, steps, read_bytes(budget) - self._reserved)
             dropped = self._reduction.describe(list(self._sizes.values()), steps)
             self._found = {path: self._reduction.shrink(x) for path, x in self._found.items()}
         self.images = tuple(replace(image, steps_made=self._steps, dropped=dropped) for image in self.images)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdiff_core.encoders.name_matching import distinct_names, fold
 from mmdiff_core.errors import PromptError, SettingsError
+from mmdiff_core.inspection.self_attention import SelfAttention
 from mmdiff_core.inspection.token_table import TokenTable
 from mmdiff_core.maps.attention_maps import average_maps
 from mmdiff_core.types import Word
@@ -54,6 +55,7 @@ class TokenMaps:
         concepts: words that are not in the prompt; their rows follow those of the table.
         records: one per step and layer.
         steps_made: the steps of the run, of which some may not have been kept.
+        looks: the self-attention of one layer in one step, if it was asked for and has been reached.
         dropped: what the memory budget did not allow to keep, in a sentence; empty if all was kept.
     """
 
@@ -62,6 +64,7 @@ class TokenMaps:
     records: tuple[TokenStep, ...] = field(default=(), repr=False)
     steps_made: int = 0
     dropped: str = ""
+    looks: SelfAttention | None = None
 
     @property
     def prompt(self) -> str:
@@ -103,7 +106,7 @@ class TokenMaps:
     @property
     def nbytes(self) -> int:
         """Return the memory that the maps take, in bytes."""
-        return sum(record.shares.nbytes for record in self.records)
+        return sum(record.shares.nbytes for record in self.records) + (0 if self.looks is None else self.looks.nbytes)
 
     def at(
         self,
@@ -166,12 +169,25 @@ class TokenMaps:
         size = max((self.layers[name] for name in layers), key=lambda size: size[0] * size[1])
         return average_maps(maps, size)
 
+    def looks_from(self, x: float, y: float) -> np.ndarray:
+        """Return where a pixel looks in the image itself; see :meth:`SelfAttention.looks_from`.
+
+        Raises:
+            SettingsError: no self-attention was recorded, or the point is outside of the image.
+        """
+        if self.looks is None:
+            raise SettingsError(
+                "No self-attention was recorded: name a layer and a step, as self_attention=(layer, 0)."
+            )
+        return self.looks.looks_from(x, y)
+
     def to_npz(self, path: str | PathLike[str]) -> None:
         """Write every map, compressed.
 
         ``shares/<layer>`` is (steps, rows, h, w) float16, or (steps, rows, heads, h, w). ``steps`` are counted from 0;
         ``rows`` names each row, ``kinds`` says what it is: start, word, sign, others, end, padding or concept; and
-        ``characters`` (rows, 2) is where it stands in ``prompt``, -1 where it does not.
+        ``characters`` (rows, 2) is where it stands in ``prompt``, -1 where it does not. ``self_attention`` is (h * w,
+        h * w), a row for each pixel that looks; ``self_attention_of`` names its layer, step and size.
         """
         tokens = self.table.tokens
         none = [(-1, -1)] * len(self.concepts)
@@ -185,6 +201,10 @@ class TokenMaps:
         for layer in self.layers:
             of_steps = sorted((r for r in self.records if r.layer == layer), key=lambda record: record.step)
             arrays[f"shares/{layer}"] = torch.stack([record.shares for record in of_steps]).numpy()
+        if self.looks is not None:
+            looks = self.looks
+            arrays["self_attention"] = looks.weights.numpy()
+            arrays["self_attention_of"] = np.array([looks.layer, *map(str, (looks.step, *looks.size))])
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
     def rows_of(self, name: str | int | Word) -> tuple[int, ...]:

@@ -10,7 +10,12 @@ import torch
 from diffusers import SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
-from mmdiff_core.backbones.processors import LayerSizes, cross_attention_layers, layer_sizes
+from mmdiff_core.backbones.processors import (
+    LayerSizes,
+    cross_attention_layers,
+    layer_sizes,
+    self_attention_layers,
+)
 from mmdiff_core.errors import ModelError
 from mmdiff_core.inspection.attention_tap import AttentionTap, StepCounter
 from mmdiff_core.inspection.token_collector import TokenCollector, TokenRecording, check_recording
@@ -52,8 +57,10 @@ class TokenRecorder:
     def __init__(self, unet: UNet2DConditionModel, recording: TokenRecording) -> None:
         self._unet, self.recording = unet, recording
         known = [layer.path for layer in cross_attention_layers(unet)]
-        check_recording(recording, known)
+        check_recording(recording, known, [layer.path for layer in self_attention_layers(unet)])
         self._paths = [path for path in known if recording.layers is None or path in recording.layers]
+        if recording.self_attention is not None:
+            self._paths.append(recording.self_attention[0])
         self._tap: AttentionTap | None = None
         self._collector: TokenCollector | None = None
 
@@ -86,6 +93,9 @@ class TokenRecorder:
             self._counter = StepCounter(self._call.scheduler, time)
             self._from_end = self._conditional_block(states)
         step, collector = self._counter.count(time), cast(TokenCollector, self._collector)
+        self._sizes: LayerSizes = layer_sizes(self._unet, latents.shape[-2], latents.shape[-1], self._paths)
+        if self.recording.self_attention is not None:
+            collector.reserve(self._sizes[self.recording.self_attention[0]])
         self._recorded = step is not None and collector.begin_step(step, self._counter.steps)
         count = len(collector.images)
         start = len(states) - (self._from_end + 1) * count
@@ -95,7 +105,6 @@ class TokenRecorder:
                 "be told from the others: the attention of this pipeline cannot be recorded."
             )
         self._rows = slice(start, start + count)
-        self._sizes: LayerSizes = layer_sizes(self._unet, latents.shape[-2], latents.shape[-1], self._paths)
 
     def _conditional_block(self, states: Tensor) -> int:
         """Return which block of the batch, of one row per image, has the prompts' states; counted from the last."""
@@ -110,7 +119,9 @@ class TokenRecorder:
         if self._recorded and self._collector is not None:
             heads = cast(Any, self._unet.get_submodule(path)).heads
             query, key = split_heads(query[self._rows], heads), split_heads(key[self._rows], heads)
-            self._collector.take(path, self._sizes[path], query, key)
+            looks = self.recording.self_attention is not None and path == self.recording.self_attention[0]
+            take = self._collector.take_self if looks else self._collector.take
+            take(path, self._sizes[path], query, key)
 
     def _end_forward(self) -> None:
         if self._recorded and self._collector is not None:

@@ -53,6 +53,9 @@ class Recorder:
             key: (R, H, T, d) of the text.
         """
 
+    def take_self_keys(self, path: str, size: tuple[int, int], query: Tensor, key: Tensor) -> None:
+        """Take what a self-attention layer is made of; see :meth:`take_keys`, but the key is (R, H, h * w, d)."""
+
     def seal(self) -> tuple[LayerMaps, ...]:
         """Close after a forward; returns its maps in the order of the layers."""
         self._open = False

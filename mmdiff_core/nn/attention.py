@@ -264,6 +264,19 @@ def concept_maps(query: Tensor, key: Tensor, concepts: Sequence[Tensor], per_hea
         return shares if per_head else shares.mean(2)
 
 
+def pixel_maps(query: Tensor, key: Tensor) -> Tensor:
+    """Return how much each pixel attends to each other in a self-attention, mean of heads: (B, L, L), rows sum to 1.
+
+    Head by head, since all at once take too much memory. Args: query, key (B, H, L, d), the key not scaled.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        key = _scaled(key)
+        total = query.new_zeros(len(query), query.shape[2], key.shape[2], dtype=torch.float32)
+        for head in range(query.shape[1]):
+            total += (query[:, head].float() @ key[:, head].mT).softmax(-1)
+        return total / query.shape[1]
+
+
 def other_word_maps(query: Tensor, key: Tensor, recording: Recording) -> Tensor:
     """Return the text softmax at words of no subject, which take the subjects' place; every row has all of them."""
     tokens = pad_sequence([torch.tensor(word) for word in recording.tokens], batch_first=True, padding_value=-1)

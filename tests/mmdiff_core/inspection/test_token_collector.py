@@ -51,9 +51,11 @@ def test_words_in_one_of_the_prompts_are_enough() -> None:
 
 def test_what_cannot_be_recorded_is_told() -> None:
     with pytest.raises(SettingsError, match='no cross-attention layer "b": there are a'):
-        check_recording(TokenRecording(layers=("b",)), ["a"])
+        check_recording(TokenRecording(layers=("b",)), ["a"], [])
     with pytest.raises(SettingsError, match='memory budget "lots"'):
-        check_recording(TokenRecording(budget="lots"), ["a"])
+        check_recording(TokenRecording(budget="lots"), ["a"], [])
+    with pytest.raises(SettingsError, match='no self-attention layer "b": there are c'):
+        check_recording(TokenRecording(self_attention=("b", 0)), ["a"], ["c"])
     with pytest.raises(SettingsError, match="no step 7 to record: the call makes 2"):
         TokenCollector(TABLES, TokenRecording(steps=(7,))).begin_step(0, 2)
     collector = TokenCollector(TABLES, TokenRecording())
