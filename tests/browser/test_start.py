@@ -79,7 +79,7 @@ def test_a_picture_fades_when_the_fields_are_no_longer_its_own(open_page: Open) 
     _is_fresh(page)
     page.locator("#prompt textarea").fill("a cat next to a robot in the snow")
     _is_stale(page)
-    assert page.locator("#result .bare").evaluate("node => Number(getComputedStyle(node).opacity)") < 1
+    page.wait_for_function("() => Number(getComputedStyle(document.querySelector('#result .bare')).opacity) < 1")
     page.locator("#prompt textarea").fill("a cat next to a robot on the beach")
     _is_fresh(page)
     page.locator("#strength-1 input[type=number]").fill("0.5")

@@ -24,6 +24,16 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 OURS = "mm-diff-studio-*"
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_reach_processes() -> Iterator[None]:
+    """A shell that runs the tests in the background has SIGINT ignored, which the app would inherit."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     left_out = ("MMDIFF_", "GRADIO_")
     usual = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
