@@ -15,6 +15,7 @@ from demo.form.form import Form
 from demo.server.limits import Limits, local_limits
 from demo.viewer.frames import FinishedFrame, Progress, SubjectLabel, progress_record
 from demo.viewer.history import History
+from demo.viewer.job import Job
 from demo.viewer.map_encoding import PackedMaps, pack_averages, pack_maps
 from demo.viewer.viewer import HEATMAP_SCRIPTS, RunPresenter
 from demo.web.cached_files import FileRecord, data_url
@@ -105,6 +106,8 @@ class Comparison:
     form: Form | None = None
     cells: dict[str, ComparisonCell] = field(default_factory=dict)
     history: History = field(init=False)
+    grid: ComparisonGrid | None = None  # of the run that was started last
+    job: Job[GridStep] | None = None
 
     def __post_init__(self) -> None:
         self.history = self._empty_history()
@@ -113,6 +116,11 @@ class Comparison:
         """Forget the last comparison."""
         self.run, self.table, self.form = uuid4().hex, table, form
         self.cells, self.history = {}, self._empty_history(self.history.photos)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its run goes on."""
+        return self.job is not None and not self.job.over
 
     def get(self, name: object) -> ComparisonCell:
         """Return a finished picture.
@@ -126,6 +134,16 @@ class Comparison:
 
     def _empty_history(self, photos: PhotoCache | None = None) -> History:
         return History(self.limits, self.limits.comparison_pictures, photos)
+
+
+@dataclass(frozen=True)
+class GridStep:
+    """A step of the picture at a place of the grid, with the presenter of that picture."""
+
+    place: int
+    variant: RequestVariant
+    presenter: RunPresenter
+    step: Step
 
 
 class ComparisonGrid:
@@ -150,12 +168,18 @@ class ComparisonGrid:
         self.reader = reader
         self.steps = steps
         self.cells: list[CellRecord] = []
+        self.live: LiveCell | WaitingCell | None = {"progress": None}
         self.started = time.monotonic()
 
     @property
-    def finished(self) -> bool:
+    def complete(self) -> bool:
         """Whether the last picture is finished."""
         return len(self.cells) == len(self.steps)
+
+    @property
+    def finished(self) -> int:
+        """How many pictures are finished."""
+        return len(self.cells)
 
     def value(self) -> GridValue:
         """Return the axes and the finished pictures."""
@@ -174,14 +198,16 @@ class ComparisonGrid:
         """Return a presenter for the steps of one variant."""
         return RunPresenter(prompt, words, form, self.comparison.history, self.origin, self.reader)
 
-    def add(self, place: int, variant: RequestVariant, presenter: RunPresenter, step: Step) -> gr.HTML:
-        """Take in a step; returns the update for the browser."""
+    def take(self, given: GridStep) -> None:
+        """Take in a step."""
+        place, presenter, step = given.place, given.presenter, given.step
         presenter.previews.append(step.preview)
         if step.finished is None:
-            return gr.HTML(live=self._live(place, presenter, step))
+            self.live = self._live(place, presenter, step)
+            return
         frame = presenter.finish(step.finished)
-        frame["labels"] = _lists(variant.labels)
-        self.comparison.cells[frame["name"]] = ComparisonCell(variant, step.finished.seed, frame)
+        frame["labels"] = _lists(given.variant.labels)
+        self.comparison.cells[frame["name"]] = ComparisonCell(given.variant, step.finished.seed, frame)
         self.cells.append(
             {
                 "place": place,
@@ -192,8 +218,21 @@ class ComparisonGrid:
                 "maps": pack_averages(step.finished.maps),
             }
         )
-        next_one: WaitingCell = {"progress": self._progress(place + 1, 0)}
-        return gr.HTML(value=self.value(), live=None if place == len(self.steps) - 1 else next_one)
+        self.live = None if self.complete else {"progress": self._progress(place + 1, 0)}
+
+    def news(self, known: int) -> gr.HTML:
+        """Return the update for a page that shows ``known`` finished pictures of the run."""
+        return gr.HTML(live=self.live) if self.finished == known else gr.HTML(value=self.value(), live=self.live)
+
+    def ended(self, stopped: bool) -> gr.HTML:
+        """Return the update once nothing runs: what is finished stays."""
+        del stopped
+        return gr.HTML(live=None)
+
+    def claim_files(self) -> None:
+        """Claim the pictures and their photos for the session that is being served."""
+        for entry in self.comparison.history.entries.values():
+            entry.claimed_file()
 
     def _live(self, place: int, presenter: RunPresenter, step: Step) -> LiveCell:
         return {

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.events import Dependency
 
-from demo.compare.grid import Comparison, ComparisonCell, ComparisonGrid, waiting_grid_update
+from demo.compare.grid import Comparison, ComparisonCell, ComparisonGrid, GridStep, waiting_grid_update
 from demo.compare.panel import ComparePanel, summary_record
 from demo.compare.variants import FormRequest, RequestVariant, VariantTable, error_about
 from demo.form.form import Form, Settings
@@ -25,6 +27,7 @@ from demo.studio.form_panel import FormPanel
 from demo.studio.result_panel import ResultPanel
 from demo.viewer.frames import ViewerValue
 from demo.viewer.history import History
+from demo.viewer.job import Job
 from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import english
@@ -56,6 +59,7 @@ class ComparisonRunner:
         self.form = form
         self.panel = panel
         self.result = result
+        self.kept: WeakKeyDictionary[History, Comparison] = WeakKeyDictionary()  # as long as the history is
 
     def listen(self) -> None:
         """Check, then make the pictures, then rest; Stop may come between."""
@@ -72,8 +76,9 @@ class ComparisonRunner:
             show_progress_on=panel.queue,
             api_visibility="private",
         )
-        self.rested = when_over(run, self.rest, resting)  # the Vote tab waits for the last picture
+        self.rested = when_over(run, self.rest, resting, panel.comparison)  # the Vote tab waits for the last picture
         stop_on_click(panel.stop, run)
+        panel.stop.click(self.halt, panel.comparison, None, **QUIET)
         gr.on(
             [field.change for field in panel.fields],
             self.review,
@@ -88,6 +93,19 @@ class ComparisonRunner:
         outputs = [self.result.viewer, *self.form.kept_targets()]
         shown = panel.grid.inspect(self.inspect, sessions_own, outputs, **WITH_MESSAGES)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
+
+    def listen_to_returns(self, returned: Dependency) -> None:
+        """Show a page that is opened again its comparison and, to its end, the run that has gone on meanwhile.
+
+        Args:
+            returned: the event after which the session has its history.
+        """
+        panel = self.panel
+        shown = [panel.grid, panel.compare, panel.stop]
+        back = returned.then(self.come_back, self.result.history, [panel.comparison, *shown], **QUIET)
+        options = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+        followed = back.then(self.follow, panel.comparison, shown, **options)
+        followed.failure(self.rest, panel.comparison, [*shown, panel.planned], **QUIET)
 
     def opened(self, tab: gr.Tab) -> None:
         """Review the fields again whenever the tab is opened: the Studio's may have changed."""
@@ -142,30 +160,71 @@ class ComparisonRunner:
         yield update | {self.panel.planned: planned, self.panel.grid: waiting_grid_update()}
 
     def run(self, planned: PlannedComparison, comparison: Comparison) -> Iterator[gr.HTML]:
-        """Yield one update a step. Stop closes this generator at a step, and with it the core's.
+        """Yield one update a step. The run itself is the session's: it outlives this generator, unless Stop ends it.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
         yield waiting_grid_update()
+        yield from self._ended(comparison)
         with user_facing_errors():
-            table, plans = planned.table, planned.plans
-            comparison.begin(table, planned.form)
-            counts, reader = [plan.numbers.made for plan in plans], self.form.compose.reader
-            grid = ComparisonGrid(comparison, counts, self.service.origin, reader)
-            yield gr.HTML(value=grid.value())
-            seconds = self.service.limits.run_seconds
-            deadline = Deadline(seconds, "A comparison", "fewer pictures or steps")
-            for place, (variant, plan) in enumerate(zip(table.variants, plans, strict=True)):
-                presenter = grid.presenter(plan.prompt, plan.words, variant.case.form)
-                with closing(self.service.run(plan, photos=comparison.history.photos)) as steps:  # type: ignore[type-var]
-                    for step in steps:
-                        yield grid.add(place, variant, presenter, step)
-                        if not grid.finished:
-                            deadline.check()
+            comparison.begin(planned.table, planned.form)
+            counts, reader = [plan.numbers.made for plan in planned.plans], self.form.compose.reader
+            grid = comparison.grid = ComparisonGrid(comparison, counts, self.service.origin, reader)
+            job = comparison.job = Job(self._steps(planned, grid), grid)
+        yield gr.HTML(value=grid.value())
+        yield from job.follow()
 
-    def rest(self) -> Update:
+    def _steps(self, planned: PlannedComparison, grid: ComparisonGrid) -> Iterator[GridStep]:
+        """Make the pictures one after the other, in the time of one request."""
+        deadline: Deadline | None = None
+        seconds, photos = self.service.limits.run_seconds, grid.comparison.history.photos
+        for place, (variant, plan) in enumerate(zip(planned.table.variants, planned.plans, strict=True)):
+            presenter = grid.presenter(plan.prompt, plan.words, variant.case.form)
+            with closing(self.service.run(plan, photos=photos)) as steps:  # type: ignore[type-var]
+                for step in steps:
+                    deadline = deadline or Deadline(seconds, "A comparison", "fewer pictures or steps")
+                    yield GridStep(place, variant, presenter, step)
+                    if not grid.complete:
+                        deadline.check()
+
+    def _ended(self, comparison: Comparison) -> Iterator[gr.HTML]:
+        """Wait for the end of a run that Stop was clicked for: the next one must not begin in the middle of it."""
+        job = comparison.job
+        if job is None or not comparison.is_busy:
+            return
+        job.stop()
+        with suppress(gr.Error):  # which was said
+            for _ in job.follow():
+                yield waiting_grid_update()
+
+    def halt(self, comparison: Comparison) -> None:
+        """End the session's run at its next step."""
+        if comparison.job is not None:
+            comparison.job.stop()
+
+    def come_back(self, history: History) -> Update:
+        """Find the comparison that belongs to a history."""
+        comparison = self.kept.setdefault(history, Comparison(self.service.limits))
+        shown: Update = {}
+        if comparison.grid is not None:
+            comparison.grid.claim_files()
+            shown = {self.panel.grid: gr.HTML(value=comparison.grid.value())}
+        busy = self.panel.busy(True) if comparison.is_busy else {}
+        return {self.panel.comparison: comparison} | shown | busy
+
+    def follow(self, comparison: Comparison) -> Iterator[Update]:
+        """Yield the updates of a run that was there before the page."""
+        if comparison.job is None or not comparison.is_busy:
+            yield {self.panel.grid: gr.skip()}
+            return
+        for update in comparison.job.follow():
+            yield {self.panel.grid: update}
+        yield self.panel.busy(False) | {self.panel.grid: comparison.job.ended()}
+
+    def rest(self, comparison: Comparison) -> Update:
         """Show Compare again; what is finished stays."""
-        return self.panel.busy(False) | {self.panel.grid: gr.HTML(live=None), self.panel.planned: None}
+        ended = gr.HTML(live=None) if comparison.job is None else comparison.job.ended()
+        return self.panel.busy(False) | {self.panel.grid: ended, self.panel.planned: None}
 
     def inspect(self, values: Values, event: gr.EventData) -> Update:
         """Open a picture of the grid in the Studio: the viewer shows it, and the fields hold what it was made with.

@@ -22,6 +22,7 @@ class CompareTab:
     place: gr.Tab
 
     def __init__(self, service: Service, studio: StudioTab) -> None:
+        self.studio = studio
         self.panel = ComparePanel(service)
         self.runner = ComparisonRunner(service, studio.form, self.panel, studio.result)
 
@@ -33,4 +34,5 @@ class CompareTab:
         """Tie the tab to the Studio."""
         self.panel.listen(page)
         self.runner.listen()
+        self.runner.listen_to_returns(self.studio.generation.returned)
         self.runner.opened(self.place)

@@ -77,12 +77,12 @@ class GenerationRunner:
     def listen_to_returns(self, page: gr.Blocks) -> None:
         """Show a page that is opened again its pictures and, to its end, the run that has gone on meanwhile."""
         result, shown = self.result, [self.result.viewer, self.actions.generate, self.actions.stop]
-        back = page.load(
+        self.returned = page.load(
             self.come_back, result.keys, [result.keys, result.history, *shown], js=load_key_script(), **QUIET
         )
-        back.then(None, result.keys, None, js=save_key_script(), **QUIET)
+        self.returned.then(None, result.keys, None, js=save_key_script(), **QUIET)
         options = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-        followed = back.then(self.follow, result.history, shown, **options)
+        followed = self.returned.then(self.follow, result.history, shown, **options)
         followed.failure(self.rest, result.history, [*shown, self.actions.planned], **QUIET)
 
     def check(self, values: Values) -> Iterator[Update]:

@@ -29,6 +29,7 @@ from mmdiff_core.weights.model_source import BUILT_IN_MODEL, ModelSource
 if TYPE_CHECKING:
     from demo.viewer.frames import LinkRecord
     from demo.viewer.job import Job
+    from mmdiff_core.results import Step
 
 FORMATS: tuple[AnimationFormat, ...] = ("webp", "gif")
 
@@ -136,7 +137,7 @@ class History:
         self._max_pictures, self._max_bytes = max_pictures or limits.history_pictures, limits.history_mb * 2**20
         self._entries: dict[str, HistoryEntry] = {}
         self.photos = PhotoCache() if photos is None else photos
-        self.job: Job | None = None  # the run that was started last
+        self.job: Job[Step] | None = None  # the run that was started last
 
     @property
     def entries(self) -> Mapping[str, HistoryEntry]:

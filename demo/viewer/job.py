@@ -6,18 +6,38 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import gradio as gr
 
 from demo.server.error_messages import user_facing_errors
-from demo.viewer.viewer import RunPresenter, idle_update
-from mmdiff_core.results import Step
 
+StepT = TypeVar("StepT", contravariant=True)
 WATCH_S = 1.0  # after which one who watches shows Gradio that it is there: only then can Gradio end it
 
 
-class Job:
+class Presenter(Protocol[StepT]):
+    """Takes in the steps of a run, and says what a page shows of it."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last step was taken in."""
+
+    @property
+    def finished(self) -> int:
+        """How many pictures are finished."""
+
+    def take(self, step: StepT, /) -> None:
+        """Take in a step."""
+
+    def news(self, known: int) -> gr.HTML:
+        """Return the update for a page that shows ``known`` finished pictures of the run."""
+
+    def ended(self, stopped: bool) -> gr.HTML:
+        """Return the update once nothing runs."""
+
+
+class Job(Generic[StepT]):
     """The steps of one run, taken in a thread that belongs to the session.
 
     Gradio ends an event as soon as its browser is gone: a phone locks, a train enters a tunnel. The event therefore
@@ -28,7 +48,7 @@ class Job:
         presenter: takes every step in.
     """
 
-    def __init__(self, steps: Iterator[Step], presenter: RunPresenter) -> None:
+    def __init__(self, steps: Iterator[StepT], presenter: Presenter[StepT]) -> None:
         self.presenter = presenter
         self.over = False
         self.stopping = False
@@ -55,7 +75,7 @@ class Job:
                 self._news.wait_for(lambda before=taken: self._taken > before or self.over, WATCH_S)  # type: ignore[misc]
                 is_new, taken = self._taken > max(taken, 0), self._taken
                 update = self.presenter.news(known) if is_new else gr.skip()
-                known = len(self.presenter.frames)
+                known = self.presenter.finished
             if is_new or not self.over:
                 yield update
         if self._error is not None:
@@ -66,9 +86,9 @@ class Job:
 
         A run that nobody waits for any more, but that is not over, is being stopped: the word may come a moment later.
         """
-        return idle_update(self.presenter, self.stopping or not self.over)
+        return self.presenter.ended(self.stopping or not self.over)
 
-    def _work(self, steps: Iterator[Step]) -> None:
+    def _work(self, steps: Iterator[StepT]) -> None:
         try:
             with user_facing_errors(), closing(steps):  # type: ignore[type-var]
                 for step in steps:
@@ -76,7 +96,7 @@ class Job:
                         self.presenter.take(step)
                         self._taken += 1
                         self._news.notify_all()
-                    if self.stopping and step.result is None:
+                    if self.stopping and not self.presenter.complete:
                         break
         except gr.Error as error:
             self._error = error

@@ -70,22 +70,6 @@ def waiting_update(key: str) -> gr.HTML:
     return gr.HTML(live=live, notice=None)
 
 
-def idle_update(presenter: RunPresenter | None = None, stopped: bool = False) -> gr.HTML:
-    """Return the viewer's update once nothing runs.
-
-    Of a run that was stopped before a picture was finished the last preview stays; what happened is said.
-    """
-    if presenter is None or not stopped or presenter.complete:
-        return gr.HTML(live=None)
-    live, frames = presenter.live, presenter.frames
-    if live is None:
-        return gr.HTML(live=None, notice=("stopped_before", {}))
-    at = live["progress"]
-    if frames:
-        return gr.HTML(live=None, notice=("stopped_some", {"n": len(frames), "m": at["pictures"]}))
-    return gr.HTML(live=live | {"stopped": True}, notice=("stopped_at", {"n": at["step"], "m": at["steps"]}))
-
-
 def opened_value(saved: SavedPicture) -> ViewerValue:
     """Return a picture that was opened from a file: as it is, without maps, which no file brings."""
     assert saved.file is not None
@@ -169,6 +153,11 @@ class RunPresenter:
         self.take(step)
         return self.news(known)
 
+    @property
+    def finished(self) -> int:
+        """How many pictures are finished."""
+        return len(self.frames)
+
     def take(self, step: Step) -> None:
         """Take in a step."""
         self.previews.append(step.preview)
@@ -183,6 +172,20 @@ class RunPresenter:
             return gr.HTML(live=self.live)
         value: ViewerValue = {"run": self.run, "pictures": list(self.frames)}
         return gr.HTML(value=value, live=self.live)
+
+    def ended(self, stopped: bool) -> gr.HTML:
+        """Return the viewer's update once nothing runs.
+
+        Of a run that was stopped before a picture was finished the last preview stays; what happened is said.
+        """
+        if not stopped or self.complete:
+            return gr.HTML(live=None)
+        if self.live is None:
+            return gr.HTML(live=None, notice=("stopped_before", {}))
+        at = self.live["progress"]
+        if self.frames:
+            return gr.HTML(live=None, notice=("stopped_some", {"n": self.finished, "m": at["pictures"]}))
+        return gr.HTML(live=self.live | {"stopped": True}, notice=("stopped_at", {"n": at["step"], "m": at["steps"]}))
 
     def finish(self, picture: GeneratedImage) -> FinishedFrame:
         """Put a finished picture into the history, with the previews since the last one; returns its frame."""

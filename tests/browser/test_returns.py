@@ -8,7 +8,17 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.page import PHONE, Open, fill_example, generate, open_settings, overlay, set_pictures
+from tests.browser.page import (
+    PHONE,
+    Open,
+    choose_grid,
+    fill_example,
+    generate,
+    open_settings,
+    open_tab,
+    overlay,
+    set_pictures,
+)
 from tests.helpers.cut_line import CutLine
 from tests.helpers.stand_in import StandIn
 
@@ -103,6 +113,29 @@ def test_stop_works_after_a_reload(leaving: Page, model: StandIn) -> None:
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .notice")).to_contain_text("Stopped at step 3 of 6")
     assert model.log[-1] == "cancelled"
+
+
+def test_a_reload_in_a_comparison_sees_it_to_its_end(leaving: Page, model: StandIn) -> None:
+    """And a later one has it still: each picture opens in the Studio."""
+    page = leaving
+    fill_example(page)
+    open_tab(page, "Compare")
+    choose_grid(page, "0.5 1", "1 2")
+    started = len(model.log)
+    with model.held(picture=1, step=3, seed=2):
+        page.locator("#compare-run").click()
+        expect(page.locator("#comparison-grid .cell:not([disabled])")).to_have_count(2)
+        page.reload()
+        open_tab(page, "Compare")
+        expect(page.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4")
+        expect(page.locator("#compare-stop")).to_be_visible()
+    expect(page.locator("#compare-run")).to_be_visible()
+    assert [entry.split()[0] for entry in model.log[started:]] == ["start", "finished"] * 4
+    page.reload()
+    open_tab(page, "Compare")
+    expect(page.locator("#comparison-grid .progress")).to_be_hidden()
+    page.locator("#comparison-grid .look-into").last.click()
+    expect(page.locator("#result .facts")).to_contain_text("Seed 2")
 
 
 def test_a_lost_connection_loses_nothing(browser: Browser, url: str, model: StandIn) -> None:

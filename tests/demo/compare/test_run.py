@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
-from demo.compare.grid import Comparison
+from demo.compare.grid import Comparison, ComparisonGrid, GridStep
 from demo.compare.panel import NOTHING
 from demo.compare.run import ComparisonRunner
 from demo.server.limits import Limits, hosted_limits
@@ -47,10 +49,6 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
     updates = list(click_compare(runner, values))
     assert updates[0].props["live"] == {"progress": None}
     assert updates[1].value["columns"] == [["as_composed", ""], ["without_refiner", ""], ["without_photos", ""]]
-    step = updates[3].props["live"]
-    assert (step["place"], step["progress"]["step"], step["progress"]["steps"]) == (0, 2, 6)
-    assert step["progress"]["done"] == pytest.approx(2 / 18)
-    assert len(step["maps"]["kinds"]["image"]) == 1
     cells = updates[-1].value["cells"]
     assert [cell["place"] for cell in cells] == [0, 1, 2]
     assert [len(cell["subjects"]) for cell in cells] == [2, 2, 0]
@@ -59,18 +57,77 @@ def test_a_run_shows_every_step_and_keeps_every_picture(runner: ComparisonRunner
     assert runner.service.log == ["start (4,)", "finished"] * 3
 
 
+def test_a_grid_shows_where_its_run_is(runner: ComparisonRunner, values: Values) -> None:
+    values |= {runner.panel.omit: ["refiner", "all_photos"]}
+    (checked,) = runner.check(values)
+    planned, comparison = checked[runner.panel.planned], Comparison()
+    comparison.begin(planned.table, planned.form)
+    grid = ComparisonGrid(comparison, [6] * 3)
+    for step in runner._steps(planned, grid):
+        grid.take(step)
+        if step.step.step == 2 and step.place == 0:
+            break
+    live = grid.news(0).props["live"]
+    assert (live["place"], live["progress"]["step"], live["progress"]["steps"]) == (0, 2, 6)
+    assert live["progress"]["done"] == pytest.approx(2 / 18)
+    assert len(live["maps"]["kinds"]["image"]) == 1
+    assert not grid.complete
+
+
+def _stopped_at(runner: ComparisonRunner, run: Iterator[gr.HTML], cells: int) -> None:
+    """Watch a run to this number of pictures, in the middle of the next one, and click on Stop."""
+    for update in run:
+        value = getattr(update, "value", None)
+        if value and len(value["cells"]) == cells:
+            break
+    run.close()
+
+
 def test_stop_keeps_what_is_finished(runner: ComparisonRunner, values: Values) -> None:
     values |= grid_fields(runner, "strength", "0.5 1", "seed", "1-2")
-    run = click_compare(runner, values)
-    for update in run:
-        if update.value and len(update.value["cells"]) == 2:
-            break
-    next(run)
-    run.close()
     comparison = values[runner.panel.comparison]
+    with runner.service.held(picture=1, step=3, seed=2):
+        _stopped_at(runner, click_compare(runner, values), cells=2)
+        runner.halt(comparison)
+    list(comparison.job.follow())
     assert [cell.seed for cell in comparison.cells.values()] == [1, 1]
     assert runner.service.log[-1] == "cancelled"
-    assert runner.rest()[runner.panel.grid].props["live"] is None
+    assert runner.rest(comparison)[runner.panel.grid].props["live"] is None
+
+
+def test_a_page_that_comes_back_sees_its_comparison_to_its_end(runner: ComparisonRunner, values: Values) -> None:
+    """It belongs to the history that the browser finds again, as long as there is one."""
+    panel, history = runner.panel, History()
+    first = runner.come_back(history)
+    assert set(first) == {panel.comparison}
+    values |= {panel.comparison: first[panel.comparison]}
+    values |= grid_fields(runner, "strength", "0.5 1", "seed", "1-2")
+    with runner.service.held(picture=1, step=3, seed=2):
+        _stopped_at(runner, click_compare(runner, values), cells=2)  # the tab is reloaded
+        back = runner.come_back(history)
+        assert back[panel.comparison] is first[panel.comparison]
+        assert len(back[panel.grid].value["cells"]) == 2
+        assert back[panel.stop]["visible"]
+    *_, last, rest = runner.follow(back[panel.comparison])
+    assert len(last[panel.grid].value["cells"]) == 4
+    assert rest[panel.compare]["visible"]
+    assert runner.service.log == ["start (1,)", "finished"] * 2 + ["start (2,)", "finished"] * 2
+    assert runner.come_back(History())[panel.comparison] is not first[panel.comparison]
+    del history
+    gc.collect()
+    assert len(runner.kept) <= 1
+
+
+def test_a_new_comparison_waits_for_the_end_of_the_stopped_one(runner: ComparisonRunner, values: Values) -> None:
+    values |= grid_fields(runner, "strength", "0.5 1", "seed", "1-2")
+    comparison = values[runner.panel.comparison]
+    with runner.service.held(picture=1, step=3, seed=2):
+        _stopped_at(runner, click_compare(runner, values), cells=2)
+        again = click_compare(runner, values | grid_fields(runner, "strength", "2", "seed", "3"))
+        next(again)
+    cells = list(again)[-1].value["cells"]
+    assert [cell.seed for cell in comparison.cells.values()] == [3]
+    assert len(cells) == 1
 
 
 @pytest.mark.slow
@@ -147,10 +204,14 @@ def test_a_comparison_has_the_time_of_one_request(photo: str, monkeypatch: pytes
     runner = comparison_runner(Service(model, Limits(run_seconds=10)))  # type: ignore[arg-type]
     values = filled_fields(runner, photo) | {runner.panel.omit: ["refiner", "all_photos"]}
 
-    def tick(update: gr.HTML) -> None:
-        now[0] += 1
+    take = ComparisonGrid.take
 
+    def tick(grid: ComparisonGrid, step: GridStep) -> None:
+        now[0] += 1
+        take(grid, step)
+
+    monkeypatch.setattr(ComparisonGrid, "take", tick)
     with pytest.raises(gr.Error, match="A comparison may use the model for 10 seconds"):
-        list(map(tick, click_compare(runner, values)))
+        list(click_compare(runner, values))
     assert model.log[-1] == "cancelled"
     assert len(values[runner.panel.comparison].cells) == 1  # what is finished stays
