@@ -31,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_the_programs_do_what_they_say(place: Path) -> None:
     """One after the other, as a reader types them."""
-    three_lines, concepts, step_by_step, photos = blocks(PAGE, "python")
+    three_lines, concepts, looks, step_by_step, photos = blocks(PAGE, "python")
     names: dict[str, object] = {}
     exec(three_lines, names)
     assert names["where"].shape == names["maps"][0].size
@@ -39,6 +39,8 @@ def test_the_programs_do_what_they_say(place: Path) -> None:
     exec(concepts, names)
     assert np.array_equal(np.asarray(names["image"]), plain)
     assert names["dog"].std() > 0
+    exec(looks, names)
+    assert names["around"].sum() == pytest.approx(1, abs=1e-2)
     exec(step_by_step, names)
     assert (place / "preview.png").is_file()
     assert names["inspected"].tokens.concepts == ("dog",)

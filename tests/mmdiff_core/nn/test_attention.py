@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.nn.attention import MapRequest, attend, concept_maps, multimodal_attention, token_maps
+from mmdiff_core.nn.attention import MapRequest, attend, concept_maps, multimodal_attention, pixel_maps, token_maps
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
 from mmdiff_core.nn.records import KeyValue, SubjectEmbeddings
@@ -302,3 +302,8 @@ def test_a_concept_joins_each_pixels_softmax_by_itself() -> None:
         own = (query @ both.mT / 2).softmax(-1)[..., 5:].sum(-1)  # (B, H, L)
         assert torch.allclose(concept_maps(query, key, concepts, per_head=True)[:, index], own, atol=1e-6)
         assert torch.allclose(concept_maps(query, key, concepts)[:, index], own.mean(1), atol=1e-6)
+
+
+def test_pixel_maps_are_the_softmax_of_a_self_attention() -> None:
+    query, key = (torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert torch.allclose(pixel_maps(query, key), (query @ key.mT / 2).softmax(-1).mean(1), atol=1e-6)
