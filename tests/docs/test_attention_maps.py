@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmdiff_core import record_attention
 from mmdiff_core.backbones import toybox
@@ -62,6 +65,24 @@ def test_the_questions_of_the_table_are_answered() -> None:
     assert len(asked) >= 7
     for code in asked:
         assert eval(code, scope).ndim == 2, code
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_its_first_cell_to_its_last() -> None:
+    """On the built-in model itself, as a reader runs it."""
+    cells_ = json.loads(read(DOCS / "attention_maps.ipynb"))["cells"]
+    programs = [("".join(cell["source"]), cell["outputs"]) for cell in cells_ if cell["cell_type"] == "code"]
+    assert len(programs) >= 10
+    names: dict[str, object] = {}
+    for program, outputs in programs:
+        *lines, last = ast.parse(program).body
+        shows = isinstance(last, ast.Expr)
+        exec(compile(ast.Module(lines if shows else [*lines, last], []), "cell", "exec"), names)
+        assert shows == bool(outputs), "its outputs are saved with it"
+        if shows:
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+            assert isinstance(value, Image.Image) == ("image/png" in outputs[0]["data"]), program
+    assert (names["folder"] / "beach_report.html").is_file()
 
 
 def test_every_scale_and_array_is_described(tmp_path: Path) -> None:
