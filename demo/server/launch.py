@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from demo.process.end_signals import cut_off, wait_for_signal
 from demo.process.proxy_settings import prepare_proxies
 from demo.process.temp_folder import TempFolder
 from demo.server.limits import Limits, add_limit_flags, is_hosted, lends_gpus, limits_from
+from demo.server.model_variables import DESCRIPTION, fetch_models, with_variables
 from mmdiff_core.cli.aliases import MODEL_FLAGS, rename_flags
 from mmdiff_core.cli.model_flags import BUILT_IN, add_model_flags, load_from_flags
 from mmdiff_core.errors import CheckpointError, MMDiffError, ModelError, SettingsError
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mmdiff")
 
+OWN_TAB = (
+    "If this form comes back although the password is right, {link}open the page in its own tab{end}.",
+    "Wenn dieses Formular trotz richtigem Passwort wiederkommt, {link}öffne die Seite in einem eigenen Tab{end}.",
+    "Si este formulario vuelve aunque la contraseña sea correcta, {link}abre la página en su propia pestaña{end}.",
+    "如果密码正确但此表单再次出现，请{link}在单独的标签页中打开页面{end}。",
+)
 RUN_ENDS_WITHIN_S = 8.0  # two less than Docker waits
 
 
@@ -46,9 +54,13 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         help="the file for the answers of the Vote tab, or off; the default is MMDIFF_VOTES, else a file in your data "
         "folder, or off on a public page",
     )
-    add_model_flags(parser)
+    add_model_flags(parser, DESCRIPTION)
     add_limit_flags(parser)
-    return parser.parse_args(rename_flags(sys.argv[1:] if arguments is None else arguments, MODEL_FLAGS))
+    given = rename_flags(sys.argv[1:] if arguments is None else arguments, MODEL_FLAGS)
+    try:
+        return parser.parse_args(with_variables(given))
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
 
 
 def _port(text: str) -> int:
@@ -161,7 +173,7 @@ def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
     """
     from demo.server.event_log import EventLog
     from demo.server.service import Service
-    from demo.server.zero_gpu import run_on_loan
+    from demo.server.zero_gpu import place_on_loan, run_on_loan
 
     logger.info("Loading the model %s ...", flags.base or flags.model)
     event_log = EventLog(flags.log_words)
@@ -170,7 +182,7 @@ def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
             return Service(_with_public_source(load_model(flags), flags), limits, event_log)
         precise = "float16" if flags.dtype == "auto" else flags.dtype
         on_cpu = argparse.Namespace(**{**vars(flags), "device": "cpu", "offload": "none", "dtype": precise})
-        model = _with_public_source(load_model(on_cpu), flags, device="cuda")
+        model = _with_public_source(place_on_loan(load_model(on_cpu)), flags, device="cuda")
         return Service(model, limits, event_log, run=run_on_loan(model))
     except MMDiffError as error:
         raise SystemExit(f"{error}") from error
@@ -183,6 +195,7 @@ def load_model(flags: argparse.Namespace) -> Personalizer:
         MMDiffError: the model cannot be loaded; the message says what to do.
     """
     try:
+        fetch_models(flags)
         return load_from_flags(flags)
     except (ModelError, CheckpointError) as error:
         mistyped = isinstance(error, CheckpointError) and not Path(flags.adapter or "").exists()
@@ -201,6 +214,14 @@ def _with_public_source(model: Personalizer, flags: argparse.Namespace, device: 
     return model
 
 
+def login_message(environment: Mapping[str, str]) -> str | None:
+    """Return what the login form of a Space says: in its frame, browsers that block cookies show it for ever."""
+    if not (address := environment.get("SPACE_HOST")):
+        return None
+    link = f'<a href="https://{address}" target="_blank" rel="noopener">'
+    return "<br>".join(sentence.format(link=link, end="</a>") for sentence in OWN_TAB)
+
+
 def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_folder: TempFolder | None) -> None:
     """Serve the page until Ctrl-C, TERM or HUP; with ``--share-nothing``, only check it.
 
@@ -212,7 +233,7 @@ def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_f
 
         raise SystemExit(check_replicas(page, options))
     if flags.password:
-        options["auth"] = (flags.user, flags.password)
+        options |= {"auth": (flags.user, flags.password), "auth_message": login_message(os.environ)}
     try:
         page.launch(
             server_name=flags.host, server_port=flags.port, share=flags.share, prevent_thread_lock=True, **options

@@ -70,6 +70,8 @@ class ComposePanel:
             )
         if self.toys.limited:
             gr.HTML(text("toys_note"), elem_id="toys-note", elem_classes="section", apply_default_css=False)
+        if self.cards[0].faces is not None:
+            gr.HTML(text("face_consent"), elem_id="face-consent", elem_classes="section", apply_default_css=False)
         with gr.Row(elem_classes="cards"):
             for card in self.cards:
                 card.render(visible=card.slot < INITIAL_CARDS)

@@ -16,9 +16,10 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 OFFLOADING = ("auto", "none", "tiling", "offload", "sequential")
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags; importing torch waits until the model is loaded."""
-    group = parser.add_argument_group("model", '"python -m mmdiff_core models" lists what there is.')
+def add_model_flags(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the flags; importing torch waits until the model is loaded. ``more`` is said of the group in the help."""
+    lists = '"python -m mmdiff_core models" lists what there is.'
+    group = parser.add_argument_group("model", f"{lists} {more}".strip())
     which = group.add_mutually_exclusive_group()
     which.add_argument(
         "--model", default=BUILT_IN, metavar="FOLDER", help="a complete model: a folder that training wrote, or "

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import app
-from demo.server import launch
+from demo.server import launch, zero_gpu
 from demo.server.limits import local_limits
 from mmdiff_core.errors import ModelError
 from tests.helpers import tiny
@@ -123,5 +123,17 @@ def test_a_space_with_lent_gpus_loads_on_the_cpu(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "spaces", spaces)
     asked: list[argparse.Namespace] = []
     monkeypatch.setattr(launch, "load_model", lambda flags: asked.append(flags) or StandIn())
+    placed: list[object] = []
+    monkeypatch.setattr(zero_gpu, "place_on_loan", lambda model: placed.append(model) or model)
     launch.load_service(launch.parse_flags([]), local_limits())
     assert (asked[0].device, asked[0].dtype, asked[0].offload) == ("cpu", "float16", "none")
+    assert len(placed) == 1  # before the page is served
+
+
+def test_the_login_form_of_a_space_points_to_a_tab_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launch.login_message({}) is None
+    told = launch.login_message({"SPACE_HOST": "somebody-studio.hf.space"})
+    assert told is not None
+    assert told.count('<a href="https://somebody-studio.hf.space" target="_blank" rel="noopener">') == 4
+    assert "open the page in its own tab</a>" in told
+    assert "{" not in told

@@ -8,11 +8,13 @@ import gradio as gr
 import pytest
 
 from demo.form.examples import EXAMPLES, RandomToys
+from demo.page import build_ui
 from demo.server.limits import MAX_SUBJECTS
 from demo.studio.generate import GenerationRunner
 from demo.words.word_notes import WordReader
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, Vocabulary
-from tests.helpers.stand_in import Values
+from tests.helpers.faces import Squares
+from tests.helpers.stand_in import StandIn, Values
 
 
 def test_blank_cards_do_not_count(generation: GenerationRunner, values: Values) -> None:
@@ -162,3 +164,10 @@ def test_a_name_is_taken_without_what_is_invisible(generation: GenerationRunner,
 
 def test_a_dashed_chip_writes_its_name_into_the_prompt(generation: GenerationRunner) -> None:
     assert generation.form.compose._write(_event(name="owl"), "a cat") == "a cat and an owl"
+
+
+@pytest.mark.parametrize("faces", [None, Squares()])
+def test_consent_is_asked_for_where_faces_are_offered(faces: Squares | None) -> None:
+    page = build_ui(StandIn(faces=faces), example=None)  # type: ignore[arg-type]
+    shown = any(getattr(block, "elem_id", None) == "face-consent" for block in page.blocks.values())
+    assert shown is (faces is not None)
