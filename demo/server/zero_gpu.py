@@ -156,7 +156,8 @@ def _refusal(error: gr.Error, plan: Plan, times: LoanTimes) -> str:
         return "Your GPU time for today is used up: try again later, or sign in to Hugging Face for more."
     if "No GPU was available" in told:
         return "No GPU is free at the moment: try again in a minute."
-    return f"No GPU could be had: {told.strip().rstrip('.')}. Try again in a minute."
+    reason = told.strip().rstrip(".")
+    return f"No GPU could be had: {reason}. Try again in a minute."
 
 
 def _packed(step: Step) -> Step:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from gradio_client import Client, handle_file
 
 from tests.helpers.paths import ROOT
-from tests.hosting.host import STARTS_WITHIN, Host, free_port, until
+from tests.hosting.app_process import environment, running_app
+from tests.hosting.host import Host, free_port, until
 
 pytestmark = pytest.mark.slow
 
 NOBODY = "127.0.0.1:9"  # a port that nobody listens on
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 OURS = "mm-diff-studio-*"
 
 
@@ -32,36 +29,6 @@ def _interrupts_reach_processes() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    left_out = ("MMDIFF_", "GRADIO_")
-    usual = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
-    usual = {name: text for name, text in usual.items() if name.lower() not in PROXIES}
-    return {**usual, "HF_HUB_OFFLINE": "1", "TMPDIR": str(folder), **variables}
-
-
-@contextmanager
-def _app(folder: Path, *flags: str, **variables: str) -> Iterator[Host]:
-    port = free_port()
-    command = [sys.executable, "app.py", "--port", str(port), "--log", "json", *flags]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=_environment(folder, variables), stdout=log, stderr=log)
-    host = Host(f"http://127.0.0.1:{port}", process, folder)
-    try:
-        until(lambda: process.poll() is not None or _answers(host.url), STARTS_WITHIN)
-        assert process.poll() is None, host.log
-        yield host
-    finally:
-        process.kill()
-        process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def _ends(host: Host, number: signal.Signals) -> None:
@@ -84,7 +51,7 @@ def _ends(host: Host, number: signal.Signals) -> None:
 def test_the_page_starts_behind_any_proxy_and_ends_at_any_signal(
     variables: dict[str, str], told: str | None, number: signal.Signals, tmp_path: Path
 ) -> None:
-    with _app(tmp_path, **variables) as host:
+    with running_app(tmp_path, **variables) as host:
         assert list(tmp_path.glob(OURS))
         if told:
             assert f"The proxy that the variable {told} names cannot be used" in host.log
@@ -93,8 +60,8 @@ def test_the_page_starts_behind_any_proxy_and_ends_at_any_signal(
 
 def test_a_public_link_needs_a_proxy_that_works(tmp_path: Path) -> None:
     command = [sys.executable, "app.py", "--share", "--port", str(free_port())]
-    environment = _environment(tmp_path, {"all_proxy": f"socks://{NOBODY}"})
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    variables = environment(tmp_path, {"all_proxy": f"socks://{NOBODY}"})
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "all_proxy" in line
@@ -104,7 +71,7 @@ def test_a_public_link_needs_a_proxy_that_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_ends_first(number: signal.Signals, tmp_path: Path) -> None:
     """Its step is finished, its visitor told, and no thread takes the process down."""
-    with _app(tmp_path) as host:
+    with running_app(tmp_path) as host:
         client = Client(host.url, verbose=False, httpx_kwargs={"trust_env": False})
         (photo,) = client.predict("cat", seed=900_001, views=1, api_name="/toy")
         subject = {"name": "cat", "photos": [handle_file(photo)], "strength": 1.0}
