@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmdiff_core.encoders.photo import load_photo
     from mmdiff_core.inspection.record_attention import record_attention
+    from mmdiff_core.inspection.token_collector import TokenRecording
     from mmdiff_core.pipeline import Personalizer
     from mmdiff_core.types import Face, GenerateRequest, Subject
 
-__all__ = ["Face", "GenerateRequest", "Personalizer", "Subject", "load_photo", "record_attention"]
+__all__ = ["Face", "GenerateRequest", "Personalizer", "Subject", "TokenRecording", "load_photo", "record_attention"]
 _MODULES = {
     "Face": "mmdiff_core.types",
     "GenerateRequest": "mmdiff_core.types",
     "Personalizer": "mmdiff_core.pipeline",
     "Subject": "mmdiff_core.types",
+    "TokenRecording": "mmdiff_core.inspection.token_collector",
     "load_photo": "mmdiff_core.encoders.photo",
     "record_attention": "mmdiff_core.inspection.record_attention",
 }

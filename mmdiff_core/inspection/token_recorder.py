@@ -111,9 +111,10 @@ class TokenRecorder:
         known = self._call.states
         if known is None:
             return 0
-        blocks = torch.split(states, len(known))[::-1]
+        blocks = torch.split(states, len(known))
         found = (i for i, block in enumerate(blocks) if block.shape == known.shape and torch.equal(block, known))
-        return next(found, 0)
+        first = next(found, len(blocks) - 1)  # the first: perturbed attention guidance has another one, disturbed
+        return len(blocks) - 1 - first
 
     def _take(self, path: str, query: Tensor, key: Tensor) -> None:
         if self._recorded and self._collector is not None:

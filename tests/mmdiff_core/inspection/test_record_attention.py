@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import DiffusionPipeline
 from diffusers.models.attention_processor import Attention
 from peft import LoraConfig
@@ -15,6 +17,7 @@ from peft import LoraConfig
 from mmdiff_core import record_attention
 from mmdiff_core.errors import ModelError, PromptError, SettingsError
 from tests.helpers import tiny
+from tests.helpers.ip_adapters import ip_adapter, save_ip_adapter
 from tests.helpers.stock_kinds import KINDS, PICTURE, PROMPT, open_kind, pixels, plain_call
 
 CAT = 2  # its token: start, a, cat
@@ -209,6 +212,76 @@ def test_attention_slicing_and_loras_are_in_what_is_recorded() -> None:
         pipe.unet.add_adapter(LoraConfig(r=4, target_modules=["attn2.to_q"], init_lora_weights=False), "strong")
         pipe(**_call())  # loaded in the middle: other modules stand in the place of the projections
     assert np.abs(adapted.at("cat", 0, FINE) - plain.at("cat", 0, FINE)).max() > 1e-3
+
+
+def test_guidance_by_perturbed_attention_leaves_the_undisturbed_rows() -> None:
+    """They stand in the middle of the batch."""
+    parts = {**tiny.stable_diffusion().components, "requires_safety_checker": False}
+    pipe = _quiet(diffusers.StableDiffusionPAGPipeline(**parts, pag_applied_layers="mid"))
+    seen: list[torch.Tensor] = []
+    hook = pipe.unet.get_submodule(FINE).to_q.register_forward_hook(lambda _m, _a, output: seen.append(output))
+    with record_attention(pipe) as maps:
+        pipe(**_call(num_inference_steps=2, pag_scale=3.0))
+    hook.remove()
+    layer = pipe.unet.get_submodule(FINE)
+    key = layer.to_k(pipe.encode_prompt("a cat on the beach", "cpu", 1, False)[0])
+    for step, query in enumerate(seen):
+        assert len(query) == 3
+        heads = [x.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for x in (query[1:2], key)]
+        softmax = (heads[0] @ heads[1].mT * layer.scale).softmax(-1)[0].mean(0)  # (L, T)
+        expected = softmax[:, CAT].unflatten(0, (12, 20)).detach()
+        assert np.allclose(maps.at("cat", step, FINE), expected, atol=1e-3)
+
+
+def test_guidance_that_ends_in_the_middle_is_followed() -> None:
+    """As diffusers' documentation does it, by a callback."""
+
+    def end_guidance(pipe: DiffusionPipeline, index: int, _time: object, tensors: dict[str, Any]) -> dict[str, Any]:
+        if index == 1:
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[-1]
+            pipe._guidance_scale = 0.0
+        return tensors
+
+    pipe = _quiet(tiny.stable_diffusion())
+    callback = {"callback_on_step_end": end_guidance, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    with record_attention(pipe) as maps:
+        pipe(**_call(num_inference_steps=4, **callback))
+    assert maps[0].steps == (0, 1, 2, 3)
+    with record_attention(pipe) as guided:
+        pipe(**_call(num_inference_steps=4))
+    assert np.allclose(maps.at("cat", 2), guided.at("cat", 2), atol=1e-3)  # the step after the last guided one
+
+
+@pytest.mark.parametrize("offload", ["parts", "layers"])
+def test_offloaded_pipelines(offload: str) -> None:
+    """The hooks of a pipeline's own model and sequential offloading, which here lead from the CPU to the CPU."""
+    pipe = _quiet(tiny.stable_diffusion())
+    with record_attention(pipe, concepts=("dog",)) as plain:
+        pipe(**_call())
+    for part in (pipe.text_encoder, pipe.unet, pipe.vae):
+        _ = cpu_offload_with_hook(part, "cpu") if offload == "parts" else cpu_offload(part, torch.device("cpu"))
+    with record_attention(pipe, concepts=("dog",)) as offloaded:
+        pipe(**_call())
+    for name in ("cat", "dog"):
+        assert np.array_equal(offloaded.at(name), plain.at(name))
+
+
+def test_an_ip_adapter_stays_what_it_is(tmp_path: Path) -> None:
+    """Its text attention is recorded beside its image's, which is in the queries."""
+    pipe = _quiet(tiny.stable_diffusion())
+    save_ip_adapter(ip_adapter("plain", pipe), tmp_path / "ip.safetensors")
+    pipe.load_ip_adapter(str(tmp_path), subfolder="", weight_name="ip.safetensors", image_encoder_folder=None)
+    shown = [_call(ip_adapter_image=tiny.photo(number)) for number in (1, 2)]
+    stock = pixels(pipe, shown[0] | {"generator": torch.Generator().manual_seed(5)})
+    found = []
+    for call in shown:
+        with record_attention(pipe) as maps:
+            image = pixels(pipe, call | {"generator": torch.Generator().manual_seed(5)})
+        found.append((image, maps.at("cat")))
+        sums = maps[0].average().sum(0)
+        assert torch.allclose(sums, torch.ones_like(sums), atol=2e-3)
+    assert np.array_equal(found[0][0], stock)
+    assert np.abs(found[0][1] - found[1][1]).max() > 0
 
 
 def test_encoded_prompts_need_their_text() -> None:
