@@ -131,28 +131,35 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few prompts, one image of each: under five minutes")
 
 
-def run_toybox_suite(args: argparse.Namespace) -> int:
-    """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate_toybox``."""
+def _begin(args: argparse.Namespace) -> tuple[Path, str]:
+    """Check the flags of a suite about the rendered world; return its model's folder and the device."""
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.backbones.placement import choose_device
+
+    check_at_least(args, prompts=1)
+    quiet_libraries()
+    return built_in_folder(args.model), str(choose_device(args.device))
+
+
+def run_toybox_suite(args: argparse.Namespace) -> int:
+    """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate_toybox``."""
     from mmdiff_core.evaluation.toybox.report import toybox_markdown
     from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_images, evaluate_toybox, write_toybox_cases
     from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
-    check_at_least(args, prompts=1)
-    quiet_libraries()
+    model, device = _begin(args)
     prompts = QUICK_PROMPTS if args.quick else PROMPTS
     if args.prompts is not None:
         prompts = {1: args.prompts, 2: args.prompts, 3: max(1, args.prompts // 2)}
     options = ToyboxOptions(
         folder=args.out,
-        model=built_in_folder(args.model),
+        model=model,
         referee=args.referee or FILE,
         prompts=prompts,
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
-        device=str(choose_device(args.device)),
+        device=device,
     )
     if args.write_cases:
         count = write_toybox_cases(options)
@@ -165,24 +172,21 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
 
 def run_leakage_suite(args: argparse.Namespace) -> int:
     """Compare strengths of word gating; errors as ``evaluation.toybox.leakage_suite.evaluate_leakage``."""
-    from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox import leakage_suite
     from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
-    check_at_least(args, prompts=1)
-    quiet_libraries()
+    model, device = _begin(args)
     options = leakage_suite.LeakageOptions(
         folder=args.out,
-        model=built_in_folder(args.model),
+        model=model,
         adapter=args.adapter,
         referee=args.referee or FILE,
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else leakage_suite.PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
         word_gatings=tuple(args.word_gating or leakage_suite.WORD_GATINGS),
-        device=str(choose_device(args.device)),
+        device=device,
     )
     sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.evaluate_leakage(options)))
     return 0
@@ -190,21 +194,18 @@ def run_leakage_suite(args: argparse.Namespace) -> int:
 
 def run_conflict_suite(args: argparse.Namespace) -> int:
     """Measure words against photos; errors as ``evaluation.toybox.conflict_suite.evaluate_conflicts``."""
-    from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.toybox import conflict_suite
     from mmdiff_core.evaluation.toybox.toybox_cases import QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
-    check_at_least(args, prompts=1)
-    quiet_libraries()
+    model, device = _begin(args)
     options = conflict_suite.ConflictOptions(
         folder=args.out,
-        model=built_in_folder(args.model),
+        model=model,
         referee=args.referee or FILE,
         prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else conflict_suite.PROMPTS),
         seeds=SEEDS[:1] if args.quick else SEEDS,
-        device=str(choose_device(args.device)),
+        device=device,
     )
     sys.stdout.write(conflict_suite.conflicts_markdown(conflict_suite.evaluate_conflicts(options)))
     return 0
@@ -212,16 +213,12 @@ def run_conflict_suite(args: argparse.Namespace) -> int:
 
 def run_pointing_suite(args: argparse.Namespace) -> int:
     """Measure how well attention maps point; errors as ``evaluation.pointing.run.evaluate_pointing``."""
-    from mmdiff_core.backbones.loading import quiet_libraries
-    from mmdiff_core.backbones.placement import choose_device
     from mmdiff_core.evaluation.pointing.run import QUICK_SCENES, SCENES, PointingOptions, evaluate_pointing
 
-    check_at_least(args, prompts=1)
-    quiet_libraries()
+    model, device = _begin(args)
     scenes = QUICK_SCENES if args.quick else SCENES
     if args.prompts is not None:
         scenes = {1: (args.prompts + 1) // 2, 2: args.prompts, 3: (args.prompts + 1) // 2}
-    model, device = built_in_folder(args.model), str(choose_device(args.device))
     sys.stdout.write(evaluate_pointing(PointingOptions(args.out, model, scenes, device)))
     return 0
 

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 from PIL import Image
 
 from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
-from mmdiff_core.evaluation.toybox.toybox_cases import PHOTOS, ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_cases import PHOTOS, ToyboxCase
 from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER
-from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import THRESHOLDS
-from mmdiff_core.referee.network import load_referee
 from mmdiff_core.types import Box
-from tests.helpers.small_referee import VOCABULARY
-
-
-@pytest.fixture(scope="module")
-def cases() -> list[ToyboxCase]:
-    return draw_toybox_cases(VOCABULARY, {1: 1, 2: 1})
-
-
-@pytest.fixture
-def suite(model: Path, referee_file: Path) -> ToyboxSuite:
-    return ToyboxSuite(Personalizer.load(model), load_referee(referee_file), seeds=(3, 4))
 
 
 def test_every_case_has_its_images_and_both_bounds(suite: ToyboxSuite, cases: list[ToyboxCase]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,21 +9,8 @@ from PIL import Image
 
 from mmdiff_core.evaluation.toybox import toybox_judge as module
 from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
-from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase, draw_toybox_cases
+from mmdiff_core.evaluation.toybox.toybox_cases import ToyboxCase
 from mmdiff_core.evaluation.toybox.toybox_judge import pixels_of
-from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.referee.network import load_referee
-from tests.helpers.small_referee import VOCABULARY
-
-
-@pytest.fixture(scope="module")
-def cases() -> list[ToyboxCase]:
-    return draw_toybox_cases(VOCABULARY, {1: 1, 2: 1})
-
-
-@pytest.fixture
-def suite(model: Path, referee_file: Path) -> ToyboxSuite:
-    return ToyboxSuite(Personalizer.load(model), load_referee(referee_file), seeds=(3, 4))
 
 
 def test_a_subject_without_a_region_has_failed(suite: ToyboxSuite, cases: list[ToyboxCase]) -> None:
