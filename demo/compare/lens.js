@@ -36,7 +36,7 @@ function moveDivider() {
   const slider = find(".lens-slider");
   lens.at = Number(slider.value);
   find(".lens-frame").style.setProperty("--at", `${lens.at}%`);
-  slider.setAttribute("aria-valuetext", `${lens.at} %`);
+  slider.setAttribute("aria-valuetext", percent(lens.at / 100));
 }
 
 find(".lens-slider").addEventListener("input", moveDivider);

@@ -15,7 +15,9 @@ MAX_DELAY = 0.3  # of the steps; photos that join later come too late to shape t
 MIN_STRENGTH, MAX_STRENGTH, STRENGTH_STEP = 0.5, 2.0, 0.2
 
 
-Phrase = tuple[str, Mapping[str, object]]  # the key of a text, and the values of its gaps; a list is one of names
+Phrase = tuple[
+    str, Mapping[str, object]
+]  # the key of a text, and the values of its gaps; a list is one of names, ``share`` is a fraction
 
 
 class SettingsChange(TypedDict, total=False):
@@ -114,7 +116,7 @@ def advise(case: LeakageCase) -> Advice:
 
 def _on_leak(case: LeakageCase, i: int, j: int) -> Advice:
     """Photos that join later find the subjects' places settled by the words; after that, weaken the image term."""
-    share = _percent(case.leakage.shares[i, j])
+    share = float(case.leakage.shares[i, j])
     found: Phrase = ("advice_leak", {"one": case.names[i], "two": case.names[j], "share": share})
     steps = int(case.settings["steps"])
     later = min(case.delay + max(1, round(steps / 10)), int(MAX_DELAY * steps))
@@ -140,14 +142,10 @@ def _try_strength(case: LeakageCase, i: int, strength: float, found: Phrase) -> 
 
 
 def _all_well(case: LeakageCase) -> Advice:
-    shares = [_percent(case.leakage.shares[i, i]) for i in range(len(case.names))]
+    shares = [float(case.leakage.shares[i, i]) for i in range(len(case.names))]
     own = [("advice_own", {"name": name, "share": share}) for name, share in zip(case.names, shares, strict=True)]
     return _advice(*([("advice_well", {})] if len(own) > 1 else []), *own)
 
 
 def _advice(*says: Phrase, change: SettingsChange | None = None) -> Advice:
     return {"says": list(says), "change": change}
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.0f} %"

@@ -25,8 +25,5 @@ const saveAs = (href, name) => make("a", { href, download: name }).click();
 
 const clamp = (value, low = 0, high = 1) => Math.min(high, Math.max(low, value));
 
-/** A fraction for people to read. */
-const percent = (fraction, digits = 0) => `${(100 * fraction).toFixed(digits)} %`;
-
 /** A fraction for a style. */
 const cssPercent = (fraction) => `${(100 * fraction).toFixed(2)}%`;

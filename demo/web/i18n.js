@@ -14,12 +14,19 @@ function t(key, values = {}) {
   return (textTable()?.[key] ?? key).replace(/{(\w+)}/g, (gap, name) => values[name] ?? gap);
 }
 
+/** A fraction as the person's language writes it: 26%, or 26 %. */
+function percent(fraction, digits = 0) {
+  const style = { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(t("locale"), style).format(fraction);
+}
+
 /** Names in a row: "a and b and c". */
 const listed = (names) => names.reduce((one, two) => t("both", { one, two }));
 
-/** A phrase from the server, [key, values], as text; a value that is a list is one of names. */
+/** A phrase from the server, [key, values], as text; a value that is a list is one of names, `share` is a fraction. */
 function phraseText([key, values]) {
-  const filled = Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? listed(value) : value]);
+  const said = (name, value) => (name === "share" ? percent(value) : Array.isArray(value) ? listed(value) : value);
+  const filled = Object.entries(values).map(([name, value]) => [name, said(name, value)]);
   return t(key, Object.fromEntries(filled));
 }
 

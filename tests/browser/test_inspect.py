@@ -42,9 +42,9 @@ def test_every_control_changes_the_heatmap_without_the_server(inspected: Page) -
     page.on("request", lambda request: requests.append(request.url))
     seen = [overlay(page)]
     set_range(page, "#result .threshold", 60)
-    expect(page.locator("#result .threshold-text")).to_have_text("60 %")
+    expect(page.locator("#result .threshold-text")).to_have_text("60%")
     seen.append(overlay(page))
-    expect(page.locator("#result .outline-help")).to_contain_text("60 %")
+    expect(page.locator("#result .outline-help")).to_contain_text("60%")
     page.locator("#result .outline").uncheck()
     seen.append(overlay(page))
     for palette in ("Viridis", "Inferno"):
@@ -142,7 +142,7 @@ def test_any_other_word_of_the_prompt_has_a_map(inspected: Page) -> None:
     assert overlay(page) != subjects
     box = page.locator("#result .heatmap-box").bounding_box()
     page.locator("#result .heatmap-box").hover(position={"x": 0.92 * box["width"], "y": 0.5 * box["height"]})
-    expect(page.locator("#result .readout")).to_contain_text("beach 30.0 %")  # of seven bands the last one
+    expect(page.locator("#result .readout")).to_contain_text("beach 30.0%")  # of seven bands the last one
     words.last.click()
     page.mouse.move(0, 0)
     assert overlay(page) == subjects

@@ -132,3 +132,15 @@ def test_no_heading_says_what_the_tab_says(open_page: Open) -> None:
             "all => all.filter((node) => node.offsetHeight > 4).map((node) => node.textContent)"
         )
         assert name not in seen
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_buttons_of_a_card_stand_in_one_row_and_its_number_is_whole(open_page: Open, locale: str) -> None:
+    page = open_page(locale=locale, **LAPTOP)
+    fill_example(page)
+    buttons = page.locator(".card-tools").first.get_by_role("button").all()
+    assert len({button.bounding_box()["y"] for button in buttons}) == 1
+    card, number = (page.locator(name).first.bounding_box() for name in (".card", "#strength-1 .reset-button"))
+    assert number["x"] + number["width"] <= card["x"] + card["width"]
+    track = page.locator("#strength-1 input[type=range]").bounding_box()
+    assert track["x"] + track["width"] < page.locator("#strength-1 input[type=number]").bounding_box()["x"]

@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { load } from "./load.mjs";
 
-const { clamp, percent, cssPercent, sourceOf, make } = load([], ["clamp", "percent", "cssPercent", "sourceOf", "make"], {
+const { clamp, cssPercent, sourceOf, make } = load([], ["clamp", "cssPercent", "sourceOf", "make"], {
   document: { createElement: (tag) => fakeNode(tag) },
 });
 
@@ -14,9 +14,7 @@ function fakeNode(tag) {
   return node;
 }
 
-test("a fraction is read with its unit, and a style takes it without a blank", () => {
-  assert.equal(percent(0.256), "26 %");
-  assert.equal(percent(0.256, 1), "25.6 %");
+test("a style takes a fraction without a blank", () => {
   assert.equal(cssPercent(0.256), "25.60%");
 });
 

@@ -60,6 +60,16 @@ function speaking(sentences) {
   return load(["web/i18n"], ["sentenceText"], { document: { querySelector: () => node }, WeakMap, JSON }).sentenceText;
 }
 
+test("a fraction is written as in the person's language", () => {
+  const written = (locale) => load(["web/i18n"], ["percent", "phraseText"], {
+    document: { querySelector: () => ({ textContent: JSON.stringify({ locale, own: "{share} of {name}" }) }) }, WeakMap, JSON, Intl,
+  });
+  const blank = "\u00a0";
+  assert.deepEqual(["en", "zh", "de", "es"].map((locale) => written(locale).percent(0.256)), ["26%", "26%", `26${blank}%`, `26${blank}%`]);
+  assert.equal(written("de").percent(0.256, 1), `25,6${blank}%`);
+  assert.equal(written("en").phraseText(["own", { share: 0.5, name: "cat" }]), "50% of cat");
+});
+
 test("the server's sentences are put into the person's language, with the words inside of them", () => {
   const say = speaking(SENTENCES);
   assert.equal(say("The steps must be a multiple of 8; it is 7."), "Die Schrittzahl muss ein Vielfaches von 8 sein, nicht 7.");

@@ -19,11 +19,13 @@ def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Le
 
 def _text(advice: Advice) -> str:
     """As a person reads it in English."""
-    joined = [(key, {gap: _names(value) for gap, value in gaps.items()}) for key, gaps in advice["says"]]
+    joined = [(key, {gap: _said(gap, value) for gap, value in gaps.items()}) for key, gaps in advice["says"]]
     return " ".join(english()[key].format(**gaps) for key, gaps in joined)
 
 
-def _names(value: object) -> object:
+def _said(gap: str, value: Any) -> object:
+    if gap == "share":
+        return f"{value:.0%}"
     return " and ".join(value) if isinstance(value, list) else value
 
 
@@ -34,7 +36,7 @@ LEAKING = ([[9, 0, 0, 0]] * 4, [[2, 0, 0, 4]] * 4)
 
 def test_well_bound_subjects_need_nothing() -> None:
     advice = advise(_case(*APART))
-    own = [f"100 % of {name}’s attention falls on {name}." for name in ("cat", "robot")]
+    own = [f"100% of {name}’s attention falls on {name}." for name in ("cat", "robot")]
     assert _text(advice) == f"The subjects are well separated. {own[0]} {own[1]}"
     assert advice["change"] is None
 
@@ -42,12 +44,12 @@ def test_well_bound_subjects_need_nothing() -> None:
 def test_one_subject_is_separated_from_nothing() -> None:
     record = {"subjects": [{"name": "cat", "strength": 1.0}], "steps": 20, "start_step": 0}
     advice = advise(LeakageCase(leakage_of(np.array([APART[0]])), ("cat",), (0,), record))
-    assert _text(advice) == "100 % of cat’s attention falls on cat."
+    assert _text(advice) == "100% of cat’s attention falls on cat."
 
 
 def test_a_leak_first_asks_for_a_later_start() -> None:
     advice = advise(_case(*LEAKING))
-    assert "robot may bleed into cat: 33 % of robot’s attention falls there." in _text(advice)
+    assert "robot may bleed into cat: 33% of robot’s attention falls there." in _text(advice)
     assert advice["change"] == {"start_step": 2}
 
 
