@@ -150,14 +150,15 @@ def pointing_figure(results: Sequence[ChoiceResult]) -> bytes:
         drawn = _draw_areas(axis, values[kind], low)
         axis.set_title(kind, fontsize=9)
     axes[0].set_yticks(range(len(layers)), [layer_name(layer) if layer else "all layers" for layer in layers])
-    figure.colorbar(drawn, ax=list(axes), fraction=0.03, pad=0.02).set_label("AUC")
+    figure.colorbar(drawn, ax=list(axes), fraction=0.03, pad=0.02).set_label("AUC", fontsize=8)
     figure.supxlabel("quarter of the steps, from noise to image", fontsize=8)
     return encode_figure(figure, "png")
 
 
 def layers_of(results: Iterable[ChoiceResult]) -> list[str]:
-    """Return the paths of the layers, in the order of the network."""
-    return list(dict.fromkeys(result.choice.layer for result in results if result.choice.layer is not None))
+    """Return the paths of the layers in the order in which the network runs them."""
+    found = dict.fromkeys(result.choice.layer for result in results if result.choice.layer is not None)
+    return sorted(found, key=lambda path: [path.startswith(side) for side in ("up", "mid", "down")])
 
 
 def layer_name(path: str) -> str:
