@@ -218,7 +218,7 @@ def login_message(environment: Mapping[str, str]) -> str | None:
     """Return what the login form of a Space says: in its frame, browsers that block cookies show it for ever."""
     if not (address := environment.get("SPACE_HOST")):
         return None
-    link = f'<a href="https://{address}" target="_blank" rel="noopener">'
+    link = f'<a href="https://{address}" target="_blank" rel="noopener" style="text-decoration: underline">'
     return "<br>".join(sentence.format(link=link, end="</a>") for sentence in OWN_TAB)
 
 

@@ -134,6 +134,6 @@ def test_the_login_form_of_a_space_points_to_a_tab_of_its_own(monkeypatch: pytes
     assert launch.login_message({}) is None
     told = launch.login_message({"SPACE_HOST": "somebody-studio.hf.space"})
     assert told is not None
-    assert told.count('<a href="https://somebody-studio.hf.space" target="_blank" rel="noopener">') == 4
+    assert told.count('<a href="https://somebody-studio.hf.space" target="_blank" rel="noopener" ') == 4
     assert "open the page in its own tab</a>" in told
     assert "{" not in told
