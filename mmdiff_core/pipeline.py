@@ -95,7 +95,7 @@ class Personalizer:
         offload: Offloading = "none",
         text_encoder_2_lora: bool = False,
     ) -> Personalizer:
-        """Load the built-in model, or a Stable Diffusion 1.x or XL from a folder or the hub's cache, with an adapter.
+        """Load the built-in model, or a Stable Diffusion from a folder, one file or the hub's cache, with an adapter.
 
         The arguments and errors are those of ``backbones.registry.load_backbone``.
         """

@@ -121,7 +121,7 @@ def model_menu(models: Iterable[AvailableModel], loaded: str, labels: Texts) -> 
 def _models(name: str) -> tuple[tuple[AvailableModel, ...], str]:
     """All models, and the key of the loaded one, which may be a folder."""
     folder = Path(name)
-    given = folder.is_dir() and name != TOYBOX
+    given = folder.exists() and name != TOYBOX
     models = (*available_models((folder,) if given else ()), image_encoder_state(), face_state())
     return models, str(folder) if given else name
 

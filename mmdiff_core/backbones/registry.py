@@ -100,7 +100,7 @@ def available_models(folders: Sequence[str | PathLike[str]] = ()) -> tuple[Avail
     """Return what can be loaded: the built-in model, the folders, the hub's cache, and what the hub offers.
 
     Args:
-        folders: each is a model or holds models one level deeper.
+        folders: each is a model, in a folder or in one file, or holds models one level deeper.
     """
     cached = tuple(_cached())
     names = {model.key for model in cached}
@@ -159,7 +159,7 @@ def _in_folders(folders: Sequence[str | PathLike[str]]) -> Iterator[AvailableMod
         for path in (folder, *inside):
             if (path / INDEX).is_file():
                 yield _on_disk(str(path), path, "folder", "copy the folder again")
-        for file in sorted(Path(folder).glob("*.safetensors")):
+        for file in [folder] if folder.is_file() else sorted(folder.glob("*.safetensors")):
             with suppress(ModelError):  # of something else
                 title = f"{TITLES[pipeline_name_of(file)]}, one file"
                 yield AvailableModel(str(file), title, "folder", True, False, file.stat().st_size)

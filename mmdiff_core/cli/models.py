@@ -31,7 +31,9 @@ def _add_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         description="List what can be loaded: the built-in model, folders and files, and Stable Diffusion models and "
         "adapters in the hub's cache.",
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="a model, or a folder of models")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="a model, its file, or a folder of models"
+    )
     parser.add_argument(
         "--download", metavar="NAME", help="download a model from the hub, or an adapter, USER/REPO/FILE, with its "
         "image encoder",
@@ -75,8 +77,8 @@ def run_models(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{_download(args.download)}\n")
         return 0
     for folder in args.folders:
-        if not folder.is_dir():
-            raise SettingsError(f'There is no folder "{folder}": give a folder that is a model or holds models.')
+        if not folder.exists():
+            raise SettingsError(f'There is no folder "{folder}": give a model, or a folder that holds models.')
     for model in (*available_models(args.folders), *cached_adapters(), image_encoder_state(), face_state()):
         sys.stdout.write(describe_model(model))
     return 0

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 # The noise schedule of every Stable Diffusion, and the schedulers that the originals come with.
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+LATENT_STATISTICS = "edm_"
 OFFSET = {**BETAS, "steps_offset": 1}
 
 
@@ -59,8 +60,9 @@ def open_checkpoint(checkpoint: Checkpoint, dtype: torch.dtype) -> DiffusionPipe
         name: find_tokenizer(checkpoint.path, config["vocab_size"], open_clip)
         for (name, open_clip), config in zip(clip.items(), configs, strict=True)
     }
+    wanted = (UNET, VAE, *TEXT[checkpoint.family], LATENT_STATISTICS)  # what training left behind stays on the disk
     with safe_open(checkpoint.path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in checkpoint.shapes}
+        tensors = {name: file.get_tensor(name) for name in checkpoint.shapes if name.startswith(wanted)}
     networks = _networks(checkpoint, configs, tensors, dtype)
     check_finite_weights(networks, checkpoint.path)
     parts: dict[str, Any] = {**networks, **tokenizers, "scheduler": _scheduler(checkpoint)}

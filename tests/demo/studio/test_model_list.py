@@ -10,7 +10,7 @@ import pytest
 from demo.studio.model_list import model_line, model_texts
 from demo.web.i18n import english, languages
 from mmdiff_core.backbones.registry import AvailableModel
-from tests.helpers import tiny
+from tests.helpers import single_files, tiny
 from tests.helpers.stand_in import StandIn
 
 
@@ -77,3 +77,13 @@ def test_the_folder_that_is_loaded_is_in_the_menu(tmp_path: Path) -> None:
     menu = _menu(f"{folder}/")
     assert '<li aria-current="true"><strong>mine</strong>' in menu
     assert str(tmp_path) not in menu
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_the_file_that_is_loaded_is_in_the_menu_and_its_neighbours_are_not(tmp_path: Path) -> None:
+    file = single_files.write_file(single_files.sd1(), tmp_path / "models" / "dream.safetensors")
+    (file.parent / "other.safetensors").write_bytes(file.read_bytes())
+    menu = _menu(str(file))
+    assert '<li aria-current="true"><strong>dream.safetensors</strong> <span>Stable Diffusion, one file' in menu
+    assert str(tmp_path) not in menu
+    assert "other.safetensors" not in menu
