@@ -14,7 +14,7 @@ from mmdiff_core.inspection.html_report import html_report
 from mmdiff_core.inspection.token_maps import SCALE_NAMES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import HeatmapStyle, colour_of, is_flat, overlay_maps
 from mmdiff_core.output.export import OVERLAY_SIDE, file_part
-from mmdiff_core.output.figures import encode_figure, panel_figure
+from mmdiff_core.output.figures import encode_figure, panel_figure, rows_figure, shown_steps
 from mmdiff_core.output.image_grid import Line, enlarged_to, image_grid, text_block
 
 BAR_HEIGHT = 12  # pixels of a legend's colours
@@ -31,7 +31,8 @@ def write_token_maps(
 ) -> list[Path]:
     """Write what was recorded of an image.
 
-    ``<stem>_<number>_<word>.png`` is an overlay with a legend, one for each name; ``<stem>_figure.pdf`` shows them all;
+    ``<stem>_<number>_<word>.png`` is an overlay with a legend, one for each name; ``<stem>_figure.pdf`` shows them all,
+    and ``<stem>_steps.pdf`` step by step;
     ``<stem>_maps.npz`` holds every number (see :meth:`TokenMaps.to_npz`), and ``<stem>_report.html`` is a page of
     its own that needs no server and no network.
 
@@ -57,9 +58,10 @@ def write_token_maps(
         files.append(folder / f"{stem}_{index + 1}_{file_part(label)}.png")
         with atomic_file(files[-1]) as temp_file:
             overlay_with_legend(large, drawn, label, scale, colour_of(index)).save(temp_file)
-    files.append(folder / f"{stem}_figure.pdf")
-    with atomic_file(files[-1]) as temp_file:
-        temp_file.write_bytes(encode_figure(token_figure(image, maps, list(values), scale), "pdf"))
+    for kind, draw in (("figure", token_figure), ("steps", token_steps_figure)):
+        files.append(folder / f"{stem}_{kind}.pdf")
+        with atomic_file(files[-1]) as temp_file:
+            temp_file.write_bytes(encode_figure(draw(image, maps, list(values), scale), "pdf"))
     files.append(folder / f"{stem}_maps.npz")
     with atomic_file(files[-1]) as temp_file:
         maps.to_npz(temp_file)
@@ -75,6 +77,16 @@ def token_figure(
     labels = list(maps.names) if names is None else list(names)
     panels = {label: maps.at(maps.names.get(label, label), scale=scale) for label in labels}
     return panel_figure(image, SCALE_NAMES[scale], panels, columns=min(4, len(panels) + 1))
+
+
+def token_steps_figure(
+    image: Image.Image, maps: TokenMaps, names: Sequence[str] | None = None, scale: Scale = "share"
+) -> Figure:
+    """Draw the map of each name at up to eight steps, each row on one scale; args as :func:`write_token_maps`."""
+    steps = [maps.steps[at] for at in shown_steps(len(maps.steps))]
+    labels = list(maps.names) if names is None else list(names)
+    rows = {label: [maps.at(maps.names.get(label, label), step, scale=scale) for step in steps] for label in labels}
+    return rows_figure(image.size, [f"step {step + 1}" for step in steps], rows)
 
 
 def overlay_with_legend(

@@ -95,24 +95,52 @@ def steps_figure(
         kind: the kind of map.
         colour_map: one of matplotlib's names.
     """
+    maps = generated.maps
+    assert maps is not None, "a figure needs recorded maps"
+    columns = shown_steps(len(maps.steps))
+    rows = {
+        name: [_map_at_step(maps, index, kind, maps.steps[at]) for at in columns]
+        for index, name in enumerate(_names(generated))
+    }
+    titles = [f"step {maps.steps[at] + 1}" for at in columns]
+    return rows_figure(generated.image.size, titles, rows, [previews[at] for at in columns if previews], colour_map)
+
+
+def shown_steps(count: int) -> list[int]:
+    """Return the places of the steps that a figure shows of ``count``: up to eight, with the first and the last."""
+    return [int(at) for at in np.unique(np.linspace(0, count - 1, MAX_COLUMNS).round())]
+
+
+def rows_figure(
+    size: tuple[int, int],
+    titles: Sequence[str],
+    rows: Mapping[str, Sequence[np.ndarray | None]],
+    previews: Sequence[Image.Image] = (),
+    colour_map: str = "viridis",
+) -> Figure:
+    """Draw a row of maps (h, w) for each name, on one scale, so that its columns can be compared.
+
+    Args:
+        size: (width, height) of the image.
+        titles: of the columns.
+        rows: a map for each column, by the names that stand beside them; a place without one stays empty.
+        previews: one per column, as a first row.
+        colour_map: one of matplotlib's names.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    maps = generated.maps
-    assert maps is not None, "a figure needs recorded maps"
-    columns = np.unique(np.linspace(0, len(maps.steps) - 1, MAX_COLUMNS).round().astype(int))
-    names = ["preview"] * bool(previews) + list(_names(generated))
+    names = ["preview"] * bool(previews) + list(rows)
     with matplotlib.rc_context(_STYLE):
-        height = _WIDTH / len(columns) * len(names) + 0.3
+        height = _WIDTH / len(titles) * len(names) + 0.3
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.subplots(len(names), len(columns), squeeze=False)
-        for column, at in enumerate(columns):
-            axes[0][column].set_title(f"step {maps.steps[at] + 1}")
+        axes = figure.subplots(len(names), len(titles), squeeze=False)
+        for column, title in enumerate(titles):
+            axes[0][column].set_title(title)
             if previews:
-                _draw_image(axes[0][column], previews[at].resize(generated.image.size, Image.Resampling.BICUBIC))
-        for index, row in enumerate(axes[bool(previews) :]):
-            of_steps = [_map_at_step(maps, index, kind, maps.steps[at]) for at in columns]
-            _draw_map_row(row, of_steps, generated.image.size, colour_map)
+                _draw_image(axes[0][column], previews[column].resize(size, Image.Resampling.BICUBIC))
+        for row, maps in zip(axes[bool(previews) :], rows.values(), strict=True):
+            _draw_map_row(row, maps, size, colour_map)
         for row, name in zip(axes, names, strict=True):
             row[0].set_ylabel(name)
     return figure
@@ -134,12 +162,13 @@ def _map_at_step(maps: AttentionMaps, index: int, kind: MapKind, step: int) -> n
 def _draw_map_row(
     row: Sequence[Axes], maps: Sequence[np.ndarray | None], size: tuple[int, int], colour_map: str
 ) -> None:
-    top = max((float(values.max()) for values in maps if values is not None), default=1.0)
+    found = [values for values in maps if values is not None]
+    top, low = max((float(x.max()) for x in found), default=1.0), min((float(x.min()) for x in found), default=0.0)
     for axes, values in zip(row, maps, strict=True):
         if values is None:
             _hide_ticks(axes)
         else:
-            _draw_map(axes, values, size, colour_map, top)
+            _draw_map(axes, values, size, colour_map, top, min(low, 0.0))
 
 
 def _draw_image(axes: Axes, image: Image.Image) -> None:

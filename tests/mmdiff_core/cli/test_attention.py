@@ -31,7 +31,16 @@ def test_a_stock_base_gives_the_maps_of_its_prompt(
 ) -> None:
     out = tmp_path / "new" / "maps"
     assert _attention(base, out, "--words", "cat, beach", "--concepts", "dog", "--seed", "7", "8", "--per-head") == 0
-    ends = [".png", "_1_cat.png", "_2_beach.png", "_3_dog.png", "_figure.pdf", "_maps.npz", "_report.html"]
+    ends = [
+        ".png",
+        "_1_cat.png",
+        "_2_beach.png",
+        "_3_dog.png",
+        "_figure.pdf",
+        "_steps.pdf",
+        "_maps.npz",
+        "_report.html",
+    ]
     assert {file.name for file in out.iterdir()} == {f"{n}_seed{s}{end}" for n, s in ((1, 7), (2, 8)) for end in ends}
     shown = capsys.readouterr()
     assert str(out / "2_seed8_report.html") in shown.out
