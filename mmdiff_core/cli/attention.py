@@ -40,6 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--map-budget", default="200MB", metavar="SIZE", help="memory that the maps of an image may take; what is kept "
         "is halved until it fits (default: 200MB)")  # fmt: skip
     add("--per-head", action="store_true", help="keep the maps of every attention head")
+    add("--self-attention", type=int, metavar="STEP", help="also where each pixel looks in the image itself, in the "
+        "finest layer of at most 32 x 32 pixels: click the image in the report")  # fmt: skip
     add("--negative-prompt", default="", help="what to keep out of the image")
     add("--seed", type=int, nargs="+", default=[0], help="one image for each seed (default: 0)")
     add("--steps", type=int, help="denoising steps (default: the model's own)")
@@ -67,16 +69,25 @@ def run(args: argparse.Namespace) -> int:
 
     from mmdiff_core.backbones.loading import quiet_libraries
     from mmdiff_core.inspection.map_files import write_token_maps
+    from mmdiff_core.inspection.prompt_recorder import looking_layer
     from mmdiff_core.inspection.token_collector import TokenRecording
     from mmdiff_core.output.export import write_image
 
-    check_at_least(args, steps=1)
+    check_at_least(args, steps=1, self_attention=1)
     if args.adapter is not None:
         raise SettingsError("This command shows the prompt alone, without photos: leave --adapter out.")
     quiet_libraries()
     personalizer = load_from_flags(args)
-    tokens = TokenRecording(args.words or None, args.concepts, args.per_head, budget=args.map_budget)
-    steps = personalizer.inspect(read_request(args), tokens)
+    request = read_request(args)
+    looks = None
+    if args.self_attention is not None:
+        width, height = personalizer.sizes.default
+        layer = looking_layer(personalizer.backbone, args.width or width, args.height or height)
+        looks = (layer, args.self_attention - 1)
+    tokens = TokenRecording(
+        args.words or None, args.concepts, args.per_head, budget=args.map_budget, self_attention=looks
+    )
+    steps = personalizer.inspect(request, tokens)
     args.out.mkdir(parents=True, exist_ok=True)
     asked = [*args.words, *args.concepts] if args.words else None
     for inspected in tqdm(steps, unit="step"):

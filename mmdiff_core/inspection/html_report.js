@@ -2,11 +2,22 @@
 
 const FLAT = 0.02; // as in maps/heatmap.py: a map that differs by no more than that share of the highest is even
 
+/** Little-endian uint16 out of base64. */
+function numbersOf(text) {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  return Float32Array.from({ length: bytes.length / 2 }, (_, at) => view.getUint16(2 * at, true));
+}
+
+/** Where a pixel looks in the image itself: {h, w, values} from a point {x, y} in fractions of width and height. */
+function looksFrom({ h, w, unit, numbers }, { x, y }) {
+  const pixel = Math.min(h - 1, Math.floor(y * h)) * w + Math.min(w - 1, Math.floor(x * w));
+  return { h, w, values: numbers.slice(pixel * h * w, (pixel + 1) * h * w).map((value) => value * unit) };
+}
+
 /** The recorded maps: for each layer its size and where its numbers begin. */
 function readMaps(data) {
-  const bytes = Uint8Array.from(atob(data.maps), (sign) => sign.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  const values = Float32Array.from({ length: bytes.length / 2 }, (_, at) => view.getUint16(2 * at, true));
+  const values = numbersOf(data.maps);
   let begin = 0;
   const layers = data.layers.map(({ name, h, w }) => {
     const layer = { name, h, w, begin };
@@ -78,7 +89,8 @@ function start(data) {
   const maps = readMaps(data);
   const palette = data.palette.map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const part = (id) => document.getElementById(id);
-  const shown = { word: data.first, layer: 0, step: null, scale: data.scale };
+  const shown = { word: data.first, layer: 0, step: null, scale: data.scale, point: null };
+  const looks = data.looks && { ...data.looks, numbers: numbersOf(data.looks.weights) };
   const image = new Image();
 
   data.words.forEach((word, index) => {
@@ -86,7 +98,7 @@ function start(data) {
     button.type = "button";
     button.textContent = word.concept ? `+ ${word.label}` : word.label;
     button.title = word.concept ? "not in the prompt" : "";
-    button.addEventListener("click", () => update({ word: index }));
+    button.addEventListener("click", () => update({ word: index, point: null }));
     part(word.concept || word.label.startsWith("<") ? "marks" : "words").append(button);
     word.button = button;
   });
@@ -100,6 +112,12 @@ function start(data) {
   part("step").addEventListener("input", (event) => update({ step: stepAt(Number(event.target.value)) }));
   part("opacity").addEventListener("input", () => update({}));
   part("picture").addEventListener("pointermove", read);
+  if (looks) {
+    part("picture").tabIndex = 0;
+    part("picture").classList.add("clickable");
+    part("picture").addEventListener("click", (event) => update({ point: pointOf(event) }));
+    part("picture").addEventListener("keydown", movePoint);
+  }
   part("note").textContent = [stepNote(), data.dropped].filter(Boolean).join(" ");
   image.addEventListener("load", () => update({}));
   image.src = data.image;
@@ -112,21 +130,66 @@ function start(data) {
     return data.steps.length < data.stepsMade ? `${data.steps.length} of ${data.stepsMade} steps are in this file.` : "";
   }
 
+  function pointOf({ target, clientX, clientY }) {
+    const box = target.getBoundingClientRect();
+    const within = (value) => Math.min(1, Math.max(0, value));
+    return { x: within((clientX - box.left) / box.width), y: within((clientY - box.top) / box.height) };
+  }
+
+  /** The arrow keys move the point by a pixel of the layer; Escape goes back to the word. */
+  function movePoint(event) {
+    const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Escape: null };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    const move = moves[event.key];
+    const { x, y } = shown.point || { x: 0.5, y: 0.5 };
+    const to = (value, step, count) => Math.min(1 - 0.5 / count, Math.max(0.5 / count, value + step / count));
+    update({ point: move && { x: to(x, move[0], looks.w), y: to(y, move[1], looks.h) } });
+  }
+
   function update(change) {
     Object.assign(shown, change);
     const word = data.words[shown.word];
-    const map = mapOf(maps, word, shown.layer, shown.step, shown.scale);
+    const map = shown.point ? looksFrom(looks, shown.point) : mapOf(maps, word, shown.layer, shown.step, shown.scale);
     const range = rangeOf(map.values);
-    for (const each of data.words) each.button.setAttribute("aria-pressed", String(each === word));
+    for (const each of data.words) each.button.setAttribute("aria-pressed", String(each === word && !shown.point));
     part("step-name").textContent = shown.step === null ? "mean of all" : `${data.steps[shown.step] + 1} of ${data.stepsMade}`;
     part("step").setAttribute("aria-valuetext", part("step-name").textContent);
-    part("low").textContent = range ? valueText(range.low, shown.scale) : "even all over";
-    part("high").textContent = range ? `${valueText(range.high, shown.scale)} or more` : valueText(map.values[0], shown.scale);
-    part("picture").setAttribute("aria-label", `The image under the map of ${word.label}: ${part("low").textContent} to ${part("high").textContent}`);
+    const scale = scaleShown();
+    part("low").textContent = range ? valueText(range.low, scale) : "even all over";
+    part("high").textContent = range ? `${valueText(range.high, scale)} or more` : valueText(map.values[0], scale);
+    part("picture").setAttribute("aria-label", `The image under the map of ${nameShown()}: ${part("low").textContent} to ${part("high").textContent}`);
+    if (looks) part("looks").textContent = shown.point ? `Shown: where this point looks. ${looksNote()}` : looksNote();
     drawPicture(map, range);
+    if (shown.point) drawPoint(shown.point);
     drawBar();
     drawTimeline(word);
     shown.map = map;
+  }
+
+  function scaleShown() {
+    return shown.point ? "share" : shown.scale;
+  }
+
+  function nameShown() {
+    const { point } = shown;
+    return point ? `where the point at ${Math.round(100 * point.x)} %, ${Math.round(100 * point.y)} % looks` : data.words[shown.word].label;
+  }
+
+  function looksNote() {
+    return `Click the image, or move with the arrow keys, to see where a point looks in the image itself (${looks.layer}, step ${looks.step + 1}); a word or Escape goes back.`;
+  }
+
+  function drawPoint({ x, y }) {
+    const canvas = part("picture");
+    const context = canvas.getContext("2d");
+    for (const [colour, width] of [["black", 5], ["white", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = (width * canvas.width) / 512;
+      context.beginPath();
+      context.arc(x * canvas.width, y * canvas.height, canvas.width / 64, 0, 2 * Math.PI);
+      context.stroke();
+    }
   }
 
   function drawPicture({ h, w, values }, range) {
@@ -181,11 +244,9 @@ function start(data) {
 
   function read(event) {
     const { h, w, values } = shown.map;
-    const box = event.target.getBoundingClientRect();
-    const column = Math.min(w - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * w)));
-    const row = Math.min(h - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * h)));
-    const share = valueText(values[row * w + column], shown.scale);
-    part("reading").textContent = `${data.words[shown.word].label} here: ${share}`;
+    const { x, y } = pointOf(event);
+    const value = values[Math.min(h - 1, Math.floor(y * h)) * w + Math.min(w - 1, Math.floor(x * w))];
+    part("reading").textContent = `${shown.point ? "Looked at" : data.words[shown.word].label} here: ${valueText(value, scaleShown())}`;
   }
 }
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from mmdiff_core.inspection.self_attention import SelfAttention
 from mmdiff_core.inspection.token_maps import SCALE_NAMES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import PALETTE_TABLES
 from mmdiff_core.output.image_grid import enlarged_to
@@ -83,6 +84,7 @@ def report_data(image: Image.Image, maps: TokenMaps, scale: Scale) -> dict[str, 
         "scales": [{"name": name, "label": label} for name, label in SCALE_NAMES.items()],
         "scale": scale,
         "dropped": maps.dropped,
+        "looks": None if maps.looks is None else _packed_looks(maps.looks),
         "palette": PALETTE_TABLES["viridis"].split(),
     }
 
@@ -111,6 +113,29 @@ def _block_maps(maps: TokenMaps, steps: list[int], paths: list[str], whole: bool
     found = torch.stack([maps.average(step, paths) for step in steps])
     size = _shown_size((found.shape[2], found.shape[3]), whole)
     return F.adaptive_avg_pool2d(found, size)
+
+
+def _packed_looks(looks: SelfAttention) -> dict[str, object]:
+    """Return a self-attention as the page's script gets it: ``weights`` is base64 of little-endian uint16.
+
+    (h * w, h * w), a row for each pixel that looks; times ``unit`` it is a share.
+    """
+    height, width = looks.size
+    size = _shown_size(looks.size, whole=False)
+    weights = looks.weights.float().view(height, width, height, width)
+    ratio = (height * width) / (size[0] * size[1])  # of pixels that become one: their shares add up
+    weights = F.adaptive_avg_pool2d(weights.flatten(0, 1), size) * ratio
+    weights = F.adaptive_avg_pool2d(weights.movedim(0, -1).reshape(*size, height, width), size)  # (h', w', h', w')
+    rows = weights.flatten(2).flatten(0, 1).T
+    unit = max(float(rows.max()), 1e-8) / _STEPS_OF_U16
+    return {
+        "layer": looks.layer,
+        "step": looks.step,
+        "h": size[0],
+        "w": size[1],
+        "unit": unit,
+        "weights": base64.b64encode((rows / unit).round().numpy().astype("<u2").tobytes()).decode(),
+    }
 
 
 def _shown_size(size: tuple[int, int], whole: bool) -> tuple[int, int]:

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone
-from mmdiff_core.backbones.processors import cross_attention_layers, layer_sizes, self_attention_layers
+from mmdiff_core.backbones.processors import (
+    LayerSizes,
+    cross_attention_layers,
+    layer_sizes,
+    self_attention_layers,
+)
 from mmdiff_core.encoders.prompt import tokenize
 from mmdiff_core.generation.conditioning import Conditions, build_condition
 from mmdiff_core.generation.request_plan import Plan
@@ -21,6 +26,8 @@ from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
 from mmdiff_core.nn.records import LayerCondition, LayerMaps
 from mmdiff_core.results import Step
 from mmdiff_core.types import Recording
+
+LOOKING_PIXELS = 32 * 32  # of a self-attention layer that is chosen without being named: 2 MB of maps
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,22 @@ def record_plan(plan: Plan, backbone: Backbone, tokens: TokenRecording, concepts
     return PromptRecorder(plan, _collector(plan, backbone, tokens, concepts))
 
 
+def looking_layer(backbone: Backbone, width: int, height: int, most: int = LOOKING_PIXELS) -> str:
+    """Return the last of the finest self-attention layers of at most ``most`` pixels; of the coarsest if all are finer.
+
+    Args:
+        backbone: the model.
+        width, height: of the image in pixels.
+        most: pixels of the layer.
+    """
+    paths = [layer.path for layer in self_attention_layers(backbone.unet)]
+    paths.sort(key=lambda path: path.startswith("up_blocks"))  # which come last, as nowhere in the UNet's own list
+    pixels = {path: h * w for path, (h, w) in _layer_sizes(backbone, width, height, paths).items()}
+    limit = max(most, min(pixels.values()))
+    finest = max(count for count in pixels.values() if count <= limit)
+    return next(path for path in reversed(paths) if pixels[path] == finest)
+
+
 def with_self_attention(conditions: Conditions, tokens: TokenRecording) -> Conditions:
     """Return the conditions with the self-attention layer that is recorded, which may have nothing of its own."""
     if tokens.self_attention is None:
@@ -133,7 +156,11 @@ def _collector(
     table = read_tokens(backbone.tokenizers[0], plan.prompt, plan.tokens[0].ids.shape[1])
     collector = TokenCollector([table], tokens, concepts)
     if tokens.self_attention is not None:
-        latents = backbone.draw_noise(torch.Generator(), plan.numbers.width, plan.numbers.height)
-        sizes = layer_sizes(backbone.unet, latents.shape[2], latents.shape[3], [tokens.self_attention[0]])
-        collector.reserve(sizes[tokens.self_attention[0]])
+        path, numbers = tokens.self_attention[0], plan.numbers
+        collector.reserve(_layer_sizes(backbone, numbers.width, numbers.height, [path])[path])
     return collector
+
+
+def _layer_sizes(backbone: Backbone, width: int, height: int, paths: Sequence[str]) -> LayerSizes:
+    latents = backbone.draw_noise(torch.Generator(), width, height)
+    return layer_sizes(backbone.unet, latents.shape[2], latents.shape[3], paths)

@@ -16,7 +16,8 @@ from tests.helpers import tiny
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipe = tiny.stable_diffusion()
-    with record_attention(pipe, concepts=("dog",)) as maps:
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn1"
+    with record_attention(pipe, concepts=("dog",), self_attention=(layer, 1)) as maps:
         image = pipe("a cat on the beach", num_inference_steps=3, width=64, height=48).images[0]
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(html_report(image, maps[0]), encoding="utf-8")
@@ -54,5 +55,13 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
     expect(page.locator("#high")).to_contain_text("+")
     picture.hover()
     expect(page.locator("#reading")).to_contain_text("on here: ")
+
+    picture.click()
+    expect(page.locator("button[aria-pressed=true]")).to_have_count(0)
+    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 50 %, 50 % looks"))
+    page.keyboard.press("ArrowRight")
+    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 5[1-9] %, 50 % looks"))
+    page.keyboard.press("Escape")
+    expect(picture).to_have_attribute("aria-label", re.compile("map of on"))
     assert errors == []
     page.close()

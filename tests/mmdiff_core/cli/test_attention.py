@@ -65,6 +65,15 @@ def test_a_stock_base_gives_the_maps_of_its_prompt(
     assert np.abs(ours - np.asarray(stock)).max() <= 1
 
 
+def test_where_pixels_look_is_recorded_on_demand(base: Path, tmp_path: Path) -> None:
+    assert _attention(base, tmp_path, "--self-attention", "2") == 0
+    with np.load(tmp_path / "1_seed0_maps.npz") as written:
+        layer, step, *size = written["self_attention_of"].tolist()
+        assert layer.startswith("up_blocks.1.attentions.1.")
+        assert [step, *size] == ["1", "16", "16"]
+    assert '"looks": {' in (tmp_path / "1_seed0_report.html").read_text(encoding="utf-8")
+
+
 def test_every_word_by_default_and_a_budget_that_says_what_it_dropped(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +87,7 @@ def test_every_word_by_default_and_a_budget_that_says_what_it_dropped(
     [
         (["--words", "dog"], '"dog" is not in the prompt'),
         (["--map-budget", "lots"], "write it as 200MB"),
+        (["--self-attention", "3"], "no step 2 to record: the call makes 2"),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--adapter", "adapter.safetensors"], "leave --adapter out"),
     ],

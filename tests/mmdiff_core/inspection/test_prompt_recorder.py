@@ -11,7 +11,7 @@ import torch
 
 from mmdiff_core import record_attention
 from mmdiff_core.errors import MMDiffError
-from mmdiff_core.inspection.prompt_recorder import InspectedStep
+from mmdiff_core.inspection.prompt_recorder import InspectedStep, looking_layer
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Components, GenerateRequest
@@ -78,6 +78,13 @@ def test_maps_grow_step_by_step_and_each_image_has_its_own(personalizer: Persona
     assert steps[0].tokens.steps_made == 3
     alone = _last(personalizer, replace(STOCK, seeds=(6,)), TokenRecording(words=("cat",)))
     assert np.array_equal(steps[-1].tokens.at("cat"), alone.tokens.at("cat"))
+
+
+def test_a_layer_to_look_from_is_fine_but_not_too_fine(personalizer: Personalizer) -> None:
+    layers = [looking_layer(personalizer.backbone, 32, 32, most) for most in (16 * 16, 16 * 16 - 1, 1)]
+    assert layers[0].startswith("up_blocks.1.attentions.1.")
+    assert layers[1] == layers[2]
+    assert layers[1].startswith("up_blocks.0.attentions.1.")
 
 
 def test_two_in_turn_are_each_alone(personalizer: Personalizer) -> None:
