@@ -141,5 +141,4 @@ new ResizeObserver(([{ contentRect }]) => {
   requestAnimationFrame(draw);
 }).observe(find(".compared"));
 watch(["value", "live"], receive);
-fillTexts();
-receive();
+fillTexts(receive);

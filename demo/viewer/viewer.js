@@ -250,5 +250,4 @@ watch("fetched", () => {
   view.fetched.set(props.fetched.name, props.fetched);
   receive();
 });
-fillTexts();
-receive();
+fillTexts(receive);

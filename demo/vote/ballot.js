@@ -110,5 +110,4 @@ watch("value", () => {
   counted = props.value.votes;
   draw();
 });
-fillTexts();
-draw();
+fillTexts(draw);

@@ -97,10 +97,11 @@ function sentenceText(text) {
   return said.join(" ");
 }
 
-/** Fill in every node of this component that names its text, as soon as the page has the texts. */
-function fillTexts() {
-  if (!textTable()) return void setTimeout(fillTexts, 50);
+/** As soon as the page has the texts: fill in every node of this component that names its text, and draw the rest. */
+function fillTexts(draw = () => {}) {
+  if (!textTable()) return void setTimeout(fillTexts, 50, draw);
   for (const node of findAll("[data-say]")) node.textContent = t(node.dataset.say);
   for (const node of findAll("[data-name]")) node.setAttribute("aria-label", t(node.dataset.name));
   for (const node of findAll("[data-tip]")) node.title = t(node.dataset.tip);
+  draw();
 }

@@ -88,3 +88,23 @@ test("a sentence without a translation stays as it is, and so does every one in 
 test("a name that looks like a pattern is shown as it was typed", () => {
   assert.equal(speaking(SENTENCES)('The photo "$& {what} steps" is empty.'), "Das Foto „$& {what} steps“ ist leer.");
 });
+
+test("what is drawn waits for the texts", () => {
+  const page = { node: null };
+  const waiting = [];
+  const drawn = [];
+  const globals = {
+    document: { querySelector: () => page.node },
+    element: { querySelectorAll: () => [] },
+    setTimeout: (again, ms, ...rest) => waiting.push(() => again(...rest)),
+    WeakMap,
+    JSON,
+  };
+  const { fillTexts, t } = load(["web/i18n"], ["fillTexts", "t"], globals);
+  fillTexts(() => drawn.push(t("seed")));
+  assert.deepEqual(drawn, []);
+  page.node = { textContent: JSON.stringify({ seed: "Seed" }) };
+  waiting.shift()();
+  assert.deepEqual(drawn, ["Seed"]);
+  assert.equal(waiting.length, 0);
+});
