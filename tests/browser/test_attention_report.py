@@ -65,3 +65,11 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
     expect(picture).to_have_attribute("aria-label", re.compile("map of on"))
     assert errors == []
     page.close()
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, report: Path) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto(report.as_uri())
+    expect(page.locator("#looks")).not_to_be_empty()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
