@@ -144,3 +144,20 @@ def test_the_buttons_of_a_card_stand_in_one_row_and_its_number_is_whole(open_pag
     assert number["x"] + number["width"] <= card["x"] + card["width"]
     track = page.locator("#strength-1 input[type=range]").bounding_box()
     assert track["x"] + track["width"] < page.locator("#strength-1 input[type=number]").bounding_box()["x"]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_prompt_s_error_stands_below_its_field(open_page: Open, screen: str) -> None:
+    page = open_page(**SCREENS[screen])
+    page.locator("#generate").click()
+    note, field = page.locator("#error-prompt"), page.locator("#prompt textarea")
+    expect(note).to_be_visible()
+    below, above = note.bounding_box(), field.bounding_box()
+    assert below["y"] >= above["y"] + above["height"]
+    note.scroll_into_view_if_needed()
+    assert note.evaluate(
+        """node => {
+          const { left, top } = node.getBoundingClientRect();
+          return node.contains(document.elementFromPoint(left + 9, top + 9));
+        }"""
+    )
