@@ -46,6 +46,7 @@ class StartPanel:
                     0.05,
                     "image-strength",
                     info=text("image_strength_info"),
+                    min_width=240,
                 )
 
     def listen(self) -> None:

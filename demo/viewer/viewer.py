@@ -233,7 +233,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     width, height = picture.image.size
     facts = {"seed": str(picture.seed), "steps": picture.settings["steps"], "width": width, "height": height}
     if "image_strength" in picture.settings:
-        facts["strength"] = picture.settings["image_strength"]
+        facts["share"] = picture.settings["image_strength"]
     subjects = zip(entry.names, entry.colours, strict=True)
     frame: FinishedFrame = {
         "image": file,
@@ -243,7 +243,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
         "maps": NO_MAPS if light else pack_maps(picture.maps),
         "name": name,
         "file": file["orig_name"],
-        "facts": ("picture_facts_from" if "strength" in facts else "picture_facts", facts),
+        "facts": ("picture_facts_from" if "share" in facts else "picture_facts", facts),
         "strip": None if light else film_strip(entry.previews),
         "leakage": {} if light else _leakage(entry),
         "python": entry.python,

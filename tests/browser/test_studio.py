@@ -353,4 +353,4 @@ def test_the_next_picture_starts_from_this_one(open_page: Open, model: StandIn) 
     expect(page.locator("#photos-start img")).to_have_count(1)
     generate(page)
     assert model.asked[-1].image is not None
-    expect(page.locator("#result .facts")).to_contain_text("from a picture, strength 0.6")
+    expect(page.locator("#result .facts")).to_contain_text("from a picture, strength 60%")
