@@ -270,10 +270,13 @@ class Personalizer:
         self.backbone.check_text_to_image()
         plan = self.plan(request)
         check_tokens(plan, self.backbone, tokens)
-        return self._inspect(plan, tokens, photos)
+        return self.run_inspected(plan, tokens, photos)
 
     @torch.no_grad()
-    def _inspect(self, plan: Plan, tokens: TokenRecording, photos: PhotoCache | None) -> Iterator[InspectedStep]:
+    def run_inspected(
+        self, plan: Plan, tokens: TokenRecording, photos: PhotoCache | None = None
+    ) -> Iterator[InspectedStep]:
+        """Make the images of a plan whose tokens were checked; otherwise as :meth:`inspect`."""
         with named_memory_errors():
             weights = self.weights.current()
             conditions = condition_request(plan, self.backbone, self.adapter, weights, photos, recorded=True)

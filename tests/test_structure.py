@@ -35,7 +35,7 @@ LAYERS = [
     ["demo.web"],
     ["demo.words"],
     ["demo.form"],
-    ["demo.viewer"],
+    ["demo.viewer", "demo.inspect"],
     ["demo.studio", "demo.api"],
     ["demo.about"],
     ["demo.compare"],

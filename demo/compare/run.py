@@ -138,7 +138,7 @@ class ComparisonRunner:
 
     def review(self, values: Values) -> Update:
         """Say how many images the fields ask for, or why there are none yet."""
-        form = self.form.read(values)
+        form = self.form.read_with_photos(values)
         try:
             return self._counted(form, self.table(form, values))
         except MMDiffError as error:
@@ -146,7 +146,7 @@ class ComparisonRunner:
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plans and keep them, or say what is wrong, in which case nothing runs or changes."""
-        form = self.form.read(values)
+        form = self.form.read_with_photos(values)
         try:
             table = self.table(form, values)
             plans = self.plan(table)

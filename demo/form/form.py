@@ -17,6 +17,9 @@ from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice, 
 MAX_IMAGES = 4
 USUAL_IMAGE_STRENGTH, LEAST_IMAGE_STRENGTH = 0.6, 0.05
 OWN_SAMPLER = "own"  # the model's own sampler, None in a request
+MAX_CONCEPTS = 8
+EMPTY_PROMPT = "The prompt is empty: describe the picture and name each subject in it."
+EMPTY_ALONE = "The prompt is empty: describe the picture, or choose an example."
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Form:
     settings: Settings = field(default_factory=Settings)
     rejected: tuple[tuple[int, str], ...] = ()  # (slot, sentence), of blank cards too
     start: StartPicture | None = None
+    inspected: bool = False  # the prompt alone makes the picture, and all of it has maps
+    concepts: tuple[str, ...] = ()  # words that an inspected prompt does not have, but that have maps, too
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -100,7 +105,10 @@ class Form:
     def fingerprint(self) -> str:
         """Return a digest of all that decides what a picture shows, except for its seed."""
         subjects = [replace(subject, rejected=()) for subject in self.subjects]
-        decisive = (self.prompt, subjects, replace(self.settings, seed=None, pictures=None), self.start)
+        decisive = (
+            *(self.prompt, subjects, replace(self.settings, seed=None, pictures=None)),
+            *(self.start, self.inspected, self.concepts),
+        )
         return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
 
     def request(self, limits: Limits | None = None, photo_files: PhotoFiles | None = None) -> GenerateRequest:
@@ -111,13 +119,13 @@ class Form:
             photo_files: photos that were decoded before.
 
         Raises:
-            PromptError: the prompt is empty, or a subject has photos and no name.
+            PromptError: the prompt is empty, a subject has photos and no name, or there are too many concepts.
             PhotoError: there is no subject, a subject has no photo, or a photo cannot be used.
             SettingsError: the seed or the number of pictures is not a whole number in range.
         """
         if not self.prompt:
-            raise PromptError("The prompt is empty: describe the picture and name each subject in it.")
-        if not self.subjects:
+            raise PromptError(EMPTY_ALONE if self.inspected else EMPTY_PROMPT)
+        if not self.subjects and not self.inspected:
             raise PhotoError("There is no subject yet: drop a photo of one and name it, or take a new toy.")
         if limits is not None:
             self._check(limits)
@@ -148,7 +156,11 @@ class Form:
         if len(self.subjects) > MAX_SUBJECTS:
             count = len(self.subjects)
             raise PhotoError(f"There are {count} subjects, but at most {MAX_SUBJECTS} are allowed: remove some.")
-        limits.check_words("prompt", self.prompt)
+        limits.check_words("prompt", ", ".join((self.prompt, *self.concepts)))
+        if len(self.concepts) > MAX_CONCEPTS:
+            raise PromptError(
+                f'"{self.concepts[MAX_CONCEPTS]}" is one further word too many: at most {MAX_CONCEPTS} can have maps.'
+            )
         for subject in self.subjects:
             limits.check_words("name of a subject", subject.name)
             limits.check_photos(subject.name, len(subject.photos))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,7 +12,14 @@ from typing import NotRequired, TypedDict
 
 from demo.form.form import Form
 from demo.words.word_notes import Fix, PromptNotes, WordNote, WordReader, can_fix
-from mmdiff_core.encoders.name_matching import WORD, distinct_names, occurrences, without_invisible_signs
+from mmdiff_core.encoders.name_matching import (
+    WORD,
+    distinct_names,
+    fold,
+    occurrences,
+    without_blank_edges,
+    without_invisible_signs,
+)
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of
@@ -71,6 +79,8 @@ def chips_html(form: Form, reader: WordReader | None = None) -> str:
     dashed = "".join(drawing.missing(subject, name) for subject, name in missing.items())
     said = "".join(map(drawing.note, notes.notes))
     listed = f'<ul class="word-notes" role="status">{said}</ul>' if said else ""
+    if form.inspected:  # there is no subject that a word could be linked to
+        return listed
     return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{dashed}</p>{listed}'
 
 
@@ -84,6 +94,13 @@ def marked_html(form: Form) -> str:
 def form_pieces(form: Form) -> list[PromptPiece]:
     """Return the prompt cut at the words of its subjects."""
     return prompt_pieces(*_words(form))
+
+
+def listed_words(text: str) -> tuple[str, ...]:
+    """Return the words, or groups of words, that a text lists with commas, each once; what has no word is left out."""
+    listed = map(without_blank_edges, re.split(r"[,;\n，、；]", text))
+    found = {fold(word): word for word in listed if WORD.search(word)}
+    return tuple(found.values())
 
 
 def count_word(prompt: str, name: str) -> int:

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.form.form import LEAST_IMAGE_STRENGTH, MAX_IMAGES, Form, Settings, StartPicture, SubjectForm
+from demo.form.form import (
+    EMPTY_ALONE,
+    EMPTY_PROMPT,
+    LEAST_IMAGE_STRENGTH,
+    MAX_IMAGES,
+    Form,
+    Settings,
+    StartPicture,
+    SubjectForm,
+)
 from demo.form.prompt_words import found_subjects
 from demo.form.value_types import MAX_SHOWN, as_typed
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
@@ -44,11 +53,11 @@ def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> 
 def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
     """Return all errors once Generate was clicked, also about what is missing altogether."""
     missing = []
-    if not form.subjects:
+    if not form.subjects and not form.inspected:
         text = "There is no subject yet: drop a photo of one, or take a new toy."
         missing.append(FieldError("photos-1", text, "lacking"))
     if not form.prompt:
-        text = "The prompt is empty: describe the picture and name each subject in it."
+        text = EMPTY_ALONE if form.inspected else EMPTY_PROMPT
         missing.append(FieldError("prompt", text, "lacking"))
     return (*missing, *errors_while_typing(form, sizes, max_steps))
 
@@ -57,7 +66,7 @@ def field_error_of(error: MMDiffError, form: Form) -> FieldError:
     """Return an error that the model raised, with the field that it belongs to."""
     text = str(error)
     if isinstance(error, PromptError):
-        return FieldError("prompt", text)
+        return FieldError("concepts" if any(f'"{word}"' in text for word in form.concepts) else "prompt", text)
     if isinstance(error, PhotoError):
         named = [
             subject.slot for subject in form.subjects if f'"{subject.name}"' in text or f"({subject.name})" in text

@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
 
 from demo.server.event_log import EventLog
 from demo.server.limits import Limits
 from demo.server.photo_files import PhotoFiles
-from demo.server.zero_gpu import Run
+from demo.server.zero_gpu import AnyStep, Run, bare_step, run_here
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import GenerationError, MMDiffError
+from mmdiff_core.inspection.prompt_recorder import InspectedStep, check_tokens
 from mmdiff_core.results import Step
 from mmdiff_core.types import GenerateRequest, Size
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mmdiff_core.encoders.face import FaceAnalyser
     from mmdiff_core.generation.model_summary import ModelSummary
     from mmdiff_core.generation.request_plan import Plan
+    from mmdiff_core.inspection.token_collector import TokenRecording
     from mmdiff_core.nn.adapter import MMDiffAdapter
     from mmdiff_core.weights.model_source import ModelSource
 
@@ -112,6 +115,9 @@ class Model(Protocol):
     def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary: ...
     def plan(self, request: GenerateRequest) -> Plan: ...
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]: ...
+    def run_inspected(
+        self, plan: Plan, tokens: TokenRecording, photos: PhotoCache | None = None
+    ) -> Iterator[InspectedStep]: ...
 
 
 class Service:
@@ -136,7 +142,7 @@ class Service:
         self.event_log = event_log or EventLog()
         self.monitor = monitor or RunMonitor()
         self.photo_files = PhotoFiles()
-        self._run = run or model.run
+        self._run: Run = run or partial(run_here, model)
         self._turn = threading.Lock()
         self._ending = threading.Event()
 
@@ -204,6 +210,14 @@ class Service:
         height = height if request.height is None else request.height
         return replace(request, steps=steps, width=width, height=height)
 
+    def check_tokens(self, plan: Plan, tokens: TokenRecording) -> None:
+        """Check what is to be recorded of a plan's prompt; a refusal is logged. Errors as ``Personalizer.inspect``."""
+        try:
+            check_tokens(plan, self.backbone, tokens)
+        except MMDiffError as error:
+            self.event_log.failed("refused", error)
+            raise
+
     def run(self, plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
         """Make the images of a plan, one step at a time; closing the iterator cancels.
 
@@ -214,11 +228,21 @@ class Service:
         Raises:
             GenerationError: at a step, if the request uses the model for longer than it may.
         """
+        return cast("Iterator[Step]", self._watched(plan, photos))
+
+    def inspect(self, plan: Plan, tokens: TokenRecording) -> Iterator[InspectedStep]:
+        """Make the images of a plan and say where each looks at its prompt; otherwise as :meth:`run`."""
+        return cast("Iterator[InspectedStep]", self._watched(plan, None, tokens))
+
+    def _watched(
+        self, plan: Plan, photos: PhotoCache | None, tokens: TokenRecording | None = None
+    ) -> Iterator[AnyStep]:
+        """Run within the limits, with the log and the monitor."""
         request = plan.request
         began, done = time.monotonic(), 0
         try:
             # A run may outlive the event that waited for it in Gradio's queue; the next one waits here.
-            with self._turn, self.monitor.run(), closing(self._run(plan, photos)) as steps:  # type: ignore[type-var]
+            with self._turn, self.monitor.run(), closing(self._run(plan, photos, tokens)) as steps:  # type: ignore[type-var]
                 deadline = Deadline(self.limits.run_seconds)
                 began = deadline.began
                 self._check_ending()
@@ -226,7 +250,7 @@ class Service:
                     self.monitor.step()
                     done += 1
                     yield step
-                    if step.result is None:
+                    if bare_step(step).result is None:
                         self._check_ending()
                         deadline.check()
         except GeneratorExit:

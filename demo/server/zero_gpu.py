@@ -12,25 +12,38 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import gradio as gr
 
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import GenerationError, MMDiffError
+from mmdiff_core.inspection.prompt_recorder import InspectedStep
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.results import GeneratedImage, Step
 
 if TYPE_CHECKING:
+    from demo.server.service import Model
     from mmdiff_core.generation.request_plan import Plan
+    from mmdiff_core.inspection.token_collector import TokenRecording
+    from mmdiff_core.inspection.token_maps import TokenMaps
     from mmdiff_core.pipeline import Personalizer
 
-Run = Callable[["Plan", PhotoCache | None], Iterator[Step]]
+AnyStep = Step | InspectedStep
+
+
+class Run(Protocol):
+    """Runs a plan; with ``tokens`` its steps say where the image looks at the prompt."""
+
+    def __call__(
+        self, plan: Plan, photos: PhotoCache | None = None, tokens: TokenRecording | None = None
+    ) -> Iterator[AnyStep]: ...
+
 
 FIRST_SETUP_S = 15.0  # guesses, until a run has been measured: a fork, moving the weights, encoding the photos
 FIRST_STEP_S = 0.3  # of an image of the native size
@@ -50,8 +63,8 @@ class LoanTimes:
     setups: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     steps: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
-    def seconds(self, plan: Plan) -> int:
-        """Return for how long to ask for a GPU."""
+    def seconds(self, plan: Plan, tokens: TokenRecording | None = None) -> int:
+        """Return for how long to ask for a GPU, with what :func:`run_on_loan` gives its work."""
         if not self.steps:
             return round(FIRST_SETUP_S + FIRST_STEP_S * self._units(plan))
         return max(LEAST_S, math.ceil(MARGIN * (max(self.setups) + max(self.steps) * self._units(plan))))
@@ -94,21 +107,23 @@ def run_on_loan(model: Personalizer, times: LoanTimes | None = None) -> Run:
     known = times or LoanTimes(width * height)
     home, first = os.getpid(), [True]  # ``first`` is changed in the lent process alone
 
-    def work(plan: Plan) -> Iterator[float | Step | MMDiffError]:
+    def work(plan: Plan, tokens: TokenRecording | None = None) -> Iterator[float | AnyStep | MMDiffError]:
         fresh, first[0] = first[0] and os.getpid() != home, False
         yield _age_of_process() if fresh else 0.0
         try:
-            with closing(model.run(plan)) as steps:  # type: ignore[type-var]
+            with closing(run_here(model, plan, None, tokens)) as steps:  # type: ignore[type-var]
                 yield from map(_packed, steps)
         except MMDiffError as error:
             yield error
 
     lent = import_module("spaces").GPU(duration=known.seconds)(work)
 
-    def run(plan: Plan, photos: PhotoCache | None = None) -> Iterator[Step]:
+    def run(
+        plan: Plan, photos: PhotoCache | None = None, tokens: TokenRecording | None = None
+    ) -> Iterator[AnyStep]:
         del photos  # the other process cannot share them
         try:
-            with closing(lent(plan)) as steps:
+            with closing(lent(plan, tokens)) as steps:
                 yield from _measured(_unpacked(steps), plan, known)
         except gr.Error as error:
             raise GenerationError(_refusal(error, plan, known)) from error
@@ -122,7 +137,7 @@ def _age_of_process() -> float:
     return float(Path("/proc/uptime").read_text().split()[0]) - began
 
 
-def _measured(steps: Iterator[float | Step], plan: Plan, times: LoanTimes) -> Iterator[Step]:
+def _measured(steps: Iterator[float | AnyStep], plan: Plan, times: LoanTimes) -> Iterator[AnyStep]:
     """Pass steps on, and note what they took; the first value are the seconds before the work began."""
     setup, began, arrived, count = 0.0, time.monotonic(), 0.0, 0
     for step in steps:
@@ -160,26 +175,51 @@ def _refusal(error: gr.Error, plan: Plan, times: LoanTimes) -> str:
     return f"No GPU could be had: {reason}. Try again in a minute."
 
 
-def _packed(step: Step) -> Step:
+def run_here(
+    model: Model, plan: Plan, photos: PhotoCache | None = None, tokens: TokenRecording | None = None
+) -> Iterator[AnyStep]:
+    """Run a plan on a model of this process."""
+    return model.run(plan, photos) if tokens is None else model.run_inspected(plan, tokens, photos)
+
+
+def bare_step(step: AnyStep) -> Step:
+    """Return a step without what it says about the prompt."""
+    return step.step if isinstance(step, InspectedStep) else step
+
+
+def _packed(step: AnyStep) -> AnyStep:
     """Strip a step of everything that earlier steps have sent: their maps and finished images."""
+    if isinstance(step, InspectedStep):
+        newest = tuple(record for record in step.tokens.records if record.step == step.step.step - 1)
+        return InspectedStep(_packed_bare(step.step), replace(step.tokens, records=newest))
+    return _packed_bare(step)
+
+
+def _packed_bare(step: Step) -> Step:
     maps = step.maps
     newest = None if maps is None else replace(maps, records=tuple(r for r in maps.records if r.step == step.step - 1))
     picture = None if step.finished is None else replace(step.finished, maps=None)
     return replace(step, maps=newest, finished=picture, result=() if step.result is not None else None)
 
 
-def _unpacked(steps: Iterator[float | Step | MMDiffError]) -> Iterator[float | Step]:
+def _unpacked(steps: Iterator[float | AnyStep | MMDiffError]) -> Iterator[float | AnyStep]:
     """Restore the steps that :func:`_packed` stripped."""
+    tokens: TokenMaps | None = None
     maps: AttentionMaps | None = None
     pictures: tuple[GeneratedImage, ...] = ()
-    for step in steps:
-        if isinstance(step, MMDiffError):
-            raise step
-        if isinstance(step, float):
-            yield step
+    for sent in steps:
+        if isinstance(sent, MMDiffError):
+            raise sent
+        if isinstance(sent, float):
+            yield sent
             continue
+        step = bare_step(sent)
         before = () if maps is None or step.step == 1 else maps.records
         maps = None if step.maps is None else replace(step.maps, records=(*before, *step.maps.records))
         picture = None if step.finished is None else replace(step.finished, maps=maps)
         pictures += (picture,) if picture else ()
-        yield replace(step, maps=maps, finished=picture, result=pictures if step.result is not None else None)
+        whole = replace(step, maps=maps, finished=picture, result=pictures if step.result is not None else None)
+        if isinstance(sent, InspectedStep):
+            earlier = () if tokens is None or step.step == 1 else tokens.records
+            tokens = replace(sent.tokens, records=(*earlier, *sent.tokens.records))
+        yield whole if tokens is None else InspectedStep(whole, tokens)

@@ -63,16 +63,17 @@ class ComposePanel:
         self.undo.render()
         self.count = gr.Number(INITIAL_CARDS, precision=0, visible="hidden")  # in the browser's draft, unlike a state
         self._render_prompt()
-        with gr.Row(elem_classes="section-head"):
+        with gr.Row(elem_classes=["section-head", "with-photos"]):
             gr.HTML(text("subjects_head"), elem_classes="section", apply_default_css=False)
             self.add = gr.Button(
                 text("add_subject"), size="sm", min_width=0, scale=0, elem_id="add-subject", elem_classes="quiet add"
             )
+        classes = ["section", "with-photos"]
         if self.toys.limited:
-            gr.HTML(text("toys_note"), elem_id="toys-note", elem_classes="section", apply_default_css=False)
+            gr.HTML(text("toys_note"), elem_id="toys-note", elem_classes=classes, apply_default_css=False)
         if self.cards[0].faces is not None:
-            gr.HTML(text("face_consent"), elem_id="face-consent", elem_classes="section", apply_default_css=False)
-        with gr.Row(elem_classes="cards"):
+            gr.HTML(text("face_consent"), elem_id="face-consent", elem_classes=classes, apply_default_css=False)
+        with gr.Row(elem_classes=["cards", "with-photos"]):
             for card in self.cards:
                 card.render(visible=card.slot < INITIAL_CARDS)
 
@@ -97,7 +98,7 @@ class ComposePanel:
                 elem_id="chips",
                 apply_default_css=False,
             )
-            gr.HTML(text("chips_help"), elem_id="chips-help", apply_default_css=False)
+            gr.HTML(text("chips_help"), elem_id="chips-help", elem_classes="with-photos", apply_default_css=False)
         if self.toys.limited:
             gr.HTML(text("known_chips"), elem_id="known", apply_default_css=False)
 

@@ -29,13 +29,13 @@ class ExampleGallery:
     def render(self) -> None:
         """Make the component inside the current layout."""
         cards = "".join(_card(number, example) for number, example in enumerate(self.examples))
-        gr.HTML(text("examples_head"), elem_classes="section", apply_default_css=False)
+        gr.HTML(text("examples_head"), elem_classes=["section", "with-photos"], apply_default_css=False)
         self.row = gr.HTML(
             f'<div class="examples">{cards}</div>',
             js_on_load=scripts("studio/example_gallery"),
             apply_default_css=False,
             elem_id="examples",
-            elem_classes="section",
+            elem_classes=["section", "with-photos"],
         )
 
     def listen(self, next_seed: gr.State) -> None:

@@ -12,6 +12,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from demo.form import browser_draft
+from demo.form.examples import vocabulary_of
 from demo.form.form import Form
 from demo.form.share_link import link_note, read_link
 from demo.form.validation import (
@@ -22,13 +23,15 @@ from demo.form.validation import (
     field_error_of,
     first_blocking,
 )
+from demo.inspect.inspect_panel import InspectPanel
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.settings_panel import SettingsPanel
 from demo.studio.start_panel import StartPanel
-from demo.viewer.map_budget import with_map_budget
+from demo.viewer.map_budget import token_recording, with_map_budget
 from demo.web.events import QUIET, Update
 from demo.web.static_files import scripts
 from mmdiff_core.errors import MMDiffError
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.types import GenerateRequest, Recording
 
 if TYPE_CHECKING:
@@ -60,11 +63,12 @@ class ErrorsRecord(TypedDict):
 
 
 class FormPanel:
-    """Compose, the picture to start from and settings together, with the errors beside their fields."""
+    """Compose, inspect, the picture to start from and settings together, with the errors beside their fields."""
 
     def __init__(self, service: Service, compose: ComposePanel, settings: SettingsPanel, start: StartPanel) -> None:
         self.service = service
         self.compose = compose
+        self.inspect = InspectPanel(vocabulary_of(service.backbone))
         self.settings = settings
         self.start = start
 
@@ -72,6 +76,7 @@ class FormPanel:
         """Make the components inside the current layout."""
         self.linked = link_note()
         self.compose.render()
+        self.inspect.render()
         self.start.render()
         self.settings.render()
         self.draft = gr.JSON(visible=False)
@@ -89,6 +94,7 @@ class FormPanel:
     def listen(self, page: gr.Blocks) -> None:
         """Check what is typed; keep it in the browser; fetch it from there when the page is opened."""
         self.compose.listen()
+        self.inspect.listen(self.compose.prompt)
         undo = self.compose.undo
         undone: set[Block] = {undo.stack, self.compose.prompt, *(card.name for card in self.compose.cards)}
         undo.toast.undo(self._undo, undone, [*self.targets(), *undo.parts], **QUIET)
@@ -120,7 +126,7 @@ class FormPanel:
     @property
     def fields(self) -> set[Block]:
         """Inputs of an event that reads everything."""
-        return {*self.compose.fields, *self.start.fields, *self.settings.fields}
+        return {*self.compose.fields, *self.inspect.fields, *self.start.fields, *self.settings.fields}
 
     @property
     def kept_fields(self) -> set[Block]:
@@ -133,6 +139,10 @@ class FormPanel:
 
     def read(self, values: Values) -> Form:
         """Read the fields."""
+        return self.inspect.applied(self.read_with_photos(values), values)
+
+    def read_with_photos(self, values: Values) -> Form:
+        """Read the fields as if the picture was made from photos, whatever the Studio shows."""
         form = self.compose.read(values, self.settings.read(values))
         return replace(form, start=self.start.read(values))
 
@@ -145,12 +155,14 @@ class FormPanel:
         of a card.
         """
         nothing = {self.compose.count: gr.skip()}  # Gradio does not take an empty update
-        return nothing | self.compose.restore(record) | self.start.restore(record) | self.settings.restore(record)
+        parts = (self.compose, self.inspect, self.start, self.settings)
+        return nothing | {field: value for part in parts for field, value in part.restore(record).items()}
 
     def show(self, form: Form, seed: int) -> Update:
         """Put a form into the fields, with this seed for its picture."""
         settings = {**vars(form.settings), "parts": vars(form.settings.parts), "seed": seed}
-        return self.compose.show(form) | self.start.show(form.start) | self.settings.restore(settings)
+        mode = self.inspect.restore({"subjects": list(form.subjects)})
+        return self.compose.show(form) | mode | self.start.show(form.start) | self.settings.restore(settings)
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
         """Return what of a record :meth:`restore` leaves out because no field can hold it."""
@@ -158,7 +170,7 @@ class FormPanel:
 
     def targets(self) -> list[Component]:
         """Return the outputs of an event that returns :meth:`restore`."""
-        return [*self.compose.targets(), *self.start.targets, *self.settings.fields]
+        return [*self.compose.targets(), *self.inspect.fields, *self.start.targets, *self.settings.fields]
 
     def judge(self, form: Form) -> tuple[FieldError, ...]:
         """Return everything that is wrong in the fields once Generate was pressed, without opening a photo."""
@@ -173,14 +185,22 @@ class FormPanel:
         if first_blocking(errors) is not None:
             return None, errors
         try:
-            return with_map_budget(self.service.plan(self.request(form)), self.service), errors
+            plan = self.service.plan(self.request(form))
+            if (tokens := self.tokens(form, plan)) is None:
+                return with_map_budget(plan, self.service), errors
+            self.service.check_tokens(plan, tokens)
+            return plan, errors
         except MMDiffError as error:
             return None, (*errors, field_error_of(error, form))
 
     def request(self, form: Form) -> GenerateRequest:
         """Return the form as a request that records its subjects and other words; errors as ``Form.request``."""
         request = form.request(self.service.limits, self.service.photo_files)
-        return replace(request, recording=Recording(words=bool(request.subjects)))
+        return replace(request, recording=None if form.inspected else Recording(words=True))
+
+    def tokens(self, form: Form, plan: Plan) -> TokenRecording | None:
+        """Return what is recorded of an inspected prompt; None where the picture is made from photos."""
+        return token_recording(plan, self.service, form.concepts) if form.inspected else None
 
     def errors_record(self, form: Form, errors: Sequence[FieldError], attempt: str = "") -> ErrorsRecord:
         """Describe the errors of a form for the page; a new word in ``attempt`` leads the person to the first."""
@@ -212,6 +232,7 @@ class FormPanel:
     def _draft_fields(self) -> dict[str, Any]:
         """The fields that the browser keeps, by the names that :func:`demo.form.browser_draft.read_draft` reads."""
         fields: dict[str, Any] = {"prompt": self.compose.prompt}
+        fields |= {"mode": self.inspect.mode, "concepts": self.inspect.concepts}
         for card in self.compose.cards:
             number = card.slot + 1
             fields |= {f"name-{number}": card.name, f"strength-{number}": card.strength}

@@ -28,7 +28,9 @@ from demo.web.run_buttons import stop_on_click, when_over
 
 if TYPE_CHECKING:
     from demo.server.service import Service
+    from demo.server.zero_gpu import AnyStep
     from mmdiff_core.generation.request_plan import Plan
+    from mmdiff_core.inspection.token_collector import TokenRecording
 
 Values = Mapping[Component, Any]
 
@@ -39,6 +41,7 @@ class Planned:
 
     form: Form
     plan: Plan
+    tokens: TokenRecording | None = None  # what is recorded of an inspected prompt
 
 
 class GenerationRunner:
@@ -106,20 +109,26 @@ class GenerationRunner:
             settings.next_seed: None,
             self.form.errors: self.form.errors_record(form, errors),
         }
-        yield update | {self.actions.planned: Planned(seeded, plan)}
+        yield update | {self.actions.planned: Planned(seeded, plan, self.form.tokens(seeded, plan))}
 
     def run(self, planned: Planned, history: History) -> Iterator[Any]:
         """Yield one update a step. The run itself is the session's: it outlives this generator, unless Stop ends it.
 
         The first update comes before any work: Gradio cancels only what has answered once.
         """
-        yield waiting_update("looking_at_photos")
+        yield waiting_update("looking_at_photos" if planned.tokens is None else "waiting_for_first_step")
         with user_facing_errors():
             plan = planned.plan
             reader = self.form.compose.reader
             presenter = RunPresenter(plan.prompt, plan.words, planned.form, history, self.service.origin, reader)
-        job = history.job = Job(self.service.run(plan, photos=history.photos), presenter)
+            steps = self._steps(planned, history)
+        job = history.job = Job(steps, presenter)
         yield from job.follow()
+
+    def _steps(self, planned: Planned, history: History) -> Iterator[AnyStep]:
+        if planned.tokens is None:
+            return self.service.run(planned.plan, photos=history.photos)
+        return self.service.inspect(planned.plan, planned.tokens)
 
     def halt(self, history: History) -> None:
         """End the session's run at its next step."""

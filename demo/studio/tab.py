@@ -53,6 +53,7 @@ class StudioTab:
         """Make the components inside the current layout."""
         with gr.Row(elem_id="studio"):
             with gr.Column(elem_id="left", min_width=320):
+                self.form.inspect.render_mode()
                 self.examples.render()
                 self.form.render()
                 self.cutout.render()

@@ -13,7 +13,7 @@ function styleNow() {
 const recordedWords = (frame) => groupsOf(frame.maps, "words")[0]?.subjects ?? 0;
 
 function drawSentence(frame) {
-  const recorded = recordedWords(frame);
+  const recorded = frame.tokens ? 0 : recordedWords(frame); // an inspected prompt has tiles
   const words = frame.sentence.map(({ text, subject, word }) => {
     if (subject === null) return word < recorded ? wordButton(text, word) : document.createTextNode(text);
     const mark = make("mark", { "data-subject": subject }, text);
@@ -90,15 +90,16 @@ function drawControls(frame) {
   find(".threshold-text").textContent = threshold ? percent(threshold) : t("no_threshold");
   find(".outline-help").textContent = t("outline_at", { part: percent(outlineLevel({ threshold })) });
   drawSizes(frame);
+  drawScaleChoice(frame);
 }
 
 /** For every visible map: its colours and the values that they stand for. */
-function drawScales(layers, { palette }) {
+function drawScales(frame, layers, { palette }) {
   const scales = layers.map(({ name, colour, map }) => {
     const { lo, hi } = rangeOf(map);
     const bar = make("span", { class: "bar" });
     bar.style.background = paletteGradient(palette, colour);
-    return make("span", { class: "scale" }, make("b", {}, name), percent(lo), bar, percent(hi));
+    return make("span", { class: "scale" }, make("b", {}, name), valueText(frame, lo), bar, valueText(frame, hi));
   });
   find(".scales").replaceChildren(...scales);
 }
@@ -111,7 +112,7 @@ function readoutText(frame, layers) {
   if (flat.length) return t(isAloneWithoutNull(frame) ? "even_alone" : "even_map", { names: listed(flat) });
   if (view.pointer) {
     const { x, y } = view.pointer;
-    const values = layers.map(({ name, map }) => `${name} ${percent(valueAt(map, x, y), 1)}`).join(" · ");
+    const values = layers.map(({ name, map }) => `${name} ${valueText(frame, valueAt(map, x, y), 1)}`).join(" · ");
     return t("here", { values });
   }
   if (!layers.length) return "";
@@ -134,6 +135,7 @@ element.addEventListener("input", (event) => {
   if (event.target.matches(".kinds input")) Object.assign(view, { kind: event.target.value, word: null });
   if (event.target.matches(".sizes")) view.size = event.target.value;
   if (event.target.matches(".heads")) view.head = event.target.value;
+  if (event.target.matches(".scale-choice")) view.scale = event.target.value;
   if (event.target.matches(".step")) {
     stopPlaying();
     view.step = Number(event.target.value);

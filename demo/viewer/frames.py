@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 from demo.form.prompt_words import PromptPiece
 from demo.viewer.leakage_advice import LeakageRecord, Phrase
 from demo.viewer.map_encoding import PackedMaps
+from demo.viewer.token_encoding import TokenRecord
 from demo.web.cached_files import FileRecord, FilmStrip
 from mmdiff_core.types import MapKind
 
@@ -48,13 +49,19 @@ class Waiting(TypedDict):
     done: int
 
 
-class Frame(TypedDict):
+class MapsRecord(TypedDict):
+    """The maps of a picture: of its subjects or, where ``tokens`` name them, of all that an inspected prompt has."""
+
+    maps: PackedMaps
+    tokens: NotRequired[TokenRecord]
+
+
+class Frame(MapsRecord):
     """What frames of finished pictures and of those in the making have in common."""
 
     caption: Phrase
     sentence: list[PromptPiece]
     subjects: list[SubjectLabel]
-    maps: PackedMaps
 
 
 class LiveFrame(Frame):

@@ -63,3 +63,28 @@ function valueAt(map, x, y) {
   const row = clamp(Math.floor(y * map.h), 0, map.h - 1);
   return map.values[row * map.w + column];
 }
+
+const LEAST_SPREAD = 1e-8; // below it a share counts as the same all over
+
+/** The sum of maps of one size; null where there is none. */
+function summed(maps) {
+  if (!maps.length || maps.includes(null)) return null;
+  const [{ h, w }] = maps;
+  const values = new Float32Array(h * w);
+  for (const map of maps) map.values.forEach((value, i) => (values[i] += value));
+  return { h, w, values };
+}
+
+// The rule of mmdiff_core/inspection/token_maps.py, `TokenMaps.at`; a test holds them to it.
+
+/** Shares as a scale has them; `words` is the sum of all words of the prompt, of which there are `count`. */
+function inScale(scale, share, words, count) {
+  const { h, w } = share;
+  const changed = (change) => ({ h, w, values: share.values.map(change) });
+  if (scale === "among_words") return changed((value, i) => value / Math.max(words?.values[i] ?? 0, LEAST_SPREAD));
+  if (scale === "contrast") return changed((value, i) => value - (words?.values[i] ?? 0) / Math.max(count, 1));
+  if (scale !== "z") return share;
+  const mean = share.values.reduce((sum, value) => sum + value, 0) / share.values.length;
+  const spread = Math.sqrt(share.values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / share.values.length);
+  return changed((value) => (spread > LEAST_SPREAD ? (value - mean) / spread : 0));
+}

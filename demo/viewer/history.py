@@ -19,6 +19,7 @@ from demo.web.cached_files import FileRecord, picture_file
 from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
 from mmdiff_core.output.animation import AnimationFormat, encode_animation, step_frames
 from mmdiff_core.output.export import archive
@@ -41,7 +42,7 @@ class HistoryEntry:
     ``photos`` are the names of files in a zip, ``files`` the paths of these files; ``sentence`` is the prompt in pieces
     and ``file`` the picture as a file of the page; ``unknown`` are the subjects' words that the model does not know;
     ``form`` is the fingerprint of the form that it was made with; ``start`` is the path of the picture that it
-    starts from.
+    starts from; ``tokens`` are the maps of an inspected prompt.
     """
 
     picture: GeneratedImage
@@ -55,6 +56,7 @@ class HistoryEntry:
     unknown: tuple[str, ...] = ()
     form: str = ""
     start: str = ""
+    tokens: TokenMaps | None = None
 
     @property
     def names(self) -> list[str]:
@@ -77,7 +79,7 @@ class HistoryEntry:
     @property
     def map_bytes(self) -> int:
         """What the maps take in memory."""
-        return self.picture.maps.nbytes if self.picture.maps else 0
+        return sum(maps.nbytes for maps in (self.picture.maps, self.tokens) if maps is not None)
 
     @property
     def python(self) -> str:
@@ -96,6 +98,8 @@ class HistoryEntry:
         for subject, files in zip(settings.get("subjects", ()), self.files, strict=False):
             subject["photos"] = list(files)
         settings["start"] = [self.start] if self.start else []
+        if self.tokens is not None:
+            settings["concepts"] = ", ".join(self.tokens.concepts)
         return settings
 
     @property

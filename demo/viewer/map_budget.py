@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from demo.viewer.map_encoding import MAX_BYTES_APART
 from mmdiff_core.generation.model_summary import ModelSummary
+from mmdiff_core.inspection.token_collector import TokenRecording
+from mmdiff_core.inspection.token_table import read_tokens
 from mmdiff_core.types import MAP_KINDS
 
 if TYPE_CHECKING:
@@ -25,6 +27,20 @@ def with_map_budget(plan: Plan, service: Service, pictures: int = 1) -> Plan:
     """
     summary = service.summary((plan.numbers.width, plan.numbers.height))
     return plan.with_heads(heads_fit(summary, len(plan.words), len(plan.others), plan.numbers.steps, pictures))
+
+
+def token_recording(plan: Plan, service: Service, concepts: tuple[str, ...] = ()) -> TokenRecording:
+    """Return what to record of an inspected prompt: everything, and every head where that is light enough.
+
+    Args:
+        plan: of a prompt without subjects.
+        service: the model.
+        concepts: words that are not in the prompt.
+    """
+    rows = len(read_tokens(service.backbone.tokenizers[0], plan.prompt, plan.tokens[0].ids.shape[1]).tokens)
+    summary = service.summary((plan.numbers.width, plan.numbers.height))
+    per_head = heads_fit(summary, 0, rows + len(concepts), plan.numbers.steps)
+    return TokenRecording(concepts=concepts, per_head=per_head)
 
 
 def heads_fit(summary: ModelSummary, subjects: int, words: int, steps: int, pictures: int = 1) -> bool:

@@ -9,7 +9,7 @@
 //   props.fetched  a frame that was `pending`: its maps were left out until it was looked at
 // A frame is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all
 // lists count the frame's subjects; of the maps' kind "words" the subjects are the prompt's other words, a sentence's
-// `word`. A finished one has also {name, file, facts, strip: {image, w, h}, leakage: {kind: {...}}, python, shell}, and
+// `word`; with `tokens` they are those of an inspected prompt, see tokens.js. A finished one has also {name, file, facts, strip: {image, w, h}, leakage: {kind: {...}}, python, shell}, and
 // `labels` where it comes from a comparison. `caption`, `facts` and what advice says are phrases, see i18n.js.
 
 const PREFERRED_KINDS = ["image", "influence", "text"]; // the clearest first
@@ -27,7 +27,9 @@ const view = {
   step: 0, // from 1; 0 stands for all
   size: "", // of layers, or the path of one layer; "" stands for all
   head: "", // from 0, as text; "" stands for all
-  word: null, // of the prompt, owned by no subject, whose map is looked at instead of the subjects'
+  word: null, // of the prompt, owned by no subject, whose map is looked at instead of the subjects'; of an inspected prompt
+  // the part that is looked at, null for the first that tells something
+  scale: "share", // of the maps of an inspected prompt, see tokens.js
   fetched: new Map(), // frames whose maps came later, by their names
   peek: false, // the picture is shown without its maps
 };
@@ -47,8 +49,13 @@ function kindOf(frame) {
   return PREFERRED_KINDS.find(isClear) ?? PREFERRED_KINDS[0];
 }
 
-/** The chosen word of the prompt that no subject owns: {text, word}; undefined where none is chosen. */
-const wordOf = (frame) => frame.sentence.find(({ word }) => word !== undefined && word === view.word);
+/** The chosen word of the prompt that no subject owns, or the chosen part of an inspected one: {text, word}; undefined where
+ * none is chosen. */
+function wordOf(frame) {
+  if (!frame.tokens) return frame.sentence.find(({ word }) => word !== undefined && word === view.word);
+  const word = view.word !== null && frame.tokens.parts[view.word] ? view.word : frame.tokens.first;
+  return { text: partName(frame.tokens.parts[word]), word };
+}
 
 /** The kind whose maps are shown: of the subjects, or of a word. */
 const shownKind = (frame) => (wordOf(frame) ? "words" : kindOf(frame));
@@ -79,7 +86,8 @@ function headOf(frame) {
 
 /** The map of a subject, or of a word, that is shown at a step counted from 0. */
 function shownMap(frame, subject, step) {
-  return mapOf(frame.maps, shownKind(frame), subject, { step, size: sizeOf(frame), head: headOf(frame) });
+  const at = { step, size: sizeOf(frame), head: headOf(frame) };
+  return frame.tokens ? tokenMap(frame, subject, at) : mapOf(frame.maps, shownKind(frame), subject, at);
 }
 
 /** Whose maps there are to be shown: the subjects, or a word: [{name, colour, subject}]. */

@@ -65,7 +65,7 @@ function previewsOf(frame) {
 function drawTimeline(frame) {
   find(".timeline").hidden = isLive() || frame.maps.steps < 2;
   if (find(".timeline").hidden) return;
-  const key = [frame.name, shownKind(frame), view.word, sizeOf(frame), headOf(frame), styleNow().palette].join();
+  const key = [frame.name, shownKind(frame), view.word, sizeOf(frame), headOf(frame), styleNow().palette, view.scale].join();
   if (key !== strip.key) {
     strip.key = key;
     const steps = stripSteps(frame.maps.steps);

@@ -11,7 +11,8 @@ function drawOverlay() {
   const layers = visibleLayers(frame);
   fitCanvas(canvas, picture);
   paintOverlay(canvas, picture, view.peek ? [] : layers, styleNow());
-  drawScales(layers, styleNow());
+  drawScales(frame, layers, styleNow());
+  drawTiles(frame);
   drawReadout(frame, layers);
 }
 
@@ -120,12 +121,14 @@ function draw() {
   find(".inspect").hidden = !frame?.image;
   if (!frame?.image) return;
   fetchMaps(frame);
-  const mapped = frame.subjects.length > 0 && frame.maps.steps > 0;
+  const mapped = (frame.subjects.length > 0 || Boolean(frame.tokens)) && frame.maps.steps > 0;
+  find(".viewer").classList.toggle("inspected", Boolean(frame.tokens));
+  find(".palettes span").textContent = t(frame.tokens ? "one_colour" : "subjects");
   drawStage(frame, mapped);
   drawSentence(frame);
   drawSubjects(frame);
   for (const part of findAll(".mapped")) part.hidden = !mapped;
-  find(".word-help").hidden = !mapped || !recordedWords(frame);
+  find(".word-help").hidden = !mapped || Boolean(frame.tokens) || !recordedWords(frame);
   find(".early").hidden = find(".badge").hidden = true;
   drawExport(frame);
   if (mapped) drawMaps();
@@ -174,6 +177,7 @@ const ACTIONS = [
   [".chip[data-subject]", (button) => toggleSubject(Number(button.dataset.subject))],
   [".chip.all", toggleAll],
   [".other-word", (button) => (view.word = view.word === Number(button.dataset.word) ? null : Number(button.dataset.word))],
+  [".tile", chooseTile],
   [".strip-cell", (button) => (stopPlaying(), goTo(Number(button.dataset.step)))],
   [".play", togglePlaying],
   [".apply", applyAdvice],

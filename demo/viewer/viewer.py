@@ -11,9 +11,11 @@ from PIL import Image
 
 from demo.form.form import Form
 from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
+from demo.server.zero_gpu import AnyStep, bare_step
 from demo.viewer.frames import (
     FinishedFrame,
     LiveFrame,
+    MapsRecord,
     SubjectLabel,
     ViewerValue,
     WaitingLive,
@@ -24,10 +26,14 @@ from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_recor
 from demo.viewer.map_encoding import NO_MAPS, pack_maps
 from demo.viewer.reproduce import photo_names
 from demo.viewer.saved_picture import SavedPicture
+from demo.viewer.token_encoding import pack_tokens, token_record
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import distinct_names, fold
+from mmdiff_core.inspection.prompt_recorder import InspectedStep
+from mmdiff_core.inspection.token_maps import TokenMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.maps.leakage import subject_leakage
 from mmdiff_core.results import GeneratedImage, Step
@@ -39,7 +45,7 @@ HEATMAP_SCRIPTS = (  # pure functions, in the order in which the browser reads t
 )
 SCRIPTS = (
     *HEATMAP_SCRIPTS,
-    *("viewer/maps", "viewer/controls", "viewer/timeline", "viewer/leakage"),
+    *("viewer/maps", "viewer/tokens", "viewer/controls", "viewer/timeline", "viewer/leakage"),
     *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/viewer"),
 )
 
@@ -144,10 +150,11 @@ class RunPresenter:
         self.frames: list[FinishedFrame] = []
         self.previews: list[Image.Image] = []
         self.live: LiveFrame | None = None
+        self.tokens: TokenMaps | None = None  # of an inspected picture in the making
         self.complete = False
         self.started = time.monotonic()
 
-    def add(self, step: Step) -> gr.HTML:
+    def add(self, step: AnyStep) -> gr.HTML:
         """Take in a step; returns the update for the viewer."""
         known = len(self.frames)
         self.take(step)
@@ -158,8 +165,10 @@ class RunPresenter:
         """How many pictures are finished."""
         return len(self.frames)
 
-    def take(self, step: Step) -> None:
+    def take(self, taken: AnyStep) -> None:
         """Take in a step."""
+        step = bare_step(taken)
+        self.tokens = taken.tokens if isinstance(taken, InspectedStep) else None
         self.previews.append(step.preview)
         if step.finished is not None:
             self.finish(step.finished)
@@ -194,6 +203,7 @@ class RunPresenter:
         entry = HistoryEntry(
             *(picture, previews, self.slots, self.photos, self.files, self.origin),
             sentence=tuple(self.sentence),
+            tokens=self.tokens,
             file=picture_file(picture),
             unknown=tuple(unknown.values()),
             form=self.form,
@@ -210,11 +220,11 @@ class RunPresenter:
         done = (step.image_index * step.steps + step.step) / (step.image_count * step.steps)
         numbers = (step.image_index + 1, step.image_count, step.step, step.steps)
         return {
+            **_looks(step.maps, self.tokens, newest=True),
             "image": data_url(step.preview),
             "caption": ("preview_at", {"n": step.step}),
             "sentence": self.sentence,
             "subjects": self.subjects,
-            "maps": pack_maps(step.maps, newest=True),
             "run": self.run,
             "progress": progress_record(*numbers, done, self.started),
         }
@@ -235,12 +245,13 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     if "image_strength" in picture.settings:
         facts["share"] = picture.settings["image_strength"]
     subjects = zip(entry.names, entry.colours, strict=True)
+    looks: MapsRecord = {"maps": NO_MAPS} if light else _looks(picture.maps, entry.tokens)
     frame: FinishedFrame = {
+        **looks,
         "image": file,
         "caption": ("picture_of", {"prompt": "".join(piece["text"] for piece in sentence), "seed": str(picture.seed)}),
         "sentence": sentence,
         "subjects": [{"name": subject, "colour": colour} for subject, colour in subjects],
-        "maps": NO_MAPS if light else pack_maps(picture.maps),
         "name": name,
         "file": file["orig_name"],
         "facts": ("picture_facts_from" if "share" in facts else "picture_facts", facts),
@@ -254,6 +265,13 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     if light:
         frame["pending"] = True
     return frame
+
+
+def _looks(maps: AttentionMaps | None, tokens: TokenMaps | None, newest: bool = False) -> MapsRecord:
+    """Return the maps of the subjects, or of every token of an inspected prompt."""
+    if tokens is None:
+        return {"maps": pack_maps(maps, newest)}
+    return {"maps": pack_tokens(tokens, newest), "tokens": token_record(tokens)}
 
 
 def _leakage(entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:

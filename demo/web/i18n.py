@@ -29,7 +29,9 @@ _TEMPLATES = {
     "vote_head": '<h2 class="unseen">{vote}</h2><p>{vote_help}</p>',
     "examples_head": "<h2>{examples}</h2><p>{examples_help}</p>",
     "subjects_head": "<h2>{subjects}</h2><p>{subjects_help}</p>",
-    "prompt_head": '<h2>{prompt}</h2><p>{prompt_help} <span class="keys">{keys_help}</span></p>',
+    "prompt_head": '<h2>{prompt}</h2><p><span class="with-photos">{prompt_help}</span>'
+    '<span class="prompt-only">{prompt_help_alone}</span> <span class="keys">{keys_help}</span></p>',
+    "inspect_head": "<h2>{inspect_examples}</h2><p>{inspect_help}</p>",
     "start_help": '<p class="hint">{start_help_text}</p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in GROUPS},

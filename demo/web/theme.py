@@ -12,11 +12,12 @@ _SHEETS = (  # in the order of the cascade
         "web/undo",
         "studio/tab",
         "studio/compose_panel",
+        "inspect/inspect_panel",
         "studio/face_picker",
         "web/fields",
         "studio/cutout_dialog",
     ),
-    *("viewer/viewer", "viewer/maps", "viewer/timeline", "viewer/leakage", "viewer/guide"),
+    *("viewer/viewer", "viewer/maps", "viewer/tokens", "viewer/timeline", "viewer/leakage", "viewer/guide"),
     *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )
 STYLE_SHEETS = tuple(DEMO / f"{name}.css" for name in _SHEETS)

@@ -3,9 +3,9 @@ import test from "node:test";
 
 import { load, mapOfRows, rowsOf } from "./load.mjs";
 
-const { resized, weightedMean, rangeOf, scaledMap, valueAt } = load(
+const { resized, weightedMean, rangeOf, scaledMap, valueAt, inScale, summed } = load(
   ["viewer/heatmap"],
-  ["resized", "weightedMean", "rangeOf", "scaledMap", "valueAt"],
+  ["resized", "weightedMean", "rangeOf", "scaledMap", "valueAt", "inScale", "summed"],
 );
 
 test("a map is enlarged bilinearly, with pixel centres where they are", () => {
@@ -41,4 +41,22 @@ test("a value is read at a point of the picture, at its edges as well", () => {
   const map = mapOfRows([[1, 2], [3, 4]]);
   assert.equal(valueAt(map, 0.9, 0.1), 2);
   assert.equal(valueAt(map, 1, 1), 4);
+});
+
+const share = () => mapOfRows([[0.1, 0.3]]);
+const words = () => mapOfRows([[0.2, 0.4]]);
+
+test("the pieces of a word are added up", () => {
+  assert.deepEqual(rowsOf(summed([share(), words()])), [[0.3, 0.7]]);
+  assert.equal(summed([]), null);
+  assert.equal(summed([share(), null]), null);
+});
+
+test("each scale tells something else of the same share", () => {
+  const shown = (scale) => rowsOf(inScale(scale, share(), words(), 2));
+  assert.deepEqual(shown("share"), [[0.1, 0.3]]);
+  assert.deepEqual(shown("among_words"), [[0.5, 0.75]]);
+  assert.deepEqual(shown("contrast"), [[0, 0.1]]);
+  assert.deepEqual(shown("z"), [[-1, 1]]);
+  assert.deepEqual(rowsOf(inScale("z", mapOfRows([[0.2, 0.2]]), words(), 2)), [[0, 0]]); // the same all over: no peak
 });

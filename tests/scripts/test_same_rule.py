@@ -8,8 +8,13 @@ import torch
 from PIL import Image
 
 from demo.viewer.map_encoding import pack_maps
+from demo.viewer.token_encoding import pack_tokens, token_record
+from mmdiff_core.inspection.token_collector import TokenRecording
+from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.maps.heatmap import HeatmapStyle, normalise, overlay_maps
+from mmdiff_core.types import GenerateRequest
+from tests.helpers import tiny
 from tests.helpers.node import run_script
 
 RANDOM = np.random.default_rng(0)
@@ -93,3 +98,28 @@ def test_a_heatmap_is_drawn_alike(style: HeatmapStyle) -> None:
     assert (drawn[..., 3] == 255).all()
     assert np.abs(drawn[..., :3] - core).max() <= 2  # of 255; most are equal
     assert np.abs(drawn[..., :3] - core).mean() < 0.05
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokenMaps:
+    model = tiny.personalizer("sd", tmp_path_factory.mktemp("sd"), with_adapter=False)
+    request = GenerateRequest("a cat on sand", steps=2, width=32, height=32)
+    *_, last = model.inspect(request, TokenRecording(concepts=("dog",)))
+    return last.tokens
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_scales_tell_the_same(tokens: TokenMaps, scale: Scale) -> None:
+    """Of every part of a prompt; a word's pieces are added up, and layers enlarged before they are averaged."""
+    record = token_record(tokens)
+    page = run_script(
+        ["viewer/heatmap", "viewer/map_decoding"],
+        "given.parts.map(({ rows }) => {"
+        " const sum = (all) => summed(all.map((row) => mapOf(given.packed, 'words', row)));"
+        " return Array.from(inScale(given.scale, sum(rows), sum(given.words), given.count).values); })",
+        {"packed": pack_tokens(tokens), "scale": scale, **record},
+    )
+    named = [part["name"] if part["kind"] != "piece" else part["rows"][0] for part in record["parts"]]
+    core = [tokens.at(name, scale=scale).ravel() for name in named]
+    share = max(float(tokens.at("<rest>").max()), 1e-6)
+    np.testing.assert_allclose(page, core, atol={"z": 0.3}.get(scale, 4 * share / 255))

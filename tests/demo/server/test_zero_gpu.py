@@ -18,6 +18,8 @@ import torch
 
 from demo.server.zero_gpu import LoanTimes, place_on_loan, run_on_loan
 from mmdiff_core.errors import GenerationError
+from mmdiff_core.inspection.prompt_recorder import InspectedStep
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import GenerateRequest
 from tests.helpers import tiny
@@ -106,6 +108,19 @@ def test_a_lent_run_is_the_same_as_one_at_home(model: Personalizer, durations: l
     for mine, theirs in zip(lent[-1].result, own[-1].result, strict=True):
         assert mine.image.tobytes() == theirs.image.tobytes()
         assert np.array_equal(mine.maps.at(1, "text"), theirs.maps.at(1, "text"))
+
+
+def test_a_lent_run_says_where_it_looks_at_the_prompt(model: Personalizer, durations: list[int]) -> None:
+    request = GenerateRequest("a cat on sand", seeds=(3, 4), steps=2, width=32, height=32, recording=None)
+    lent = list(run_on_loan(model, device="cpu")(model.plan(request), None, TokenRecording(concepts=("dog",))))
+    own = list(model.inspect(request, TokenRecording(concepts=("dog",))))
+    assert durations == [24]
+    for mine, theirs in zip(lent, own, strict=True):
+        assert isinstance(mine, InspectedStep)
+        assert mine.tokens.steps == theirs.tokens.steps
+        assert np.array_equal(mine.tokens.average(), theirs.tokens.average())
+        assert mine.step.maps is None
+    assert lent[-1].step.result[1].image.tobytes() == own[-1].step.result[1].image.tobytes()  # type: ignore[union-attr,index]
 
 
 def test_closing_it_ends_the_lent_process(model: Personalizer, durations: list[int], stopped: Any) -> None:

@@ -22,6 +22,7 @@ def generation() -> GenerationRunner:
     form = FormPanel(model, ComposePanel(RandomToys()), SettingsPanel(model), StartPanel(model.photo_files))
     actions, result = ActionButtons(), ResultPanel()
     with gr.Blocks():
+        form.inspect.render_mode()
         for panel in (form, actions, result):
             panel.render()
         form.render_errors()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from demo.inspect.inspect_panel import PROMPT_ALONE
+from demo.server.limits import local_limits
+from demo.server.service import Service
 from demo.studio.generate import GenerationRunner
+from demo.studio.tab import StudioTab
 from demo.viewer.history import History
 from demo.viewer.job import Job
 from mmdiff_core.errors import PromptError
+from tests.helpers import tiny
 from tests.helpers.stand_in import Values
 
 
@@ -168,3 +174,45 @@ def test_a_new_seed_does_not_change_which_fields_the_errors_are_about(
     asked = next(generation.check(in_vain))[form.errors]
     shown = form._review(in_vain)[form.errors]
     assert shown["form"] == asked["form"]
+
+
+@pytest.fixture
+def inspecting(tmp_path: Path) -> tuple[GenerationRunner, Values]:
+    """A studio around a stock model without an adapter, whose fields ask for a prompt alone."""
+    model = tiny.personalizer("sd", tmp_path / "sd", with_adapter=False)
+    tab = StudioTab(Service(model, local_limits()))
+    with gr.Blocks():
+        tab.render()
+    form, result = tab.form, tab.generation.result
+    values: Values = {field: getattr(field, "value", None) for field in form.fields}
+    for card in form.compose.cards:
+        values |= {card.name: "cat", card.photos: None, card.rejected: ()}
+    values |= {form.compose.prompt: "a cat on sand", form.inspect.mode: PROMPT_ALONE, form.inspect.concepts: "dog"}
+    values |= {form.settings.steps: 3, form.settings.seed: "4", form.settings.fresh: False}
+    values |= {form.settings.width: 32, form.settings.height: 32}
+    return tab.generation, values | {form.settings.next_seed: None, result.history: History()}
+
+
+def test_a_prompt_alone_gives_a_picture_with_maps_of_all_its_words(
+    inspecting: tuple[GenerationRunner, Values],
+) -> None:
+    generation, values = inspecting
+    first, *_, last = _run(generation, values)
+    assert first.props["live"]["progress"]["waiting"] == "waiting_for_first_step"
+    (picture,) = last.value["pictures"]
+    assert [part["name"] for part in picture["tokens"]["parts"]][:3] == ["a", "cat", "on"]
+    assert picture["tokens"]["parts"][-1]["kind"] == "concept"
+    assert picture["maps"]["steps"] == 3
+    assert (picture["subjects"], picture["strip"]["h"] > 0) == ([], True)
+    entry = values[generation.result.history].get(picture["name"])
+    assert entry.map_bytes == entry.tokens.nbytes > 0
+    form = generation.form
+    back = form.restore(entry.record)
+    assert (back[form.inspect.mode], back[form.inspect.concepts]) == (PROMPT_ALONE, "dog")
+    assert not any(card.name in back for card in form.compose.cards)
+
+
+def test_an_empty_prompt_is_said_beside_the_field(inspecting: tuple[GenerationRunner, Values]) -> None:
+    generation, values = inspecting
+    told = next(generation.check(values | {generation.form.compose.prompt: " "}))[generation.form.errors]
+    assert [(error["place"], error["severity"]) for error in told["errors"]] == [("prompt", "lacking")]

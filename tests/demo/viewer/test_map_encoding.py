@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from demo.viewer.map_encoding import PackedGroup, pack_averages, pack_maps
+from demo.viewer.map_encoding import pack_averages, pack_maps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from tests.helpers.packed_maps import unpacked
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -23,22 +23,13 @@ def _maps() -> AttentionMaps:
     return AttentionMaps(("cat", "robot"), tuple(records))
 
 
-def _unpacked(group: PackedGroup) -> np.ndarray:
-    """(K, S, H, h, w), or (K, S, h, w) of averages, as map_decoding.js reads it."""
-    heads = (group["heads"],) if group["layer"] else ()
-    shape = (len(group["steps"]), -1, *heads, group["h"], group["w"])
-    data = np.frombuffer(base64.b64decode(group["data"]), np.uint8).reshape(shape)
-    lo, hi = np.moveaxis(np.frombuffer(base64.b64decode(group["ranges"]), "<f4").reshape(*data.shape[:-2], 2), -1, 0)
-    return lo[..., None, None] + data * ((hi - lo) / 255)[..., None, None]
-
-
 def test_layers_of_one_size_are_one_group() -> None:
     maps = _maps()
     fine, coarse = pack_maps(maps, max_bytes=0)["kinds"]["text"]  # too heavy to keep heads apart
     assert [(fine[key], coarse[key]) for key in ("h", "w", "layers")] == [(4, 2), (6, 3), (2, 1)]
     of_a, of_b = (np.stack([maps.at(i, "text", 1, layer) for i in range(2)]) for layer in "ab")
-    np.testing.assert_allclose(_unpacked(fine)[1], (of_a + of_b) / 2, atol=1 / 255)
-    np.testing.assert_allclose(_unpacked(coarse)[0, 1], maps.at("robot", "text", 0, "c"), atol=1 / 255)
+    np.testing.assert_allclose(unpacked(fine)[1], (of_a + of_b) / 2, atol=1 / 255)
+    np.testing.assert_allclose(unpacked(coarse)[0, 1], maps.at("robot", "text", 0, "c"), atol=1 / 255)
 
 
 def test_light_maps_keep_layers_and_heads_apart() -> None:
@@ -49,7 +40,7 @@ def test_light_maps_keep_layers_and_heads_apart() -> None:
         ("b", 1, 1),
         ("c", 1, 3),
     ]
-    np.testing.assert_allclose(_unpacked(groups[2])[1, 0, 2], maps.at("cat", "text", 1, "c", head=2), atol=1 / 255)
+    np.testing.assert_allclose(unpacked(groups[2])[1, 0, 2], maps.at("cat", "text", 1, "c", head=2), atol=1 / 255)
     averaged = AttentionMaps(maps.subjects, tuple(record for record in maps.records if record.layer != "c"))
     assert len(pack_maps(averaged)["kinds"]["text"]) == 1  # without heads there is nothing to keep apart
 
@@ -62,7 +53,7 @@ def test_other_words_are_packed_beside_the_subjects() -> None:
     )
     packed = pack_maps(AttentionMaps(maps.subjects, records, ("beach",)))
     assert [group["heads"] for group in packed["kinds"]["words"]] == [1, 1, 1]
-    np.testing.assert_allclose(_unpacked(packed["kinds"]["words"][0]), 0.5)
+    np.testing.assert_allclose(unpacked(packed["kinds"]["words"][0]), 0.5)
 
 
 def test_a_delayed_step_has_no_image_map() -> None:
@@ -88,5 +79,5 @@ def test_averages_are_one_map_per_kind_and_subject() -> None:
     assert packed["steps"] == 1
     (group,) = packed["kinds"]["image"]
     assert (group["h"], group["w"], group["layers"], group["steps"]) == (4, 6, 3, [0])
-    np.testing.assert_allclose(_unpacked(group)[0, 1], maps.at("robot", "image"), atol=1 / 255)
+    np.testing.assert_allclose(unpacked(group)[0, 1], maps.at("robot", "image"), atol=1 / 255)
     assert pack_averages(None) == pack_averages(AttentionMaps(("cat",))) == {"steps": 0, "kinds": {}}
