@@ -3,7 +3,7 @@
 // rows, in one of the scales of heatmap.js.
 
 const TOKEN_SCALES = ["share", "among_words", "contrast", "z"];
-const SCALE_ICON_SIDE = 72; // CSS pixels of a tile
+const TILE_SIDE = 80; // CSS pixels
 
 /** The map of a part in the chosen scale; `at` is {step, size, head} of mapOf. */
 function tokenMap(frame, part, at) {
@@ -51,14 +51,14 @@ function emptyTile(part, number) {
 /** Paint the tiles where what they show has changed. */
 function paintTiles(frame, box) {
   const picture = find(".picture");
-  if (!picture.naturalWidth) return;
+  if (!picture.complete || !picture.naturalWidth) return; // they are painted once it is loaded
   const style = { ...styleNow(), outline: false };
   const step = view.step && !isLive() ? view.step - 1 : ALL;
   const key = [picture.src, frame.name, step, sizeOf(frame), headOf(frame), view.scale, JSON.stringify(style)].join();
   if (tiles.key === key && tiles.maps === frame.maps) return;
   Object.assign(tiles, { key, maps: frame.maps });
   const dots = Math.min(window.devicePixelRatio || 1, 2);
-  const side = SCALE_ICON_SIDE * dots;
+  const side = TILE_SIDE * dots;
   const size = { width: side, height: Math.round((side * picture.naturalHeight) / picture.naturalWidth) };
   [...box.children].forEach((tile, subject) => {
     const canvas = tile.querySelector("canvas");
