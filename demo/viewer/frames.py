@@ -6,9 +6,9 @@ import time
 from typing import NotRequired, TypedDict
 
 from demo.form.prompt_words import PromptPiece
+from demo.inspect.token_parts import TokenRecord
 from demo.viewer.leakage_advice import LeakageRecord, Phrase
 from demo.viewer.map_encoding import PackedMaps
-from demo.viewer.token_encoding import TokenRecord
 from demo.web.cached_files import FileRecord, FilmStrip
 from mmdiff_core.types import MapKind
 

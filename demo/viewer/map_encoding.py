@@ -12,6 +12,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 
+from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import MapKind
 
@@ -77,6 +78,13 @@ def pack_averages(maps: AttentionMaps | None) -> PackedMaps:
     subjects, layers = range(len(maps.subjects)), len(maps.layers)
     averages = {kind: np.stack([maps.at(i, kind) for i in subjects])[None, :, None] for kind in maps.kinds}
     return {"steps": 1, "kinds": {kind: [_pack(values, [0], layers)] for kind, values in averages.items()}}
+
+
+def pack_tokens(tokens: TokenMaps, newest: bool = False) -> PackedMaps:
+    """Pack the maps of an inspected prompt, a row for each token and concept; see :func:`pack_maps`."""
+    names = (*(token.text for token in tokens.table.tokens), *tokens.concepts)
+    records = (StepMaps(r.step, r.layer, r.size, {"words": r.shares}) for r in tokens.records)
+    return pack_maps(AttentionMaps((), tuple(records), names), newest)
 
 
 def quantised(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-// Maps of everything that an inspected prompt is made of, see token_encoding.py: frame.tokens is {parts: [{kind, name, rows}],
+// Maps of everything that an inspected prompt is made of, see token_parts.py: frame.tokens is {parts: [{kind, name, rows}],
 // first, words, count, dropped}, and the maps' kind "words" has a row of shares per token. A part's map is the sum of its
 // rows, in one of the scales of heatmap.js.
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from demo.form.form import Form
 from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
+from demo.inspect.token_parts import token_record
 from demo.server.zero_gpu import AnyStep, bare_step
 from demo.viewer.frames import (
     FinishedFrame,
@@ -23,10 +24,9 @@ from demo.viewer.frames import (
 )
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_record
-from demo.viewer.map_encoding import NO_MAPS, pack_maps
+from demo.viewer.map_encoding import NO_MAPS, pack_maps, pack_tokens
 from demo.viewer.reproduce import photo_names
 from demo.viewer.saved_picture import SavedPicture
-from demo.viewer.token_encoding import pack_tokens, token_record
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader

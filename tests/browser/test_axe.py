@@ -31,7 +31,7 @@ def url(model: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         yield url
 
 
-def _violations(page: Page) -> list[list[str]]:
+def violations(page: Page) -> list[list[str]]:
     """Rule and first element of every violation outside of what is Gradio's own."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     return page.evaluate(
@@ -45,7 +45,7 @@ def _violations(page: Page) -> list[list[str]]:
 @pytest.mark.parametrize("options", [{}, pytest.param(PHONE, marks=pytest.mark.slow)], ids=["desktop", "phone"])
 def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[str, object]) -> None:
     page = open_page(theme, **options)
-    assert _violations(page) == []
+    assert violations(page) == []
     fill_example(page)
     page.locator("#name-2 input").fill("owl")
     expect(page.locator("#chips .unplaced")).to_be_visible()
@@ -53,7 +53,7 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     expect(page.locator("#field-errors .first-error")).to_be_visible()
     page.locator("#chips .word", has_text="beach").click()
     expect(page.locator(".word-menu")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
     page.keyboard.press("Escape")
     page.locator("#name-2 input").fill("robot")
     expect(page.locator(".field-error")).to_have_count(0)
@@ -68,7 +68,7 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     expect(toast).to_be_visible()
     toast.evaluate("node => (node.style.position = node.closest('#undo').style.position = 'static')")
     page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
-    assert _violations(page) == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -77,7 +77,7 @@ def test_axe_finds_nothing_of_ours_on_the_other_tabs(open_page: Open, theme: str
     for tab in page.get_by_role("tab").all()[1:]:
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
-        assert _violations(page) == [], tab.inner_text()
+        assert violations(page) == [], tab.inner_text()
 
 
 def test_axe_finds_nothing_of_ours_in_the_cut_out_dialog_and_the_guide(open_page: Open) -> None:
@@ -86,10 +86,10 @@ def test_axe_finds_nothing_of_ours_in_the_cut_out_dialog_and_the_guide(open_page
     expect(page.locator("#result .guide")).to_be_visible()
     expect(page.locator("#generate")).to_be_visible()
     page.locator("#generate").evaluate("button => (button.closest('#reach').style.position = 'static')")
-    assert _violations(page) == []
+    assert violations(page) == []
     page.locator("#seen-1 [data-cut]").first.click()
     expect(page.locator("#cutout dialog")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -99,19 +99,19 @@ def test_axe_finds_nothing_of_ours_in_compare_and_vote(open_page: Open, theme: s
     fill_example(page)
     open_tab(page, "Compare")
     expect(page.locator("#compare-summary .summary")).to_have_text("7 pictures")
-    assert _violations(page) == []
+    assert violations(page) == []
     compare(page)
-    assert _violations(page) == []
+    assert violations(page) == []
     choose_grid(page, "0.5 1", "5")
     compare(page)
-    assert _violations(page) == []
+    assert violations(page) == []
     open_tab(page, "Vote")
     page.locator("#ballot label", has_text="Left").first.click()
-    assert _violations(page) == []
+    assert violations(page) == []
     page.locator("#ballot .vote-save").click()
     expect(page.locator("#ballot .welcome-title")).to_contain_text("every pair")
     page.locator("#ballot .results > summary").click()
     page.locator("#ballot .vote-reset").click()
-    assert _violations(page) == []
+    assert violations(page) == []
     page.locator("#ballot .reset-yes").click()
     expect(page.locator("#ballot .tally-help")).to_have_text("There are no answers yet.")

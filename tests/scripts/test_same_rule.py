@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.viewer.map_encoding import pack_maps
-from demo.viewer.token_encoding import pack_tokens, token_record
+from demo.inspect.token_parts import token_record
+from demo.viewer.map_encoding import pack_maps, pack_tokens
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.viewer.token_encoding import pack_tokens, token_record
+from demo.inspect.token_parts import token_record
+from demo.viewer.map_encoding import pack_tokens
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.types import GenerateRequest

@@ -1,15 +1,13 @@
-"""The maps of an inspected prompt on their way to the browser, with their names. tokens.js reads them."""
+"""What of an inspected prompt has a map: names and rows for the browser, where tokens.js reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal, TypedDict
 
-from demo.viewer.map_encoding import PackedMaps, pack_maps
 from mmdiff_core.encoders.name_matching import overlap
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.inspection.token_table import TokenKind
-from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from mmdiff_core.types import Word
 
 # Of a whole word's pieces each is a part of its own, too; "rest" is all that is no word.
@@ -57,13 +55,6 @@ def token_record(tokens: TokenMaps) -> TokenRecord:
         "count": len(tokens.words),
         "dropped": tokens.dropped,
     }
-
-
-def pack_tokens(tokens: TokenMaps, newest: bool = False) -> PackedMaps:
-    """Pack the maps of every row; see :func:`pack_maps`."""
-    names = (*(token.text for token in tokens.table.tokens), *tokens.concepts)
-    records = (StepMaps(r.step, r.layer, r.size, {"words": r.shares}) for r in tokens.records)
-    return pack_maps(AttentionMaps((), tuple(records), names), newest)
 
 
 def _parts_of_text(tokens: TokenMaps) -> Iterator[TokenPart]:
