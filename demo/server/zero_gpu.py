@@ -118,9 +118,7 @@ def run_on_loan(model: Personalizer, times: LoanTimes | None = None) -> Run:
 
     lent = import_module("spaces").GPU(duration=known.seconds)(work)
 
-    def run(
-        plan: Plan, photos: PhotoCache | None = None, tokens: TokenRecording | None = None
-    ) -> Iterator[AnyStep]:
+    def run(plan: Plan, photos: PhotoCache | None = None, tokens: TokenRecording | None = None) -> Iterator[AnyStep]:
         del photos  # the other process cannot share them
         try:
             with closing(lent(plan, tokens)) as steps:
