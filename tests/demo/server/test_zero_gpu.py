@@ -187,7 +187,7 @@ def test_it_grows_with_steps_pictures_and_size(model: Personalizer, size: int, s
 def test_a_refusal_is_said_in_words(model: Personalizer, monkeypatch: pytest.MonkeyPatch, told: str, said: str) -> None:
     module = types.ModuleType("spaces")
 
-    def refuse(plan: object) -> Iterator[Any]:
+    def refuse(*_: object) -> Iterator[Any]:
         yield 0.0
         raise gr.Error(told)
 
