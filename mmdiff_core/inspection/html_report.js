@@ -74,7 +74,7 @@ function rangeOf(values) {
 function valueText(value, scale) {
   const sign = scale === "z" || scale === "contrast" ? (value < 0 ? "\u2212" : "+") : "";
   const size = Math.abs(value);
-  return sign + (scale === "z" ? size.toFixed(1) : `${(100 * size).toFixed(2)} %`);
+  return sign + (scale === "z" ? size.toFixed(1) : `${(100 * size).toFixed(2)}%`);
 }
 
 /** The colour [red, green, blue] of a strength from 0 to 1. */
@@ -173,7 +173,7 @@ function start(data) {
 
   function nameShown() {
     const { point } = shown;
-    return point ? `where the point at ${Math.round(100 * point.x)} %, ${Math.round(100 * point.y)} % looks` : data.words[shown.word].label;
+    return point ? `where the point at ${Math.round(100 * point.x)}%, ${Math.round(100 * point.y)}% looks` : data.words[shown.word].label;
   }
 
   function looksNote() {

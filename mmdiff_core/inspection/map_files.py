@@ -119,4 +119,4 @@ def value_text(value: float, scale: Scale) -> str:
     """Return a value of a scale as people read it."""
     if scale == "z":
         return f"{value:+.1f}"
-    return f"{100 * value:+.2f} %" if scale == "contrast" else f"{100 * value:.2f} %"
+    return f"{100 * value:+.2f}%" if scale == "contrast" else f"{100 * value:.2f}%"

@@ -67,7 +67,7 @@ def test_the_steps_stand_side_by_side_on_one_scale(traced: Traced) -> None:
 
 
 def test_values_as_people_read_them() -> None:
-    assert [value_text(0.0123, scale) for scale in SCALE_NAMES] == ["1.23 %", "1.23 %", "+1.23 %", "+0.0"]
+    assert [value_text(0.0123, scale) for scale in SCALE_NAMES] == ["1.23%", "1.23%", "+1.23%", "+0.0"]
     assert value_text(-1.26, "z") == "-1.3"
 
 
