@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
 from mmdiff_core.encoders.devices import device_of
 from mmdiff_core.nn.records import PromptTokens, TextStates
@@ -159,6 +159,15 @@ def _pool(encoder: TextEncoder, ids: Tensor, last: Tensor) -> Tensor | None:
     # Configurations before transformers 4.31 say 2 whatever the vocabulary; there the end token has the highest id.
     place = ids.argmax(-1) if end == 2 else (ids == end).int().argmax(-1)
     pooled: Tensor = projection(last[torch.arange(len(ids), device=ids.device), place])
+    return pooled
+
+
+@torch.no_grad()
+def encode_phrases(encoder: TextEncoder, tokenizer: PreTrainedTokenizerBase, phrases: Sequence[str]) -> Tensor:
+    """Return a vector (n, W) for each of n phrases: the last state of its end-of-text token, not projected."""
+    ids = tokenizer(list(phrases), padding="max_length", truncation=True, return_tensors="pt").input_ids
+    model: Any = getattr(encoder, "text_model", encoder)
+    pooled: Tensor = model(ids.to(device_of(encoder))).pooler_output
     return pooled
 
 

@@ -44,6 +44,17 @@ def _read_region(subject: Subject, size: tuple[int, int]) -> Tensor:
     return covered
 
 
+def region_box(region: Box | Image.Image | None) -> tuple[float, float, float, float]:
+    """Return the smallest box around a region, (left, top, right, bottom) in fractions; zeros without one."""
+    if region is None:
+        return 0.0, 0.0, 0.0, 0.0
+    if isinstance(region, Box):
+        return region.left, region.top, region.right, region.bottom
+    left, top, right, bottom = region.convert("L").getbbox() or (0, 0, 0, 0)
+    width, height = region.size
+    return left / width, top / height, right / width, bottom / height
+
+
 def _edges(name: str, box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
     """Check a box and return its (left, right), (top, bottom)."""
     across, down = (box.left, box.right), (box.top, box.bottom)

@@ -13,6 +13,8 @@ from mmdiff_core.encoders.face import token_weights
 from mmdiff_core.encoders.image import ImageEncoder
 from mmdiff_core.encoders.photo import prepare_photo
 from mmdiff_core.encoders.photo_cache import PhotoCache, encode_photo
+from mmdiff_core.encoders.text import encode_phrases
+from mmdiff_core.generation.regions import region_box
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.nn.config import FACE_WIDTH
@@ -34,10 +36,27 @@ def embed_subjects(
             counts = [len(subject.faces) for subject in plan.subjects]
         else:
             assert encoder is not None  # the plan was checked
-            embedded = adapter.embed(encode_photos(encoder, plan.subjects, photos), components=components)
+            features = encode_photos(encoder, plan.subjects, photos)
+            embedded = adapter.embed(
+                features, components=components, grounding=ground_subjects(plan, backbone, adapter)
+            )
             embedded = with_blank_photos(embedded, encoder, adapter, components, photos)
             counts = [len(subject.photos) for subject in plan.subjects]
     return balanced(embedded, counts) if plan.request.balance_photos else embedded
+
+
+def ground_subjects(plan: Plan, backbone: Backbone, adapter: MMDiffAdapter) -> Tensor | None:
+    """Return each subject's encoded name and its box (1, S, Dp + 4), for adapters that read them.
+
+    The box of a subject without a region is empty: 0.
+    """
+    if not adapter.config.phrase_width:
+        return None
+    encoder = backbone.text_encoders[0]
+    with backbone.placement.using(encoder):
+        phrases = encode_phrases(encoder, backbone.tokenizers[0], plan.names)
+    boxes = torch.tensor([region_box(subject.region) for subject in plan.subjects]).to(phrases)
+    return torch.cat([phrases, boxes], dim=-1)[None]
 
 
 def _embed_faces(

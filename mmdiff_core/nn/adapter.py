@@ -15,7 +15,7 @@ from mmdiff_core.nn.layer import FrozenAttention, LayerLoras, LayerWeights, cond
 from mmdiff_core.nn.lora import Lora, PathDict
 from mmdiff_core.nn.projectors import TokenProjector
 from mmdiff_core.nn.records import ImageFeatures, LayerCondition, SubjectEmbeddings
-from mmdiff_core.nn.refiner import Resampler, SubjectRefiner
+from mmdiff_core.nn.refiner import BOX, GroundedResampler, Resampler, SubjectRefiner
 from mmdiff_core.types import ALL_COMPONENTS, Components
 
 __all__ = ["AdapterConfig", "AttentionLayer", "LayerWeights", "MMDiffAdapter", "TextTower"]
@@ -48,7 +48,11 @@ class MMDiffAdapter(nn.Module):
     # ------------------------------------------------------------ subjects
 
     def embed(
-        self, features: ImageFeatures, identity: Tensor | None = None, components: Components = ALL_COMPONENTS
+        self,
+        features: ImageFeatures,
+        identity: Tensor | None = None,
+        components: Components = ALL_COMPONENTS,
+        grounding: Tensor | None = None,
     ) -> SubjectEmbeddings:
         """Turn photos of a batch into word vectors and refined subject tokens (section 3.2).
 
@@ -56,6 +60,8 @@ class MMDiffAdapter(nn.Module):
             features: of S subjects with P photos each.
             identity: (B, S, P, 512) face embeddings, which the face variant projects in the place of the CLS.
             components: which of them to use.
+            grounding: (B, S, Dp + 4) each subject's encoded name and its box, for a resampler that reads them; by
+                default it takes its learned queries.
 
         Returns:
             Word vectors, from the mean CLS of a subject's photos (none without word fusion), and K = S*P*N tokens,
@@ -70,7 +76,7 @@ class MMDiffAdapter(nn.Module):
         if not self.config.image_branch or not components.image_branch:
             return _no_tokens(words, features, self.config.width)
         present = features.present
-        tokens = self._tokens(features, identity, components)  # (n, N, D): padding costs nothing
+        tokens = self._tokens(features, identity, components, grounding)  # (n, N, D): padding costs nothing
         padded = tokens.new_zeros(*present.shape, *tokens.shape[1:])
         tokens = padded.index_put(present.nonzero(as_tuple=True), tokens)  # (B, S, P, N, D)
         _, subjects, photos, per_photo, _ = tokens.shape
@@ -81,10 +87,22 @@ class MMDiffAdapter(nn.Module):
             present=present.flatten(1).repeat_interleave(per_photo, dim=1),
         )
 
-    def _tokens(self, features: ImageFeatures, identity: Tensor | None, components: Components) -> Tensor:
+    def _tokens(
+        self,
+        features: ImageFeatures,
+        identity: Tensor | None,
+        components: Components,
+        grounding: Tensor | None = None,
+    ) -> Tensor:
         """Return the tokens (n, N, D) of the n photos that are present. Args as :meth:`embed`."""
         present = features.present
         tokens: Tensor
+        if isinstance(self.resampler, GroundedResampler):
+            patches = features.patches[present]
+            if grounding is None:
+                return self.resampler.ground(patches, patches.new_zeros(len(patches), self.config.phrase_width + BOX))
+            each = grounding.to(patches)[:, :, None].expand(-1, -1, present.shape[2], -1)  # (B, S, P, Dp + 4)
+            return self.resampler.ground(patches, each[present])
         if self.resampler is not None:
             tokens = self.resampler(features.patches[present])
             return tokens
@@ -198,7 +216,8 @@ def _token_projector(config: AdapterConfig) -> TokenProjector | None:
 def _resampler(config: AdapterConfig) -> Resampler | None:
     if not config.image_branch or config.resampler is None:
         return None
-    return Resampler(config.tokens, config.width, config.patch_width, config.resampler)
+    kind = GroundedResampler if config.phrase_width else Resampler
+    return kind(config.tokens, config.width, config.patch_width, config.resampler)
 
 
 def _refiner(config: AdapterConfig) -> SubjectRefiner | None:

@@ -42,13 +42,17 @@ class TextTower:
 
 @dataclass(frozen=True)
 class ResamplerShape:
-    """The shape of a :class:`~mmdiff_core.nn.refiner.Resampler`, whose tokens come from the patches alone."""
+    """The shape of a :class:`~mmdiff_core.nn.refiner.Resampler`, whose tokens come from the patches alone.
+
+    With a ``phrase_width`` its queries also know the subject's name and box, as in MS-Diffusion.
+    """
 
     width: int  # of its queries
     heads: int
     head_dim: int
     depth: int
     hidden: int  # width of the feed-forward networks
+    phrase_width: int = 0  # of an encoded name; 0: the queries are the same for every subject
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,13 @@ class AdapterConfig:
         """Check, before anything is divided by them, that all sizes are whole numbers and none is too small."""
         shapes = (*self.cross_attention, *self.self_attention, self.resampler)
         sizes: list[tuple[str, object, int]] = [  # name, size, the least that it may be
-            *((name, size, 1) for shape in shapes if shape for name, size in vars(shape).items() if name != "path"),
+            *(
+                (name, size, int(name != "phrase_width"))
+                for shape in shapes
+                if shape
+                for name, size in vars(shape).items()
+                if name != "path"
+            ),
             *(("width", tower.width, 1) for tower in self.text_towers),
             *(("layers", tower.layers, 0) for tower in self.text_towers),
             ("tokens", self.tokens, 1),
@@ -142,6 +152,11 @@ class AdapterConfig:
     def reads_patches(self) -> bool:
         """Whether the tokens depend on the patches of a photo."""
         return self.image_branch and (self.refiner_depth > 0 or self.resampler is not None)
+
+    @property
+    def phrase_width(self) -> int:
+        """Return the width of the encoded names that the tokens depend on, beside the boxes; 0: they do not."""
+        return self.resampler.phrase_width if self.image_branch and self.resampler is not None else 0
 
     @property
     def reads_images(self) -> bool:

@@ -124,9 +124,53 @@ class Resampler(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Args: patches (n, M, Dh). Returns (n, N, D)."""
+        tokens: Tensor = self.norm(self.output(self.looked(self.queries.expand(len(patches), -1, -1), patches)))
+        return tokens
+
+    def looked(self, queries: Tensor, patches: Tensor) -> Tensor:
+        """Return queries (n, N, width) after they have looked at the patches (n, M, Dh)."""
         patches = self.patches(patches)  # (n, M, width)
-        queries = self.queries.expand(len(patches), -1, -1)  # (n, N, width)
         for layer in self.layers:
             queries = layer(queries, patches)
-        tokens: Tensor = self.norm(self.output(queries))
+        return queries
+
+
+FREQUENCIES = 8  # of the sines and cosines that a box is read by
+HIGHEST_FREQUENCY = 100.0
+BOX = 4  # left, top, right, bottom
+
+
+class GroundedResampler(Resampler):
+    """A resampler whose queries come from the subject's name and box: MS-Diffusion (arXiv 2406.07209).
+
+    A subject whose box is empty has the learned queries. Args as :class:`Resampler`.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, tokens: int, width: int, patch_width: int, shape: ResamplerShape) -> None:
+        super().__init__(tokens, width, patch_width, shape)
+        read = shape.phrase_width + 2 * BOX * FREQUENCIES
+        self.grounding_hidden = nn.Linear(read, 2 * read)
+        self.grounding_output = nn.Linear(2 * read, tokens * shape.width)
+        self.query_norm = nn.LayerNorm(shape.width)
+        self.looked_norm = nn.LayerNorm(shape.width)
+        frequencies = HIGHEST_FREQUENCY ** (torch.arange(FREQUENCIES) / FREQUENCIES)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def ground(self, patches: Tensor, grounding: Tensor) -> Tensor:
+        """Return the tokens (n, N, D) of photos.
+
+        Args:
+            patches: (n, M, Dh).
+            grounding: (n, Dp + 4) each subject's encoded name, and its box in fractions of the image.
+        """
+        phrases, boxes = grounding[:, :-BOX], grounding[:, -BOX:]
+        angles = self.frequencies[:, None] * boxes[:, None]  # (n, F, 4)
+        waves = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)  # (n, F * 2 * 4)
+        hidden = F.gelu(self.grounding_hidden(torch.cat([phrases, waves], dim=-1)))
+        known = self.query_norm(torch.unflatten(self.grounding_output(hidden), -1, self.queries.shape[1:]))
+        empty = (boxes == 0).all(-1)[:, None, None]
+        queries = torch.where(empty, self.queries, known)  # (n, N, width)
+        tokens: Tensor = self.norm(self.output(self.looked_norm(self.looked(queries, patches))))
         return tokens

@@ -13,7 +13,14 @@ from torch import Tensor
 from mmdiff_core.nn.adapter import AttentionLayer
 from mmdiff_core.weights.adapter_file import AdapterFile, load_adapter_file
 from mmdiff_core.weights.hub_adapters import find_adapter
-from mmdiff_core.weights.ip_adapter import context_width, convert_ip_adapter, is_ip_adapter, read_ip_adapter
+from mmdiff_core.weights.ip_adapter import (
+    context_width,
+    convert_ip_adapter,
+    ip_adapter_tensors,
+    is_ip_adapter,
+    read_tables,
+)
+from mmdiff_core.weights.ms_diffusion import convert_ms_diffusion, is_ms_diffusion, ms_diffusion_tensors
 from mmdiff_core.weights.official_release import convert_official, is_official, read_official
 
 OFFICIAL_CONTEXT = 2048  # the release is for SDXL
@@ -32,7 +39,7 @@ class BaseLayers:
 class ForeignAdapter:
     """A checkpoint of another project, as it was read."""
 
-    kind: Literal["official", "ip-adapter"]
+    kind: Literal["official", "ip-adapter", "ms-diffusion"]
     name: str  # what messages call it
     tensors: Mapping[str, Tensor]
     context: int  # D of the base that it was made for
@@ -56,14 +63,18 @@ def open_adapter(source: str | PathLike[str], base: BaseLayers) -> AdapterFile:
 
 
 def read_foreign(source: str | PathLike[str]) -> ForeignAdapter:
-    """Read the file of an IP-Adapter, or the folder of the official release.
+    """Read the file of an IP-Adapter or of MS-Diffusion, or the folder of the official release.
 
     Raises:
-        CheckpointError: it is neither, or is damaged.
+        CheckpointError: it is none of them, or is damaged.
     """
     source = find_adapter(source)
     if source.is_file():
-        name, tensors = f'the IP-Adapter "{source}"', read_ip_adapter(source)
+        tables = read_tables(source)
+        if is_ms_diffusion(tables):
+            name, tensors = f'the MS-Diffusion checkpoint "{source}"', ms_diffusion_tensors(tables)
+            return ForeignAdapter("ms-diffusion", name, tensors, context_width(tensors, name))
+        name, tensors = f'the IP-Adapter "{source}"', ip_adapter_tensors(source, tables)
         return ForeignAdapter("ip-adapter", name, tensors, context_width(tensors, name))
     return ForeignAdapter("official", f'the official checkpoint "{source}"', read_official(source), OFFICIAL_CONTEXT)
 
@@ -73,6 +84,8 @@ def convert_foreign(foreign: ForeignAdapter, base: BaseLayers) -> AdapterFile:
     layers = base.cross_attention, base.self_attention
     if foreign.kind == "official":
         return convert_official(foreign.tensors, *layers, source=foreign.name)
+    if foreign.kind == "ms-diffusion":
+        return convert_ms_diffusion(foreign.tensors, base.cross_attention, base.text_widths, foreign.name)
     return convert_ip_adapter(foreign.tensors, *layers, base.text_widths, foreign.name)
 
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -77,11 +78,16 @@ def read_ip_adapter(path: str | PathLike[str]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: it is missing, damaged, or no IP-Adapter.
     """
-    path = Path(path)
-    try:
-        tables = _safetensors_tables(path) if path.suffix == ".safetensors" else _pickled_tables(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'The adapter "{path}" is not there or is damaged: download it again.') from error
+    return ip_adapter_tensors(path, read_tables(Path(path)))
+
+
+def ip_adapter_tensors(path: str | PathLike[str], tables: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tables of :func:`read_tables` as one, as :func:`read_ip_adapter` does."""
+    if unknown := sorted(set(map(str, tables)) - set(TABLES)):
+        raise CheckpointError(
+            f'"{path}" is no IP-Adapter, which has the two tables {" and ".join(TABLES)}, but contains '
+            f"{', '.join(unknown[:5])}: give another file."
+        )
     if not all(isinstance(tables.get(name), dict) and tables[name] for name in TABLES):
         raise CheckpointError(
             f'"{path}" is no IP-Adapter, which has the two tables {" and ".join(TABLES)}: give the file of an '
@@ -158,25 +164,30 @@ def ip_adapter_names(adapter: MMDiffAdapter) -> dict[str, str]:
 # ---------------------------------------------------------------- reading
 
 
-def _safetensors_tables(path: Path) -> dict[str, dict[str, Tensor]]:
-    tables: dict[str, dict[str, Tensor]] = {}
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of tensors in a file, whatever they are, and single tensors among them.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return _safetensors_tables(path)
+        return read_pickled_table(path, "The adapter")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'The adapter "{path}" is not there or is damaged: download it again.') from error
+
+
+def _safetensors_tables(path: Path) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
     with safe_open(path, framework="pt") as file:
         names = file.keys()
         for name in names:
             table, _, rest = name.partition(".")
-            tables.setdefault(table, {})[rest] = file.get_tensor(name)
-    if unknown := sorted(set(tables) - set(TABLES)):
-        raise CheckpointError(f'"{path}" contains more than an IP-Adapter: {", ".join(unknown[:5])}')
-    return tables
-
-
-def _pickled_tables(path: Path) -> dict[str, dict[str, Tensor]]:
-    tables = read_pickled_table(path, "The adapter")
-    if unknown := sorted(map(str, set(tables) - set(TABLES))):
-        raise CheckpointError(
-            f'"{path}" is no IP-Adapter, which has the two tables {" and ".join(TABLES)}, but contains '
-            f"{', '.join(unknown[:5])}: give another file."
-        )
+            if rest:
+                tables.setdefault(table, {})[rest] = file.get_tensor(name)
+            else:
+                tables[name] = file.get_tensor(name)
     return tables
 
 

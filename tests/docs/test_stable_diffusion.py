@@ -33,6 +33,7 @@ from tests.helpers.evaluators import save_evaluators
 from tests.helpers.faces import BLUE, GREEN, RED, Squares, group, identity
 from tests.helpers.ip_adapters import ip_adapter, save_ip_adapter
 from tests.helpers.markdown import cells
+from tests.helpers.ms_adapters import ms_adapter
 from tests.helpers.paths import DOCS, README
 from tests.helpers.small_referee import CONFIG, VOCABULARY
 from tests.helpers.tiny_shapes import TINY_SHAPES
@@ -67,6 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     single_files.write_file(one_file, folder / ONE_FILE)
     save_ip_adapter(ip_adapter("plus", one_file), folder / PLUS_XL)
     tiny.image_encoder().save_pretrained(folder / "h94/IP-Adapter/models/image_encoder")
+    torch.save(ms_adapter(tiny.stable_diffusion_xl()), folder / "ms_adapter.bin")
     for number, name in enumerate(("cat", "dog", "edges")):
         tiny.photo(number, (32, 32)).save(folder / f"{name}.png")
     Image.new("L", (16, 16), 255).save(folder / "mask.png")

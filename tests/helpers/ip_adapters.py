@@ -31,7 +31,7 @@ def ip_adapter(kind: Kind, pipe: DiffusionPipeline, seed: int = 0) -> Tables:
             layers |= {f"{index}.to_{x}_ip.weight": attention.to_k.weight.shape for x in "kv"}
         if kind.startswith("faceid"):
             layers |= _loras(index, attention)
-    return {"image_proj": _drawn(shapes, generator), "ip_adapter": _drawn(layers, generator)}
+    return {"image_proj": drawn(shapes, generator), "ip_adapter": drawn(layers, generator)}
 
 
 def save_ip_adapter(tables: Tables, path: Path) -> Path:
@@ -53,7 +53,7 @@ def _plain(context: int) -> dict[str, tuple[int, ...]]:
 
 
 def _plus(context: int) -> dict[str, tuple[int, ...]]:
-    return {"latents": (1, QUERIES, WIDTH), **_resampler("", WIDTH, context, HEADS)}
+    return {"latents": (1, QUERIES, WIDTH), **resampler_shapes("", WIDTH, context, HEADS)}
 
 
 def _faceid(context: int) -> dict[str, tuple[int, ...]]:
@@ -68,10 +68,11 @@ def _faceid(context: int) -> dict[str, tuple[int, ...]]:
 
 def _faceid_plus(context: int) -> dict[str, tuple[int, ...]]:
     heads = max(1, context // 64)  # as many as fit
-    return {**_faceid(context), **_resampler("perceiver_resampler.", context, context, heads)}
+    return {**_faceid(context), **resampler_shapes("perceiver_resampler.", context, context, heads)}
 
 
-def _resampler(prefix: str, width: int, context: int, heads: int) -> dict[str, tuple[int, ...]]:
+def resampler_shapes(prefix: str, width: int, context: int, heads: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a resampler's tensors but its queries."""
     inner = 64 * heads
     shapes = {
         "proj_in.weight": (width, tiny.PATCH_WIDTH),
@@ -107,7 +108,8 @@ def _loras(index: int, attention: torch.nn.Module) -> dict[str, tuple[int, ...]]
     }
 
 
-def _drawn(shapes: dict[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
+def drawn(shapes: dict[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
+    """Random tensors of these shapes, each strong enough to count."""
     return {
         name: torch.randn(shape, generator=generator) * (shape[-1] ** -0.5 if len(shape) > 1 else 0.3)
         + (1.0 if "norm" in name and name.endswith("weight") else 0.0)

@@ -178,12 +178,12 @@ def open_adapter(recipe: SdRecipe, options: SdOptions, backbone: StableDiffusion
 
 
 def _open_own_adapter(path: Path) -> MMDiffAdapter:
-    """Return an adapter to go on training from; an IP-Adapter is none, converted or not."""
+    """Return an adapter to go on training from; those of other methods are none, converted or not."""
     if not is_ip_adapter(path) and not (adapter := load_adapter(path)).config.own_image_weights:
         return adapter
     raise SettingsError(
-        f'"{path}" is an IP-Adapter, which reads photos in another way than this training shows them, so that training '
-        "cannot go on from it: leave --adapter out, or give one that train sd wrote."
+        f'"{path}" is an IP-Adapter or MS-Diffusion, which read photos in another way than this training shows them: '
+        "training cannot go on from it: leave --adapter out, or give one that train sd wrote."
     )
 
 

@@ -253,7 +253,7 @@ def test_training_does_not_go_on_from_an_ip_adapter(folders: dict[str, Path], tm
         save_file({"image_proj.proj.weight": torch.zeros(1)}, path)
     recipe, wrong = annotated.recipe(), options(folders, tmp_path / "out", init_from=path)
     backbone = open_base(recipe, wrong, "cpu", torch.float32)
-    with pytest.raises(SettingsError, match=r"is an IP-Adapter, .* training cannot go on from it: leave --adapter out"):
+    with pytest.raises(SettingsError, match=r"is an IP-Adapter or .*: training cannot go on from it: leave --adapter"):
         open_adapter(recipe, wrong, backbone)
 
 
