@@ -15,7 +15,7 @@ from mmdiff_core.inspection.self_attention import SelfAttention, check_self_atte
 from mmdiff_core.inspection.token_maps import TokenMaps, TokenStep
 from mmdiff_core.inspection.token_table import TokenTable
 from mmdiff_core.maps.attention_maps import to_host
-from mmdiff_core.nn.attention import concept_maps, pixel_maps, token_maps
+from mmdiff_core.nn.attention import pixel_maps, token_maps
 
 ConceptKeys = Callable[[str], Sequence[Tensor]]  # from a layer's path to each concept's keys, (1, H, tokens, d)
 
@@ -153,11 +153,9 @@ class TokenCollector:
                 "cannot be told by token."
             )
         self._groups = self._groups.to(query.device)
-        shares = token_maps(query, key, self._groups, recording.per_head)
-        if recording.concepts and self._concept_keys is not None:
-            if path not in self._keys:
-                self._keys[path] = self._concept_keys(path)
-            shares = torch.cat([shares, concept_maps(query, key, self._keys[path], recording.per_head)], dim=1)
+        if path not in self._keys and recording.concepts and self._concept_keys is not None:
+            self._keys[path] = self._concept_keys(path)
+        shares = token_maps(query, key, self._groups, self._keys.get(path, ()), recording.per_head)
         self._sizes[path] = size
         self._found[path] = (self._reduction or Reduction()).shrink(torch.unflatten(shares, -1, size))
 

@@ -56,8 +56,10 @@ class TokenRecorder:
 
     def __init__(self, unet: UNet2DConditionModel, recording: TokenRecording) -> None:
         self._unet, self.recording = unet, recording
-        known = [layer.path for layer in cross_attention_layers(unet)]
-        check_recording(recording, known, [layer.path for layer in self_attention_layers(unet)])
+        cross, of_pixels = cross_attention_layers(unet), self_attention_layers(unet)
+        known = [layer.path for layer in cross]
+        check_recording(recording, known, [layer.path for layer in of_pixels])
+        self._heads = {layer.path: layer.heads for layer in (*cross, *of_pixels)}
         self._paths = [path for path in known if recording.layers is None or path in recording.layers]
         if recording.self_attention is not None:
             self._paths.append(recording.self_attention[0])
@@ -118,7 +120,7 @@ class TokenRecorder:
 
     def _take(self, path: str, query: Tensor, key: Tensor) -> None:
         if self._recorded and self._collector is not None:
-            heads = cast(Any, self._unet.get_submodule(path)).heads
+            heads = self._heads[path]
             query, key = split_heads(query[self._rows], heads), split_heads(key[self._rows], heads)
             looks = self.recording.self_attention is not None and path == self.recording.self_attention[0]
             take = self._collector.take_self if looks else self._collector.take

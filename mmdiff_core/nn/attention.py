@@ -219,7 +219,7 @@ def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_he
 
     A word of several tokens has the sum of their shares.
     """
-    softmax = text_softmax(query, key)
+    softmax = _scores(query, key).softmax(2)  # (B, H, T, L): a column is a share of them all
     index = columns.flatten(1)[:, None, :, None].expand(-1, softmax.shape[1], -1, softmax.shape[3])
     chosen: Tensor = torch.unflatten(softmax.gather(2, index), 2, columns.shape[1:])  # (B, H, S, W, L)
     if per_head:
@@ -227,41 +227,31 @@ def word_maps(query: Tensor, key: Tensor, columns: Tensor, named: Tensor, per_he
     return (chosen.mean(1) * named[..., None]).sum(2)
 
 
-def text_softmax(query: Tensor, key: Tensor) -> Tensor:
-    """Return each text token's share of each pixel, (B, H, T, L) float32, of keys that are already scaled."""
-    return _scores(query, key).softmax(2)
+def token_maps(
+    query: Tensor, key: Tensor, groups: Tensor, concepts: Sequence[Tensor] = (), per_head: bool = False
+) -> Tensor:
+    """Return the text softmax summed over groups of tokens, and concepts' shares: (B, G + C, [H,] L).
 
-
-def token_maps(query: Tensor, key: Tensor, groups: Tensor, per_head: bool = False) -> Tensor:
-    """Return the text softmax summed over groups of tokens, (B, G, L), or (B, G, H, L) with heads.
+    A concept is a word that is not in the text. It joins the softmax of each pixel by itself, so that neither the
+    groups nor the other concepts change: with s the scores, its share is the sum of exp(s) over its own tokens, over
+    that sum and the text's.
 
     Args:
         query: (B, H, L, d).
         key: (B, H, T, d), not scaled.
         groups: (B, G, T) float32, 1 where a token is of the group; groups without a gap give shares that sum to 1.
-        per_head: keep the heads apart.
-    """
-    with torch.autocast(query.device.type, enabled=False):
-        return _sum_owned(text_softmax(query, _scaled(key)), groups, per_head)
-
-
-def concept_maps(query: Tensor, key: Tensor, concepts: Sequence[Tensor], per_head: bool = False) -> Tensor:
-    """Return what share words that are not in the text would have beside it, (B, C, L), or (B, C, H, L) with heads.
-
-    Each concept joins the softmax of each pixel by itself, so that the others change nothing in its map: with s the
-    scores, its share is the sum of exp(s) over its own tokens, over that sum and the text's.
-
-    Args:
-        query: (B, H, L, d).
-        key: (B, H, T, d) of the text, not scaled.
         concepts: for each concept the keys of its tokens, (B or 1, H, tokens, d), not scaled.
-        per_head: keep the heads apart.
+        per_head: keep the heads apart; else they are averaged.
     """
     with torch.autocast(query.device.type, enabled=False):
-        text = _scores(query, _scaled(key)).logsumexp(2)  # (B, H, L)
+        scores = _scores(query, _scaled(key))  # (B, H, T, L)
+        shares = _sum_owned(scores.softmax(2), groups, per_head)
+        if not concepts:
+            return shares
+        text = scores.logsumexp(2)  # (B, H, L)
         own = [_scores(query, _scaled(each)).logsumexp(2) for each in concepts]
-        shares = torch.sigmoid(torch.stack(own, dim=1) - text[:, None])  # (B, C, H, L)
-        return shares if per_head else shares.mean(2)
+        found = torch.sigmoid(torch.stack(own, dim=1) - text[:, None])  # (B, C, H, L)
+        return torch.cat([shares, found if per_head else found.mean(2)], dim=1)
 
 
 def pixel_maps(query: Tensor, key: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.nn.attention import MapRequest, attend, concept_maps, multimodal_attention, pixel_maps, token_maps
+from mmdiff_core.nn.attention import MapRequest, attend, multimodal_attention, pixel_maps, token_maps
 from mmdiff_core.nn.config import AttentionLayer
 from mmdiff_core.nn.layer import LayerLoras, LayerWeights, image_key_value, text_key_value
 from mmdiff_core.nn.records import KeyValue, SubjectEmbeddings
@@ -296,12 +296,15 @@ def test_token_maps_are_the_softmax_summed_over_groups() -> None:
 def test_a_concept_joins_each_pixels_softmax_by_itself() -> None:
     generator = torch.Generator().manual_seed(0)
     query, key = (torch.randn(2, 3, tokens, 4, generator=generator) for tokens in (6, 5))
+    groups = torch.ones(2, 1, 5)
     concepts = [torch.randn(1, 3, tokens, 4, generator=generator) for tokens in (1, 2)]
     for index, concept in enumerate(concepts):
         both = torch.cat([key, concept.expand(2, -1, -1, -1)], dim=2)
         own = (query @ both.mT / 2).softmax(-1)[..., 5:].sum(-1)  # (B, H, L)
-        assert torch.allclose(concept_maps(query, key, concepts, per_head=True)[:, index], own, atol=1e-6)
-        assert torch.allclose(concept_maps(query, key, concepts)[:, index], own.mean(1), atol=1e-6)
+        found = token_maps(query, key, groups, concepts, per_head=True)
+        assert torch.allclose(found[:, 1 + index], own, atol=1e-6)
+        assert torch.equal(found[:, 0], token_maps(query, key, groups, per_head=True)[:, 0])
+        assert torch.allclose(token_maps(query, key, groups, concepts)[:, 1 + index], own.mean(1), atol=1e-6)
 
 
 def test_pixel_maps_are_the_softmax_of_a_self_attention() -> None:
