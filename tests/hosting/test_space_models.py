@@ -67,7 +67,9 @@ def test_a_host_shows_what_the_table_says(row: list[str], place: Path, monkeypat
     if "ZeroGPU" in row[0]:
         variables |= {"SPACES_ZERO_GPU": "true"}
         spaces = types.ModuleType("spaces")
-        spaces.GPU = lambda duration: lambda work: lambda plan: lent.append(duration(plan)) or work(plan)  # type: ignore[attr-defined]
+        spaces.GPU = lambda duration: (
+            lambda work: lambda plan, tokens=None: lent.append(duration(plan, tokens)) or work(plan, tokens)
+        )  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "spaces", spaces)
         real = zero_gpu.place_on_loan
         monkeypatch.setattr(zero_gpu, "place_on_loan", lambda model: real(model, "cpu"))  # for want of a GPU

@@ -30,7 +30,7 @@ def personalizer(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
 
 def _latents(personalizer: Personalizer, *subjects: Subject, prompt: str = PROMPT) -> Tensor:
     conditions = personalizer.conditions(GenerateRequest(prompt, subjects, steps=2, guidance=3.0))
-    *_, last = personalizer._sample(conditions, 0)
+    *_, last = personalizer._sample(conditions, 0, None)
     return last.latents
 
 

@@ -55,7 +55,7 @@ def _ours(model: str, adapter: Path, subjects: Sequence[Subject], guidance: floa
     plan = personalizer.plan(
         GenerateRequest(PROMPT, tuple(subjects), steps=STEPS, guidance=guidance, width=SIZE, height=SIZE)
     )
-    *_, last = personalizer._sample(personalizer.conditions(plan.request), 0)
+    *_, last = personalizer._sample(personalizer.conditions(plan.request), 0, None)
     return last.latents
 
 
