@@ -11,7 +11,7 @@ from demo.form.form import StartPicture
 from demo.server.error_messages import user_facing_errors
 from demo.server.limits import Limits, local_limits
 from demo.viewer.frames import FinishedFrame
-from demo.viewer.history import History, animation_format, heatmap_style, map_kind
+from demo.viewer.history import History, animation_format, heatmap_style, map_kind, token_scale
 from demo.viewer.kept_histories import KeptHistories
 from demo.viewer.saved_picture import open_saved
 from demo.viewer.viewer import finished_frame, opened_value, viewer, waiting_update
@@ -72,7 +72,8 @@ class ResultPanel:
         options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
         packed = self.viewer.pack(self._pack, self.history, self.download, **options)
         animated = self.viewer.animate(self._animate, self.history, self.download, **options)
-        for order in (packed, animated):
+        written = self.viewer.write(self._write, self.history, self.download, **options)
+        for order in (packed, animated, written):
             order.failure(None, None, None, js=_FAILED, **QUIET)
         self.viewer.fetch(self._fetch, self.history, self.viewer, **WITH_MESSAGES)
         kept, outputs = {self.history, *form.kept_fields}, form.kept_targets()
@@ -100,8 +101,14 @@ class ResultPanel:
         """Make a zip of the picture that the viewer names."""
         with user_facing_errors():
             entry = history.get(event.name)
-            zipped = entry.zipped(map_kind(event.kind), heatmap_style(getattr(event, "style", None)))
+            style, scale = heatmap_style(getattr(event, "style", None)), token_scale(event.scale)
+            zipped = entry.zipped(map_kind(event.kind), style, scale)
             return download(zipped, f"mm-diff-{entry.picture.seed}.zip")
+
+    def _write(self, history: History, event: gr.EventData) -> Download:
+        """Make a file of the maps of an inspected prompt, of the picture that the viewer names."""
+        with user_facing_errors():
+            return download(*history.get(event.name).token_file(str(event.suffix), token_scale(event.scale)))
 
     def _animate(self, history: History, event: gr.EventData) -> Download:
         """Make an animation of the picture that the viewer names."""

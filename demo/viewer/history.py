@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from demo.web.cached_files import FileRecord, picture_file
 from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
-from mmdiff_core.inspection.token_maps import TokenMaps
+from mmdiff_core.inspection.html_report import html_report
+from mmdiff_core.inspection.map_files import write_token_maps
+from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
 from mmdiff_core.output.animation import AnimationFormat, encode_animation, step_frames
 from mmdiff_core.output.export import archive
@@ -84,12 +87,17 @@ class HistoryEntry:
     @property
     def python(self) -> str:
         """The program that makes the picture again."""
-        return python_source(self.picture.settings, self.photos, self.origin, start_name(self.start))
+        return python_source(self.picture.settings, self.photos, self.origin, start_name(self.start), self._concepts)
 
     @property
     def shell(self) -> str:
         """The command that makes the picture again."""
         return shell_command(self.picture.settings, self.photos, self.origin, start_name(self.start))
+
+    @property
+    def _concepts(self) -> tuple[str, ...] | None:
+        """The further words of an inspected prompt; None where subjects were shown."""
+        return None if self.tokens is None else self.tokens.concepts
 
     @property
     def record(self) -> dict[str, Any]:
@@ -110,15 +118,48 @@ class HistoryEntry:
         query, lacking = link_query(self.record, str(self.picture.settings["model"]))
         return {"query": query, "lacking": lacking, "start": bool(self.start)}
 
-    def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
-        """Return a zip of everything about the picture, and what makes it again: program, command and photos."""
+    def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS, scale: Scale = "share") -> bytes:
+        """Return a zip of everything about the picture, and what makes it again: program, command and photos.
+
+        Args:
+            kind: of the subjects' maps.
+            style: how they are drawn.
+            scale: of the maps of an inspected prompt.
+        """
         notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
         for names, files in zip(self.photos, self.files, strict=False):
             paths = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in paths if path.is_file()}
         if self.start and Path(self.start).is_file():
             notes[start_name(self.start)] = Path(self.start).read_bytes()
+        if self.tokens is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                written = write_token_maps(self.picture.image, self.tokens, Path(folder), self._stem, scale=scale)
+                notes |= {file.name: file.read_bytes() for file in written}
         return archive(self.picture, self.previews, kind, self.colours, notes, style)
+
+    def token_file(self, suffix: str, scale: Scale = "share") -> tuple[bytes, str]:
+        """Return the maps of an inspected prompt as a file and its name: a report to read, or every number.
+
+        Args:
+            suffix: ``html`` or ``npz``.
+            scale: that the report begins with.
+
+        Raises:
+            SettingsError: the picture was made from photos.
+        """
+        if self.tokens is None:
+            raise SettingsError("This picture has no maps of its words: choose Inspect a prompt, and make it again.")
+        if suffix == "html":
+            return html_report(self.picture.image, self.tokens, scale).encode(), f"{self._stem}-report.html"
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{self._stem}-maps.npz"
+            self.tokens.to_npz(file)
+            return file.read_bytes(), file.name
+
+    @property
+    def _stem(self) -> str:
+        return f"mm-diff-{self.picture.seed}"
 
     def animation(self, kind: MapKind, file_format: AnimationFormat, style: HeatmapStyle = SUBJECT_COLOURS) -> bytes:
         """Return an animation of the picture's steps."""
@@ -201,6 +242,14 @@ def map_kind(name: object) -> MapKind:
         if kind == name:
             return kind
     raise SettingsError(f"The kind of heatmap must be one of {', '.join(MAP_KINDS)}.")
+
+
+def token_scale(name: object) -> Scale:
+    """Check the name of a scale that a page sent."""
+    for scale in SCALES:
+        if scale == name:
+            return scale
+    raise SettingsError(f"The scale must be one of {', '.join(SCALES)}.")
 
 
 def animation_format(name: object) -> AnimationFormat:

@@ -31,7 +31,11 @@ def start_name(path: str) -> str:
 
 
 def python_source(
-    settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource, start: str = ""
+    settings: Mapping[str, Any],
+    photos: Sequence[Sequence[str]],
+    origin: ModelSource,
+    start: str = "",
+    concepts: Sequence[str] | None = None,
 ) -> str:
     """Return a program that makes a picture again.
 
@@ -40,6 +44,7 @@ def python_source(
         photos: file names per subject.
         origin: of the model that made the picture.
         start: file name of the picture that it starts from; empty where there is none.
+        concepts: further words of an inspected prompt, whose maps the program writes, too; None: subjects were shown.
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
@@ -49,7 +54,8 @@ def python_source(
         "# The photos are not inside a picture: put them beside this program under these names.\n"
         f"{import_torch}"
         "from mmdiff_core.encoders.photo import load_photo\n"
-        "from mmdiff_core.pipeline import Personalizer\n"
+        + ("from mmdiff_core.inspection.token_collector import TokenRecording\n" if concepts is not None else "")
+        + "from mmdiff_core.pipeline import Personalizer\n"
         f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
         "def photos(*files):\n"
         "    return tuple(map(load_photo, files))\n\n\n"
@@ -66,8 +72,18 @@ def python_source(
         + (f"    image=load_photo({start!r}),\n    image_strength={settings['image_strength']!r},\n" if start else "")
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
-        "*_, last = personalizer.generate(request)\n"
-        f'last.finished.image.save("mm-diff-{settings["seed"]}.png")\n'
+        + _made(settings["seed"], concepts)
+    )
+
+
+def _made(seed: object, concepts: Sequence[str] | None) -> str:
+    """Return the lines that make the picture, and write the maps of an inspected prompt."""
+    if concepts is None:
+        return f'*_, last = personalizer.generate(request)\nlast.finished.image.save("mm-diff-{seed}.png")\n'
+    return (
+        f"*_, last = personalizer.inspect(request, TokenRecording(concepts={tuple(concepts)!r}))\n"
+        f'last.step.finished.image.save("mm-diff-{seed}.png")\n'
+        f'last.tokens.to_npz("mm-diff-{seed}-maps.npz")\n'
     )
 
 

@@ -184,6 +184,7 @@ const ACTIONS = [
   [".save-overlay", saveOverlay],
   [".pack", (button) => order(button, "pack", {})],
   [".animate", (button) => order(button, "animate", { format: button.dataset.format })],
+  [".write", (button) => order(button, "write", { suffix: button.dataset.suffix })],
   [".copy", copyCode],
   [".copy-link", copyLink],
   [".use-settings", () => trigger("reuse", { name: frameNow().name })],

@@ -22,7 +22,9 @@ from mmdiff_core.results import GeneratedImage
 TOY = "toy"  # names the toy that a rendered photo shows, in its file: noun, seed, view
 STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
-    "csv": "text/csv"
+    "csv": "text/csv",
+    "html": "text/html",
+    "npz": "application/octet-stream",
 }
 
 

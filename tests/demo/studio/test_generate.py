@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
+from PIL import Image
 
 from demo.inspect.inspect_panel import PROMPT_ALONE
 from demo.server.limits import local_limits
@@ -216,3 +219,41 @@ def test_an_empty_prompt_is_said_beside_the_field(inspecting: tuple[GenerationRu
     generation, values = inspecting
     told = next(generation.check(values | {generation.form.compose.prompt: " "}))[generation.form.errors]
     assert [(error["place"], error["severity"]) for error in told["errors"]] == [("prompt", "lacking")]
+
+
+def test_the_maps_of_a_prompt_are_saved(inspecting: tuple[GenerationRunner, Values], tmp_path: Path) -> None:
+    generation, values = inspecting
+    *_, last = _run(generation, values)
+    history, (frame,) = values[generation.result.history], last.value["pictures"]
+
+    def ordered(**details: object) -> Path:
+        event = gr.EventData(None, {"name": frame["name"], "scale": "contrast", **details})
+        handler = generation.result._write if "suffix" in details else generation.result._pack
+        return Path(handler(history, event)["file"]["path"])
+
+    numbers = np.load(ordered(suffix="npz"))
+    assert list(numbers["rows"][-1:]) == ["dog"]
+    report = ordered(suffix="html").read_text(encoding="utf-8")
+    assert "a cat on sand" in report
+    with zipfile.ZipFile(ordered(kind="image")) as packed:
+        names = packed.namelist()
+    assert {"mm-diff-4.png", "mm-diff-4_maps.npz", "mm-diff-4_report.html", "reproduce.py"} <= set(names)
+    assert any(name.endswith("_cat.png") for name in names)
+    with pytest.raises(gr.Error, match="The scale must be one of share"):
+        ordered(suffix="html", scale="loud")
+
+
+def test_a_program_that_is_copied_makes_the_maps_again(
+    inspecting: tuple[GenerationRunner, Values], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation, values = inspecting
+    *_, last = _run(generation, values)
+    (frame,) = last.value["pictures"]
+    entry = values[generation.result.history].get(frame["name"])
+    model = generation.service.model
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(type(model), "load", lambda *_, **__: model)
+    exec(compile(frame["python"], "reproduce.py", "exec"), {})
+    with Image.open("mm-diff-4.png") as again:
+        assert again.tobytes() == entry.picture.image.tobytes()
+    assert list(np.load("mm-diff-4-maps.npz")["rows"])[-1] == "dog"
