@@ -98,6 +98,7 @@ class ComparePanel:
         self.comparison = gr.State(Comparison(self.limits))
         self.planned = gr.State(None)  # what the click on Compare is going to make
         self.grid = comparison_grid()
+        self.returning = gr.Timer(0.2, active=False)  # starts to watch a run that was there before the page
 
     def _render_omissions(self) -> None:
         options = [(text(f"part_{key}" if key in PART_NAMES else key), key) for key in self.left_out]

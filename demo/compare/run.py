@@ -101,10 +101,10 @@ class ComparisonRunner:
             returned: the event after which the session has its history.
         """
         panel = self.panel
-        shown = [panel.grid, panel.compare, panel.stop]
-        back = returned.then(self.come_back, self.result.history, [panel.comparison, *shown], **QUIET)
-        options = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-        followed = back.then(self.follow, panel.comparison, shown, **options)
+        shown = [panel.grid, panel.compare, panel.stop, panel.returning]
+        returned.then(self.come_back, self.result.history, [panel.comparison, *shown], **QUIET)
+        options: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+        followed = panel.returning.tick(self.follow, panel.comparison, shown, **options)
         followed.failure(self.rest, panel.comparison, [*shown, panel.planned], **QUIET)
 
     def opened(self, tab: gr.Tab) -> None:
@@ -209,13 +209,13 @@ class ComparisonRunner:
         if comparison.grid is not None:
             comparison.grid.claim_files()
             shown = {self.panel.grid: gr.HTML(value=comparison.grid.value())}
-        busy = self.panel.busy(True) if comparison.is_busy else {}
+        busy = self.panel.busy(True) | {self.panel.returning: gr.Timer(active=True)} if comparison.is_busy else {}
         return {self.panel.comparison: comparison} | shown | busy
 
     def follow(self, comparison: Comparison) -> Iterator[Update]:
         """Yield the updates of a run that was there before the page."""
-        if comparison.job is None or not comparison.is_busy:
-            yield {self.panel.grid: gr.skip()}
+        yield {self.panel.returning: gr.Timer(active=False)}
+        if comparison.job is None:
             return
         for update in comparison.job.follow():
             yield {self.panel.grid: update}

@@ -2,7 +2,8 @@
 
 By default those of the README: every tab in light and dark on a desktop, and the studio on a phone, after an example
 was made and compared with itself less a part of the method each. ``--all`` takes every tab at three widths in both
-themes, and the page before the first click, with the settings open and with an error, to be looked at.
+themes, the page before the first click, with an error, with everything open, after a vote, and opened by a link, to be
+looked at.
 """
 
 from __future__ import annotations
@@ -78,9 +79,14 @@ def _take_all(browser: Browser, url: str, args: argparse.Namespace) -> None:
             expect(page.locator("#field-errors .first-error")).to_be_visible()
             _shoot(page, args.out / f"error{end}.png")
             _tabs(_made(page, args.example), end, args.out)
+            _told(page, args.out / f"told{end}.png")
             page.get_by_role("tab").first.click()
+            page.locator("#result .start-from").click()
             open_settings(page)
             _shoot(page, args.out / f"settings{end}.png")
+            page.goto(f"{url}?__theme={theme}&prompt=a+cat+in+the+snow&subject=cat~1~&steps=999")
+            expect(page.locator(".link-note")).to_be_visible()
+            _shoot(page, args.out / f"link{end}.png")
             page.context.close()
 
 
@@ -112,6 +118,15 @@ def _tabs(page: Page, end: str, out: Path) -> None:
             compare(page)
         page.wait_for_timeout(1000)
         _shoot(page, out / f"{tab.inner_text().strip().lower()}{end}.png")
+
+
+def _told(page: Page, file: Path) -> None:
+    """A vote, after which the page tells which picture was which."""
+    page.get_by_role("tab", name="Vote").click()
+    page.locator("#ballot .segments label").first.click()
+    page.locator("#ballot .vote-save").click()
+    page.locator("#ballot .reveal summary").click()
+    _shoot(page, file)
 
 
 def _shoot(page: Page, file: Path) -> None:

@@ -61,6 +61,7 @@ def test_axe_finds_nothing_of_ours(open_page: Open, theme: str, options: dict[st
     open_settings(page)
     page.locator("#other-sizes > button").click()
     expect(page.locator("#width input[type=number]")).to_be_visible()
+    page.wait_for_timeout(500)  # until Gradio listens to it
     set_range(page, "#width input[type=range]", 384)
     expect(page.locator("#size-warning")).to_be_visible()
     page.locator("#random-toy-1").click()
