@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
+from diffusers import AutoencoderTiny, DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
@@ -155,8 +155,9 @@ class StableDiffusion(Backbone):
         pixels = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)  # (h, w, 3)
         with self._ready_vae():
             mean, deviation = encode_images(self.vae, pixels.movedim(-1, 0)[None].to(self.device, self.vae.dtype))
-            drawn = mean + deviation * torch.randn(mean.shape, generator=generator).to(mean)
-            return scale_latents(self.vae, drawn).to(self.unet.dtype)
+            if not isinstance(self.vae, AutoencoderTiny):  # which has no deviation, so that nothing is drawn
+                mean = mean + deviation * torch.randn(mean.shape, generator=generator).to(mean)
+            return scale_latents(self.vae, mean).to(self.unet.dtype)
 
     def decode(self, latents: Tensor) -> list[Image.Image]:
         with self._ready_vae():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import (
+    AutoPipelineForImage2Image,
     DDIMScheduler,
     DiffusionPipeline,
     EDMDPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerAncestralDiscreteScheduler,
     LCMScheduler,
+    StableDiffusionInpaintPipeline,
 )
+from PIL import Image
 from transformers import CLIPTextModel
 
 from mmdiff_core.errors import ModelError
@@ -149,3 +153,22 @@ def test_a_unet_for_inpainting_points_to_attach(tmp_path: Path) -> None:
         personalizer.generate(SUBJECTS)
     with pytest.raises(ModelError, match="for inpainting"):
         next(personalizer.run(personalizer.plan(SUBJECTS)))
+    inpainting = StableDiffusionInpaintPipeline(**pipe.components, requires_safety_checker=False)
+    picture, mask = tiny.photo(5, (32, 32)), Image.new("L", (32, 32), 255)
+    with personalizer.attach(inpainting) as attached:
+        condition = attached.condition(SUBJECTS)
+        image = inpainting(**condition.pipeline_kwargs(), image=picture, mask_image=mask).images[0]
+    assert image.size == (32, 32)
+    assert condition.maps.at("cat", "image").max() > 0
+
+
+def test_images_start_from_another(folder: Path) -> None:
+    """As the stock pipeline for it, which attach runs."""
+    request = replace(SUBJECTS, image=tiny.photo(5, (32, 32)), image_strength=0.7)
+    own = Personalizer.load(folder, folder / "adapter.safetensors")
+    *_, last = own.generate(request)
+    pipe = AutoPipelineForImage2Image.from_pipe(tiny.open_stock(str(folder)))
+    with own.attach(pipe) as attached:
+        condition = attached.condition(replace(request, image=None))
+        theirs = pipe(**condition.pipeline_kwargs(strength=0.7), image=request.image).images[0]
+    assert np.abs(np.asarray(last.finished.image).astype(int) - np.asarray(theirs)).max() <= 1
