@@ -161,3 +161,16 @@ def test_the_prompt_s_error_stands_below_its_field(open_page: Open, screen: str)
           return node.contains(document.elementFromPoint(left + 9, top + 9));
         }"""
     )
+
+
+def test_a_chosen_button_stays_chosen_under_the_pointer(open_page: Open) -> None:
+    """Gradio's own style paints it white on white."""
+    page = open_page()
+    radio = page.get_by_role("radio", name="Inspect a prompt")
+    radio.click()
+    expect(radio).to_be_checked()
+    colours = []
+    for point in (radio, page.locator("#prompt textarea")):
+        point.hover()
+        colours.append(radio.evaluate("node => getComputedStyle(node).backgroundColor"))
+    assert colours[0] == colours[1] != "rgb(255, 255, 255)"
