@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from demo.about import tab as about_tab
 from demo.about.tab import AboutTab
-from demo.api import endpoints
+from demo.api import endpoints, inspect_endpoint
 from demo.api.mcp import mcp_server
 from demo.compare.tab import CompareTab
 from demo.server.health import health_route
@@ -76,6 +76,7 @@ def build_ui(
         for tab in tabs:
             tab.listen(page)
         endpoints.register(service)
+        inspect_endpoint.register(service)
     page.service = service
     page.sessions = Sessions(60 * service.limits.keep_minutes, temporary)
     page.sessions.on_expiry.append(studio.result.histories.forget)

@@ -96,14 +96,14 @@ def register(service: Service) -> None:
             The finished pictures, after every step:
             {"image": file, "seed": number, "settings": everything needed to make it again}.
         """
-        settings = _settings(
+        settings = read_settings(
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, pictures=pictures, steps=steps,
             guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
             clip_skip=clip_skip, guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
         for finished in _pictures(service, prompt, subjects, settings):
             with user_facing_errors():
-                records = [_picture_record(picture) for picture in finished]
+                records = [picture_record(picture) for picture in finished]
             yield records
 
     def attention(
@@ -147,7 +147,7 @@ def register(service: Service) -> None:
             step and kind of map (text, image, influence) one {"h", "w", "lo", "hi", "data"} per subject; data holds
             h * w bytes in base64, row by row, where 0 stands for lo and 255 for hi.
         """
-        settings = _settings(
+        settings = read_settings(
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance,
             start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, clip_skip=clip_skip,
             guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
@@ -196,7 +196,7 @@ def register(service: Service) -> None:
     add_endpoint(models)
 
 
-def _settings(**given: Any) -> Settings:
+def read_settings(**given: Any) -> Settings:
     """Check the types of an endpoint's parameters and gather them."""
     with user_facing_errors():
         check_types(given)
@@ -268,14 +268,15 @@ def _well_formed(given: Any) -> bool:
     )
 
 
-def _picture_record(picture: GeneratedImage) -> dict[str, Any]:
+def picture_record(picture: GeneratedImage) -> dict[str, Any]:
+    """Describe a finished picture, with its file."""
     return {"image": picture_file(picture), "seed": picture.seed, "settings": dict(picture.settings)}
 
 
 def _attention_record(picture: GeneratedImage) -> dict[str, Any]:
     maps = picture.maps
     packed = [step_records(maps, step) for step in maps.steps] if maps else []
-    return _picture_record(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
+    return picture_record(picture) | {"subjects": [word.text for word in picture.words], "maps": packed}
 
 
 def _loaded_record(service: Service) -> dict[str, Any]:

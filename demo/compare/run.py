@@ -91,7 +91,7 @@ class ComparisonRunner:
         self.form.recalled.then(self.review, self.fields, [panel.summary, panel.prompt], **QUIET)
         sessions_own: set[Block] = {panel.comparison, self.result.history, *self.form.kept_fields}
         outputs = [self.result.viewer, *self.form.kept_targets()]
-        shown = panel.grid.inspect(self.inspect, sessions_own, outputs, **WITH_MESSAGES)
+        shown = panel.grid.inspect(self.open_picture, sessions_own, outputs, **WITH_MESSAGES)
         shown.success(None, None, None, js=TO_STUDIO, **QUIET)
 
     def listen_to_returns(self, returned: Dependency) -> None:
@@ -226,7 +226,7 @@ class ComparisonRunner:
         ended = gr.HTML(live=None) if comparison.job is None else comparison.job.ended()
         return self.panel.busy(False) | {self.panel.grid: ended, self.panel.planned: None}
 
-    def inspect(self, values: Values, event: gr.EventData) -> Update:
+    def open_picture(self, values: Values, event: gr.EventData) -> Update:
         """Open a picture of the grid in the Studio: the viewer shows it, and the fields hold what it was made with.
 
         It also goes into the history, for what is made on demand.

@@ -10,5 +10,5 @@ function drawLinkNote() {
 watch("value", drawLinkNote);
 drawLinkNote();
 document.addEventListener("click", ({ target }) => {
-  if (target.closest?.("#generate, .example")) find(".link-note").hidden = true;
+  if (target.closest?.("#generate, .example, .prompt-example")) find(".link-note").hidden = true;
 });

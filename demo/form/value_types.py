@@ -72,6 +72,9 @@ PARAMETERS: Mapping[str, ValueType] = {
     "guidance_rescale": NUMBER,
     "balance_photos": YES_OR_NO,
     "without": NAMES.or_null,
+    "words": NAMES.or_null,
+    "concepts": NAMES.or_null,
+    "scale": TEXT,
     "noun": TEXT,
     "views": WHOLE,
 }

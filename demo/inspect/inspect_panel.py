@@ -59,7 +59,7 @@ class InspectPanel:
         )
         gr.HTML(text("inspect_head"), elem_classes=["section", "prompt-only"], apply_default_css=False)
         buttons = "".join(
-            f'<button type="button" class="example" data-prompt="{number}"><span>{escape(prompt)}</span></button>'
+            f'<button type="button" class="prompt-example" data-prompt="{number}">{escape(prompt)}</button>'
             for number, (prompt, _) in enumerate(self.prompts)
         )
         self.examples = gr.HTML(

@@ -41,7 +41,7 @@ def test_tools_are_the_named_endpoints_and_take_photos(monkeypatch: pytest.Monke
     # In a thread of its own: a browser's test before may have left a loop in this one.
     with served(StandIn()) as url, ThreadPoolExecutor(1) as executor:
         tools, said = executor.submit(asyncio.run, _talk(f"{url}gradio_api/mcp/", photo)).result()
-    assert set(tools) == {"generate", "attention", "toy", "models"}
+    assert set(tools) == {"generate", "attention", "inspect", "toy", "models"}
     assert tools["generate"].description.startswith("Make pictures of the subjects in the photos.")
     described = tools["generate"].inputSchema["properties"]
     assert all(described[name]["description"] for name in described)

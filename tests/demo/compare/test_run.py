@@ -140,19 +140,19 @@ def test_a_picture_opens_in_the_studio_with_all_its_steps(runner: ComparisonRunn
     compose, settings = runner.form.compose, runner.form.settings
     values |= {runner.result.history: history, compose.undo.stack: ()}
     values |= {compose.prompt: "something else", settings.steps: 3}  # since then
-    update = runner.inspect(values, gr.EventData(None, {"name": name}))
+    update = runner.open_picture(values, gr.EventData(None, {"name": name}))
     (frame,) = update[runner.result.viewer].value["pictures"]
     assert update[runner.result.viewer].value["opened"] is True
     assert (update[compose.prompt], update[settings.steps], update[settings.seed]) == ("a cat and a robot", 6, "4")
     assert [update[card.strength] for card in compose.cards[:2]] == [1, 1]
-    first = runner.inspect(values, gr.EventData(None, {"name": next(iter(comparison.cells))}))
+    first = runner.open_picture(values, gr.EventData(None, {"name": next(iter(comparison.cells))}))
     assert [first[card.strength] for card in compose.cards[:2]] == [0.5, 0.5]
     assert first[compose.undo.stack][0].before[compose.prompt._id] == "something else"
     assert frame["maps"]["steps"] == 6
     assert (frame["labels"], frame["facts"][1]["seed"]) == ([["strength", "1"]], "4")
     assert history.get(name).zipped("text")  # what is made on demand can be made
     with pytest.raises(gr.Error, match="earlier comparison"):
-        runner.inspect(values | {runner.panel.comparison: Comparison()}, gr.EventData(None, {"name": name}))
+        runner.open_picture(values | {runner.panel.comparison: Comparison()}, gr.EventData(None, {"name": name}))
 
 
 def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: Values) -> None:
