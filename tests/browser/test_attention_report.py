@@ -58,9 +58,9 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
 
     picture.click()
     expect(page.locator("button[aria-pressed=true]")).to_have_count(0)
-    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 50 %, 50 % looks"))
+    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 50%, 50% looks"))
     page.keyboard.press("ArrowRight")
-    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 5[1-9] %, 50 % looks"))
+    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 5[1-9]%, 50% looks"))
     page.keyboard.press("Escape")
     expect(picture).to_have_attribute("aria-label", re.compile("map of on"))
     assert errors == []
