@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmdiff_core.backbones.loading import layers_of
 from mmdiff_core.encoders.photo_cache import encode_photo
 from mmdiff_core.nn.attention import Gate, multimodal_attention, region_gates
-from mmdiff_core.nn.records import KeyValue
+from mmdiff_core.nn.records import ImageFeatures, KeyValue
 from mmdiff_core.nn.refiner import GroundedResampler
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Box, GenerateRequest, Subject
@@ -90,6 +90,18 @@ def test_the_grounded_tokens(pipe: StableDiffusionXLPipeline, tables: dict[str, 
     for index, box in enumerate([*BOXES, None]):
         expected = _expected_tokens(tables["image_proj"], patches[index], phrases[index], box)
         assert torch.allclose(found[index], expected, atol=1e-5), index
+
+
+def test_without_any_grounding_the_learned_queries_are_taken(
+    pipe: StableDiffusionXLPipeline, tables: dict[str, Any]
+) -> None:
+    patches = torch.randn(1, 2, 1, 17, tiny.PATCH_WIDTH, generator=torch.Generator().manual_seed(3))
+    features = ImageFeatures(torch.zeros(1, 2, 1, 0), patches, torch.ones(1, 2, 1, dtype=torch.bool))
+    with torch.no_grad():
+        tokens = _adapter(pipe, tables).embed(features).tokens[0].unflatten(0, (2, QUERIES))
+    for index in range(2):
+        expected = _expected_tokens(tables["image_proj"], patches[0, index, 0], torch.zeros(PHRASE), None)
+        assert torch.allclose(tokens[index], expected, atol=1e-5)
 
 
 def test_attention_within_boxes(pipe: StableDiffusionXLPipeline, tables: dict[str, Any]) -> None:

@@ -137,3 +137,14 @@ def test_the_login_form_of_a_space_points_to_a_tab_of_its_own(monkeypatch: pytes
     assert told.count('<a href="https://somebody-studio.hf.space" target="_blank" rel="noopener" ') == 4
     assert "open the page in its own tab</a>" in told
     assert "{" not in told
+
+
+def test_a_password_and_its_message_reach_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_HOST", "somebody-studio.hf.space")
+    monkeypatch.setattr(launch, "wait_for_signal", lambda: None)
+    given: dict[str, object] = {}
+    service = types.SimpleNamespace(end_runs=lambda _: True)
+    page = types.SimpleNamespace(launch=lambda **options: given.update(options), service=service)
+    launch.serve(page, {}, launch.parse_flags(["--password", "sesame"]), None)  # type: ignore[arg-type]
+    assert given["auth"] == ("guest", "sesame")
+    assert "somebody-studio.hf.space" in str(given["auth_message"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.generation.regions import read_regions
+from mmdiff_core.generation.regions import read_regions, region_box
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import Box, GenerateRequest, Subject
@@ -132,3 +132,11 @@ def test_bad_regions_are_refused(personalizer: Personalizer, region: Box | Image
 def test_bad_binding_is_refused(personalizer: Personalizer, binding: float) -> None:
     with pytest.raises(SettingsError, match="word gating must be from 0 to 1"):
         personalizer.plan(replace(REQUEST, word_gating=binding))
+
+
+def test_the_box_around_a_region() -> None:
+    mask = Image.new("L", (40, 20), 0)
+    mask.paste(255, (10, 5, 30, 15))
+    assert region_box(mask) == (0.25, 0.25, 0.75, 0.75)
+    assert region_box(Box(0.0, 0.1, 0.5, 1.0)) == (0.0, 0.1, 0.5, 1.0)
+    assert region_box(None) == (0.0, 0.0, 0.0, 0.0)
