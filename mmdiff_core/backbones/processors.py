@@ -25,17 +25,10 @@ from torch.nn import functional as F
 
 from mmdiff_core.errors import ModelError
 from mmdiff_core.maps.attention_maps import Recorder
-from mmdiff_core.nn.attention import (
-    Gate,
-    MapRequest,
-    attend,
-    merge_heads,
-    multimodal_attention,
-    region_gates,
-    split_heads,
-    word_gates,
-)
+from mmdiff_core.nn.attention import attend, merge_heads, multimodal_attention, split_heads
 from mmdiff_core.nn.config import AttentionLayer
+from mmdiff_core.nn.gates import Gate, region_gates, word_gates
+from mmdiff_core.nn.map_recording import MapRequest
 from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, LayerMaps
 
 LayerSizes = Mapping[str, tuple[int, int]]

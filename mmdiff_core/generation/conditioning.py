@@ -20,7 +20,8 @@ from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.generation.subject_embedding import embed_subjects
 from mmdiff_core.nn.adapter import LayerWeights, MMDiffAdapter
-from mmdiff_core.nn.attention import recorded_keys, split_heads
+from mmdiff_core.nn.attention import split_heads
+from mmdiff_core.nn.map_recording import recorded_keys
 from mmdiff_core.nn.records import Condition, KeyValue, LayerCondition, PromptTokens, SubjectEmbeddings, TextStates
 from mmdiff_core.types import ALL_COMPONENTS, Components
 

@@ -15,7 +15,7 @@ from mmdiff_core.inspection.self_attention import SelfAttention, check_self_atte
 from mmdiff_core.inspection.token_maps import TokenMaps, TokenStep
 from mmdiff_core.inspection.token_table import TokenTable
 from mmdiff_core.maps.attention_maps import to_host
-from mmdiff_core.nn.attention import pixel_maps, token_maps
+from mmdiff_core.nn.token_shares import pixel_maps, token_maps
 
 ConceptKeys = Callable[[str], Sequence[Tensor]]  # from a layer's path to each concept's keys, (1, H, tokens, d)
 

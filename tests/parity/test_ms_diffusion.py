@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from mmdiff_core.backbones.loading import layers_of
 from mmdiff_core.encoders.photo_cache import encode_photo
-from mmdiff_core.nn.attention import Gate, multimodal_attention, region_gates
+from mmdiff_core.nn.attention import multimodal_attention
+from mmdiff_core.nn.gates import Gate, region_gates
 from mmdiff_core.nn.records import ImageFeatures, KeyValue
 from mmdiff_core.nn.refiner import GroundedResampler
 from mmdiff_core.pipeline import Personalizer

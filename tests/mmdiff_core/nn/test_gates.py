@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdiff_core.nn.attention import (
-    Gate,
-    MapRequest,
-    attend,
-    attention_maps,
-    multimodal_attention,
-    region_gates,
-    word_gates,
-)
+from mmdiff_core.nn.attention import attend, multimodal_attention
+from mmdiff_core.nn.gates import Gate, region_gates, word_gates
+from mmdiff_core.nn.map_recording import MapRequest, attention_maps
 from mmdiff_core.nn.records import KeyValue
 from mmdiff_core.types import Recording
 
