@@ -82,6 +82,7 @@ def _take_all(browser: Browser, url: str, args: argparse.Namespace) -> None:
             _told(page, args.out / f"told{end}.png")
             page.get_by_role("tab").first.click()
             page.locator("#result .start-from").click()
+            expect(page.locator("#photos-start img")).to_be_visible()
             open_settings(page)
             _shoot(page, args.out / f"settings{end}.png")
             page.goto(f"{url}?__theme={theme}&prompt=a+cat+in+the+snow&subject=cat~1~&steps=999")
