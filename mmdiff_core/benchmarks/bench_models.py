@@ -1,7 +1,7 @@
 """UNets with random weights in the sizes of real ones, each with a request: the time of a step is the same.
 
 name      images      UNet
-toybox    96 px       the shipped one's shape
+toybox    192 px      the shipped one's shape
 sd15      512 px      Stable Diffusion 1.5
 sdxl      512 px      SDXL; on a CPU the pair of its blocks with most of its transformers, at reduced depth
 tiny      32 px       for tests
