@@ -5,7 +5,8 @@
     ?prompt=a+cat+in+the+snow&seed=3&steps=20&subject=cat~1.0~cat-1000005&model=...
 
 A subject is its name, its strength and its toy, which is empty where the photos are others; a toy is its noun, the seed
-of its looks and, unless it is all of them, its views.
+of its looks and, unless it is all of them, its views. ``inspect=1`` asks for the prompt alone, and ``concepts`` are words
+that it does not have.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def link_query(record: Mapping[str, Any], model: str) -> tuple[str, list[str]]:
     fields += [(IMAGE_STRENGTH, str(record[IMAGE_STRENGTH]))] if record.get("start") else []
     fields += [(name, record[name]) for name in ("negative_prompt", "sampler") if record.get(name)]
     fields += [("balance_photos", "1")] if record.get("balance_photos") else []
+    fields += [("inspect", "1"), ("concepts", record["concepts"])] if "concepts" in record else []
     off = [part for part in _PARTS if not record.get("parts", {}).get(part, True)]
     fields += [("without", ",".join(off))] if off else []
     subjects = [(subject, toy_of(subject["photos"])) for subject in record.get("subjects", ())]
@@ -146,7 +148,9 @@ def read_link(query: object) -> OpenedLink | None:
     record |= {"balance_photos": values.get("balance_photos") == "1", "pictures": 1}
     off = values.get("without", "").split(",")
     record["parts"] = {part: part not in off for part in _PARTS}
-    record["subjects"] = subjects or [{"name": "", "strength": 1.0, "photos": []}]
+    blank = [] if values.get("inspect") == "1" else [{"name": "", "strength": 1.0, "photos": []}]
+    record["subjects"] = subjects or blank
+    record["concepts"] = values.get("concepts", "")
     lacking = tuple(subject["name"] for subject in subjects[:MAX_SUBJECTS] if not subject["photos"])
     return OpenedLink(record, values.get("model", ""), lacking)
 

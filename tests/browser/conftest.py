@@ -102,6 +102,7 @@ def open_page(
         page.goto(f"{at}?__theme={theme}")
         page.locator("#generate").wait_for()
         page.locator(".loading").wait_for(state="detached")  # Gradio's, until all of the page has come
+        page.locator("#left[inert]").wait_for(state="detached")  # ours, until the draft or a link is in the fields
         return page
 
     yield open_one

@@ -213,6 +213,9 @@ def test_a_prompt_alone_gives_a_picture_with_maps_of_all_its_words(
     back = form.restore(entry.record)
     assert (back[form.inspect.mode], back[form.inspect.concepts]) == (PROMPT_ALONE, "dog")
     assert not any(card.name in back for card in form.compose.cards)
+    opened = form._recall({"link": picture["link"]["query"]})
+    assert (opened[form.inspect.mode], opened[form.inspect.concepts]) == (PROMPT_ALONE, "dog")
+    assert opened[form.compose.prompt] == "a cat on sand"
 
 
 def test_an_empty_prompt_is_said_beside_the_field(inspecting: tuple[GenerationRunner, Values]) -> None:
