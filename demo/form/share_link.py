@@ -5,7 +5,7 @@
     ?prompt=a+cat+in+the+snow&seed=3&steps=20&subject=cat~1.0~cat-1000005&model=...
 
 A subject is its name, its strength and its toy, which is empty where the photos are others; a toy is its noun, the seed
-of its looks and, unless it is all of them, its views. ``inspect=1`` asks for the prompt alone, and ``concepts`` are words
+of its looks and, unless it is all of them, its views. ``inspect=1`` asks for the prompt alone, ``concepts`` are words
 that it does not have.
 """
 
