@@ -18,9 +18,10 @@ const partName = ({ kind, name }) => (["start", "end", "padding", "rest"].includ
 /** A value of a map for people: what it is depends on the scale. */
 function valueText(frame, value, digits = 0) {
   if (!frame.tokens) return percent(value, digits);
-  if (view.scale === "z") return `${value.toFixed(1)} σ`;
-  const sign = view.scale === "contrast" && value > 0 ? "+" : "";
-  return sign + percent(value, digits);
+  const signed = { signDisplay: "exceptZero", maximumFractionDigits: view.scale === "z" ? 1 : digits };
+  if (view.scale === "z") return `${new Intl.NumberFormat(t("locale"), signed).format(value)} σ`;
+  if (view.scale !== "contrast") return percent(value, digits);
+  return new Intl.NumberFormat(t("locale"), { style: "percent", ...signed }).format(value);
 }
 
 /** A tile for every part: its map over the picture, and its name. */

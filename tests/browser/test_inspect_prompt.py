@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from demo.inspect.inspect_panel import WIDE_WORLD_PROMPTS
 from demo.server.limits import local_limits
 from demo.server.service import Service
 from tests.browser.page import PHONE, Open, generate, overlay, set_range
@@ -46,7 +48,7 @@ def test_a_prompt_alone_shows_every_word(open_page: Open, theme: str, options: d
     for act in (
         lambda: tiles.nth(4).click(),
         lambda: page.keyboard.press("ArrowRight"),
-        lambda: page.locator("#result .scale-choice").select_option("z"),
+        lambda: page.locator("#result .scale-choice").select_option("contrast"),
         lambda: set_range(page, "#result .step", 1),
         lambda: page.locator("#result .sizes").select_option(index=2),
     ):
@@ -54,6 +56,7 @@ def test_a_prompt_alone_shows_every_word(open_page: Open, theme: str, options: d
         seen.add(overlay(page))
     assert len(seen) == 6  # each changes the large map
     expect(tiles.nth(5)).to_be_focused()
+    page.locator("#result .scale-choice").select_option("z")
     expect(page.locator("#result .scale-help")).to_contain_text("standard deviations")
     expect(page.locator("#result .scales")).to_contain_text("σ")
     assert violations(page) == []
@@ -73,3 +76,18 @@ def test_what_was_inspected_comes_back(open_page: Open) -> None:
     expect(page.locator(".cards")).to_be_visible()
     page.locator("#result .use-settings").click()
     expect(page.locator(".cards")).to_be_hidden()
+
+
+def test_an_example_makes_its_picture_and_a_report_of_it_opens_anywhere(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    _choose_prompt_alone(page)
+    page.locator("#prompt-examples .prompt-example").nth(1).click()
+    expect(page.locator("#result .button-row")).to_be_visible()
+    expect(page.locator("#prompt textarea")).to_have_value(WIDE_WORLD_PROMPTS[1][0])
+    expect(page.locator("#result .tile").last).to_contain_text(WIDE_WORLD_PROMPTS[1][1])
+    page.locator("#result .more > summary").click()
+    with page.expect_download() as saving:
+        page.locator("#result .write[data-suffix=html]").click()
+    file = tmp_path / "report.html"
+    saving.value.save_as(file)
+    assert WIDE_WORLD_PROMPTS[1][0] in file.read_text(encoding="utf-8")
