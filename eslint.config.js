@@ -9,7 +9,7 @@ import globals from "globals";
 
 const SHARED_FOLDERS = ["demo/web", "demo/viewer"];
 const GRADIO = ["element", "props", "trigger", "watch"]; // what a component's function is given
-const PLACEHOLDERS = ["AREA", "FIELDS", "KEY", "MODEL", "NAMES", "SUGGESTIONS"]; // what Python fills in
+const PLACEHOLDERS = ["AREA", "FIELDS", "KEY", "MODEL", "NAMES", "OF_LINKS", "SUGGESTIONS"]; // what Python fills in
 
 const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 const scriptsOf = (folder) => readdirSync(folder).filter((name) => name.endsWith(".js")).map((name) => join(folder, name));
