@@ -60,6 +60,7 @@ def test_notes_speak_the_browser_s_language_and_the_prompt_becomes_english(open_
     page = open_page(locale="de-DE")
     _write(page, "eine Katze neben einem Elefanten am Strand", "Katze", "Elefant")
     expect(page.locator(".word-notes")).to_contain_text("Das Modell liest Englisch:")
+    page.wait_for_timeout(1000)  # until the notes know of the second name, too
     page.locator(".word-notes .fix").click()
     _prompt(page, "a cat next to an elephant on the beach")
     expect(page.locator("#name-2 input")).to_have_value("elephant")
