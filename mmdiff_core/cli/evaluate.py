@@ -49,7 +49,7 @@ def _add_toybox(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "to make the images",
     )  # fmt: skip
     others.add_argument(
-        "--images", "--pictures", type=Path, metavar="FOLDER", help="judge the images that another program made, "
+        "--images", type=Path, metavar="FOLDER", help="judge the images that another program made, "
         "under the names in cases.json",
     )  # fmt: skip
     parser.set_defaults(run=run_toybox_suite)

@@ -11,9 +11,9 @@ from tests.helpers.stand_in import StandIn
 def test_only_named_endpoints_are_public_and_one_model_runs_at_a_time() -> None:
     functions = build_ui(StandIn()).fns.values()
     public = {fn.api_name: fn for fn in functions if fn.api_visibility == "public"}
-    assert set(public) == {"generate", "attention", "toy", "models"}
+    assert set(public) == {"generate", "attention", "inspect", "toy", "models"}
     heavy = [fn for fn in functions if fn.concurrency_id == "generation"]
-    assert len(heavy) == 4
+    assert len(heavy) == 5
     assert {fn.concurrency_limit for fn in heavy} == {1}
 
 

@@ -25,6 +25,8 @@ from mmdiff_core.weights.adapter_file import load_adapter, save_adapter
 from tests.helpers import tiny
 from tests.helpers.faces import Squares
 
+pytestmark = pytest.mark.slow
+
 REQUEST = GenerateRequest(
     prompt="a cat next to a robot on the beach",
     subjects=tiny.cat_and_robot(),

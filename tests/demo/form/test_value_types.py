@@ -44,5 +44,5 @@ def test_a_long_value_is_shortened_in_the_message() -> None:
 
 def test_every_parameter_takes_its_usual_value() -> None:
     usual = {"prompt": "a cat", "negative_prompt": "", "noun": "cat", "sampler": "ddim", "without": []}
-    usual["balance_photos"] = False
+    usual |= {"balance_photos": False, "words": ["cat"], "concepts": ["dog"], "scale": "share"}
     check_types({name: usual.get(name, 1) for name in PARAMETERS})

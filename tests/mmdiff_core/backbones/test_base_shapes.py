@@ -27,6 +27,8 @@ from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), seeds=(3,), steps=3, word_gating=0.5)
 
 

@@ -15,6 +15,8 @@ from mmdiff_core.inspection import token_maps
 from mmdiff_core.output.export import read_settings
 from tests.helpers import tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
 def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

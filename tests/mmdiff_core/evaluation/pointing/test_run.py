@@ -18,6 +18,8 @@ from mmdiff_core.evaluation.toybox.toybox_cases import draw_toybox_cases
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
 from tests.helpers.small_referee import VOCABULARY
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_map_that_is_the_mask_is_perfect_and_its_negative_the_opposite() -> None:
     (case,) = draw_toybox_cases(VOCABULARY, {2: 1})

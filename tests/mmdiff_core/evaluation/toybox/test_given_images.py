@@ -18,6 +18,8 @@ from mmdiff_core.output.image_grid import to_image
 from mmdiff_core.toyworld.render.renderer import render
 from tests.helpers.small_referee import VOCABULARY
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = {1: 1, 2: 1}
 
 
