@@ -72,7 +72,7 @@ def test_the_values_read_are_those_of_the_maps(inspected: Page) -> None:
         "y": (row + 0.5) / expected.shape[0] * box["height"],
     }
     page.locator("#result .heatmap-box").hover(position=spot)
-    read = page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0]
+    read = page.locator("#result .readout").text_content().split("cat ")[1].split("%")[0]
     assert float(read) == pytest.approx(100 * expected[row, column], abs=0.3)
 
 
@@ -158,7 +158,7 @@ def test_a_layer_and_a_head_can_be_looked_at_alone(inspected: Page) -> None:
 
     def cat() -> float:
         page.locator("#result .heatmap-box").hover(position=spot)
-        return float(page.locator("#result .readout").text_content().split("cat ")[1].split(" %")[0])
+        return float(page.locator("#result .readout").text_content().split("cat ")[1].split("%")[0])
 
     both = cat()
     page.locator("#result .sizes").select_option(label="32 × 32, mid")
@@ -207,7 +207,7 @@ def test_binding_says_what_it_means(inspected: Page) -> None:
     binding.locator(".figures > summary").click()
     expect(binding.locator("tbody tr")).to_have_count(2)
     own = binding.locator("td.own").all_text_contents()
-    assert all(int(share.removesuffix(" %")) > 40 for share in own)
+    assert all(int(share.removesuffix("%")) > 40 for share in own)
     assert binding.locator("td.own").first.get_attribute("title").startswith("The part of the row subject’s attention")
     binding.locator(".how > summary").click()
     expect(binding.locator("dt")).to_have_count(5)
