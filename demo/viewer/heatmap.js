@@ -77,12 +77,16 @@ function summed(maps) {
 
 // The rule of mmdiff_core/inspection/token_maps.py, `TokenMaps.at`; a test holds them to it.
 
-/** Shares as a scale has them; `words` is the sum of all words of the prompt, of which there are `count`. */
-function inScale(scale, share, words, count) {
+/**
+ * Shares as a scale has them; `words` is the sum of all words of the prompt, of which there are `count`, and `own` the sum
+ * of those that are in the share; null for none.
+ */
+function inScale(scale, share, words, count, own) {
   const { h, w } = share;
   const changed = (change) => ({ h, w, values: share.values.map(change) });
-  if (scale === "among_words") return changed((value, i) => value / Math.max(words?.values[i] ?? 0, LEAST_SPREAD));
-  if (scale === "contrast") return changed((value, i) => value - (words?.values[i] ?? 0) / Math.max(count, 1));
+  const at = (map, i) => map?.values[i] ?? 0;
+  if (scale === "among_words") return changed((value, i) => value / Math.max(at(words, i) + value - at(own, i), LEAST_SPREAD));
+  if (scale === "contrast") return changed((value, i) => value - at(words, i) / Math.max(count, 1));
   if (scale !== "z") return share;
   const mean = share.values.reduce((sum, value) => sum + value, 0) / share.values.length;
   const spread = Math.sqrt(share.values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / share.values.length);

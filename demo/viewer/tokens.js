@@ -8,8 +8,10 @@ const TILE_SIDE = 80; // CSS pixels
 /** The map of a part in the chosen scale; `at` is {step, size, head} of mapOf. */
 function tokenMap(frame, part, at) {
   const sumOf = (rows) => summed(rows.map((row) => mapOf(frame.maps, "words", row, at)));
-  const share = sumOf(frame.tokens.parts[part].rows);
-  return share && inScale(view.scale, share, sumOf(frame.tokens.words), frame.tokens.count);
+  const { rows } = frame.tokens.parts[part];
+  const { words, count } = frame.tokens;
+  const share = sumOf(rows);
+  return share && inScale(view.scale, share, sumOf(words), count, sumOf(rows.filter((row) => words.includes(row))));
 }
 
 /** The name of a part for people. */

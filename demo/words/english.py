@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from demo.web.i18n import LANGUAGES, texts_of
 from mmdiff_core.encoders.name_matching import FoldedText, Span, fold, likeness, overlap
+from mmdiff_core.toyworld.render.colours import COLOURS
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, RELATIONS
 from mmdiff_core.toyworld.scenes.known_phrases import plain_relation
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
@@ -47,6 +48,7 @@ class Translator:
                 english[texts[f"background_{name.replace(' ', '_')}"]] = BACKGROUND_WORDS[name][0]
             english |= {texts[f"relation_{name}"]: plain_relation(name) for name in RELATIONS}
             english |= {texts["word_and"]: "and"} | dict.fromkeys(texts["articles"].split(), "a")
+            english |= {word: colour for colour in COLOURS for word in texts[f"colour_{colour}"].split()}
         return cls(english)
 
     def find(self, prompt: str, unknown: Sequence[Span]) -> list[Translated]:

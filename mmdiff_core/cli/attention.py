@@ -40,8 +40,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--map-budget", default="200MB", metavar="SIZE", help="memory that the maps of an image may take; what is kept "
         "is halved until it fits (default: 200MB)")  # fmt: skip
     add("--per-head", action="store_true", help="keep the maps of every attention head")
-    add("--self-attention", type=int, metavar="STEP", help="also where each pixel looks in the image itself, in the "
-        "finest layer of at most 32 x 32 pixels: click the image in the report")  # fmt: skip
+    add("--self-attention", type=int, metavar="STEP", help="also where each pixel looks in the image itself, in this "
+        "step, counted from 1, and the finest layer of at most 32 x 32 pixels: click the image in the "
+        "report")  # fmt: skip
     add("--negative-prompt", default="", help="what to keep out of the image")
     add("--seed", type=int, nargs="+", default=[0], help="one image for each seed (default: 0)")
     add("--steps", type=int, help="denoising steps (default: the model's own)")
@@ -81,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
     request = read_request(args)
     looks = None
     if args.self_attention is not None:
+        made = personalizer.plan(request).numbers.steps
+        if args.self_attention > made:
+            raise SettingsError(f"There is no step {args.self_attention} for --self-attention: the image has {made}.")
         width, height = personalizer.sizes.default
         layer = looking_layer(personalizer.backbone, args.width or width, args.height or height)
         looks = (layer, args.self_attention - 1)

@@ -49,8 +49,10 @@ function mapOf(maps, word, layer, step, scale) {
   if (scale === "share") return { h, w, values };
   if (scale === "z") return { h, w, values: standardised(values) };
   const words = sumOf(maps, layer, step, maps.wordRows);
-  const mean = Math.max(maps.wordCount, 1);
-  const change = scale === "contrast" ? (value, at) => value - words[at] / mean : (value, at) => value / Math.max(words[at], 1e-8);
+  const count = Math.max(maps.wordCount, 1);
+  const own = sumOf(maps, layer, step, word.rows.filter((row) => maps.wordRows.includes(row)));
+  const among = (value, at) => value / Math.max(words[at] + value - own[at], 1e-8);
+  const change = scale === "contrast" ? (value, at) => value - words[at] / count : among;
   return { h, w, values: values.map(change) };
 }
 

@@ -128,7 +128,8 @@ class TokenMaps:
             layer: of ``layers``; one or several.
             head: where heads were kept apart; else the mean over heads.
             scale: ``share`` of the attention, from 0 to 1: all tokens together have 1 at each pixel. ``among_words``:
-                its share over that of all words of the prompt. ``contrast``: its share minus the mean of the words'.
+                its share of what it and all words of the prompt have together. ``contrast``: its share minus the mean
+                of the words'.
                 ``z``: its share as standard deviations from its mean over the image; 0 where it is the same all over.
 
         Raises:
@@ -142,7 +143,8 @@ class TokenMaps:
         values = shares[list(rows)].sum(0)
         words = shares[list(self.table.word_rows)].sum(0)
         if scale == "among_words":
-            values = values / words.clamp(min=1e-8)
+            own = shares[[row for row in rows if row in self.table.word_rows]].sum(0)
+            values = values / (words + values - own).clamp(min=1e-8)
         elif scale == "contrast":
             values = values - words / max(len(self.words), 1)
         elif scale == "z":

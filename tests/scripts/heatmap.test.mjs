@@ -53,9 +53,10 @@ test("the pieces of a word are added up", () => {
 });
 
 test("each scale tells something else of the same share", () => {
-  const shown = (scale) => rowsOf(inScale(scale, share(), words(), 2));
+  const shown = (scale) => rowsOf(inScale(scale, share(), words(), 2, share()));
   assert.deepEqual(shown("share"), [[0.1, 0.3]]);
   assert.deepEqual(shown("among_words"), [[0.5, 0.75]]);
+  assert.deepEqual(rowsOf(inScale("among_words", mapOfRows([[0.6, 0.1]]), words(), 2, null)), [[0.75, 0.2]]); // no word
   assert.deepEqual(shown("contrast"), [[0, 0.1]]);
   assert.deepEqual(shown("z"), [[-1, 1]]);
   assert.deepEqual(rowsOf(inScale("z", mapOfRows([[0.2, 0.2]]), words(), 2)), [[0, 0]]); // the same all over: no peak

@@ -116,7 +116,8 @@ def test_scales_tell_the_same(tokens: TokenMaps, scale: Scale) -> None:
         ["viewer/heatmap", "viewer/map_decoding"],
         "given.parts.map(({ rows }) => {"
         " const sum = (all) => summed(all.map((row) => mapOf(given.packed, 'words', row)));"
-        " return Array.from(inScale(given.scale, sum(rows), sum(given.words), given.count).values); })",
+        " const own = sum(rows.filter((row) => given.words.includes(row)));"
+        " return Array.from(inScale(given.scale, sum(rows), sum(given.words), given.count, own).values); })",
         {"packed": pack_tokens(tokens), "scale": scale, **record},
     )
     named = [part["name"] if part["kind"] != "piece" else part["rows"][0] for part in record["parts"]]

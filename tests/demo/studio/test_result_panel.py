@@ -36,7 +36,7 @@ def test_a_zip_holds_the_image_its_settings_and_how_to_make_it_again(
     generation: GenerationRunner, finished: tuple[History, dict[str, Any]]
 ) -> None:
     history, frame = finished
-    packed = generation.result._pack(history, _event(name=frame["name"], kind="text"))
+    packed = generation.result._pack(history, _event(name=frame["name"], kind="text", scale="share"))
     with zipfile.ZipFile(packed["file"]["path"]) as archive:
         names = archive.namelist()
     assert {"settings.json", "reproduce.py", "reproduce.sh", "mm-diff-4.png"} <= set(names)

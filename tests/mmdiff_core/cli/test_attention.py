@@ -89,7 +89,7 @@ def test_every_word_by_default_and_a_budget_that_says_what_it_dropped(
     [
         (["--words", "dog"], '"dog" is not in the prompt'),
         (["--map-budget", "lots"], "write it as 200MB"),
-        (["--self-attention", "3"], "no step 2 to record: the call makes 2"),
+        (["--self-attention", "3"], "There is no step 3 for --self-attention: the image has 2."),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--adapter", "adapter.safetensors"], "leave --adapter out"),
     ],

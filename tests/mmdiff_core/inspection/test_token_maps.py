@@ -63,6 +63,9 @@ def test_scales(maps: TokenMaps) -> None:
     assert np.allclose(words + maps.at("<rest>"), 1, atol=2e-3)
     assert np.allclose(maps.at("cat", scale="among_words"), share["cat"] / words, atol=1e-5)
     assert np.allclose(sum(maps.at(word, scale="among_words") for word in maps.words), 1, atol=1e-5)
+    start = maps.at("<start>")
+    assert np.allclose(maps.at("<start>", scale="among_words"), start / (words + start), atol=1e-5)  # beside the words
+    assert all(maps.at(name, scale="among_words").max() <= 1 for name in ("<start>", "<end>", "<padding>", "<rest>"))
     assert np.allclose(maps.at("cat", scale="contrast"), share["cat"] - words / 3, atol=1e-6)
     assert np.allclose(sum(maps.at(word, scale="contrast") for word in maps.words), 0, atol=1e-6)
     z = maps.at("cat", scale="z")
