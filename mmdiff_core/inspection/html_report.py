@@ -42,6 +42,7 @@ def html_report(image: Image.Image, maps: TokenMaps, scale: Scale = "share") -> 
     data = json.dumps(report_data(image, maps, scale), ensure_ascii=False).replace("<", "\\u003c")
     parts = {
         "TITLE": html.escape(maps.prompt),
+        "PROMPT": html.escape(maps.prompt),
         "STYLE": (_FOLDER / "html_report.css").read_text(encoding="utf-8"),
         "SCRIPT": (_FOLDER / "html_report.js").read_text(encoding="utf-8"),
         "DATA": data,

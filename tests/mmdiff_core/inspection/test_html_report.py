@@ -33,6 +33,7 @@ def test_it_is_one_file_that_asks_nobody_for_anything(traced: Traced) -> None:
     assert not re.search(r"https?://", page)
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
     assert data["prompt"] == "a cat, a zebra"
+    assert "“a cat, a zebra”" in page.partition("<main>")[0]
     assert data["image"].startswith("data:image/png;base64,")
 
 
