@@ -50,20 +50,20 @@ def python_source(
     parts = _parts_off(settings)
     sampler = settings.get("sampler")
     import_torch = "" if origin.dtype == ModelSource.dtype else "import torch\n\n"
+    files = "# The photos are not inside a picture: put them beside this program under these names.\n"
     return (
-        "# The photos are not inside a picture: put them beside this program under these names.\n"
-        f"{import_torch}"
-        "from mmdiff_core.encoders.photo import load_photo\n"
+        (files if subjects or start else "")
+        + import_torch
+        + ("from mmdiff_core.encoders.photo import load_photo\n" if subjects or start else "")
         + ("from mmdiff_core.inspection.token_collector import TokenRecording\n" if concepts is not None else "")
         + "from mmdiff_core.pipeline import Personalizer\n"
         f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
-        "def photos(*files):\n"
-        "    return tuple(map(load_photo, files))\n\n\n"
-        f"personalizer = Personalizer.load({_loading(origin)})\n"
+        + ("def photos(*files):\n    return tuple(map(load_photo, files))\n\n\n" if subjects else "")
+        + f"personalizer = Personalizer.load({_loading(origin)})\n"
         "request = GenerateRequest(\n"
         f"    prompt={settings['prompt']!r},\n"
-        f"    subjects=(\n{subjects}    ),\n"
-        f"    negative_prompt={settings['negative_prompt']!r},\n"
+        + (f"    subjects=(\n{subjects}    ),\n" if subjects else "")
+        + f"    negative_prompt={settings['negative_prompt']!r},\n"
         f"    seeds=({settings['seed']},),\n"
         + "".join(f"    {name}={settings[name]!r},\n" for name in NUMBERS)
         + (f"    word_gating={settings['binding']!r},\n" if settings.get("binding") else "")
@@ -121,9 +121,8 @@ def shell_command(
 
 def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     faces = any(subject.get("faces") for subject in settings["subjects"])
-    return ", ".join(
-        [*(["Components"] if parts else []), *(["FaceChoice"] if faces else []), "GenerateRequest", "Subject"]
-    )
+    named = {"Components": parts, "FaceChoice": faces, "GenerateRequest": True, "Subject": settings["subjects"]}
+    return ", ".join(name for name, needed in named.items() if needed)
 
 
 def _file_name(number: int | str, path: Path) -> str:

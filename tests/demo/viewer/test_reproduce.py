@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from demo.viewer.reproduce import photo_names, python_source, shell_command
 from mmdiff_core.cli import generate
 from mmdiff_core.cli.main import build_parser
 from mmdiff_core.cli.model_flags import load_from_flags
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.results import Step
 from mmdiff_core.types import Components, GenerateRequest, Subject
@@ -86,6 +88,26 @@ def test_the_program_asks_for_the_same_picture(request_made: GenerateRequest, mo
     exec(python_source(_settings(request_made), PHOTOS, ModelSource()), {})
     assert _facts(asked[0]) == _facts(request_made)
     assert Path("mm-diff-7.png").exists()
+
+
+def test_the_program_of_an_inspected_prompt_speaks_of_no_photo(
+    request_made: GenerateRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[GenerateRequest, TokenRecording]] = []
+
+    class Inspecting:
+        def inspect(self, request: GenerateRequest, tokens: TokenRecording) -> Iterator[MagicMock]:
+            asked.append((request, tokens))
+            yield MagicMock()
+
+    monkeypatch.setattr(Personalizer, "load", lambda *_: Inspecting())
+    alone = _settings(replace(request_made, subjects=()))
+    source = python_source(alone, (), ModelSource(), concepts=("snow",))
+    assert "photo" not in source
+    assert "Subject" not in source
+    exec(source, {})
+    ((request, tokens),) = asked
+    assert (request.prompt, request.subjects, tokens.concepts) == (request_made.prompt, (), ("snow",))
 
 
 def test_the_command_asks_for_the_same_picture(request_made: GenerateRequest) -> None:
