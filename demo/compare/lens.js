@@ -4,11 +4,11 @@ const lens = { left: null, right: null, at: 50 }; // names of cells; `at` per ce
 
 const sideOf = (side) => find(`.lens-side[data-side="${side}"]`);
 
-/** Choose which two are laid over each other: the chosen ones, else the first and the newest. */
+/** Choose which two are laid over each other: the chosen ones, else the first two, however many come at once. */
 function chooseSides(cells) {
   const there = (name) => cells.some((cell) => cell.name === name);
   if (!there(lens.left)) lens.left = cells[0]?.name ?? null;
-  if (!there(lens.right) || lens.right === lens.left) lens.right = cells.findLast(({ name }) => name !== lens.left)?.name;
+  if (!there(lens.right) || lens.right === lens.left) lens.right = cells.find(({ name }) => name !== lens.left)?.name;
 }
 
 function drawLens(cells) {
