@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmdiff_core.atomic_files import atomic_file
-from mmdiff_core.errors import CheckpointError
+from mmdiff_core.errors import CheckpointError, SettingsError
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter
 
 FORMAT = "mmdiff-adapter-1"
@@ -92,6 +92,36 @@ def load_adapter_file(path: Path | str, dtype: torch.dtype = torch.float32) -> A
 def read_metadata(path: Path | str) -> dict[str, str]:
     """Return the metadata of a file of :func:`save_adapter`; errors as :func:`load_adapter`."""
     return _read(Path(path), with_tensors=False)[1]
+
+
+def adapter_of_tensors(
+    tensors: Mapping[str, Tensor],
+    read_config: Callable[[Mapping[str, Tensor]], AdapterConfig],
+    names_of: Callable[[MMDiffAdapter], Mapping[str, str]],
+    source: str,
+) -> AdapterFile:
+    """Make an adapter of another project's tensors, with every one of them in its place.
+
+    Args:
+        tensors: by their own names.
+        read_config: reads the sizes off the tensors.
+        names_of: from each state-dict key of the adapter to the tensor's own name.
+        source: what messages call the tensors.
+
+    Raises:
+        CheckpointError: a tensor is missing, unknown or of a shape that does not fit.
+    """
+    tensors = {name: x.float() for name, x in tensors.items()}
+    try:
+        config = read_config(tensors)
+    except KeyError as error:
+        raise CheckpointError(f"There is no tensor {error} in {source}: download it again.") from error
+    except SettingsError as error:
+        raise CheckpointError(f"The tensors in {source} do not fit together: {error}") from error
+    adapter = MMDiffAdapter(config)
+    ours = {theirs: name for name, theirs in names_of(adapter).items()}
+    load_tensors(adapter, {ours.get(name, name): x for name, x in tensors.items()}, source)
+    return AdapterFile(adapter)
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -22,10 +22,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mmdiff_core.errors import CheckpointError, SettingsError
+from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import ResamplerShape
-from mmdiff_core.weights.adapter_file import AdapterFile, load_tensors
+from mmdiff_core.weights.adapter_file import AdapterFile, adapter_of_tensors
 from mmdiff_core.weights.hub import VIT_BIGG, VIT_H
 from mmdiff_core.weights.official_release import (
     ATTENTION,
@@ -132,23 +132,18 @@ def convert_ip_adapter(
         CheckpointError: the base is another, the kind is not known, or a tensor is missing, unknown or of a shape that
             does not fit the UNet's layers.
     """
-    tensors = {name: x.float() for name, x in tensors.items()}
     width, own = cross_attention[0].context, context_width(tensors, source)
     if width != own:
         raise CheckpointError(
             f"{_sentence(source)} was made for another base: its layers read {_base(own)}, those of the base "
             f"{_base(width)}. Give one for this base, or another base."
         )
-    try:
-        config = _config(tensors, cross_attention, self_attention, text_widths, source)
-    except KeyError as error:
-        raise CheckpointError(f"There is no tensor {error} in {source}: download it again.") from error
-    except SettingsError as error:
-        raise CheckpointError(f"The tensors in {source} do not fit together: {error}") from error
-    adapter = MMDiffAdapter(config)
-    ours = {theirs: name for name, theirs in ip_adapter_names(adapter).items()}
-    load_tensors(adapter, {ours.get(name, name): x for name, x in tensors.items()}, source)
-    return AdapterFile(adapter)
+    return adapter_of_tensors(
+        tensors,
+        lambda found: _config(found, cross_attention, self_attention, text_widths, source),
+        ip_adapter_names,
+        source,
+    )
 
 
 def ip_adapter_names(adapter: MMDiffAdapter) -> dict[str, str]:

@@ -16,11 +16,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mmdiff_core.errors import CheckpointError, SettingsError
+from mmdiff_core.errors import CheckpointError
 from mmdiff_core.nn.adapter import AdapterConfig, AttentionLayer, MMDiffAdapter, TextTower
 from mmdiff_core.nn.config import ResamplerShape
 from mmdiff_core.nn.refiner import BOX, FREQUENCIES
-from mmdiff_core.weights.adapter_file import AdapterFile, load_tensors
+from mmdiff_core.weights.adapter_file import AdapterFile, adapter_of_tensors
 from mmdiff_core.weights.official_release import REFINER, REFINER_LAYER, count_layers, joined_names, official_order
 
 TABLE = "ms_adapter"
@@ -75,17 +75,9 @@ def convert_ms_diffusion(
     Raises:
         CheckpointError: a tensor is missing, unknown or of a shape that does not fit the UNet's layers.
     """
-    tensors = {name: x.float() for name, x in tensors.items()}
-    try:
-        config = _config(tensors, cross_attention, text_widths)
-    except KeyError as error:
-        raise CheckpointError(f"There is no tensor {error} in {source}: download it again.") from error
-    except SettingsError as error:
-        raise CheckpointError(f"The tensors in {source} do not fit together: {error}") from error
-    adapter = MMDiffAdapter(config)
-    ours = {theirs: name for name, theirs in ms_diffusion_names(adapter).items()}
-    load_tensors(adapter, {ours.get(name, name): x for name, x in tensors.items()}, source)
-    return AdapterFile(adapter)
+    return adapter_of_tensors(
+        tensors, lambda found: _config(found, cross_attention, text_widths), ms_diffusion_names, source
+    )
 
 
 def ms_diffusion_names(adapter: MMDiffAdapter) -> dict[str, str]:
