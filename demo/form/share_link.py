@@ -21,6 +21,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.form.examples import PHOTOS, render_toy
+from demo.form.value_types import without_controls
 from demo.server.limits import MAX_SUBJECTS
 from demo.web.cached_files import TOY, photo_path
 from demo.web.static_files import scripts
@@ -33,19 +34,26 @@ MAX_FIELDS = 64
 MAX_SHOWN = 40  # characters of a value in a message
 MAX_NAME = 200  # characters of a subject's name
 NUMBERS = ("seed", "steps", "guidance", "start_step", "width", "height")
-UNUSUAL_NUMBERS = ("binding", "clip_skip", "guidance_rescale")
-IMAGE_STRENGTH = "image_strength"  # of a picture that it starts from  # 0 where the link does not name them
+UNUSUAL_NUMBERS = ("binding", "clip_skip", "guidance_rescale")  # 0 where the link does not name them
+IMAGE_STRENGTH = "image_strength"  # of a picture that it starts from
+TEXTS = ("prompt", "negative_prompt", "sampler", "balance_photos", "inspect", "concepts", "without", "subject", "model")
+KNOWN = (*NUMBERS, *UNUSUAL_NUMBERS, IMAGE_STRENGTH, *TEXTS)
+_OF_OTHERS = re.compile(r"__|utm_|\w*clid$")  # names that Gradio and other sites add to a link
 _TOY = re.compile(r"([a-z]+)-([0-9]{1,10})(?:-([0-9]{1,3}))?")
 _PARTS = tuple(vars(ALL_COMPONENTS))
 
 
 @dataclass(frozen=True)
 class OpenedLink:
-    """What a link holds, as the fields take it; ``without_photos`` are the names of subjects whose photos it lacks."""
+    """What a link holds, as the fields take it.
+
+    ``without_photos`` are the names of subjects whose photos it lacks, ``unknown`` what means nothing here.
+    """
 
     record: Mapping[str, Any]
     model: str = ""
     without_photos: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     readable: bool = True
 
     def messages(self, refused: Sequence[str], model: str) -> list[str]:
@@ -58,11 +66,12 @@ class OpenedLink:
         if not self.readable:
             return ["The link is damaged or too long: ask for it again."]
         names = ", ".join(f"“{name[:MAX_SHOWN]}”" for name in self.without_photos)
+        left_out = ", ".join((*refused, *self.unknown))
         return [
             "The fields are filled in from the link: press Generate to make its picture.",
             *([f"Photos are not in a link; add those of {names}."] if names else []),
             *(["It starts from a picture that is not in the link: add it."] if IMAGE_STRENGTH in self.record else []),
-            *([f"Not taken over: {', '.join(refused)}."] if refused else []),
+            *([f"Not taken over: {left_out}."] if left_out else []),
             *([_of_another(self.model, model)] if self.model not in ("", model) else []),
         ]
 
@@ -135,6 +144,7 @@ def read_link(query: object) -> OpenedLink | None:
         given = parse_qsl(query.lstrip("?"), max_num_fields=MAX_FIELDS) if len(query) <= MAX_LENGTH else []
     except ValueError:
         given = []
+    given = [(name, without_controls(value)) for name, value in given]
     values = dict(given)
     if "prompt" not in values:
         return OpenedLink({}, readable=False)
@@ -143,7 +153,7 @@ def read_link(query: object) -> OpenedLink | None:
     record |= {name: _number(values[name]) for name in NUMBERS if name in values}
     record |= {name: _number(values.get(name, "0")) for name in UNUSUAL_NUMBERS}
     record |= {IMAGE_STRENGTH: _number(values[IMAGE_STRENGTH])} if IMAGE_STRENGTH in values else {}
-    record |= {"start": []}
+    record |= {"start": [], "lacks_start": IMAGE_STRENGTH in values}
     record |= {"sampler": values["sampler"][:MAX_SHOWN] if "sampler" in values else None}
     record |= {"balance_photos": values.get("balance_photos") == "1", "pictures": 1}
     off = values.get("without", "").split(",")
@@ -152,7 +162,10 @@ def read_link(query: object) -> OpenedLink | None:
     record["subjects"] = subjects or blank
     record["concepts"] = values.get("concepts", "")
     lacking = tuple(subject["name"] for subject in subjects[:MAX_SUBJECTS] if not subject["photos"])
-    return OpenedLink(record, values.get("model", ""), lacking)
+    unknown = [f"{name} {value}"[:MAX_SHOWN] for name, value in given if name not in KNOWN]
+    unknown = [field for field in unknown if not _OF_OTHERS.match(field.split(" ")[0])]
+    unknown += [f"without {part}"[:MAX_SHOWN] for part in filter(None, off) if part not in _PARTS]
+    return OpenedLink(record, values.get("model", ""), lacking, tuple(unknown))
 
 
 def _subject(text: str) -> dict[str, Any]:

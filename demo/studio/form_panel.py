@@ -166,7 +166,7 @@ class FormPanel:
 
     def refused(self, record: Mapping[str, Any]) -> list[str]:
         """Return what of a record :meth:`restore` leaves out because no field can hold it."""
-        return self.compose.refused(record) + self.settings.refused(record)
+        return self.compose.refused(record) + self.start.refused(record) + self.settings.refused(record)
 
     def targets(self) -> list[Component]:
         """Return the outputs of an event that returns :meth:`restore`."""

@@ -18,6 +18,8 @@ from demo.server.sessions import claim
 from demo.web.events import WITH_MESSAGES, Update
 from demo.web.i18n import text
 
+LACKING = "This picture starts from another one, which did not come with it: add that one here."
+
 
 class StartPanel:
     """A group of fields, closed until there is a picture.
@@ -80,15 +82,22 @@ class StartPanel:
     def restore(self, record: Mapping[str, Any]) -> Update:
         """Put ``start``, a list of at most one path, and ``image_strength`` of a record into the fields.
 
-        What is absent leaves its field alone. The paths are a browser's: only uploads count.
+        What is absent leaves its field alone. The paths are a browser's: only uploads count. ``lacks_start``: the
+        record is of a picture that starts from one which did not come.
         """
         update: Update = {}
         if isinstance(paths := record.get("start"), list):
             kept, lost = still_cached([path for path in paths if isinstance(path, str)][-1:], self.photo_files)
+            lost = (LACKING,) if record.get("lacks_start") is True and not kept else lost
             update = {self.picture: kept or None, self.rejected: lost, self.group: gr.update(open=bool(kept or lost))}
         if fits_slider(self.strength, record.get("image_strength")):
             update[self.strength] = record["image_strength"]
         return update
+
+    def refused(self, record: Mapping[str, Any]) -> list[str]:
+        """Return what of a record :meth:`restore` leaves out because no field can hold it."""
+        strength = record.get("image_strength")
+        return [] if strength is None or fits_slider(self.strength, strength) else [f"image strength {strength}"]
 
     def _check(self, pictures: GalleryValue) -> tuple[Any, tuple[str, ...]]:
         with user_facing_errors():

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from demo.form.value_types import without_controls
 from demo.server.limits import MAX_SUBJECTS
 from demo.web.cached_files import FileRecord, cached_at
 from mmdiff_core.errors import PhotoError
@@ -51,19 +52,22 @@ class SavedPicture:
     def record(self) -> dict[str, Any]:
         """What goes into the fields."""
         if self.foreign:
-            return dict(self.foreign.known)
+            return {name: _clean(value) for name, value in self.foreign.known.items()}
         record = restorable(self.settings)
         for subject, photos in zip(record.get("subjects", ()), self.photos, strict=False):
             subject["photos"] = list(photos)
-        return record | ({"start": [self.start] if self.start else []})
+        return record | {"start": [self.start] if self.start else [], "lacks_start": self._lacks_start}
+
+    @property
+    def _lacks_start(self) -> bool:
+        return "image_strength" in self.settings and not self.start
 
     def message(self, refused: Sequence[str], model: str) -> str:
         """Return what to say about it; the arguments are those of :func:`restore_message`."""
         if self.foreign:
             return foreign_message(self.foreign, refused)
         said = restore_message(self.settings, refused, model, bool(self.photos))
-        lacks = "image_strength" in self.settings and not self.start
-        return f"{said} {NO_START}" if lacks else said
+        return f"{said} {NO_START}" if self._lacks_start else said
 
 
 def open_saved(path: str) -> SavedPicture:
@@ -142,13 +146,18 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Photos are only counted there; a path in a forged picture is left out.
     """
-    record = {name: settings[name] for name in RESTORED_SETTINGS if name in settings}
+    record = {name: _clean(settings[name]) for name in RESTORED_SETTINGS if name in settings}
     subjects = settings.get("subjects")
     if isinstance(subjects, Sequence) and all(isinstance(subject, Mapping) for subject in subjects):
         record["subjects"] = [
-            {"name": subject.get("name", ""), "strength": subject.get("strength"), "photos": 0} for subject in subjects
+            {"name": _clean(subject.get("name", "")), "strength": subject.get("strength"), "photos": 0}
+            for subject in subjects
         ]
     return record
+
+
+def _clean(value: Any) -> Any:
+    return without_controls(value) if isinstance(value, str) else value
 
 
 def foreign_message(settings: ForeignSettings, refused: Sequence[str]) -> str:

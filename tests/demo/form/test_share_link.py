@@ -94,7 +94,7 @@ def test_values_of_all_kinds_are_read_without_harm() -> None:
     hostile = {"seed": "1e999", "steps": "nan", "guidance": "9" * 400, "width": "-1", "clip_skip": "../../etc"}
     others = {"prompt": "x\0y", "sampler": "<script>" * 50, "without": "all,refiner"}
     record = _opened("?" + urlencode({**hostile, **others}))
-    assert record["prompt"] == "x\0y"
+    assert record["prompt"] == "xy"  # no box in the field
     assert [record[name] for name in hostile] == ["1e999", "nan", "9" * 40, -1, "../../etc"]
     assert len(record["sampler"]) == 40
     assert [part for part, on in record["parts"].items() if not on] == ["refiner"]
@@ -116,3 +116,11 @@ def test_a_subject_without_a_toy_has_no_photos(subject: str, read: tuple[str, ob
     given = _opened(f"?prompt=a+cat&subject={quote(subject)}")["subjects"][0]
     assert (given["name"], given["strength"]) == read
     assert given["photos"] == []
+
+
+def test_what_means_nothing_is_named_unless_other_sites_added_it() -> None:
+    query = "?prompt=a+cat&strength=NaN&without=refiner,magic&__theme=dark&utm_source=x&fbclid=y"
+    link = read_link(query)
+    assert link is not None
+    assert "Not taken over: seed NaN, strength NaN, without magic." in link.messages(["seed NaN"], "Toybox")
+    assert read_link("?prompt=a+cat&without=refiner").unknown == ()  # type: ignore[union-attr]

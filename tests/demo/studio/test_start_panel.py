@@ -14,6 +14,7 @@ from PIL import Image
 from demo.form.form import StartPicture
 from demo.form.share_link import read_link
 from demo.studio.generate import GenerationRunner
+from demo.studio.start_panel import LACKING
 from demo.viewer.history import HistoryEntry
 from demo.viewer.saved_picture import NO_START, open_saved
 from demo.web.cached_files import photo_path
@@ -138,3 +139,20 @@ def test_a_form_shows_it_again(generation: GenerationRunner, started: Values, va
     assert form.show(form.read(started), 3)[form.start.picture] == [start]
     assert form.show(form.read(values), 3)[form.start.picture] is None
     assert form.start.show(StartPicture(start))[form.start.strength] == 0.6
+
+
+@pytest.mark.parametrize("strength", ["NaN", "inf", 7, -1])
+def test_a_strength_that_no_field_can_hold_is_named(generation: GenerationRunner, strength: object) -> None:
+    form = generation.form
+    assert form.refused({"image_strength": strength}) == [f"image strength {strength}"]
+    assert form.start.strength not in form.restore({"image_strength": strength})
+
+
+def test_the_field_says_that_its_picture_did_not_come(generation: GenerationRunner, start: str) -> None:
+    form, link = generation.form, read_link("?prompt=a+cat&image_strength=0.4")
+    assert link is not None
+    restored = form.restore(link.record)
+    assert restored[form.start.rejected] == (LACKING,)
+    assert restored[form.start.group]["open"] is True
+    assert form.restore({"start": [], "image_strength": 0.4})[form.start.rejected] == ()  # a draft
+    assert form.restore(link.record | {"start": [start]})[form.start.rejected] == ()

@@ -75,3 +75,8 @@ def test_what_a_zip_claims_about_its_photos_is_not_believed(tmp_path: Path) -> N
     subjects = [{"name": "cat", "photos": ["/etc/passwd"]}, "dog", {"name": "owl", "photos": 99}]
     saved = open_saved(str(_zip(tmp_path / "forged.zip", {**SETTINGS, "subjects": subjects}, 2)))
     assert [len(own) for own in saved.photos] == [0, 0, 2]
+
+
+def test_no_field_is_given_a_sign_that_it_shows_as_a_box() -> None:
+    record = restorable({"prompt": "a\0 cat\x1b", "subjects": [{"name": "c\x00at", "strength": 1}]})
+    assert (record["prompt"], record["subjects"][0]["name"]) == ("a cat", "cat")
