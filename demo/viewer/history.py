@@ -22,6 +22,7 @@ from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.inspection.html_report import html_report
 from mmdiff_core.inspection.map_files import write_token_maps
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
 from mmdiff_core.output.animation import AnimationFormat, encode_animation, step_frames
@@ -87,17 +88,17 @@ class HistoryEntry:
     @property
     def python(self) -> str:
         """The program that makes the picture again."""
-        return python_source(self.picture.settings, self.photos, self.origin, start_name(self.start), self._concepts)
+        return python_source(self.picture.settings, self.photos, self.origin, start_name(self.start), self._recording)
 
     @property
     def shell(self) -> str:
         """The command that makes the picture again."""
-        return shell_command(self.picture.settings, self.photos, self.origin, start_name(self.start))
+        return shell_command(self.picture.settings, self.photos, self.origin, start_name(self.start), self._recording)
 
     @property
-    def _concepts(self) -> tuple[str, ...] | None:
-        """The further words of an inspected prompt; None where subjects were shown."""
-        return None if self.tokens is None else self.tokens.concepts
+    def _recording(self) -> TokenRecording | None:
+        """What was recorded of an inspected prompt; None where subjects were shown."""
+        return self.tokens and TokenRecording(concepts=self.tokens.concepts, per_head=bool(self.tokens.heads))
 
     @property
     def record(self) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.types import ALL_COMPONENTS
 from mmdiff_core.weights.model_source import ModelSource
 
@@ -35,7 +36,7 @@ def python_source(
     photos: Sequence[Sequence[str]],
     origin: ModelSource,
     start: str = "",
-    concepts: Sequence[str] | None = None,
+    tokens: TokenRecording | None = None,
 ) -> str:
     """Return a program that makes a picture again.
 
@@ -44,7 +45,7 @@ def python_source(
         photos: file names per subject.
         origin: of the model that made the picture.
         start: file name of the picture that it starts from; empty where there is none.
-        concepts: further words of an inspected prompt, whose maps the program writes, too; None: subjects were shown.
+        tokens: what was recorded of an inspected prompt, whose maps are written, too; None: subjects were shown.
     """
     subjects = "".join(map(_subject_line, settings["subjects"], photos))
     parts = _parts_off(settings)
@@ -55,7 +56,7 @@ def python_source(
         (files if subjects or start else "")
         + import_torch
         + ("from mmdiff_core.encoders.photo import load_photo\n" if subjects or start else "")
-        + ("from mmdiff_core.inspection.token_collector import TokenRecording\n" if concepts is not None else "")
+        + ("from mmdiff_core.inspection.token_collector import TokenRecording\n" if tokens is not None else "")
         + "from mmdiff_core.pipeline import Personalizer\n"
         f"from mmdiff_core.types import {_imported(settings, parts)}\n\n\n"
         + ("def photos(*files):\n    return tuple(map(load_photo, files))\n\n\n" if subjects else "")
@@ -72,36 +73,37 @@ def python_source(
         + (f"    image=load_photo({start!r}),\n    image_strength={settings['image_strength']!r},\n" if start else "")
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
-        + _made(settings["seed"], concepts)
+        + _made(settings["seed"], tokens)
     )
 
 
-def _made(seed: object, concepts: Sequence[str] | None) -> str:
+def _made(seed: object, tokens: TokenRecording | None) -> str:
     """Return the lines that make the picture, and write the maps of an inspected prompt."""
-    if concepts is None:
+    if tokens is None:
         return f'*_, last = personalizer.generate(request)\nlast.finished.image.save("mm-diff-{seed}.png")\n'
     return (
-        f"*_, last = personalizer.inspect(request, TokenRecording(concepts={tuple(concepts)!r}))\n"
+        f"recording = TokenRecording(concepts={tuple(tokens.concepts)!r}, per_head={tokens.per_head})\n"
+        "*_, last = personalizer.inspect(request, recording)\n"
         f'last.step.finished.image.save("mm-diff-{seed}.png")\n'
         f'last.tokens.to_npz("mm-diff-{seed}-maps.npz")\n'
     )
 
 
 def shell_command(
-    settings: Mapping[str, Any], photos: Sequence[Sequence[str]], origin: ModelSource, start: str = ""
+    settings: Mapping[str, Any],
+    photos: Sequence[Sequence[str]],
+    origin: ModelSource,
+    start: str = "",
+    tokens: TokenRecording | None = None,
 ) -> str:
     """Return a command that makes a picture again; the arguments are those of :func:`python_source`."""
-    counts = Counter(subject["name"] for subject in settings["subjects"])
-    words: list[tuple[str, object]] = [("--prompt", settings["prompt"])]
-    for subject, names in zip(settings["subjects"], photos, strict=True):
-        words.append(("--subject", f"{subject['name']}={','.join(names)}"))
-        if subject["strength"] != 1 or counts[subject["name"]] > 1:  # of one name, each needs its own
-            words.append(("--scale", f"{subject['name']}={subject['strength']}"))
-        words += _face_flags(subject)
+    words: list[tuple[str, object]] = [("--prompt", settings["prompt"]), *_subject_flags(settings["subjects"], photos)]
+    if tokens is not None and tokens.concepts:
+        words.append(("--concepts", ",".join(tokens.concepts)))
     if settings["negative_prompt"]:
         words.append(("--negative-prompt", settings["negative_prompt"]))
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ("seed", *NUMBERS)]
-    if settings.get("binding"):
+    if settings.get("binding") and tokens is None:
         words.append(("--word-gating", settings["binding"]))
     if settings.get("sampler"):
         words.append(("--scheduler", settings["sampler"]))
@@ -109,13 +111,16 @@ def shell_command(
         words += [("--image", start), ("--image-strength", settings["image_strength"])]
     words += _model_flags(origin)
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ADVANCED[:2] if settings.get(name)]
-    lines = ["python -m mmdiff_core generate", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
+    command = "generate" if tokens is None else "attention"
+    lines = [f"python -m mmdiff_core {command}", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
     if origin.text_encoder_2_lora:
         lines.append("--text-encoder-2-lora")
-    if settings.get("balance_photos"):
+    if settings.get("balance_photos") and tokens is None:
         lines.append("--balance-photos")
-    if parts := _parts_off(settings):
-        lines.append(f"--without {' '.join(parts)}")
+    if tokens is not None and tokens.per_head:
+        lines.append("--per-head")
+    if (parts := _parts_off(settings)) or tokens is not None:  # "attention" switches parts off by itself
+        lines.append(" ".join(["--without", *parts]))
     return " \\\n  ".join(lines)
 
 
@@ -136,6 +141,17 @@ def _subject_line(subject: Mapping[str, Any], names: Sequence[str]) -> str:
     chosen = "".join(f"FaceChoice({face}, {weight}), " for face, weight in subject.get("faces", ()))
     choices = f", choices=({chosen.strip()})" if chosen else ""
     return f"        Subject({subject['name']!r}, photos({files}), scale={subject['strength']}{choices}),\n"
+
+
+def _subject_flags(
+    subjects: Sequence[Mapping[str, Any]], photos: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, object]]:
+    counts = Counter(subject["name"] for subject in subjects)
+    for subject, names in zip(subjects, photos, strict=True):
+        yield "--subject", f"{subject['name']}={','.join(names)}"
+        if subject["strength"] != 1 or counts[subject["name"]] > 1:  # of one name, each needs its own
+            yield "--scale", f"{subject['name']}={subject['strength']}"
+        yield from _face_flags(subject)
 
 
 def _face_flags(subject: Mapping[str, Any]) -> list[tuple[str, object]]:

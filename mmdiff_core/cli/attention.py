@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdiff_core.cli.flag_checks import check_at_least
+from mmdiff_core.cli.generate import COMPONENTS
 from mmdiff_core.cli.model_flags import add_model_flags, load_from_flags
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from mmdiff_core.types import GenerateRequest
 
+PLAIN = ("vision_text", "image_branch")  # what is off in the plain model
 SCALES = ("share", "among_words", "contrast", "z")  # of inspection.token_maps
 EXAMPLE = """example:
   python -m mmdiff_core attention --prompt "a cat on the beach" --words cat,beach --concepts dog --out maps/
@@ -48,6 +50,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--steps", type=int, help="denoising steps (default: the model's own)")
     add("--guidance", type=float, help="how closely to follow the prompt; 1 or less switches guidance off")
     add("--scheduler", metavar="NAME", help='as of "generate" (default: the model\'s own)')
+    add("--clip-skip", type=int, default=0, metavar="N", help='as of "generate"')
+    add("--guidance-rescale", type=float, default=0.0, metavar="NUMBER", help='as of "generate"')
+    add("--image", metavar="FILE", help="start from this image; what does not fit the size is cut off")
+    add("--image-strength", type=float, default=0.6, metavar="NUMBER", help='as of "generate" (default: 0.6)')
+    add("--without", nargs="*", metavar="COMPONENT", choices=COMPONENTS, help="components of the adapter to switch "
+        f"off; without a name, none (default: {' and '.join(PLAIN)}, which gives the plain model)")  # fmt: skip
+    add("--start-step", type=int, metavar="STEP", help="the first step that the adapter changes, with --without")
     add("--width", type=int, help="in pixels (default: the model's own)")
     add("--height", type=int, help="in pixels (default: the model's own)")
     add("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where the results go (default: maps/)")
@@ -75,8 +84,10 @@ def run(args: argparse.Namespace) -> int:
     from mmdiff_core.output.export import write_image
 
     check_at_least(args, steps=1, self_attention=1)
-    if args.adapter is not None:
-        raise SettingsError("This command shows the prompt alone, without photos: leave --adapter out.")
+    if args.adapter is not None and args.without is None:
+        raise SettingsError(
+            "This command shows the plain model: leave --adapter out, or say with --without what of it to switch off."
+        )
     quiet_libraries()
     personalizer = load_from_flags(args)
     request = read_request(args)
@@ -107,19 +118,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_request(args: argparse.Namespace) -> GenerateRequest:
-    """Return the request that the flags describe: of the plain model, without photos and without an adapter's LoRAs."""
+    """Return the request that the flags describe: without photos, and of the plain model unless they say otherwise.
+
+    Raises:
+        PhotoError: the image to start from cannot be used.
+    """
+    from mmdiff_core.encoders.photo import load_photo
     from mmdiff_core.types import Components, GenerateRequest
 
+    without = PLAIN if args.without is None else args.without
     return GenerateRequest(
         prompt=args.prompt,
         negative_prompt=args.negative_prompt,
         seeds=tuple(args.seed),
         steps=args.steps,
         guidance=args.guidance,
-        start_step=0,
+        start_step=0 if args.without is None else args.start_step,
         scheduler=args.scheduler,
         width=args.width,
         height=args.height,
+        clip_skip=args.clip_skip,
+        guidance_rescale=args.guidance_rescale,
         recording=None,
-        components=Components(vision_text=False, image_branch=False),
+        components=Components(**{name: name not in without for name in COMPONENTS}),
+        image=None if args.image is None else load_photo(args.image),
+        image_strength=args.image_strength,
     )

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from demo.viewer.reproduce import photo_names, python_source, shell_command
 from mmdiff_core.cli import generate
-from mmdiff_core.cli.main import build_parser
+from mmdiff_core.cli.main import build_parser, main
 from mmdiff_core.cli.model_flags import load_from_flags
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.pipeline import Personalizer
@@ -102,12 +103,38 @@ def test_the_program_of_an_inspected_prompt_speaks_of_no_photo(
 
     monkeypatch.setattr(Personalizer, "load", lambda *_: Inspecting())
     alone = _settings(replace(request_made, subjects=()))
-    source = python_source(alone, (), ModelSource(), concepts=("snow",))
+    source = python_source(alone, (), ModelSource(), tokens=TokenRecording(concepts=("snow",), per_head=True))
     assert "photo" not in source
     assert "Subject" not in source
     exec(source, {})
     ((request, tokens),) = asked
-    assert (request.prompt, request.subjects, tokens.concepts) == (request_made.prompt, (), ("snow",))
+    assert (request.prompt, request.subjects) == (request_made.prompt, ())
+    assert tokens == TokenRecording(concepts=("snow",), per_head=True)
+
+
+@pytest.mark.parametrize("parts", [Components(), Components(vision_text=False, image_branch=False)], ids=["all", "off"])
+@pytest.mark.slow
+def test_the_command_of_an_inspected_prompt_makes_the_same_picture_and_maps(tmp_path: Path, parts: Components) -> None:
+    folder, start = tiny.save_toybox(tmp_path / "my model"), tmp_path / "start.png"
+    Image.linear_gradient("L").convert("RGB").save(start)
+    personalizer = Personalizer.load(folder)
+    request = GenerateRequest(
+        "a cat in the (snow:1.3)", negative_prompt="dark", seeds=(7,), steps=4, start_step=1, components=parts,
+        clip_skip=1, guidance_rescale=0.5, scheduler="unipc", image=_photo(str(start)), image_strength=0.8,
+    )  # fmt: skip
+    tokens = TokenRecording(concepts=("dog", "red hat"), per_head=True)
+    *_, last = personalizer.inspect(request, tokens)
+    made = last.step.finished
+    command = shell_command(made.settings, (), personalizer.origin or ModelSource(), str(start), tokens)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:4] == ["python", "-m", "mmdiff_core", "attention"]
+    assert main([*words[3:], "--out", str(tmp_path / "out")]) == 0
+    with Image.open(tmp_path / "out/1_seed7.png") as again:
+        assert again.tobytes() == made.image.tobytes()
+    last.tokens.to_npz(tmp_path / "ours.npz")
+    with np.load(tmp_path / "ours.npz") as ours, np.load(tmp_path / "out/1_seed7_maps.npz") as theirs:
+        assert ours.files == theirs.files
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours.files)
 
 
 def test_the_command_asks_for_the_same_picture(request_made: GenerateRequest) -> None:

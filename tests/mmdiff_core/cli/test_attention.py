@@ -14,6 +14,7 @@ from mmdiff_core.cli.main import main
 from mmdiff_core.inspection import token_maps
 from mmdiff_core.output.export import read_settings
 from tests.helpers import tiny
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +93,11 @@ def test_every_word_by_default_and_a_budget_that_says_what_it_dropped(
         (["--self-attention", "3"], "There is no step 3 for --self-attention: the image has 2."),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--adapter", "adapter.safetensors"], "leave --adapter out"),
+        (["--image", "gone.png"], "gone.png"),
+        (
+            ["--image-strength", "7", "--image", str(ROOT / "assets/example/picture.png")],
+            "The image strength must be above 0 and at most 1",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
