@@ -112,7 +112,7 @@ def shell_command(
     words += _model_flags(origin)
     words += [("--" + name.replace("_", "-"), settings[name]) for name in ADVANCED[:2] if settings.get(name)]
     command = "generate" if tokens is None else "attention"
-    lines = [f"python -m mmdiff_core {command}", *(f"{flag} {shlex.quote(str(value))}" for flag, value in words)]
+    lines = [f"python -m mmdiff_core {command}", *(_written(flag, str(value)) for flag, value in words)]
     if origin.text_encoder_2_lora:
         lines.append("--text-encoder-2-lora")
     if settings.get("balance_photos") and tokens is None:
@@ -122,6 +122,11 @@ def shell_command(
     if (parts := _parts_off(settings)) or tokens is not None:  # "attention" switches parts off by itself
         lines.append(" ".join(["--without", *parts]))
     return " \\\n  ".join(lines)
+
+
+def _written(flag: str, value: str) -> str:
+    """Return a flag as a shell reads it; a value that looks like a flag is tied to its own."""
+    return f"{flag}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
 
 
 def _imported(settings: Mapping[str, Any], parts: Sequence[str]) -> str:

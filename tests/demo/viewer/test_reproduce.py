@@ -142,6 +142,12 @@ def test_the_command_asks_for_the_same_picture(request_made: GenerateRequest) ->
     assert _facts(generate.read_request(flags)) == _facts(request_made)
 
 
+def test_a_text_that_looks_like_a_flag_stays_a_text(request_made: GenerateRequest) -> None:
+    request = replace(request_made, negative_prompt="-blurred, dark")
+    flags = _parsed(shell_command(_settings(request), PHOTOS, ModelSource()))
+    assert flags.negative_prompt == "-blurred, dark"
+
+
 def test_subjects_of_one_name_keep_their_own_strengths(request_made: GenerateRequest) -> None:
     strengths = (0.5, 1.0, 1.5)
     photos = request_made.subjects[0].photos
