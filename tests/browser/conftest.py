@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.helpers.chromium import find_chromium
 from tests.helpers.stand_in import StandIn, served
 
 KEPT = "local_storage,cookies"  # by a browser, of a visit
@@ -39,9 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")  # as long as playwright runs, no other test of the process can start an event loop
 def browser() -> Iterator[playwright.Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    path = find_chromium()
     if path is None:
-        pytest.skip("no browser: install Debian's chromium, or name one in the variable CHROMIUM")
+        pytest.skip("no browser: install Debian's chromium-headless-shell, or name one in the variable CHROMIUM")
     with playwright.sync_playwright() as driver:
         camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         chromium = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage", *camera])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from demo.page import build_ui, launch_options
 from mmdiff_core.pipeline import Personalizer
 from tests.browser.page import DESK, LAPTOP, PHONE, compare, fill_example, generate, open_settings
+from tests.helpers.chromium import find_chromium
 from tests.helpers.paths import ROOT
 
 OUT = ROOT / "assets" / "readme"
@@ -51,7 +51,7 @@ def _serve(args: argparse.Namespace, votes: Path) -> None:
     expect.set_options(timeout=PATIENCE)
     try:
         with sync_playwright() as driver:
-            path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+            path = find_chromium()
             browser = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
             (_take_all if args.all else _take_those_of_the_readme)(browser, url, args)
             browser.close()
