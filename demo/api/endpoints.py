@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from demo.api.api_schema import add_endpoint
+from demo.api.inputs import OPTIONAL_KEYS, PARTS, SubjectInput, read_settings, read_start, subject_forms
 from demo.api.map_records import step_records
 from demo.form.examples import render_toy, vocabulary_of
-from demo.form.form import Form, Settings, SubjectForm
-from demo.form.uploads import uploaded
-from demo.form.value_types import check_types, is_number, is_text
+from demo.form.form import Form, Settings, StartPicture
+from demo.form.value_types import check_types
 from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE
 from demo.server.sessions import claim
@@ -23,28 +23,12 @@ from mmdiff_core.backbones.registry import AvailableModel, available_models
 from mmdiff_core.encoders.name_matching import without_blank_edges
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.results import GeneratedImage
-from mmdiff_core.types import ALL_COMPONENTS, MAX_SEED, Components, FaceChoice
+from mmdiff_core.types import MAX_SEED
 
 if TYPE_CHECKING:
     from demo.server.service import Service
 
 MAX_VIEWS = 8
-PARTS = tuple(asdict(ALL_COMPONENTS))
-OPTIONAL_KEYS = ("strength", "faces", "mix")  # of a subject
-
-
-class SubjectInput(TypedDict):
-    """A subject as a program sends it; ``photos`` are uploaded files, ``handle_file(path)`` in Python.
-
-    ``faces`` and ``mix`` are for adapters that read faces: which face of each photo, from the left (0: the largest),
-    and the photos' weights.
-    """
-
-    name: str
-    photos: list[gr.FileData]
-    strength: NotRequired[float]
-    faces: NotRequired[list[int]]
-    mix: NotRequired[list[float]]
 
 
 def register(service: Service) -> None:
@@ -70,6 +54,8 @@ def register(service: Service) -> None:
         clip_skip: int = 0,
         guidance_rescale: float = 0.0,
         balance_photos: bool = False,
+        image: gr.FileData | None = None,
+        image_strength: float | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """Make pictures of the subjects in the photos.
 
@@ -91,6 +77,8 @@ def register(service: Service) -> None:
             clip_skip: How many of the text encoder's last layers to leave out.
             guidance_rescale: 0 to 1; takes back the contrast that guidance adds.
             balance_photos: Whether a subject with many photos counts no more than one with few.
+            image: A picture to start from, a file as in subjects; what does not fit the size is cut off.
+            image_strength: How much of that picture may change, above 0 and up to 1; 0.6 where it is null.
 
         Returns:
             The finished pictures, after every step:
@@ -101,7 +89,8 @@ def register(service: Service) -> None:
             guidance=guidance, start_step=start_step, width=width, height=height, sampler=sampler, binding=binding,
             clip_skip=clip_skip, guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
-        for finished in _pictures(service, prompt, subjects, settings):
+        start = read_start(image, image_strength)
+        for finished in _pictures(service, prompt, subjects, settings, start):
             with user_facing_errors():
                 records = [picture_record(picture) for picture in finished]
             yield records
@@ -122,6 +111,8 @@ def register(service: Service) -> None:
         clip_skip: int = 0,
         guidance_rescale: float = 0.0,
         balance_photos: bool = False,
+        image: gr.FileData | None = None,
+        image_strength: float | None = None,
     ) -> Iterator[dict[str, Any] | None]:
         """Make one picture and return its heatmaps: where in the picture the model put each subject.
 
@@ -140,6 +131,8 @@ def register(service: Service) -> None:
             clip_skip: As generate takes it.
             guidance_rescale: As generate takes it.
             balance_photos: As generate takes it.
+            image: As generate takes it.
+            image_strength: As generate takes it.
             without: As generate takes it.
 
         Returns:
@@ -152,7 +145,8 @@ def register(service: Service) -> None:
             start_step=start_step, width=width, height=height, sampler=sampler, binding=binding, clip_skip=clip_skip,
             guidance_rescale=guidance_rescale, balance_photos=balance_photos, without=without,
         )  # fmt: skip
-        for finished in _pictures(service, prompt, subjects, settings):
+        start = read_start(image, image_strength)
+        for finished in _pictures(service, prompt, subjects, settings, start):
             with user_facing_errors():
                 record = _attention_record(finished[0]) if finished else None
             yield record
@@ -196,76 +190,19 @@ def register(service: Service) -> None:
     add_endpoint(models)
 
 
-def read_settings(**given: Any) -> Settings:
-    """Check the types of an endpoint's parameters and gather them."""
-    with user_facing_errors():
-        check_types(given)
-        negative_prompt, parts = given["negative_prompt"].strip(), _parts(given["without"])
-        others = {name: value for name, value in given.items() if name not in ("prompt", "without", "negative_prompt")}
-        return Settings(**others, negative_prompt=negative_prompt, parts=parts)
-
-
-def _parts(without: Sequence[str] | None) -> Components:
-    unknown = [part for part in without or () if part not in PARTS]
-    if unknown:
-        raise SettingsError(f'There is no part "{unknown[0]}" to switch off: choose from {", ".join(PARTS)}.')
-    return Components(**{part: part not in (without or ()) for part in PARTS})
-
-
 def _pictures(
-    service: Service, prompt: str, subjects: list[SubjectInput], settings: Settings
+    service: Service, prompt: str, subjects: list[SubjectInput], settings: Settings, start: StartPicture | None
 ) -> Iterator[tuple[GeneratedImage, ...]]:
     """Yield the finished pictures before the first step and after each, so that a client that leaves stops the work."""
     done: tuple[GeneratedImage, ...] = ()
     yield done
     with user_facing_errors():
-        form = Form(without_blank_edges(prompt), _subject_forms(subjects), settings)
+        form = Form(without_blank_edges(prompt), subject_forms(subjects), settings, start=start)
         claim(*(photo for subject in form.subjects for photo in subject.photos))
         with closing(service.generate(form.request(service.limits, service.photo_files))) as steps:  # type: ignore[type-var]
             for step in steps:
                 done = (*done, step.finished) if step.finished else done
                 yield done
-
-
-def _choices(given: Mapping[str, Any]) -> tuple[FaceChoice, ...]:
-    """Return a choice per photo, or none where the program chooses no faces."""
-    count = len(given["photos"])
-    if "faces" not in given and "mix" not in given:
-        return ()
-    faces, mix = given.get("faces", [0] * count), given.get("mix", [1.0] * count)
-    if not len(faces) == len(mix) == count:
-        raise SettingsError(f'"{given["name"]}" has {count} photo(s): give as many numbers in "faces" and in "mix".')
-    return tuple(FaceChoice(face or None, weight) for face, weight in zip(faces, mix, strict=True))
-
-
-def _subject_forms(subjects: Any) -> tuple[SubjectForm, ...]:
-    """Check the layout of the subjects that a program sent, and read them."""
-    if not isinstance(subjects, list) or not all(map(_well_formed, subjects)):
-        raise SettingsError(
-            'The subjects must be a list of {"name": text, "photos": [uploaded files], "strength": number, '
-            '"faces": [numbers], "mix": [numbers]}; strength, faces and mix may be left out.'
-        )
-    return tuple(
-        SubjectForm(
-            slot=slot,
-            name=without_blank_edges(given["name"]),
-            photos=tuple(uploaded(photo, given["name"]) for photo in given["photos"]),
-            strength=given.get("strength", 1.0),
-            faces=_choices(given),
-        )
-        for slot, given in enumerate(subjects)
-    )
-
-
-def _well_formed(given: Any) -> bool:
-    if not isinstance(given, dict):
-        return False
-    return (
-        is_text(given.get("name"))
-        and isinstance(given.get("photos"), list)
-        and is_number(given.get("strength", 1.0))
-        and all(isinstance(x, list) and all(map(is_number, x)) for x in (given.get("faces", []), given.get("mix", [])))
-    )
 
 
 def picture_record(picture: GeneratedImage) -> dict[str, Any]:

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from demo.api.api_schema import add_endpoint
-from demo.api.endpoints import picture_record, read_settings
+from demo.api.endpoints import picture_record
+from demo.api.inputs import read_settings, read_start
 from demo.api.map_records import map_record
 from demo.form.form import Form
 from demo.form.value_types import check_types
@@ -42,6 +45,8 @@ def register(service: Service) -> None:
         without: list[str] | None = None,
         clip_skip: int = 0,
         guidance_rescale: float = 0.0,
+        image: gr.FileData | None = None,
+        image_strength: float | None = None,
     ) -> Iterator[dict[str, Any] | None]:
         """Make a picture of a prompt without photos, and return where it looks at each word.
 
@@ -60,6 +65,8 @@ def register(service: Service) -> None:
             without: As generate takes it; vision_text and image_branch together give the plain model.
             clip_skip: As generate takes it.
             guidance_rescale: As generate takes it.
+            image: As generate takes it.
+            image_strength: As generate takes it.
 
         Returns:
             Nothing until the last step; then the picture's record with "maps": for each word and concept
@@ -73,10 +80,13 @@ def register(service: Service) -> None:
             prompt=prompt, negative_prompt=negative_prompt, seed=seed, steps=steps, guidance=guidance, width=width,
             height=height, sampler=sampler, without=without, clip_skip=clip_skip, guidance_rescale=guidance_rescale,
         )  # fmt: skip
+        start = read_start(image, image_strength)
         yield None  # before any work, so that a client that leaves stops it
         with user_facing_errors():
-            form = Form(without_blank_edges(prompt), (), settings, inspected=True, concepts=tuple(concepts or ()))
-            plan = service.plan(form.request(service.limits))
+            form = Form(
+                without_blank_edges(prompt), (), settings, start=start, inspected=True, concepts=tuple(concepts or ())
+            )
+            plan = service.plan(form.request(service.limits, service.photo_files))
             tokens = TokenRecording(words, form.concepts)
             service.check_tokens(plan, tokens)
             with closing(service.inspect(plan, tokens)) as inspected:  # type: ignore[type-var]

@@ -19,13 +19,13 @@ FILE_PATH = "/gradio_api/file="  # in the URL of a file of this server
 MAX_BYTES = 40 * 2**20
 
 
-def uploaded(photo: Any, name: str) -> str:
-    """Return the path of a subject's photo.
+def uploaded(photo: Any, what: str) -> str:
+    """Return the path of an image that a program sent.
 
     Args:
         photo: a file that Gradio has checked, a data URL, or the URL of a file of this server, as ``/toy`` returns it.
             MCP clients can send only URLs. No other URL is opened, so nothing is fetched.
-        name: the subject's.
+        what: it is, at the start of a sentence.
 
     Raises:
         PhotoError: it is anything else.
@@ -33,13 +33,13 @@ def uploaded(photo: Any, name: str) -> str:
     if is_file_obj_with_meta(photo):
         return photo["path"]
     if isinstance(photo, str) and photo.startswith("data:"):
-        return from_data_url(photo, name)
+        return from_data_url(photo, what)
     if isinstance(photo, str) and FILE_PATH in photo:
-        return _from_here(photo, name)
-    raise PhotoError(f'A photo of "{name}" is not an uploaded file: {HOW}.')
+        return _from_here(photo, what)
+    raise PhotoError(f"{what} is not an uploaded file: {HOW}.")
 
 
-def from_data_url(url: object, name: str) -> str:
+def from_data_url(url: object, what: str) -> str:
     """Write an image inside a call into Gradio's cache and return its path.
 
     Raises:
@@ -51,12 +51,12 @@ def from_data_url(url: object, name: str) -> str:
     except (binascii.Error, ValueError):
         data = b""
     if not 0 < len(data) <= MAX_BYTES:
-        raise PhotoError(f'A photo of "{name}" cannot be read from its data URL: {HOW}.')
+        raise PhotoError(f"{what} cannot be read from its data URL: {HOW}.")
     return cached_at(data, "photo.png")  # the decoder goes by content, not by name
 
 
-def _from_here(url: str, name: str) -> str:
+def _from_here(url: str, what: str) -> str:
     path = unquote(urlsplit(url).path.partition(FILE_PATH)[2])
     if not path or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
-        raise PhotoError(f'A photo of "{name}" is no longer on the server: {HOW}.')
+        raise PhotoError(f"{what} is no longer on the server: {HOW}.")
     return path

@@ -81,6 +81,7 @@ PARAMETERS: Mapping[str, ValueType] = {
     "words": NAMES.or_null,
     "concepts": NAMES.or_null,
     "scale": TEXT,
+    "image_strength": NUMBER.or_null,
     "noun": TEXT,
     "views": WHOLE,
 }

@@ -73,7 +73,7 @@ class CutoutDialog:
     def _image(self, event: gr.EventData, card: SubjectCard) -> str:
         """The file of what was cut out or drawn, or of the photo as it was."""
         if event.original is None:
-            return from_data_url(event.image, f"subject {card.slot + 1}")
+            return from_data_url(event.image, f'A photo of "subject {card.slot + 1}"')
         kept, _ = still_cached([str(event.original)], card.photo_files)
         if not kept:
             raise PhotoError("The photo as it was is no longer on the server: drop it again.")

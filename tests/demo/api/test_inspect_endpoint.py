@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from demo.server.limits import local_limits
@@ -43,6 +43,14 @@ def test_words_and_scale_are_chosen(client: Client) -> None:
     assert answer["maps"]["cat"]["lo"] < 0 < answer["maps"]["cat"]["hi"]
 
 
+def test_it_may_start_from_a_picture(client: Client, photo: str) -> None:
+    plain, started, again = (
+        _inspect(client, **given) for given in ({}, *[{"image": handle_file(photo), "image_strength": 0.5}] * 2)
+    )
+    assert started["settings"]["image_strength"] == 0.5
+    assert started["maps"]["cat"] == again["maps"]["cat"] != plain["maps"]["cat"]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -52,6 +60,8 @@ def test_words_and_scale_are_chosen(client: Client) -> None:
         ({"concepts": [f"word{n}" for n in range(9)]}, '"word8" is one further word too many'),
         ({"scale": "loud"}, "The scale must be one of share"),
         ({"words": "cat"}, '"words" must be a list of names'),
+        ({"image_strength": 0.5}, 'give "image", too'),
+        ({"image": "cat.png"}, "The picture to start from is not an uploaded file"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(client: Client, given: dict, says: str) -> None:
