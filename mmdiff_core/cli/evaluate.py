@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     suites = parser.add_subparsers(dest="suite", required=True, metavar="suite")
     _add_toybox(suites)
     _add_leakage(suites)
+    _add_photo_balance(suites)
     _add_conflicts(suites)
     _add_pointing(suites)
     _add_dreambench(suites)
@@ -72,6 +73,19 @@ def _add_leakage(suites: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--adapter", type=Path, metavar="FILE", help="another adapter for the model")
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
     parser.set_defaults(run=run_leakage_suite)
+
+
+def _add_photo_balance(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = suites.add_parser(
+        "photo-balance",
+        help="whether a subject with more photos pushes the other aside",
+        description="Measure how well two held-out toys are shown, one from four photos and the other from one, with "
+        "and without giving both the same weight; the referee judges.",
+    )
+    _add_common(parser)
+    parser.add_argument("--prompts", type=int, help="prompts with two subjects (default: 200)")
+    add_built_in_flags(parser)
+    parser.set_defaults(run=run_photo_balance_suite)
 
 
 def _add_conflicts(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -189,6 +203,24 @@ def run_leakage_suite(args: argparse.Namespace) -> int:
         device=device,
     )
     sys.stdout.write(leakage_suite.leakage_markdown(leakage_suite.evaluate_leakage(options)))
+    return 0
+
+
+def run_photo_balance_suite(args: argparse.Namespace) -> int:
+    """Measure unlike numbers of photos; errors as ``evaluation.toybox.photo_balance_suite.evaluate_photo_balance``."""
+    from mmdiff_core.evaluation.toybox import photo_balance_suite
+    from mmdiff_core.evaluation.toybox.toybox_cases import QUICK_PROMPTS
+    from mmdiff_core.referee.network import FILE
+
+    model, device = _begin(args)
+    options = photo_balance_suite.PhotoBalanceOptions(
+        folder=args.out,
+        model=model,
+        referee=args.referee or FILE,
+        prompts=args.prompts or (QUICK_PROMPTS[2] if args.quick else photo_balance_suite.PROMPTS),
+        device=device,
+    )
+    sys.stdout.write(photo_balance_suite.photo_balance_markdown(photo_balance_suite.evaluate_photo_balance(options)))
     return 0
 
 

@@ -3,36 +3,26 @@
 Weights that were trained without the attention constraints let attributes of one subject leak into the other. The
 prompts, photos and seeds are the same at every strength, so nothing else differs.
 
-REPORT/
-    binding.json, binding.md   the results
-    rows-BINDING.jsonl         the measures of every image; a later start continues behind its last prompt
-    settings.json              what was evaluated
+Beside what ``request_comparison`` writes, the report has binding.json and binding.md, the results.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mmdiff_core.atomic_files import write_text
-from mmdiff_core.backbones.toybox import FOLDER, load_toybox
-from mmdiff_core.encoders.photo_cache import PhotoCache
+from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.errors import SettingsError
-from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, read_prompts, repair, weights_fingerprint
-from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
+from mmdiff_core.evaluation.toybox.request_comparison import claim_comparison, run_comparison
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, SEEDS, draw_toybox_cases
 from mmdiff_core.evaluation.toybox.toybox_judge import ToyboxScores
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
-from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.metrics import Estimate, proportion
-from mmdiff_core.referee.network import FILE, load_referee
-from mmdiff_core.results import Step
-from mmdiff_core.types import GenerateRequest
+from mmdiff_core.referee.network import FILE
 
 WORD_GATINGS = (0.0, 0.5, 0.8, 1.0)
 PROMPTS = 200
@@ -59,18 +49,6 @@ class LeakageOptions:
     adapter: Path | None = None  # instead of the model's own
 
 
-class WordGatedPersonalizer(Personalizer):
-    """A model whose requests all have one strength of word gating."""
-
-    def __init__(self, personalizer: Personalizer, word_gating: float) -> None:
-        super().__init__(personalizer.backbone, personalizer.adapter)
-        self.word_gating = word_gating
-
-    def generate(self, request: GenerateRequest, photos: PhotoCache | None = None) -> Iterator[Step]:
-        """Generate as ``Personalizer.generate`` does, at this strength."""
-        return super().generate(replace(request, word_gating=self.word_gating), photos)
-
-
 def evaluate_leakage(options: LeakageOptions) -> dict[str, Any]:
     """Run the remaining prompts and write the report; return the content of ``binding.json``.
 
@@ -79,22 +57,14 @@ def evaluate_leakage(options: LeakageOptions) -> dict[str, Any]:
         ModelError, CheckpointError: the model or the referee is missing or broken.
     """
     _check(options)
-    backbone, adapter = load_toybox(options.model, options.device, options.adapter)
-    referee = load_referee(options.referee, options.device)
-    referee.config.check_knows(backbone.vocabulary)
-    about = _settings(options)
-    claim_folder(options.folder, about)
-    personalizer = Personalizer(backbone, adapter)
-    cases = draw_toybox_cases(backbone.vocabulary, {2: options.prompts}, options.seed)
-    for strength in options.word_gatings:
-        gated = WordGatedPersonalizer(personalizer, strength)
-        suite = ToyboxSuite(gated, referee, options.seeds, options.seed, bounds=False)
-        done = {row.number for row in _read_scores(options, strength)}
-        for case in tqdm([case for case in cases if case.number not in done], desc=f"word gating {strength:g}"):
-            images = suite.run(case).images
-            append_prompt(_rows_file(options, strength), [asdict(judged.scores) for judged in images])
-    columns = {f"{strength:g}": summarise_leakage(_read_scores(options, strength)) for strength in options.word_gatings}
-    table = {**columns, "about": about}
+    compared = claim_comparison(
+        options.folder, options.model, options.referee, options.device, options.adapter,
+        **{"first identity": options.seed, "seeds": list(options.seeds)},
+    )  # fmt: skip
+    cases = draw_toybox_cases(compared.backbone.vocabulary, {2: options.prompts}, options.seed)
+    settings = {f"{strength:g}": {"word_gating": strength} for strength in options.word_gatings}
+    scores = run_comparison(compared, cases, settings, options.seeds, options.seed)
+    table = {**{name: summarise_leakage(rows) for name, rows in scores.items()}, "about": dict(compared.about)}
     write_text(options.folder / "binding.json", json.dumps(table, indent=2) + "\n")
     write_text(options.folder / "binding.md", leakage_markdown(table))
     return table
@@ -127,25 +97,3 @@ def _check(options: LeakageOptions) -> None:
         raise SettingsError(f"The seed is {options.seed}: identities below {FIRST_SEED} are trained on.")
     if not options.word_gatings or not all(0 <= strength <= 1 for strength in options.word_gatings):
         raise SettingsError("Strengths of word gating must be from 0 (off) to 1.")
-
-
-def _settings(options: LeakageOptions) -> dict[str, object]:
-    return {
-        "model": weights_fingerprint(options.model),
-        "referee": weights_fingerprint(options.referee),
-        "first identity": options.seed,
-        "seeds": list(options.seeds),
-        **({} if options.adapter is None else {"adapter": weights_fingerprint(options.adapter)}),
-    }
-
-
-def _rows_file(options: LeakageOptions, strength: float) -> Path:
-    return options.folder / f"rows-{strength:g}.jsonl"
-
-
-def _read_scores(options: LeakageOptions, strength: float) -> list[ToyboxScores]:
-    """Read the scores of the finished prompts among those to evaluate; remove a line that was cut short."""
-    file = _rows_file(options, strength)
-    repair(file)
-    rows = [ToyboxScores(**values) for values in read_prompts(file)]
-    return [row for row in rows if row.number < options.prompts]

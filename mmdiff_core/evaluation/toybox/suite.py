@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -29,14 +31,16 @@ class ToyboxSuite(ToyboxJudge):
         map_kind: the kind of heatmap to measure.
         bounds: whether to judge the real render and the base model's image of every prompt, too.
         distractors: as for :class:`ToyboxJudge`.
+        changes: fields of the requests that differ from the defaults.
     """
 
     def __init__(
         self, personalizer: Personalizer, referee: Referee, seeds: Sequence[int] = SEEDS, seed: int = FIRST_SEED,
         map_kind: MapKind = "image", bounds: bool = True, distractors: dict[str, Tensor] | None = None,
+        changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         super().__init__(referee, personalizer.sizes.default, seed, bounds, distractors)
-        self.personalizer, self.seeds, self.map_kind = personalizer, seeds, map_kind
+        self.personalizer, self.seeds, self.map_kind, self.changes = personalizer, seeds, map_kind, changes
 
     def images_of(
         self, case: ToyboxCase, photos: Sequence[tuple[Image.Image, ...]]
@@ -55,7 +59,8 @@ class ToyboxSuite(ToyboxJudge):
         caption = case.scene.caption
         named = zip(caption.names, photos, regions or (None,) * case.count, strict=True)
         subjects = tuple(Subject(name, own, region=region) for name, own, region in named)
-        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=Recording((self.map_kind,)))
+        recording = Recording((self.map_kind,))
+        return GenerateRequest(caption.text, subjects, seeds=tuple(self.seeds), recording=recording, **self.changes)
 
     def generate(self, request: GenerateRequest) -> tuple[GeneratedImage, ...]:
         """Generate an image per seed."""

@@ -7,23 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.evaluation.result_folder import weights_fingerprint
-from mmdiff_core.evaluation.toybox import leakage_suite
 from mmdiff_core.evaluation.toybox.leakage_suite import (
     LeakageOptions,
-    WordGatedPersonalizer,
     evaluate_leakage,
     leakage_markdown,
     summarise_leakage,
 )
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED
 from mmdiff_core.evaluation.toybox.toybox_judge import MODEL, ToyboxScores
-from mmdiff_core.pipeline import Personalizer
-from mmdiff_core.types import GenerateRequest
 from mmdiff_core.weights.adapter_file import save_adapter
 from tests.helpers import tiny
 from tests.helpers.markdown import cells
@@ -62,31 +57,6 @@ def test_an_adapter_in_the_place_of_the_models_own(options: LeakageOptions, tmp_
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert kept["adapter"] == weights_fingerprint(adapter)
     assert main(start) == BAD_INPUT  # the model's own is another comparison
-
-
-def test_the_given_adapter_generates(options: LeakageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = tmp_path / "adapter.safetensors"
-    weights = tiny.adapter_for(tiny.stable_diffusion(), seed=3)
-    save_adapter(weights, adapter, {})
-    used = []
-
-    def watched(personalizer: Personalizer, word_gating: float) -> WordGatedPersonalizer:
-        used.append(personalizer.adapter.state_dict())
-        return WordGatedPersonalizer(personalizer, word_gating)
-
-    monkeypatch.setattr(leakage_suite, "WordGatedPersonalizer", watched)
-    evaluate_leakage(replace(options, adapter=adapter, prompts=1, word_gatings=(0.0,)))
-    assert all(torch.equal(x, weights.state_dict()[name]) for name, x in used[0].items())
-
-
-def test_the_strength_reaches_the_request(tmp_path: Path) -> None:
-    inner = tiny.personalizer("sd", tmp_path)
-    request = GenerateRequest("a cat next to a robot", tiny.cat_and_robot(), steps=2)
-    *_, plain = inner.generate(request)
-    *_, gated = WordGatedPersonalizer(inner, 1.0).generate(request)
-    *_, requested = Personalizer(inner.backbone, inner.adapter).generate(replace(request, word_gating=1.0))
-    assert gated.finished.settings["binding"] == 1.0
-    assert gated.finished.image.tobytes() == requested.finished.image.tobytes() != plain.finished.image.tobytes()
 
 
 def test_shares_of_scores_by_hand() -> None:
