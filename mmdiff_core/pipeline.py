@@ -21,7 +21,7 @@ from mmdiff_core.deprecation import renamed_keywords, warn_renamed
 from mmdiff_core.encoders.devices import execution_device
 from mmdiff_core.encoders.face import FaceAnalyser, InsightFaces
 from mmdiff_core.encoders.photo_cache import PhotoCache
-from mmdiff_core.errors import ModelError
+from mmdiff_core.errors import ModelError, SettingsError
 from mmdiff_core.generation.conditioning import Conditions, condition_request
 from mmdiff_core.generation.model_summary import ModelSummary, summarise_model
 from mmdiff_core.generation.regions import describe_region
@@ -73,6 +73,7 @@ class Personalizer:
         self._default_faces = None if faces else InsightFaces(device=backbone.device.type)
         self.faces = (faces or self._default_faces) if reads_faces else None
         self.weights = MergedWeights(adapter, backbone.unet)
+        self._student_weights: MergedWeights | None = None
 
     @classmethod
     def from_assets(cls, device: str | torch.device = "cpu") -> Personalizer:
@@ -196,6 +197,23 @@ class Personalizer:
         """Return the preset with fewer steps; None if the model has none."""
         return self.backbone.fast
 
+    def in_few_steps(self, request: GenerateRequest) -> GenerateRequest:
+        """Return the request with the preset of fewer steps, except for the numbers that it sets.
+
+        Raises:
+            SettingsError: the model has none.
+        """
+        if (fast := self.fast) is None:
+            raise SettingsError(
+                f'There is no preset for few steps of "{self.backbone.display_name}": set the number of steps instead.'
+            )
+        return replace(
+            request,
+            steps=fast.steps if request.steps is None else request.steps,
+            guidance=fast.guidance if request.guidance is None else request.guidance,
+            scheduler=request.scheduler or fast.scheduler,
+        )
+
     def summary(self, image_size: tuple[int, int] | None = None) -> ModelSummary:
         """Return the sizes of all networks for ``image_size`` = (width, height), by default the native one."""
         return summarise_model(self.backbone, self.adapter, image_size or self.sizes.default)
@@ -230,7 +248,8 @@ class Personalizer:
         """Make the images of a plan; otherwise as :meth:`generate`."""
         self.backbone.check_text_to_image()
         with named_memory_errors():
-            conditions = condition_request(plan, self.backbone, self.adapter, self.weights.current(), photos)
+            network, weights = self._network(plan)
+            conditions = condition_request(plan, network, self.adapter, weights.current(), photos)
         recording = plan.recording
         yield from self._run(conditions, lambda _: None if recording is None else Recorder(recording))
 
@@ -278,24 +297,37 @@ class Personalizer:
     ) -> Iterator[InspectedStep]:
         """Make the images of a plan whose tokens were checked; otherwise as :meth:`inspect`."""
         with named_memory_errors():
-            weights = self.weights.current()
-            conditions = condition_request(plan, self.backbone, self.adapter, weights, photos, recorded=True)
-            concepts = encode_concepts(tokens.concepts, plan, self.backbone, self.adapter, weights)
+            network, merged = self._network(plan)
+            weights = merged.current()
+            conditions = condition_request(plan, network, self.adapter, weights, photos, recorded=True)
+            concepts = encode_concepts(tokens.concepts, plan, network, self.adapter, weights)
         recorders = [record_plan(plan, self.backbone, tokens, concepts) for _ in plan.request.seeds]
         for step in self._run(with_self_attention(conditions, tokens), lambda image: recorders[image]):
             yield InspectedStep(step, recorders[step.image_index].tokens)
 
     def conditions(self, request: GenerateRequest) -> Conditions:
         """Return what conditions a request's steps, before and after the photos join; errors as :meth:`plan`."""
-        return condition_request(self.plan(request), self.backbone, self.adapter, self.weights.current())
+        plan = self.plan(request)
+        network, weights = self._network(plan)
+        return condition_request(plan, network, self.adapter, weights.current())
+
+    def _network(self, plan: Plan) -> tuple[Backbone, MergedWeights]:
+        """Return what makes a plan's images: the model or its student for few steps, and the weights merged with it."""
+        network, _ = self.backbone.sampled_by(plan.numbers.scheduler)
+        if network is self.backbone:
+            return network, self.weights
+        if self._student_weights is None:
+            self._student_weights = MergedWeights(self.adapter, network.unet)
+        return network, self._student_weights
 
     def _sample(self, conditions: Conditions, seed: int, recorder: Recorder | None) -> Iterator[Sample]:
         """Denoise one image, with its maps if the plan records any."""
         plan = conditions.plan
         maps = None if plan.recording is None else plan.no_maps
-        numbers = replace(plan.numbers, seed=seed)
+        network, solver = self.backbone.sampled_by(plan.numbers.scheduler)
+        numbers = replace(plan.numbers, seed=seed, scheduler=solver)
         image = plan.request.image
-        return sample(self.backbone, conditions.plain, conditions.personal, numbers, recorder, maps, image=image)
+        return sample(network, conditions.plain, conditions.personal, numbers, recorder, maps, image=image)
 
     def _finish(self, plan: Plan, seed: int, state: Sample) -> GeneratedImage:
         """Decode the latents, and add everything needed to make the image again."""

@@ -35,6 +35,7 @@ SAMPLER_TITLES = {
     "euler-a": "Euler a",
     "heun": "Heun",
     "lcm": "LCM",
+    "distilled": "Distilled",
 }
 # Gradio's own event for what is typed stays away after an update from the server; form_panel.js notes what was typed.
 KEEPS_TYPED_SEED = """() => {
@@ -259,7 +260,7 @@ class SettingsPanel:
     def _preset(self, key: str) -> tuple[int, int, str]:
         """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps."""
         if key == "few_steps" and self.fast is not None:
-            return self.fast.steps, self.fast.start_step, OWN_SAMPLER
+            return self.fast.steps, self.fast.start_step, self.fast.scheduler or OWN_SAMPLER
         share = PRESETS[key]
         sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN_SAMPLER
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))

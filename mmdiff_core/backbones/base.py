@@ -34,6 +34,7 @@ class Defaults:
     guidance: float
     start_step: int = 0
     few: bool = False  # the model was made for few steps, so that there is no preset for fewer
+    scheduler: str | None = None  # the model's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,10 @@ class Backbone(ABC):
     def schedulers(self) -> tuple[str, ...]:
         """Return the schedulers that a request may name."""
         return tuple(schedulers_for(self.scheduler))
+
+    def sampled_by(self, scheduler: str | None) -> tuple[Backbone, str | None]:
+        """Return the model and its solver (None: its own) that a request's scheduler stands for."""
+        return self, scheduler
 
     @property
     @abstractmethod

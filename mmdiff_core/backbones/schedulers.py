@@ -54,6 +54,8 @@ SCHEDULERS: Mapping[str, SchedulerChoice] = {
     "lcm": SchedulerChoice(LCMScheduler, {"clip_sample": False}),
 }
 
+DISTILLED = "distilled"  # no solver, but a model's student for few steps, with its own
+
 # Said again where a class is changed: diffusers fills in what a configuration left at its class's default from the
 # defaults of the new class, and those of Heun and LCM are others.
 NOISE_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type")
@@ -102,6 +104,11 @@ def check_scheduler(name: str | None, known: Collection[str]) -> None:
     Raises:
         SettingsError: there is no such scheduler.
     """
+    if name == DISTILLED and DISTILLED not in known:
+        raise SettingsError(
+            "This model has no student for few steps: choose another scheduler, or train one with "
+            '"python -m mmdiff_core train toybox --stages student".'
+        )
     if name is not None and (not isinstance(name, str) or name not in known):
         raise SettingsError(f'There is no scheduler "{name}": choose one of {", ".join(known)}.')
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mmdiff_core.cli.flag_checks import check_at_least
 from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.cli.model_flags import add_built_in_flags, add_model_flags, built_in_folder, load_from_flags
+from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from mmdiff_core.evaluation.dreambench.suite import DreamBenchOptions
@@ -44,6 +45,11 @@ def _add_toybox(suites: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--prompts", type=int, help="prompts with one and with two subjects; half as many with three")
     add_built_in_flags(parser)
     parser.add_argument("--seed", type=int, help="the first held-out identity, 900000 or more")
+    parser.add_argument("--fast", action="store_true", help="sample by the model's preset for few steps")
+    parser.add_argument("--steps", type=int, help="denoising steps (default: the model's own, or the preset's)")
+    parser.add_argument("--guidance", type=float, help="how closely to follow the prompt (default: as the steps)")
+    parser.add_argument("--scheduler", metavar="NAME", help="as for generate (default: the model's own)")
+    parser.add_argument("--no-bounds", action="store_true", help="judge neither real renders nor the base model")
     others = parser.add_mutually_exclusive_group()
     others.add_argument(
         "--write-cases", action="store_true", help="only write the prompts and photos to --out, for another program "
@@ -159,6 +165,7 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
     """Measure a model on held-out toys; errors as ``evaluation.toybox.run.evaluate_toybox``."""
     from mmdiff_core.evaluation.toybox.report import toybox_markdown
     from mmdiff_core.evaluation.toybox.run import ToyboxOptions, evaluate_images, evaluate_toybox, write_toybox_cases
+    from mmdiff_core.evaluation.toybox.suite import Sampling
     from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
     from mmdiff_core.referee.network import FILE
 
@@ -174,11 +181,17 @@ def run_toybox_suite(args: argparse.Namespace) -> int:
         seeds=SEEDS[:1] if args.quick else SEEDS,
         seed=FIRST_SEED if args.seed is None else args.seed,
         device=device,
+        bounds=not args.no_bounds,
+        sampling=Sampling(args.steps, args.guidance, args.scheduler, args.fast),
     )
     if args.write_cases:
         count = write_toybox_cases(options)
         sys.stdout.write(f"{args.out / 'cases.json'}: {count} cases, {len(options.seeds)} image(s) of each to make\n")
         return 0
+    if args.images is not None and options.sampling != Sampling():
+        raise SettingsError(
+            "With --images the images are there already: leave --fast, --steps, --guidance and --scheduler out."
+        )
     table = evaluate_toybox(options) if args.images is None else evaluate_images(args.images, options)
     sys.stdout.write(toybox_markdown(table))
     return 0

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from mmdiff_core.cli.subject_flags import add_subject_flags, subjects_from_flags
 from mmdiff_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from mmdiff_core.pipeline import Personalizer
     from mmdiff_core.results import Step
     from mmdiff_core.types import GenerateRequest
 
@@ -56,7 +54,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--start-step", type=int, metavar="STEP", help="the first step that sees the photos")
     add(
         "--scheduler", metavar="NAME", help="dpm++, unipc, ddim or sde; not on Toybox also euler, euler-a, heun, lcm, "
-        "dpm++-karras and sde-karras (default: the model's own)",
+        "dpm++-karras and sde-karras; distilled: the model's student for few steps, if it has one, in its own steps at "
+        "most and without guidance (default: the model's own)",
     )  # fmt: skip
     add("--clip-skip", type=int, default=0, metavar="N", help="leave out the text encoder's last N layers (default: 0)")
     add(
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     quiet_libraries()
     personalizer = load_from_flags(args)
     if args.fast:
-        request = _with_few_steps(request, personalizer)
+        request = personalizer.in_few_steps(request)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,20 +118,6 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write("".join(f"{file}\n" for file in files))
     sys.stdout.write(f"{args.out / 'settings.json'}\n")
     return 0
-
-
-def _with_few_steps(request: GenerateRequest, personalizer: Personalizer) -> GenerateRequest:
-    """Return the request with the preset for few steps, except for the numbers that it sets."""
-    fast = personalizer.fast
-    if fast is None:
-        raise SettingsError(
-            f'There is no preset for few steps of "{personalizer.backbone.name}": give --steps instead.'
-        )
-    return replace(
-        request,
-        steps=fast.steps if request.steps is None else request.steps,
-        guidance=fast.guidance if request.guidance is None else request.guidance,
-    )
 
 
 def read_request(args: argparse.Namespace) -> GenerateRequest:

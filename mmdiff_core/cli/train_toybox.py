@@ -13,7 +13,7 @@ from mmdiff_core.cli.launcher import check_launcher
 from mmdiff_core.errors import SettingsError
 
 RECIPES = ("rehearsal", "cpu", "gpu")
-STAGES = ("dataset", "autoencoder", "whole-images", "encoders", "base", "adapter", "joint")
+STAGES = ("dataset", "autoencoder", "whole-images", "encoders", "base", "adapter", "joint", "student")
 
 
 def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,8 +36,8 @@ def add_toybox_parser(models: argparse._SubParsersAction[argparse.ArgumentParser
         "decayed by then; 0: after all its steps",
     )  # fmt: skip
     add(
-        "--cool-down", type=int, metavar="STEPS", help="take a copy of the last stage, in OUT/cooled, to a learning "
-        "rate of zero over so many steps; the run itself may continue afterwards",
+        "--cool-down", type=int, metavar="STEPS", help="take a copy of the last stage, but for the student's, in "
+        "OUT/cooled, to a learning rate of zero over so many steps; the run itself may continue afterwards",
     )  # fmt: skip
     add("--scenes", type=int, help="scenes to render, instead of the recipe's; 0 renders each anew")
     add("--steps", type=int, help="steps of each stage, instead of the recipe's")

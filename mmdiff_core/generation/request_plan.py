@@ -102,9 +102,12 @@ def plan_request(
     if adapter is not None:
         _check_precision(backbone, adapter)
     avoided = request.negative_prompt or ""
-    numbers = decide_numbers(request, defaults_of(backbone, adapter), backbone.sizes)
     check_scheduler(request.scheduler, backbone.schedulers)
-    check_steps(change_solver(backbone.fresh_scheduler(), request.scheduler), numbers.steps)
+    network, solver = backbone.sampled_by(request.scheduler)
+    if network is not backbone:
+        request = _as_student(request, network.defaults)
+    numbers = decide_numbers(request, defaults_of(network, adapter), backbone.sizes)
+    check_steps(change_solver(network.fresh_scheduler(), solver), numbers.steps)
     _check_range("The clip skip", request.clip_skip, 0, backbone.max_clip_skip)
     text, weights = read_weights(request.prompt)
     prompt, words = find_words(text, [subject.name for subject in request.subjects])
@@ -128,6 +131,18 @@ def plan_request(
     request = replace(request, negative_prompt=avoided, image=image)
     photos, photo_tokens = _recorded_photos(request, subjects, adapter)
     return Plan(request, prompt, subjects, words, tokens, guiding, numbers, regions, others, photo_tokens, photos)
+
+
+def _as_student(request: GenerateRequest, own: Defaults) -> GenerateRequest:
+    """Return a request as a student for few steps meets it: in its own steps at most, without guidance.
+
+    A start step keeps its place on the way. Numbers that are out of range are left to the checks.
+    """
+    asked = own.steps if request.steps is None else request.steps
+    steps, start = min(asked, own.steps), request.start_step
+    if start is not None and asked > steps and 0 <= start <= asked <= MAX_STEPS:
+        start = round(start * steps / asked)
+    return replace(request, steps=steps, guidance=own.guidance, start_step=start)
 
 
 def _recorded_photos(

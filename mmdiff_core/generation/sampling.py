@@ -98,7 +98,7 @@ def sample(
         if watching is not None:
             watching.begin_step(step - left_out)
         prediction = backbone.predict_noise(
-            noisy.expand(len(condition.conditional), -1, -1, -1), timestep, condition, watching
+            noisy.repeat(len(condition.conditional) // len(noisy), 1, 1, 1), timestep, condition, watching
         )
         if watching is not None:
             layers = watching.seal()

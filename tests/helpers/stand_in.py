@@ -63,6 +63,7 @@ class Defaults:
     guidance: float = 3.0
     start_step: int = 1
     few: bool = False
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)

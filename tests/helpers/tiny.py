@@ -18,6 +18,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from peft import LoraConfig
 from PIL import Image
 from tokenizers import pre_tokenizers
 from transformers import (
@@ -33,9 +34,11 @@ from transformers import (
 from mmdiff_core.backbones.processors import cross_attention_layers, self_attention_layers
 from mmdiff_core.backbones.stable_diffusion import load_stable_diffusion
 from mmdiff_core.backbones.stable_diffusion_xl import load_stable_diffusion_xl
+from mmdiff_core.backbones.toybox import save_student
 from mmdiff_core.nn.adapter import AdapterConfig, MMDiffAdapter, TextTower
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, save_vocabulary
+from mmdiff_core.training.distillation.student import LORA_LAYERS
 from mmdiff_core.types import Subject
 from mmdiff_core.weights.adapter_file import save_adapter
 
@@ -232,6 +235,16 @@ def save_toybox(folder: Path) -> Path:
     preview = {"matrix": [[0.2, 0, 0], [0, 0.2, 0], [0, 0, 0.2], [0.1, 0.1, 0.1]], "bias": [0.5, 0.5, 0.5]}
     (folder / "preview.json").write_text(json.dumps(preview))
     save_vocabulary(FIRST_WORLD, folder)
+    return folder
+
+
+def add_student(folder: Path, steps: int = 2) -> Path:
+    """Give a Toybox a student for few steps, whose images differ from the model's."""
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=LORA_LAYERS, init_lora_weights=False)
+    torch.manual_seed(3)
+    unet.add_adapter(config, "student")
+    save_student(unet, "student", steps, folder)
     return folder
 
 

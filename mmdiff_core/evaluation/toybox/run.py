@@ -25,7 +25,7 @@ from mmdiff_core.evaluation.result_folder import append_prompt, claim_folder, re
 from mmdiff_core.evaluation.toybox.case_sheet import case_strip, stack_strips
 from mmdiff_core.evaluation.toybox.given_images import GivenImages, ImageFolder, write_cases
 from mmdiff_core.evaluation.toybox.report import write_toybox_report
-from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
+from mmdiff_core.evaluation.toybox.suite import DEFAULT_SAMPLING, Sampling, ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import COUNTS, FIRST_SEED, PROMPTS, SEEDS, ToyboxCase, draw_toybox_cases
 from mmdiff_core.evaluation.toybox.toybox_judge import MODEL, ToyboxJudge, ToyboxScores
 from mmdiff_core.pipeline import Personalizer
@@ -50,6 +50,7 @@ class ToyboxOptions:
     device: str = "cpu"
     map_kind: MapKind = "image"  # the kind of heatmap to measure
     bounds: bool = True  # real renders and the base model, too
+    sampling: Sampling = DEFAULT_SAMPLING
 
 
 def evaluate_toybox(options: ToyboxOptions) -> dict[str, Any]:
@@ -81,9 +82,11 @@ def evaluate_model(
     """
     referee = _referee(options, vocabulary)
     suite = ToyboxSuite(
-        personalizer, referee, options.seeds, options.seed, options.map_kind, options.bounds, distractors
-    )
-    model = {"model": weights_fingerprint(options.model), **_common(options), **(about or {})}
+        personalizer, referee, options.seeds, options.seed, options.map_kind, options.bounds, distractors,
+        options.sampling.changes(personalizer),
+    )  # fmt: skip
+    chosen = {name: value for name, value in asdict(options.sampling).items() if value}
+    model = {"model": weights_fingerprint(options.model), **_common(options), **chosen, **(about or {})}
     return _evaluate(suite, draw_toybox_cases(vocabulary, options.prompts, options.seed), options, model)
 
 

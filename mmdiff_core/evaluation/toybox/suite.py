@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +18,31 @@ from mmdiff_core.referee.judge import Judgement
 from mmdiff_core.referee.network import Referee
 from mmdiff_core.results import GeneratedImage
 from mmdiff_core.types import Box, GenerateRequest, MapKind, Recording, Subject
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the images are sampled; None is the model's default. ``fast`` is its preset for few steps."""
+
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    fast: bool = False
+
+    def changes(self, personalizer: Personalizer) -> dict[str, Any]:
+        """Return the fields of a request that say so.
+
+        Raises:
+            SettingsError: the model has no preset for few steps.
+        """
+        fields = {"steps": self.steps, "guidance": self.guidance, "scheduler": self.scheduler}
+        if not self.fast:
+            return fields
+        request = personalizer.in_few_steps(GenerateRequest("", **fields))
+        return {name: getattr(request, name) for name in fields}
+
+
+DEFAULT_SAMPLING = Sampling()
 
 
 class ToyboxSuite(ToyboxJudge):
@@ -49,7 +74,7 @@ class ToyboxSuite(ToyboxJudge):
         request = self.request(case, photos)
         yield from ((MODEL, generated, self.map_kind) for generated in self.generate(request))
         if self.bounds:
-            first = replace(request, seeds=request.seeds[:1])
+            first = replace(request, seeds=request.seeds[:1], **DEFAULT_SAMPLING.changes(self.personalizer))
             yield from ((LOWER, generated, "text") for generated in base_images(self.personalizer, first))
 
     def request(

@@ -10,7 +10,7 @@ import torch
 
 from mmdiff_core.atomic_files import atomic_folder
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
-from mmdiff_core.backbones.toybox import load_toybox
+from mmdiff_core.backbones.toybox import STUDENT_FOLDER, load_toybox
 from mmdiff_core.errors import SettingsError
 from mmdiff_core.weights.adapter_file import save_adapter
 from mmdiff_core.weights.integrity import INDEX
@@ -35,6 +35,8 @@ def export_model(model: Path, folder: Path) -> int:
     with atomic_folder(folder) as temporary:
         shutil.copytree(model, temporary, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
         _save_half(backbone, temporary)
+        if (model / STUDENT_FOLDER).exists():  # in half precision already
+            shutil.copytree(model / STUDENT_FOLDER, temporary / STUDENT_FOLDER, dirs_exist_ok=True)
         save_adapter(adapter, temporary / "adapter.safetensors", dtype=torch.float16)
         for file in temporary.rglob("*.safetensors"):
             file.chmod(0o644)  # temporary files can be read by their owner alone

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from mmdiff_core.atomic_files import save_network
 from mmdiff_core.backbones.stable_diffusion import StableDiffusion
+from mmdiff_core.backbones.toybox import STUDENT_FOLDER
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
 from mmdiff_core.generation.conditioning import build_condition
 from mmdiff_core.generation.subject_embedding import encode_pixels
@@ -89,9 +91,13 @@ class FlowMatchingLoss(nn.Module):
         # Logit-normal, and shifted: our latents are smooth, so that shapes shine through all but the strongest noise.
         sigma = (torch.randn(len(clean), device=clean.device) + math.log(self.losses.noise_shift)).sigmoid()
         noisy = torch.lerp(clean, noise, sigma[:, None, None, None])
+        return self.terms(noisy, sigma, noise - clean, batch)
+
+    def terms(self, noisy: Tensor, sigma: Tensor, target: Tensor, batch: FlowMatchingBatch) -> dict[str, Tensor]:
+        """Return the loss terms of latents (B, c, h, w) at noise ``sigma`` (B,) whose velocity should be ``target``."""
         recorder = Recorder(Recording(tuple(self.constraints)), self.shared_scores) if self.constraints else None
         velocity = self._predict(noisy, sigma, batch, recorder)
-        terms = {"denoise": self._denoising(velocity.float(), noise - clean, batch.masks)}
+        terms = {"denoise": self._denoising(velocity.float(), target, batch.masks)}
         if recorder is None:
             return terms
         layers, present = choose_layers(recorder.layers, self.layers), batch.photos.any(-1)
@@ -111,7 +117,7 @@ class FlowMatchingLoss(nn.Module):
             self.adapter if self.photos else None,
             self.adapter.weights(self.unet) if self.photos else {},
             [batch.tokens],
-            self.adapter.embed(self._features(batch)) if self.photos else None,
+            self.adapter.embed(self.features(batch)) if self.photos else None,
             batch.photos.any(-1).float(),
             size=(multiple * width, multiple * height),
         )
@@ -123,7 +129,8 @@ class FlowMatchingLoss(nn.Module):
             recorder.seal()
         return velocity
 
-    def _features(self, batch: FlowMatchingBatch) -> ImageFeatures:
+    def features(self, batch: FlowMatchingBatch) -> ImageFeatures:
+        """Return the features of the photos that are seen, in the precision of the networks."""
         features, dtype = self._encoded(batch), self.unet.dtype
         return replace(features, cls=features.cls.to(dtype), patches=features.patches.to(dtype), present=batch.photos)
 
@@ -160,7 +167,7 @@ class FlowMatchingStage:
             "joint": (backbone.unet, backbone.text_encoders[0], adapter),
         }
         self.network.requires_grad_(False)
-        for part in parts[name]:
+        for part in parts.get(name, ()):
             part.requires_grad_(True)
         backbone.unet.to(memory_format=torch.channels_last)
 
@@ -183,7 +190,11 @@ class FlowMatchingStage:
         self.rng.seed(f"{self.name}:{self.seed}:{step}")
 
     def batch(self) -> FlowMatchingBatch:
-        samples = self.dataset.sample(self.settings.batch)
+        return self.sampled_batch(self.settings.batch)
+
+    def sampled_batch(self, count: int) -> FlowMatchingBatch:
+        """Return the next batch of the dataset."""
+        samples = self.dataset.sample(count)
         device = self.backbone.unet.device
         photos = self._choose_photos(samples)
         latents, features, references = samples.latents, samples.features, samples.references
@@ -261,8 +272,9 @@ class FlowMatchingStage:
         return [shared_cell(photos, real.size), real, made.image, shared_cell(maps or [made.image], real.size)]
 
     def finish(self) -> Mapping[str, float]:
-        """Write the trained parts; return their number of parameters."""
+        """Write the trained parts; return their number of parameters. A student of the former weights goes."""
         self.network.eval()
+        shutil.rmtree(self.folder / STUDENT_FOLDER, ignore_errors=True)
         if self.name != "adapter":
             save_network(self.backbone.unet, self.folder / "unet")
             save_network(self.backbone.text_encoders[0], self.folder / "text_encoder")

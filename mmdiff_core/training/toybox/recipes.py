@@ -20,7 +20,7 @@ from mmdiff_core.atomic_files import write_text
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD, Vocabulary
 from mmdiff_core.training.stage import StageSettings
 
-STAGES = ("autoencoder", "whole-images", "encoders", "base", "adapter", "joint")
+STAGES = ("autoencoder", "whole-images", "encoders", "base", "adapter", "joint", "student")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,16 @@ class ConditionMix:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """The student for few steps: ``images`` of the teacher to learn from, made in ``teacher_steps`` of its own."""
+
+    steps: int = 4
+    teacher_steps: int = 8
+    images: int = 1600
+    rank: int = 32
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A complete training run.
 
@@ -93,6 +103,7 @@ class Recipe:
     shapes: Shapes = field(default_factory=Shapes)
     losses: LossWeights = field(default_factory=LossWeights)
     mix: ConditionMix = field(default_factory=ConditionMix)
+    distillation: Distillation = field(default_factory=Distillation)
     world: Vocabulary = WHOLE_WORLD
     autoencoder_scenes: int = 0
     count_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -150,7 +161,9 @@ _REHEARSAL = Recipe(
         "base": StageSettings(steps=30, batch=16, lr=1e-3, warmup=5, ema=0.9),
         "adapter": StageSettings(steps=30, batch=16, lr=1e-3, warmup=5, ema=0.9),
         "joint": StageSettings(steps=10, batch=16, lr=8e-4, muon_lr=3e-3, warmup=5, cool_down=2, ema=0.9),
+        "student": StageSettings(steps=10, batch=8, lr=1e-3, warmup=2, cool_down=5, ema=0.9),
     },
+    distillation=Distillation(steps=2, teacher_steps=4, images=32, rank=4),
     world=FIRST_WORLD,
     sheet_every=15,
 )
@@ -170,6 +183,7 @@ _CPU = Recipe(
         "whole-images": StageSettings(steps=1_000, batch=4, lr=1e-3, muon_lr=1e-3, warmup=30, cool_down=970, ema=0.995),
         "encoders": StageSettings(steps=1_000, batch=64, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.99),
         "joint": StageSettings(steps=20_000, batch=96, lr=8e-4, muon_lr=3e-3, warmup=100, cool_down=4_000, ema=0.998),
+        "student": StageSettings(steps=2_000, batch=16, lr=1e-3, warmup=20, cool_down=700, ema=0.99),
     },
     losses=LossWeights(text_constraint=0.1, image_constraint=0.1),
     mix=ConditionMix(described=0.15),  # these weights are used with photos most of the time

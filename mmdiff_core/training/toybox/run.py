@@ -8,11 +8,13 @@ runs/NAME/
     dataset/               rendered scenes, unless the recipe renders every sample on the fly
     autoencoder-dataset/   those of the whole world for the autoencoder, where the recipe has some
     autoencoder/ ...       one folder per stage: state.pt, log.jsonl, sheets/, result.json once it is finished
-    cooled/                a run of its own, of the last stage with a falling learning rate
+    student/<digest>/      the stage of the student, and the trajectories of the teacher that has those weights
+    cooled/                a run of its own, of the last other stage with a falling learning rate
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -28,6 +30,7 @@ from mmdiff_core.atomic_files import atomic_folder, save_network, write_text
 from mmdiff_core.backbones.toybox import load_toybox
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.toyworld.scenes.vocabulary import save_vocabulary
+from mmdiff_core.training.distillation.student import STUDENT, StudentStage
 from mmdiff_core.training.run_config import check_run_config, write_run_config
 from mmdiff_core.training.stage import Stage, TrainerOptions
 from mmdiff_core.training.toybox.autoencoder import AutoencoderStage
@@ -46,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 COOLED = "cooled"
 UNCHANGEABLE = ("size", "reference", "shapes", "world")  # of a recipe, while a run folder is in use
-_NEED_ALL_SCENES = ("base", "adapter", "joint")  # stages that go through all scenes; the others see few
+_NEED_ALL_SCENES = ("base", "adapter", "joint", STUDENT)  # stages that go through all scenes; the others see few
 
 
 def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, float]]:
@@ -85,7 +88,7 @@ def train_toybox(recipe: Recipe, options: RunOptions) -> dict[str, Mapping[str, 
 
 
 def cool_down(recipe: Recipe, options: RunOptions, steps: int) -> dict[str, Mapping[str, float]]:
-    """Take a copy of a run's last stage to a learning rate of zero; return what it measured.
+    """Take a copy of a run's last stage, but for the student's, to a learning rate of zero; return what it measured.
 
     The run itself stays as it is and may continue. A later call continues an unfinished one, or begins anew if the run
     has gone on in the meantime.
@@ -98,7 +101,7 @@ def cool_down(recipe: Recipe, options: RunOptions, steps: int) -> dict[str, Mapp
     Raises:
         TrainingError: the stage has not begun.
     """
-    stage = all_stages(recipe)[-1]
+    stage = next(name for name in reversed(all_stages(recipe)) if name != STUDENT)
     state = options.folder / stage / STATE
     if not state.exists():
         raise TrainingError(f'There is nothing to cool down in "{options.folder}" yet: train the stage {stage} first.')
@@ -172,7 +175,8 @@ def _prepare_folder(recipe: Recipe, options: RunOptions) -> None:
 
 def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str, float] | None:
     """Train a stage; return what it measured at its end, None if it was interrupted before."""
-    folder, done = options.folder / name, options.folder / name / "result.json"
+    folder = _stage_folder(name, recipe, options)
+    done = folder / "result.json"
     if done.exists():
         measured: dict[str, float] = json.loads(done.read_text())
         if measured.get("steps", math.inf) >= recipe.stages[name].steps:
@@ -200,6 +204,17 @@ def _train_stage(name: str, recipe: Recipe, options: RunOptions) -> Mapping[str,
     return result if finished else None
 
 
+def _stage_folder(name: str, recipe: Recipe, options: RunOptions) -> Path:
+    """Return the folder of a stage; a student of other weights, or of another size, is another one."""
+    if name != STUDENT:
+        return options.folder / name
+    digest = hashlib.sha256(repr(recipe.distillation).encode())
+    for part in ("unet", "text_encoder", "adapter.safetensors"):
+        for file in sorted((options.folder / "model").glob(f"{part}/*" if "." not in part else part)):
+            digest.update(file.read_bytes())
+    return options.folder / name / digest.hexdigest()[:12]
+
+
 def _make_stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
     backbone, adapter = load_toybox(options.folder / "model", options.device)
     settings, model = recipe.stages[name], options.folder / "model"
@@ -213,6 +228,11 @@ def _make_stage(name: str, recipe: Recipe, options: RunOptions) -> Stage:
         return ContrastiveStage(model, text_encoder, tokenizer, encoder, dataset, held_out, settings)
     if isinstance(dataset, CachedDataset):
         dataset.encode_with(backbone.vae, None if name == "base" else encoder)  # the base sees no photos
+    if name == STUDENT:
+        return StudentStage(
+            model, backbone, adapter, dataset, held_out, settings, recipe.losses, recipe.mix, sample_seed(options),
+            _stage_folder(name, recipe, options) / "trajectories", recipe.distillation,
+        )  # fmt: skip
     return FlowMatchingStage(
         name, model, backbone, adapter, dataset, held_out, settings, recipe.losses, recipe.mix, sample_seed(options)
     )

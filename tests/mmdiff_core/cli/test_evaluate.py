@@ -12,6 +12,7 @@ from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.evaluation.pointing.run import QUICK_SCENES, SCENES
 from mmdiff_core.evaluation.toybox import conflict_suite, leakage_suite
+from mmdiff_core.evaluation.toybox.suite import Sampling
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 from mmdiff_core.referee.network import FILE
 from tests.helpers import tiny
@@ -57,6 +58,19 @@ def test_the_toybox_suite_for_another_program(stand_in, capsys: pytest.CaptureFi
     assert judged[0][0] == Path("theirs")
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", "toybox", "--out", "o", "--images", "theirs", "--write-cases"])
+
+
+def test_the_toybox_suite_samples_as_it_is_told(stand_in, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = stand_in(TOYBOX, "a table")
+    assert main(["evaluate", "toybox", "--out", "o"]) == 0
+    assert main(["evaluate", "toybox", "--out", "o", "--fast", "--steps", "3", "--no-bounds"]) == 0
+    assert main(["evaluate", "toybox", "--out", "o", "--scheduler", "unipc", "--guidance", "2"]) == 0
+    usual, fast, other = (options for (options,) in calls)
+    assert (usual.sampling, usual.bounds) == (Sampling(), True)
+    assert (fast.sampling, fast.bounds) == (Sampling(steps=3, fast=True), False)
+    assert other.sampling == Sampling(guidance=2.0, scheduler="unipc")
+    assert main(["evaluate", "toybox", "--out", "o", "--images", "theirs", "--fast"]) == BAD_INPUT
+    assert "With --images the images are there already" in capsys.readouterr().err
 
 
 def test_the_suite_of_pointing(stand_in, capsys: pytest.CaptureFixture[str]) -> None:

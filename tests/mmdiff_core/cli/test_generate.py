@@ -183,6 +183,18 @@ def test_bad_input_is_one_sentence_and_code_two(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_few_steps_are_the_students_and_its_settings_are_written(photos: Path, tmp_path: Path) -> None:
+    model = tiny.add_student(tiny.save_toybox(tmp_path / "model"))
+    flags = ["--model", str(model), "--device", "cpu", "--subject", f"cat={photos / 'a.png'}", "--prompt", "a cat"]
+    images = []
+    for name, chosen in (("fast", ["--fast"]), ("named", ["--scheduler", "distilled"])):
+        assert main(["generate", *flags, *chosen, "--out", str(tmp_path / name)]) == 0
+        (written,) = json.loads((tmp_path / name / "settings.json").read_text())["pictures"]
+        assert (written["steps"], written["guidance"], written["sampler"]) == (2, 1.0, "distilled")
+        images.append((tmp_path / name / "1_seed0.png").read_bytes())
+    assert images[0] == images[1]
+
+
 def test_stopping_keeps_what_is_finished(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from PIL import Image
 
-from mmdiff_core.evaluation.toybox.suite import ToyboxSuite
+from mmdiff_core.backbones.toybox import FAST
+from mmdiff_core.evaluation.toybox.suite import Sampling, ToyboxSuite
 from mmdiff_core.evaluation.toybox.toybox_cases import PHOTOS, ToyboxCase
 from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER
 from mmdiff_core.referee.metrics import THRESHOLDS
@@ -48,3 +50,19 @@ def test_a_request_names_the_subjects_and_their_regions(suite: ToyboxSuite, case
     assert [subject.region for subject in request.subjects] == [box, None]
     assert request.seeds == (3, 4)
     assert [subject.region for subject in suite.request(cases[1], [photos, photos]).subjects] == [None, None]
+
+
+def test_images_are_sampled_as_asked_but_the_base_models_are_not(
+    suite: ToyboxSuite, cases: list[ToyboxCase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lower bound is of the base model as it is, whatever the table around it is of."""
+    asked: list[tuple[int | None, str | None]] = []
+    plan = suite.personalizer.plan
+    monkeypatch.setattr(
+        suite.personalizer, "plan", lambda request: asked.append((request.steps, request.scheduler)) or plan(request)
+    )
+    suite.changes, suite.seeds = Sampling(steps=3, scheduler="unipc").changes(suite.personalizer), (0,)
+    suite.run(cases[0])
+    assert asked == [(3, "unipc"), (None, None)]
+    fast = Sampling(fast=True, guidance=2.0).changes(suite.personalizer)
+    assert fast == {"steps": FAST.steps, "guidance": 2.0, "scheduler": None}

@@ -69,7 +69,7 @@ def test_cached_features_give_the_same_loss(
     terms = loss_terms(direct, pixels)
     assert terms.keys() == {"denoise", "text_map", "image_map"}
     assert loss_terms(cached, encoded) == pytest.approx(terms, rel=1e-3, abs=1e-5)
-    exact = replace(encoded, features=direct.network._features(pixels))
+    exact = replace(encoded, features=direct.network.features(pixels))
     assert loss_terms(cached, exact) == pytest.approx(terms, rel=1e-6)
 
 

@@ -24,6 +24,7 @@ from mmdiff_core.cli.main import BAD_INPUT, main
 from mmdiff_core.errors import ModelError, SettingsError, TrainingError
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.toyworld.scenes.vocabulary import load_vocabulary
+from mmdiff_core.training.distillation.student import STUDENT
 from mmdiff_core.training.toybox import autoencoder, contrastive, create, flow_matching
 from mmdiff_core.training.toybox.export_model import export_model
 from mmdiff_core.training.toybox.recipes import RECIPES, STAGES
@@ -71,6 +72,14 @@ def base_alone(finished: Path, folder: Path) -> RunOptions:
     return RunOptions(folder, ("base",), init_from=finished / "model")
 
 
+def folder_of(run: Path, stage: str) -> Path:
+    """The folder of a stage; the student's bears the digest of the weights that it was distilled from."""
+    if stage != STUDENT:
+        return run / stage
+    (folder,) = (run / stage).iterdir()
+    return folder
+
+
 def steps_of(folder: Path) -> int:
     return torch.load(folder / "state.pt", weights_only=True)["step"]
 
@@ -81,7 +90,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_leaves_its_traces(finished: Path, stage: str) -> None:
-    folder = finished / stage
+    folder = folder_of(finished, stage)
     assert json.loads((folder / "result.json").read_text())
     assert losses(folder)[-1]["step"] == RECIPE.stages[stage].steps
     assert all(torch.tensor(list(line.values())).isfinite().all() for line in losses(folder))
@@ -130,6 +139,25 @@ def test_finished_stages_are_not_run_again(finished: Path) -> None:
     before = (finished / "base" / "state.pt").stat().st_mtime_ns
     train_toybox(RECIPE, RunOptions(finished, ("base",)))
     assert (finished / "base" / "state.pt").stat().st_mtime_ns == before
+
+
+def test_a_student_ships_with_its_model_and_goes_with_its_weights(finished: Path, tmp_path: Path) -> None:
+    """Of other weights there is another student; until it is made there is none."""
+    export_model(finished / "model", tmp_path / "shipped")
+    shipped = Personalizer.load(tmp_path / "shipped")
+    numbers = RECIPE.distillation
+    assert shipped.fast == Defaults(numbers.steps, 1.0, few=True, scheduler="distilled")
+    request = GenerateRequest("a cat in the snow", (Subject("cat", (tiny.photo(1),)),), recording=None)
+    *_, last = shipped.generate(shipped.in_few_steps(request))
+    assert last.steps == numbers.steps
+    options = RunOptions(tmp_path / "run", (STUDENT,), init_from=tmp_path / "shipped", dataset=finished / DATASET)
+    train_toybox(RECIPE, options)
+    (first,) = (tmp_path / "run" / STUDENT).iterdir()
+    train_toybox(RECIPE.with_stage("joint", steps=1), replace(options, stages=("joint",)))
+    assert Personalizer.load(tmp_path / "run" / "model").fast == toybox.FAST
+    train_toybox(RECIPE.with_stage(STUDENT, steps=1), options)
+    assert len({first, *(tmp_path / "run" / STUDENT).iterdir()}) == 2
+    assert Personalizer.load(tmp_path / "run" / "model").fast == shipped.fast
 
 
 def test_a_run_may_start_from_what_ships(finished: Path, tmp_path: Path) -> None:
@@ -265,8 +293,9 @@ def test_exploding_gradient_is_named(finished: Path, tmp_path: Path, caplog: pyt
 
 
 def test_a_recipe_has_its_stages_in_order() -> None:
-    assert all_stages(RECIPES["cpu"]) == (DATASET, "autoencoder", "whole-images", "encoders", "joint")
-    assert all_stages(replace(RECIPES["cpu"], scenes=0)) == ("autoencoder", "whole-images", "encoders", "joint")
+    own = ("autoencoder", "whole-images", "encoders", "joint", STUDENT)
+    assert all_stages(RECIPES["cpu"]) == (DATASET, *own)
+    assert all_stages(replace(RECIPES["cpu"], scenes=0)) == own
 
 
 def test_samples_may_be_rendered_anew(finished: Path, tmp_path: Path) -> None:
