@@ -18,7 +18,7 @@ from demo.viewer.reproduce import python_source, shell_command, start_name
 from demo.viewer.saved_picture import restorable
 from demo.web.cached_files import FileRecord, picture_file
 from mmdiff_core.encoders.name_matching import distinct_names
-from mmdiff_core.encoders.photo_cache import PhotoCache
+from mmdiff_core.encoders.photo_cache import PhotoCache, RequestCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.inspection.html_report import html_report
 from mmdiff_core.inspection.map_files import write_token_maps
@@ -182,7 +182,7 @@ class History:
         limits = limits or local_limits()
         self._max_pictures, self._max_bytes = max_pictures or limits.history_pictures, limits.history_mb * 2**20
         self._entries: dict[str, HistoryEntry] = {}
-        self.photos = PhotoCache() if photos is None else photos
+        self.photos = RequestCache() if photos is None else photos
         self.job: Job[Step] | None = None  # the run that was started last
 
     @property

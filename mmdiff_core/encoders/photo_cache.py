@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from mmdiff_core.types import Photo
 if TYPE_CHECKING:  # a page has a cache before any model is loaded
     from mmdiff_core.encoders.image import ImageEncoder
 
+T = TypeVar("T")
 MAX_PHOTOS = 32  # of a large CLIP tower a photo takes about 1 MB
 
 
@@ -54,8 +56,39 @@ class PhotoCache:
             self._seen.popitem(last=False)
         return found
 
+    def recall(self, request: Hashable, part: str, encode: Callable[[], T]) -> T:
+        """Return what ``encode`` makes of a part of a request, which only a :class:`RequestCache` keeps."""
+        return encode()
+
     def __len__(self) -> int:
         return len(self._seen)
+
+
+class RequestCache(PhotoCache):
+    """A photo cache that keeps all that the last request was encoded to, too.
+
+    For requests in quick succession that differ in little else, on networks that nobody changes meanwhile.
+    """
+
+    def __init__(self, max_photos: int = MAX_PHOTOS) -> None:
+        super().__init__(max_photos)
+        self._request: Hashable = None
+        self._parts: dict[str, Any] = {}
+
+    def recall(self, request: Hashable, part: str, encode: Callable[[], T]) -> T:
+        """Return a part of a request, encoded anew only where the last request was another.
+
+        Args:
+            request: all that decides what is encoded.
+            part: the name of what ``encode`` makes.
+            encode: encodes it.
+        """
+        if request != self._request:
+            self._request, self._parts = request, {}
+        if part not in self._parts:
+            self._parts[part] = encode()
+        found: T = self._parts[part]
+        return found
 
 
 def encode_photo(encoder: ImageEncoder, photo: Photo) -> PhotoFeatures:

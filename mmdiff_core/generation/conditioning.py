@@ -5,7 +5,7 @@ Generation goes through ``condition_request``; it and training share ``build_con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmdiff_core.backbones.base import Backbone, TextDeltas
 from mmdiff_core.backbones.processors import cross_attention_layers
-from mmdiff_core.encoders.photo_cache import PhotoCache
+from mmdiff_core.encoders.photo_cache import PhotoCache, content_key
 from mmdiff_core.encoders.text import FusedWords, fuse_words
 from mmdiff_core.generation.request_plan import Plan
 from mmdiff_core.generation.subject_embedding import embed_subjects
@@ -35,6 +35,14 @@ class Conditions:
     personal: Condition  # of the other steps
 
 
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """What prompt and negative prompt became."""
+
+    text: TextStates
+    unconditional: TextStates | None  # None: no guidance
+
+
 @torch.no_grad()
 def condition_request(
     plan: Plan,
@@ -51,11 +59,17 @@ def condition_request(
         backbone: the model.
         adapter: None for the stock model.
         weights: ``MergedWeights(adapter, backbone.unet).current()``; empty without an adapter.
-        photos: features of photos that were encoded before.
+        photos: features of photos that were encoded before, and perhaps of the prompt.
         recorded: prepare for recording, by default if the plan says so.
     """
+    cache = PhotoCache() if photos is None else photos
+    key = encoding_key(plan, backbone, adapter)
 
     def condition(subjects: SubjectEmbeddings | None) -> Condition:
+        components, clip_skip = plan.request.components, plan.request.clip_skip
+        given = (backbone, plan.tokens, plan.negative, adapter, subjects, components, clip_skip)
+        part = "plain prompts" if subjects is None else "prompts"
+        encoded = cache.recall(key, part, lambda: encode_both_prompts(*given))
         return build_condition(
             backbone,
             adapter,
@@ -71,10 +85,45 @@ def condition_request(
             clip_skip=plan.request.clip_skip,
             guidance=plan.numbers.guidance,
             recorded=plan.recording is not None if recorded is None else recorded,
+            encoded=encoded,
         )
 
-    personal = condition(embed_subjects(plan, backbone, adapter, photos))
+    personal = condition(cache.recall(key, "subjects", lambda: embed_subjects(plan, backbone, adapter, cache)))
     return Conditions(plan, condition(None) if plan.numbers.start_step else personal, personal)
+
+
+def encoding_key(plan: Plan, backbone: Backbone, adapter: MMDiffAdapter | None) -> Hashable:
+    """Return all that decides what a plan's photos and prompts are encoded to, by the content of the photos."""
+    request = plan.request
+    subjects = tuple(
+        (
+            *(subject.name, tuple(map(content_key, subject.photos))),
+            tuple((content_key(face.crop), tuple(face.embedding), face.weight) for face in subject.faces),
+        )
+        for subject in plan.subjects
+    )
+    return (
+        *(backbone, adapter, request.prompt, request.negative_prompt, plan.negative is None, subjects),
+        *(None if plan.regions is None else content_key(plan.regions), request.components),
+        *(request.clip_skip, request.balance_photos),
+    )
+
+
+def encode_both_prompts(
+    backbone: Backbone,
+    tokens: Sequence[PromptTokens],
+    negative: Sequence[PromptTokens] | None,
+    adapter: MMDiffAdapter | None,
+    subjects: SubjectEmbeddings | None,
+    components: Components = ALL_COMPONENTS,
+    clip_skip: int = 0,
+) -> EncodedPrompts:
+    """Encode a batch of prompts, and the negative prompt where there is one; arguments as :func:`build_condition`."""
+    adapter = adapter if components.use_photos else None
+    text = encode_prompts(backbone, tokens, adapter, subjects, clip_skip)
+    if negative is None:
+        return EncodedPrompts(text, None)
+    return EncodedPrompts(text, backbone.encode_negative(negative, _text_deltas(backbone, adapter)))
 
 
 def encode_prompts(
@@ -121,6 +170,7 @@ def build_condition(
     clip_skip: int = 0,
     guidance: float = 1.0,
     recorded: bool = False,
+    encoded: EncodedPrompts | None = None,
 ) -> Condition:
     """Build what conditions a denoising step, with keys and values of every layer computed.
 
@@ -142,9 +192,11 @@ def build_condition(
         guidance: for a UNet that reads it.
         recorded: most steps are going to be recorded: prepare for it. Not for training, where every step is another
             condition, and layers may run twice.
+        encoded: what ``tokens`` and ``negative`` are encoded to, where that is known.
     """
     adapter = adapter if components.use_photos else None
-    text = encode_prompts(backbone, tokens, adapter, subjects, clip_skip)
+    encoded = encoded or encode_both_prompts(backbone, tokens, negative, adapter, subjects, components, clip_skip)
+    text = encoded.text
     words = tokens[0].words.to(text.states.device)  # (B, S); the encoders share their vocabulary
     scales = (torch.ones(words.shape) if scales is None else scales).to(text.states)
     condition = Condition(
@@ -157,10 +209,8 @@ def build_condition(
         regions=None if regions is None else regions.to(words.device),
         pieces=None if tokens[0].pieces is None else tokens[0].pieces.to(words.device),
     )
-    if negative is not None:
-        condition = _with_unconditional_half(
-            condition, backbone.encode_negative(negative, _text_deltas(backbone, adapter))
-        )
+    if encoded.unconditional is not None:
+        condition = _with_unconditional_half(condition, encoded.unconditional)
     condition = replace(condition, added=backbone.added_conditions(condition.text, size, guidance))
     if adapter is None:
         return condition.with_layers(stock_layers(backbone, condition.text)) if recorded else condition

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdiff_core.encoders.photo_cache import PhotoCache, RequestCache
 from mmdiff_core.encoders.prompt import tokenize
+from mmdiff_core.generation.conditioning import Conditions, condition_request
 from mmdiff_core.generation.subject_embedding import encode_photos
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.types import Box, Components, GenerateRequest
@@ -130,3 +132,54 @@ def test_without_any_component_the_loras_are_off_as_well(personalizer: Personali
     stock = Personalizer(personalizer.backbone).conditions(replace(REQUEST, subjects=())).personal
     assert condition.layers == {}
     assert torch.equal(condition.text.states, stock.text.states)
+
+
+# ---------------------------------------------------------------- what is encoded once
+
+
+def test_a_request_that_differs_in_scale_delay_or_gating_is_not_encoded_again(
+    personalizer: Personalizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = RequestCache()
+    moved = replace(
+        REQUEST, subjects=(replace(CAT, scale=0.4), ROBOT), word_gating=0.5, start_step=2, guidance=2.0, seeds=(9,)
+    )
+    fresh = _conditions(personalizer, moved)
+    _conditions(personalizer, REQUEST, cache)
+    encode, counted = type(personalizer.backbone).encode_text, []
+    monkeypatch.setattr(type(personalizer.backbone), "encode_text", lambda *args: (counted.append(1), encode(*args))[1])
+    again = _conditions(personalizer, moved, cache)
+    assert counted == []
+    for part in ("plain", "personal"):
+        one, other = getattr(again, part), getattr(fresh, part)
+        assert torch.equal(one.text.states, other.text.states)
+        assert torch.equal(one.scales, other.scales)
+        for path, layer in one.layers.items():
+            assert (layer.image is None) == (other.layers[path].image is None)
+            if layer.image is not None:
+                assert torch.equal(layer.image.value, other.layers[path].image.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a robot next to a cat on the beach"},
+        {"negative_prompt": "fog"},
+        {"subjects": OTHER_PHOTOS.subjects},
+        {"components": Components(vision_text=False)},
+        {"clip_skip": 1},
+        {"guidance": 1.0},
+    ],
+    ids=str,
+)
+def test_what_changes_the_encoding_is_encoded_anew(personalizer: Personalizer, change: dict[str, object]) -> None:
+    cache, changed = RequestCache(), replace(REQUEST, **change)
+    _conditions(personalizer, REQUEST, cache)
+    cached, fresh = _conditions(personalizer, changed, cache), _conditions(personalizer, changed)
+    assert torch.equal(cached.personal.text.states, fresh.personal.text.states)
+    assert torch.equal(cached.plain.text.states, fresh.plain.text.states)
+
+
+def _conditions(personalizer: Personalizer, request: GenerateRequest, photos: PhotoCache | None = None) -> Conditions:
+    backbone, adapter = personalizer.backbone, personalizer.adapter
+    return condition_request(personalizer.plan(request), backbone, adapter, personalizer.weights.current(), photos)
