@@ -37,6 +37,7 @@ LAYERS = [
     ["demo.form"],
     ["demo.inspect"],
     ["demo.viewer"],
+    ["demo.live"],
     ["demo.studio", "demo.api"],
     ["demo.about"],
     ["demo.compare"],

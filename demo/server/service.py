@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
+from demo.process.model_turns import ModelTurns
 from demo.server.event_log import EventLog
 from demo.server.limits import Limits
 from demo.server.photo_files import PhotoFiles
@@ -143,7 +144,7 @@ class Service:
         self.monitor = monitor or RunMonitor()
         self.photo_files = PhotoFiles()
         self._run: Run = run or partial(run_here, model)
-        self._turn = threading.Lock()
+        self.turns = ModelTurns()
         self._ending = threading.Event()
 
     @property
@@ -230,6 +231,24 @@ class Service:
         """
         return cast("Iterator[Step]", self._watched(plan, photos))
 
+    def run_giving_way(
+        self, plan: Plan, is_wanted: Callable[[], bool], photos: PhotoCache | None = None
+    ) -> Iterator[Step]:
+        """Make the images of a plan while nobody else wants the model; otherwise as :meth:`run`, but not logged.
+
+        Ends without a result, at the next step, where another run asks for the model, or this one is no longer wanted.
+        """
+        with self.turns.take_giving_way(is_wanted) as has_turn:
+            if not has_turn:
+                return
+            with self.monitor.run(), closing(self._run(plan, photos, None)) as steps:  # type: ignore[type-var]
+                for step in steps:
+                    self.monitor.step()
+                    yield bare_step(step)
+                    self._check_ending()
+                    if self.turns.is_asked_for or not is_wanted():
+                        return
+
     def inspect(self, plan: Plan, tokens: TokenRecording) -> Iterator[InspectedStep]:
         """Make the images of a plan and say where each looks at its prompt; otherwise as :meth:`run`."""
         return cast("Iterator[InspectedStep]", self._watched(plan, None, tokens))
@@ -242,7 +261,7 @@ class Service:
         began, done = time.monotonic(), 0
         try:
             # A run may outlive the event that waited for it in Gradio's queue; the next one waits here.
-            with self._turn, self.monitor.run(), closing(self._run(plan, photos, tokens)) as steps:  # type: ignore[type-var]
+            with self.turns.take(), self.monitor.run(), closing(self._run(plan, photos, tokens)) as steps:  # type: ignore[type-var]
                 deadline = Deadline(self.limits.run_seconds)
                 began = deadline.began
                 self._check_ending()

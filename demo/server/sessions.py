@@ -137,6 +137,13 @@ def is_connected(session: str) -> bool:
     return isinstance(page, Page) and page.sessions.is_connected(session)
 
 
+def waiting_requests(queue: str) -> int:
+    """Count the requests that wait in a queue of the page that is being served."""
+    page = LocalContext.blocks.get(None)
+    known = page._queue.event_queue_per_concurrency_id if isinstance(page, Page) else {}
+    return len(known[queue].queue) if queue in known else 0
+
+
 class Page(gr.Blocks):
     """The page, with the service behind it and the sessions on it."""
 

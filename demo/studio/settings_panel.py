@@ -14,6 +14,7 @@ from gradio.components import Component
 from demo.form.form import MAX_IMAGES, OWN_SAMPLER, Settings, typed_seed
 from demo.form.sliders import fits_slider, slider
 from demo.form.value_types import is_number
+from demo.live.few_steps import FewSteps
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from mmdiff_core.types import ALL_COMPONENTS, MAX_GUIDANCE, MAX_SEED, MAX_STEPS, Components
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from demo.server.service import Service
 
 PARTS = tuple(asdict(ALL_COMPONENTS))
-PRESETS = {"few_steps": 0.5, "usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
-FEW_STEPS_SAMPLER = "unipc"  # for models without a preset: with few steps it is nearer to many steps than DPM++
+SHARES = {"usual_steps": 1.0, "many_steps": 2.0}  # of the model's own number of steps
+PRESETS = ("few_steps", *SHARES)
 SAMPLER_TITLES = {
     "dpm++": "DPM++ 2M",
     "unipc": "UniPC",
@@ -53,8 +54,8 @@ class SettingsPanel:
     """The settings, with the model's defaults."""
 
     def __init__(self, service: Service) -> None:
-        self.defaults, self.fast = service.defaults, service.fast
-        self.limits = service.limits
+        self.defaults, self.limits = service.defaults, service.limits
+        self.few = FewSteps.of(service.defaults, service.fast, service.limits)
         self.max_steps = min(MAX_STEPS, self.limits.steps)
         self.sizes = service.sizes
         self.schedulers = service.backbone.schedulers
@@ -259,9 +260,8 @@ class SettingsPanel:
 
     def _preset(self, key: str) -> tuple[int, int, str]:
         """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps."""
-        if key == "few_steps" and self.fast is not None:
-            return self.fast.steps, self.fast.start_step, self.fast.scheduler or OWN_SAMPLER
-        share = PRESETS[key]
-        sampler = FEW_STEPS_SAMPLER if key == "few_steps" else OWN_SAMPLER
+        if key == "few_steps":
+            return self.few.steps, self.few.start_step, self.few.scheduler or OWN_SAMPLER
+        share = SHARES[key]
         steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
-        return steps, min(round(self.defaults.start_step * share), steps), sampler
+        return steps, min(round(self.defaults.start_step * share), steps), OWN_SAMPLER

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from demo.form.examples import RandomToys, examples_for, vocabulary_of
+from demo.live.live_switch import LiveSwitch
 from demo.studio import cutout_dialog
 from demo.studio.compose_panel import ComposePanel
 from demo.studio.cutout_dialog import CutoutDialog
@@ -47,6 +48,7 @@ class StudioTab:
         self.examples = ExampleGallery(compose, examples_for(known))
         self.actions = ActionButtons()
         self.result = ResultPanel(service.limits, example)
+        self.live = LiveSwitch(service, self.form, self.result)
         self.generation = GenerationRunner(service, self.form, self.actions, self.result)
 
     def render(self) -> None:
@@ -60,6 +62,7 @@ class StudioTab:
                 with gr.Column(elem_id="reach"):
                     self.form.render_errors()
                     self.actions.render()
+                    self.live.render()
             with gr.Column(elem_id="right", min_width=320):
                 gr.HTML('<p class="ahead" role="status"></p>', elem_id="ahead", apply_default_css=False, min_height=1)
                 self.result.render()
@@ -71,5 +74,6 @@ class StudioTab:
         self.form.listen(page)
         self.cutout.listen()
         self.result.listen(self.form)
+        self.live.listen(page)
         self.generation.listen()
         self.generation.listen_to_returns(page)

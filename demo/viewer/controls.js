@@ -83,7 +83,7 @@ function drawControls(frame) {
   slider.disabled = find(".play").disabled = isLive();
   slider.value = view.step = isLive() ? 0 : Math.min(view.step, frame.maps.steps);
   const text = view.step ? t("step_of", { n: view.step, m: frame.maps.steps }) : t("all_steps");
-  find(".step-text").textContent = isLive() ? t("newest") : text;
+  find(".step-text").textContent = isLive() && !isMoved() ? t("newest") : text;
   slider.setAttribute("aria-valuetext", text);
   const { opacity, threshold } = styleNow();
   find(".opacity-text").textContent = percent(opacity);

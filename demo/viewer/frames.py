@@ -73,6 +73,14 @@ class LiveFrame(Frame):
     stopped: NotRequired[bool]
 
 
+class MovedFrame(Frame):
+    """A picture that answers a slider while *Live* is on, a data URL; ``move`` counts the moves of a ``run``."""
+
+    image: str
+    run: str
+    move: int
+
+
 class FinishedFrame(Frame):
     """A finished picture with all that is looked at without the server.
 
@@ -105,6 +113,7 @@ class ViewerValue(TypedDict):
     run: str | None
     pictures: list[FinishedFrame]
     opened: NotRequired[bool]
+    kept: NotRequired[int]  # the move of *Live* whose picture this is
 
 
 class WaitingLive(TypedDict):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmdiff_core.inspection.token_maps import TokenMaps
-from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps, average_maps
 from mmdiff_core.types import MapKind
 
 MAX_BYTES_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
@@ -71,13 +71,25 @@ def pack_maps(maps: AttentionMaps | None, newest: bool = False, max_bytes: int =
     return {"steps": len(steps), "kinds": packed}
 
 
-def pack_averages(maps: AttentionMaps | None) -> PackedMaps:
-    """Pack one map per kind and subject, averaged over steps and layers, as that of a single step."""
+def pack_averages(maps: AttentionMaps | None, words: bool = False) -> PackedMaps:
+    """Pack one map per kind and subject, averaged over steps and layers, as that of a single step.
+
+    Args:
+        maps: with heads apart or averaged.
+        words: also one of each of the prompt's other words.
+    """
     if maps is None or not maps.records or not maps.subjects:
         return NO_MAPS
-    subjects, layers = range(len(maps.subjects)), len(maps.layers)
-    averages = {kind: np.stack([maps.at(i, kind) for i in subjects])[None, :, None] for kind in maps.kinds}
-    return {"steps": 1, "kinds": {kind: [_pack(values, [0], layers)] for kind, values in averages.items()}}
+    kinds: tuple[MapKind, ...] = (*maps.kinds, *(("words",) if words and maps.others else ()))
+    averages = {kind: _average(maps, kind)[None, :, None] for kind in kinds}
+    return {"steps": 1, "kinds": {kind: [_pack(each, [0], len(maps.layers))] for kind, each in averages.items()}}
+
+
+def _average(maps: AttentionMaps, kind: MapKind) -> np.ndarray:
+    """The maps (S, h, w) of a kind over steps, layers and heads."""
+    values = [record.kinds[kind].float() for record in maps.records if kind in record.kinds]
+    together = average_maps([x if x.ndim == 3 else x.mean(1) for x in values], maps.size)
+    return np.asarray(together.numpy())
 
 
 def pack_tokens(tokens: TokenMaps, newest: bool = False) -> PackedMaps:

@@ -5,6 +5,7 @@
 //   props.live   a frame with its `run` and a `progress` {picture, pictures, step, steps, left, done}; null when nothing
 //                runs; before the first step without `image` and with a `progress` {waiting: key, done}; `stopped`: it
 //                is what is left of a run that was stopped
+//                with `move` instead of a `progress`: it answers a slider while *Live* is on
 //   props.notice   a phrase about a run that was stopped, or null
 //   props.fetched  a frame that was `pending`: its maps were left out until it was looked at
 // A frame is {image, caption, sentence: [{text, subject}], subjects: [{name, colour}], maps}, where `subject` and all
@@ -32,13 +33,25 @@ const view = {
   scale: "share", // of the maps of an inspected prompt, see tokens.js
   fetched: new Map(), // frames whose maps came later, by their names
   peek: false, // the picture is shown without its maps
+  live: null, // props.live, unless it is an answer of *Live* that came late or whose picture was kept
+  kept: 0, // the last move of *Live* whose picture was kept
 };
 
-/** The finished example, until there is a picture of one's own. */
-const exampleNow = () => (view.history.length || props.live?.image ? null : (props.example ?? null));
+const isAnswer = (live) => live?.move !== undefined;
 
-const isLive = () => Boolean(props.live) && view.chosen === LIVE;
-const frameNow = () => (isLive() ? props.live : view.history.find(({ name }) => name === view.chosen)) || exampleNow();
+/** What there is of a picture in the making: of the answers of *Live* the newest, whatever order they come in. */
+function newestLive(live, before, kept) {
+  if (!isAnswer(live)) return live ?? null;
+  const newest = isAnswer(before) && before.run === live.run && before.move > live.move ? before : live;
+  return newest.move > kept ? newest : null;
+}
+
+/** The finished example, until there is a picture of one's own. */
+const exampleNow = () => (view.history.length || view.live?.image ? null : (props.example ?? null));
+
+const isLive = () => Boolean(view.live) && view.chosen === LIVE;
+const isMoved = () => isLive() && isAnswer(view.live);
+const frameNow = () => (isLive() ? view.live : view.history.find(({ name }) => name === view.chosen)) || exampleNow();
 
 const isFlat = (map) => !map || rangeOf(map).flat;
 

@@ -117,10 +117,10 @@ function paintOverlay(canvas, picture, layers, style) {
   context.putImageData(shown, 0, 0);
 }
 
-/** Give a canvas as many pixels as it has on the screen, at most MAX_SIDE a side, in the shape of its picture. */
-function fitCanvas(canvas, picture) {
+/** Give a canvas as many pixels as it has on the screen, at most so many a side, in the shape of its picture. */
+function fitCanvas(canvas, picture, most = MAX_SIDE) {
   const shape = picture.naturalHeight / (picture.naturalWidth || 1);
   const wanted = picture.clientWidth * (window.devicePixelRatio || 1);
-  canvas.width = Math.max(1, Math.round(Math.min(wanted, MAX_SIDE / Math.max(1, shape))));
+  canvas.width = Math.max(1, Math.round(Math.min(wanted, most / Math.max(1, shape))));
   canvas.height = Math.max(1, Math.round(canvas.width * shape));
 }

@@ -1,6 +1,7 @@
 // The result: pictures, their heatmaps, and the progress of the one in the making.
 
 const MAX_HISTORY = 16;
+const MOVED_SIDE = 384; // pixels of a heatmap that answers a slider; it is drawn as finely as others once the slider rests
 
 // ------------------------------------------------------------------ drawing
 
@@ -8,8 +9,9 @@ function drawOverlay() {
   const frame = frameNow();
   if (!frame?.image) return; // before the first step
   const [canvas, picture] = [find(".overlay"), find(".picture")];
+  if (!picture.complete) return; // it is drawn once it is loaded
   const layers = visibleLayers(frame);
-  fitCanvas(canvas, picture);
+  fitCanvas(canvas, picture, isMoved() ? MOVED_SIDE : MAX_SIDE);
   paintOverlay(canvas, picture, view.peek ? [] : layers, styleNow());
   drawScales(frame, layers, styleNow());
   drawTiles(frame);
@@ -27,14 +29,14 @@ function drawMaps() {
   const frame = frameNow();
   if (!frame?.image) return;
   drawControls(frame);
-  drawTimeline(frame);
-  drawLeakage(frame);
+  if (!isMoved()) drawTimeline(frame);
+  if (!isMoved()) drawLeakage(frame);
   drawOverlay();
 }
 
 function drawThumbs() {
   const entries = view.history.map((entry) => [entry.name, sourceOf(entry.image), phraseText(entry.caption)]);
-  if (props.live?.image) entries.unshift([LIVE, sourceOf(props.live.image), t(props.live.stopped ? "unfinished" : "in_the_making")]);
+  if (view.live?.image) entries.unshift([LIVE, sourceOf(view.live.image), liveCaption()]);
   const box = find(".thumbs");
   const before = new Map([...box.children].map((thumb) => [thumb.dataset.frame, thumb]));
   const thumbs = entries.map(([name, source, caption]) => {
@@ -46,6 +48,11 @@ function drawThumbs() {
     return thumb;
   });
   setThumbs(box, thumbs.length > 1 ? thumbs : []);
+}
+
+function liveCaption() {
+  if (isAnswer(view.live)) return phraseText(view.live.caption);
+  return t(view.live.stopped ? "unfinished" : "in_the_making");
 }
 
 function emptyThumb(name) {
@@ -72,13 +79,13 @@ function progressText({ waiting, picture, pictures, step, steps, left }) {
 function drawProgress() {
   const said = props.notice ? phraseText(props.notice) : "";
   if (find(".notice").textContent !== said) find(".notice").textContent = said;
-  const progress = props.live?.stopped ? null : props.live?.progress;
-  find(".viewer").classList.toggle("finished", Boolean(frameNow()?.image) && !isLive());
+  const progress = view.live?.stopped ? null : view.live?.progress;
+  find(".viewer").classList.toggle("finished", Boolean(frameNow()?.image) && (!isLive() || isMoved()));
   find(".progress").hidden = !progress;
   if (!progress) return;
   find(".step-line").textContent = progressText(progress);
   find(".track").setAttribute("aria-valuenow", String(Math.round(100 * progress.done)));
-  find(".track").classList.toggle("waiting", !props.live.image);
+  find(".track").classList.toggle("waiting", !view.live.image);
   find(".track span").style.width = `${100 * progress.done}%`;
 }
 
@@ -88,7 +95,7 @@ function drawStage(frame, mapped) {
   for (const [picture, alt] of [[find(".bare"), caption], [find(".picture"), mapped ? "" : caption]]) {
     if (picture.getAttribute("src") !== sourceOf(frame.image)) picture.src = sourceOf(frame.image);
     picture.alt = alt;
-    picture.classList.toggle("rough", isLive());
+    picture.classList.toggle("rough", isLive() && !isMoved());
   }
   if (find(".stage").matches(".single")) find(".picture").alt = caption;
 }
@@ -105,7 +112,7 @@ function fetchMaps(frame) {
 /** The newest picture fades where the fields are no longer those that it was made with. */
 function drawMatch() {
   const [frame, form] = [frameNow(), document.documentElement.dataset.form];
-  const newest = frame && frame === view.history[0] && !props.live && !frame.labels;
+  const newest = frame && frame === view.history[0] && !view.live && !frame.labels;
   find(".viewer").classList.toggle("stale", Boolean(newest && frame.form && form && frame.form !== form));
 }
 
@@ -113,7 +120,7 @@ let drawn = null; // the frame that is shown
 
 function draw() {
   const frame = (drawn = frameNow());
-  find(".viewer").dataset.state = frame?.image ? "shown" : props.live ? "waiting" : "empty";
+  find(".viewer").dataset.state = frame?.image ? "shown" : view.live ? "waiting" : "empty";
   find(".viewer").classList.toggle("sample", Boolean(frame?.example));
   drawMatch();
   drawProgress();
@@ -130,7 +137,8 @@ function draw() {
   for (const part of findAll(".mapped")) part.hidden = !mapped;
   find(".word-help").hidden = !mapped || Boolean(frame.tokens) || !recordedWords(frame);
   find(".early").hidden = find(".badge").hidden = true;
-  drawExport(frame);
+  for (const part of findAll(".button-row, .timeline, .leakage")) part.inert = isMoved(); // of the last one that was kept
+  if (!isMoved()) drawExport(frame);
   if (mapped) drawMaps();
   else drawOverlay();
 }
@@ -142,23 +150,44 @@ function follow(run) {
   Object.assign(view, { followed: run, chosen: LIVE, following: true, step: 0, hidden: new Set(), word: null });
 }
 
+/** Show an answer of *Live*, whatever picture was looked at; what was chosen about subjects and words stays. */
+function followMoves() {
+  stopPlaying();
+  Object.assign(view, { chosen: LIVE, following: true, step: 0 });
+}
+
+/** Tell the switch when the picture of a move is on the screen. */
+function tellPainted() {
+  if (!isMoved() || !find(".picture").complete) return;
+  const { run, move } = view.live;
+  const tell = () => document.dispatchEvent(new CustomEvent("mmdiff-painted", { detail: { run, move } }));
+  requestAnimationFrame(() => setTimeout(tell)); // the frame is painted between the two
+}
+
 function receive() {
   const value = props.value;
   const before = view.history.length;
+  view.kept = Math.max(view.kept, value?.kept ?? 0);
+  const answered = view.live;
+  view.live = newestLive(props.live, answered, view.kept);
   if (value && value.run !== view.run) {
     const known = value.pictures.map(({ name }) => name);
     Object.assign(view, { run: value.run, older: view.history.filter(({ name }) => !known.includes(name)) });
     if (value.opened) choose(known[0]); // on the Compare tab
   }
   view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY).map((frame) => view.fetched.get(frame.name) ?? frame);
-  if (props.live?.image && props.live.run !== view.followed) follow(props.live.run);
+  if (isAnswer(view.live) && view.live !== answered) followMoves();
+  if (!isAnswer(view.live) && view.live?.image && view.live.run !== view.followed) follow(view.live.run);
   const gone = view.chosen !== LIVE && !view.history.some(({ name }) => name === view.chosen);
   if (gone) view.chosen = view.history[0]?.name ?? "";
-  if (!props.live && view.following) {
+  if (!view.live && view.following) {
     view.chosen = (value?.pictures?.at(-1) ?? view.history[0])?.name ?? "";
     if (view.history.length > before) find(".announce").textContent = t("view_ready");
   }
-  if (!drawn || drawn !== frameNow() || isLive()) return draw();
+  if (!drawn || drawn !== frameNow() || (isLive() && !isMoved())) {
+    draw();
+    return tellPainted();
+  }
   drawMatch();
   drawProgress(); // a finished picture is looked at meanwhile, and may be clicked
   drawThumbs();
@@ -240,6 +269,7 @@ for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["point
 
 find(".picture").addEventListener("load", () => {
   drawOverlay();
+  tellPainted();
   if (frameNow()?.name) drawFactors();
 });
 new ResizeObserver(() => {

@@ -18,6 +18,7 @@ _SHEETS = (  # in the order of the cascade
         "studio/cutout_dialog",
     ),
     *("viewer/viewer", "viewer/maps", "viewer/tokens", "viewer/timeline", "viewer/leakage", "viewer/guide"),
+    "live/live_switch",
     *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )
 STYLE_SHEETS = tuple(DEMO / f"{name}.css" for name in _SHEETS)

@@ -1,0 +1,114 @@
+// The switch *Live*: a slider that moves is answered by a picture. Gradio gives `element`, `props`, `trigger` and `watch`.
+//
+// props.value is {offered}; props.answer what became of a move, {run, move, state, text}, see live_session.py. The
+// picture itself comes to the viewer, which tells by "mmdiff-painted" when it is on the screen.
+
+const [QUIET_MS, EAGER_MS] = [40, 150]; // a slider that is still moved for so long is answered; at the latest, if nothing runs
+const [REST_MS, RETRY_MS, LOOK_MS] = [1000, 1500, 20_000];
+const TARGET_MS = 500; // a machine that needs longer is said to
+const PACED = 5; // pictures whose median is said
+const run = `${Date.now()}-${Math.random()}`; // of this page's moves
+
+const live = {
+  move: 0, // the number of the newest move that was sent
+  since: null, // the time of the first change that was not sent, and of the last one
+  changed: null,
+  waiting: false, // for the answer
+  unkept: false, // the picture that is shown is not in the history
+  times: new Map(), // of the changes behind the moves that were sent
+  paces: [], // milliseconds
+};
+const timers = { send: 0, rest: 0, retry: 0 };
+
+const box = find(".live-on");
+const isOn = () => box.checked && isVisible(box);
+const isRunning = () => isVisible(document.querySelector("#stop"));
+
+function say(text) {
+  if (find(".live-state").textContent !== text) find(".live-state").textContent = text;
+  find(".live-help").hidden = Boolean(text) || box.checked;
+}
+
+// ------------------------------------------------------------------ moves
+
+function changed() {
+  if (!isOn() || isRunning()) return;
+  live.changed = performance.now();
+  live.since ??= live.changed;
+  clearTimeout(timers.rest);
+  clearTimeout(timers.retry);
+  sendSoon();
+}
+
+/** Wait until the slider stands still for a moment; while nothing runs, not for long. */
+function sendSoon() {
+  clearTimeout(timers.send);
+  const left = live.since + EAGER_MS - performance.now();
+  timers.send = setTimeout(send, live.waiting ? QUIET_MS : Math.max(0, Math.min(QUIET_MS, left)));
+}
+
+function send() {
+  if (!isOn() || isRunning()) return void (live.since = null);
+  live.move += 1;
+  live.times.set(live.move, live.changed);
+  Object.assign(live, { since: null, waiting: true });
+  trigger("move", { run, move: live.move });
+}
+
+function receiveAnswer() {
+  const answer = props.answer;
+  if (answer?.run !== run || answer.move !== live.move) return;
+  live.waiting = false;
+  if (!isOn()) return;
+  const text = answer.text ? sentenceText(answer.text) : "";
+  say(answer.state === "shown" ? "" : t(`live_${answer.state}`, { text }));
+  if (answer.state === "shown") Object.assign(live, { unkept: true });
+  if (answer.state === "busy") timers.retry = setTimeout(send, RETRY_MS);
+  if (live.unkept && live.since === null) timers.rest = setTimeout(keep, REST_MS);
+}
+
+/** Put the picture into the history once the slider rests. */
+function keep() {
+  clearTimeout(timers.rest);
+  if (!live.unkept) return;
+  live.unkept = false;
+  trigger("keep", { on: isOn() });
+}
+
+// ------------------------------------------------------------------ how long it takes
+
+function notePace({ detail }) {
+  if (detail.run !== run || !live.times.has(detail.move)) return;
+  live.paces = [...live.paces, performance.now() - live.times.get(detail.move)].slice(-PACED);
+  for (const move of [...live.times.keys()]) if (move <= detail.move) live.times.delete(move);
+  const pace = live.paces.toSorted((a, b) => a - b)[Math.floor(live.paces.length / 2)];
+  find(".live-pace").hidden = pace <= TARGET_MS || live.paces.length < 2; // the first one encodes photos and prompt
+  const seconds = new Intl.NumberFormat(t("locale"), { maximumFractionDigits: 1 }).format(pace / 1000);
+  find(".live-pace").textContent = t("live_pace", { n: seconds });
+}
+
+// ------------------------------------------------------------------ the switch
+
+function turn() {
+  for (const timer of Object.values(timers)) clearTimeout(timer);
+  Object.assign(live, { since: null, waiting: false, paces: [] });
+  find(".live-pace").hidden = true;
+  say(box.checked ? t("live_on") : t("live_off"));
+  if (box.checked) return changed();
+  live.unkept = false;
+  trigger("keep", { on: false }); // what runs ends, too
+}
+
+/** The switch is offered unless the host lends its GPU, or others wait for the model. */
+function offer() {
+  find(".live-switch").hidden = !props.value.offered && !box.checked;
+  if (props.value.possible && !props.value.offered) setTimeout(() => trigger("look", {}), LOOK_MS);
+}
+
+box.addEventListener("change", turn);
+document.addEventListener("mmdiff-moved", changed);
+document.addEventListener("mmdiff-painted", notePace);
+document.addEventListener("click", (event) => event.target.closest?.("#generate, #compare-run") && keep(), true);
+watch("answer", receiveAnswer);
+watch("value", offer);
+fillTexts(offer);
