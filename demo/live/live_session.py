@@ -90,11 +90,11 @@ class LiveSession:
 
     def _picture(self, move: Move, plan: Plan, presenter: RunPresenter) -> GeneratedImage | None:
         steps = self.service.run_giving_way(plan, lambda: self._is_newest(move), self.history.photos)
+        picture = None
         for step in steps:
             presenter.previews.append(step.preview)
-            if step.finished is not None:
-                return step.finished
-        return None
+            picture = step.finished
+        return picture
 
     def _is_newest(self, move: Move) -> bool:
         return self._newest == move and not self.history.is_busy

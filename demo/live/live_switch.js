@@ -55,13 +55,18 @@ function send() {
   trigger("move", { run, move: live.move });
 }
 
+function saidOf({ state, text }) {
+  if (state === "busy") return t("live_busy");
+  if (state === "invalid") return t("live_invalid", { text: sentenceText(text) });
+  return state === "failed" ? sentenceText(text) : "";
+}
+
 function receiveAnswer() {
   const answer = props.answer;
   if (answer?.run !== run || answer.move !== live.move) return;
   live.waiting = false;
   if (!isOn()) return;
-  const text = answer.text ? sentenceText(answer.text) : "";
-  say(answer.state === "shown" ? "" : t(`live_${answer.state}`, { text }));
+  say(saidOf(answer));
   if (answer.state === "shown") Object.assign(live, { unkept: true });
   if (answer.state === "busy") timers.retry = setTimeout(send, RETRY_MS);
   if (live.unkept && live.since === null) timers.rest = setTimeout(keep, REST_MS);

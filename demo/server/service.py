@@ -242,9 +242,11 @@ class Service:
             if not has_turn:
                 return
             with self.monitor.run(), closing(self._run(plan, photos, None)) as steps:  # type: ignore[type-var]
-                for step in steps:
+                for step in map(bare_step, steps):
                     self.monitor.step()
-                    yield bare_step(step)
+                    yield step
+                    if step.result is not None:
+                        continue
                     self._check_ending()
                     if self.turns.is_asked_for or not is_wanted():
                         return

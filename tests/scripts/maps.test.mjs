@@ -30,3 +30,22 @@ test("nothing is explained where it was chosen, where the image map was clear or
   assert.deepEqual(said(1, { influence: CLEAR }), ["influence", false, false]);
   assert.deepEqual(said(2, { image: FLAT, influence: CLEAR }), ["influence", false, false]);
 });
+
+/** The newest of answers that come in this order: [[run, move], ...]. */
+function newestOf(answers, kept = 0) {
+  const { newestLive } = load(["viewer/heatmap", "viewer/maps"], ["newestLive"], { props: {} });
+  return answers.map(([of, move]) => ({ run: of, move })).reduce((before, live) => newestLive(live, before, kept), null);
+}
+
+test("an older answer of Live that comes late does not replace a newer one", () => {
+  assert.equal(newestOf([["page", 1], ["page", 3], ["page", 2]]).move, 3);
+  assert.equal(newestOf([["page", 7], ["another", 1]]).run, "another");
+});
+
+test("an answer of Live whose picture was kept is over; a picture in the making is none", () => {
+  assert.equal(newestOf([["page", 3]], 3), null);
+  const { newestLive } = load(["viewer/heatmap", "viewer/maps"], ["newestLive"], { props: {} });
+  const making = { run: "page", progress: {} };
+  assert.equal(newestLive(making, { run: "page", move: 9 }, 9), making);
+  assert.equal(newestLive(undefined, null, 0), null);
+});

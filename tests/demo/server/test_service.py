@@ -52,3 +52,26 @@ def test_a_run_that_takes_too_long_ends_in_a_sentence_and_frees_the_model() -> N
         list(service.generate(REQUEST))
     assert model.log[-1] == "cancelled"
     assert (service.monitor.running, service.monitor.failed) == (0, 1)
+
+
+def test_a_run_that_gives_way_ends_at_the_step_after_which_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    model, taken = StandIn(), []
+    service = served(model)
+    caplog.set_level("INFO")
+    for step in service.run_giving_way(service.plan(REQUEST), lambda: len(taken) < 2):
+        taken.append(step.step)
+    assert taken == [1, 2]
+    assert model.log == ["start (0,)", "cancelled"]
+    assert (service.monitor.running, service.monitor.failed) == (0, 0)
+    assert [step.step for step in service.run_giving_way(service.plan(REQUEST), lambda: True)] == [1, 2, 3]
+    assert not caplog.records  # a line for each move of a slider would drown all others
+
+
+def test_when_the_server_stops_a_run_that_gives_way_ends_too() -> None:
+    service = served()
+    steps = service.run_giving_way(service.plan(REQUEST), lambda: True)
+    next(steps)
+    service._ending.set()
+    with pytest.raises(GenerationError, match="being stopped"):
+        next(steps)
+    assert service.end_runs(within_s=1)

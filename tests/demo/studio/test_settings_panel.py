@@ -7,6 +7,7 @@ from dataclasses import replace
 import gradio as gr
 import pytest
 
+from demo.live.few_steps import FewSteps
 from demo.server.limits import local_limits
 from demo.server.service import Service
 from demo.studio.generate import GenerationRunner
@@ -19,7 +20,7 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
     assert settings._preset("usual_steps") == (settings.defaults.steps, settings.defaults.start_step, "own")
     assert settings._preset("many_steps") == (12, 2, "own")
     assert settings._preset("few_steps") == (3, 0, "unipc")
-    settings.fast = Defaults(steps=4, start_step=0)
+    settings.few = FewSteps(steps=4, start_step=0)
     assert settings._preset("few_steps") == (4, 0, "own")
     settings.fast = Defaults(steps=4, start_step=0, scheduler="distilled")
     assert settings._preset("few_steps") == (4, 0, "distilled")

@@ -56,6 +56,21 @@ def test_other_words_are_packed_beside_the_subjects() -> None:
     np.testing.assert_allclose(unpacked(packed["kinds"]["words"][0]), 0.5)
 
 
+def test_averages_are_those_of_the_whole_picture_and_of_other_words_where_they_are_wanted() -> None:
+    maps = _maps()
+    records = tuple(
+        replace(record, kinds={**record.kinds, "words": torch.rand((1, *record.size), generator=GENERATOR).half()})
+        for record in maps.records
+    )
+    maps = AttentionMaps(maps.subjects, records, ("beach",))
+    packed = pack_averages(maps, words=True)
+    for kind, names in (("text", maps.subjects), ("image", maps.subjects), ("words", ("beach",))):
+        (group,) = packed["kinds"][kind]
+        for i, name in enumerate(names):
+            np.testing.assert_allclose(unpacked(group)[0, i], maps.at(name, kind), atol=1 / 255)
+    assert "words" not in pack_averages(maps)["kinds"]
+
+
 def test_a_delayed_step_has_no_image_map() -> None:
     maps = _maps()
     packed = pack_maps(maps)
