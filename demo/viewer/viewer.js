@@ -156,9 +156,12 @@ function followMoves() {
   Object.assign(view, { chosen: LIVE, following: true, step: 0 });
 }
 
+let told = null; // the answer of *Live* that was told last
+
 /** Tell the switch when the picture of a move is on the screen. */
 function tellPainted() {
-  if (!isMoved() || !find(".picture").complete) return;
+  if (!isMoved() || told === view.live || !find(".picture").complete) return;
+  told = view.live;
   const { run, move } = view.live;
   const tell = () => document.dispatchEvent(new CustomEvent("mmdiff-painted", { detail: { run, move } }));
   requestAnimationFrame(() => setTimeout(tell)); // the frame is painted between the two
