@@ -32,7 +32,7 @@ class FewSteps:
         """
         if fast is not None:
             guidance = None if fast.guidance == defaults.guidance else fast.guidance
-            return cls(fast.steps, fast.start_step, guidance=guidance)
+            return cls(fast.steps, fast.start_step, fast.scheduler, guidance)
         if defaults.few:
             return cls(defaults.steps, defaults.start_step)
         steps = max(1, min(round(defaults.steps * SHARE), limits.steps))
@@ -42,12 +42,11 @@ class FewSteps:
         """Return settings for one picture with few steps, the delay in proportion to the steps.
 
         Args:
-            settings: of the fields; with fewer steps than these they stay as they are.
+            settings: of the fields, whose steps count where they are fewer.
             usual_steps: the model's own number.
         """
         own = settings.steps or usual_steps
-        if own <= self.steps:
-            return replace(settings, pictures=1)
-        delay = settings.start_step and round(settings.start_step / own * self.steps)
-        fewer = replace(settings, pictures=1, steps=self.steps, start_step=delay, sampler=self.scheduler)
+        steps = min(own, self.steps)
+        delay = settings.start_step and round(settings.start_step / own * steps)
+        fewer = replace(settings, pictures=1, steps=steps, start_step=delay, sampler=self.scheduler)
         return fewer if self.guidance is None else replace(fewer, guidance=self.guidance)

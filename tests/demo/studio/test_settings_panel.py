@@ -22,7 +22,7 @@ def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: Generation
     assert settings._preset("few_steps") == (3, 0, "unipc")
     settings.few = FewSteps(steps=4, start_step=0)
     assert settings._preset("few_steps") == (4, 0, "own")
-    settings.fast = Defaults(steps=4, start_step=0, scheduler="distilled")
+    settings.few = FewSteps(steps=4, start_step=0, scheduler="distilled")
     assert settings._preset("few_steps") == (4, 0, "distilled")
 
 
