@@ -10,6 +10,7 @@ import torch
 
 from mmdiff_core.backbones.toybox import Toybox, load_toybox
 from mmdiff_core.encoders.prompt import find_words, stack_tokens, tokenize
+from mmdiff_core.generation.sampling import sample
 from mmdiff_core.generation.subject_embedding import encode_pixels
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.pipeline import Personalizer
@@ -45,8 +46,6 @@ def test_a_trajectory_ends_in_the_image_that_generation_makes(model: tuple[Toybo
         subjects = tuple(Subject(name, (photos[row, s, 0],)) for s, name in enumerate(NAMES))
         plan = personalizer.plan(GenerateRequest(prompt, subjects, steps=6))
         conditions = personalizer.conditions(plan.request)
-        from mmdiff_core.generation.sampling import sample
-
         states = list(
             sample(backbone, conditions.plain, conditions.personal, plan.numbers, latents=found.states[row, :1].float())
         )
