@@ -98,7 +98,9 @@ class HistoryEntry:
     @property
     def _recording(self) -> TokenRecording | None:
         """What was recorded of an inspected prompt; None where subjects were shown."""
-        return self.tokens and TokenRecording(concepts=self.tokens.concepts, per_head=bool(self.tokens.heads))
+        if self.tokens is None:
+            return None
+        return TokenRecording(concepts=self.tokens.concepts, per_head=bool(self.tokens.heads))
 
     @property
     def record(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Sampling:
         Raises:
             SettingsError: the model has no preset for few steps.
         """
-        fields = {"steps": self.steps, "guidance": self.guidance, "scheduler": self.scheduler}
+        fields: dict[str, Any] = {"steps": self.steps, "guidance": self.guidance, "scheduler": self.scheduler}
         if not self.fast:
             return fields
         request = personalizer.in_few_steps(GenerateRequest("", **fields))
