@@ -24,10 +24,19 @@ function kindNow() {
 function paintCell(canvas, image, { subjects, maps }) {
   fitCanvas(canvas, image);
   const layers = subjects.map((subject, i) => ({ ...subject, subject: i, map: mapOf(maps, gridView.shownKind, i) }));
-  paintOverlay(canvas, image, layers.filter(({ map }) => map), CELL_STYLE);
+  const shown = layers.filter(({ map }) => map);
+  paintOverlay(canvas, image, shown.every(({ map }) => rangeOf(map).flat) ? [] : shown, CELL_STYLE);
 }
 
 const painted = new WeakMap(); // element -> what it shows, so that nothing is painted twice
+
+/** Why there is no map of the chosen kind, in its place; empty where there is one. */
+function tellGap(place, cell) {
+  const note = place.querySelector(".gap");
+  const key = cell?.gaps?.[gridView.shownKind];
+  note.hidden = !key;
+  note.textContent = key ? t(key) : "";
+}
 
 /** Leave nothing of a picture that was not finished. */
 function clearCell(place) {

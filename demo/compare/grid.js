@@ -5,7 +5,8 @@
 //   props.live   {place, image, subjects, maps, progress} of the picture in the making; null when nothing runs; without
 //                `image` while it waits
 // A label is [key, value]; across and down are keys or null. A cell is {place, name, image, labels, subjects: [{name,
-// colour}], maps}, where `maps` are packed, see map_decoding.js; places count row by row.
+// colour}], maps, gaps}, where `maps` are packed, see map_decoding.js, and `gaps` are keys of texts by kinds of map that it
+// does not have; places count row by row.
 
 // ------------------------------------------------------------------ the table
 
@@ -13,7 +14,7 @@ const LENS_ICON = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="6.5" 
 
 function emptyPlace(place) {
   const picture = make("button", { type: "button", class: "cell", "data-place": place, disabled: "" });
-  picture.append(make("img", { alt: "", hidden: "" }), make("canvas", { "aria-hidden": "true" }));
+  picture.append(make("img", { alt: "", hidden: "" }), make("canvas", { "aria-hidden": "true" }), make("span", { class: "gap", hidden: "" }));
   const open = make("button", { type: "button", class: "look-into", hidden: "" });
   open.innerHTML = LENS_ICON;
   return make("div", { class: "place", "data-place": place }, picture, open);
@@ -52,6 +53,7 @@ function drawPlace(place, cell, live) {
   image.hidden = !shown;
   place.querySelector(".look-into").hidden = !cell;
   for (const side of ["left", "right"]) picture.classList.toggle(side, Boolean(cell) && cell.name === lens[side]);
+  tellGap(place, cell);
   if (!shown) return clearCell(place);
   showCell(place, shown, cell ? labelsText(cell.labels) : "");
   if (!cell) return;

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import gradio as gr
 
+from demo.compare.map_gaps import map_gaps
 from demo.compare.variants import RequestVariant, VariantLabel, VariantTable
 from demo.form.form import Form
 from demo.server.limits import Limits, local_limits
@@ -24,14 +25,17 @@ from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.photo_cache import PhotoCache
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.results import Step
-from mmdiff_core.types import Word
+from mmdiff_core.types import MapKind, Word
 from mmdiff_core.weights.model_source import ModelSource
 
 SCRIPTS = (*HEATMAP_SCRIPTS, "compare/cells", "compare/lens", "compare/grid_file", "compare/grid")
 
 
 class CellRecord(TypedDict):
-    """A finished picture at its place in the grid, counted row by row, with a map per kind and subject."""
+    """A finished picture at its place in the grid, counted row by row, with a map per kind and subject.
+
+    ``gaps`` are keys of texts: why there is no map of a kind.
+    """
 
     place: int
     name: str
@@ -39,6 +43,7 @@ class CellRecord(TypedDict):
     labels: list[list[str]]
     subjects: list[SubjectLabel]
     maps: PackedMaps
+    gaps: dict[MapKind, str]
 
 
 class GridValue(TypedDict):
@@ -216,6 +221,7 @@ class ComparisonGrid:
                 "labels": frame["labels"],
                 "subjects": presenter.subjects,
                 "maps": pack_averages(step.finished.maps),
+                "gaps": map_gaps(step.finished),
             }
         )
         self.live = None if self.complete else {"progress": self._progress(place + 1, 0)}

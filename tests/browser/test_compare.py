@@ -71,6 +71,10 @@ def test_something_left_out_in_turn(opened: Page) -> None:
         "() => [...document.querySelectorAll('#comparison-grid .cell img')].every((image) => image.naturalWidth)"
     )
     assert painted(page, "#comparison-grid .cell >> nth=6 >> canvas") == 0  # nobody is looked for there
+    gaps = page.locator("#comparison-grid .gap:visible")
+    expect(gaps).to_have_text(["No photos are used here, so there is no map."])
+    page.locator("#comparison-grid .kinds label", has_text="No heatmap").click()
+    expect(gaps).to_have_count(0)
 
 
 def test_a_slider_lies_between_two(opened: Page) -> None:
