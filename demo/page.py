@@ -91,7 +91,7 @@ def launch_options(page: Page) -> dict[str, Any]:
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
         "head": sub_path_head(),
-        "js": f"() => {{\n{scripts('web/page')}\n}}",
+        "js": f"() => {{\n{scripts('web/page', 'web/tabs')}\n}}",
         "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service)),
         "footer_links": ["api", "settings"],
         "run_history": False,

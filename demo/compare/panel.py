@@ -95,6 +95,7 @@ class ComparePanel:
             self._render_grid()
             self._render_actions()
         self.draft = gr.JSON(visible=False)
+        self.running = gr.JSON(visible=False)  # {"runs": whether a comparison ran when the page was opened}
         self.comparison = gr.State(Comparison(self.limits))
         self.planned = gr.State(None)  # what the click on Compare is going to make
         self.grid = comparison_grid()

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mmdiff_core.generation.request_plan import Plan
 
 Values = Mapping[Component, Any]
+# For web/tabs.js.
+TELL_RUNNING = "(running) => { if (running?.runs) document.dispatchEvent(new CustomEvent('mmdiff-comparing')); }"
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
 
 
@@ -102,7 +104,8 @@ class ComparisonRunner:
         """
         panel = self.panel
         shown = [panel.grid, panel.compare, panel.stop, panel.returning]
-        returned.then(self.come_back, self.result.history, [panel.comparison, *shown], **QUIET)
+        came = returned.then(self.come_back, self.result.history, [panel.comparison, panel.running, *shown], **QUIET)
+        came.then(None, panel.running, None, js=TELL_RUNNING, **QUIET)
         options: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
         followed = panel.returning.tick(self.follow, panel.comparison, shown, **options)
         followed.failure(self.rest, panel.comparison, [*shown, panel.planned], **QUIET)
@@ -210,7 +213,7 @@ class ComparisonRunner:
             comparison.grid.claim_files()
             shown = {self.panel.grid: gr.HTML(value=comparison.grid.value())}
         busy = self.panel.busy(True) | {self.panel.returning: gr.Timer(active=True)} if comparison.is_busy else {}
-        return {self.panel.comparison: comparison} | shown | busy
+        return {self.panel.comparison: comparison, self.panel.running: {"runs": comparison.is_busy}} | shown | busy
 
     def follow(self, comparison: Comparison) -> Iterator[Update]:
         """Yield the updates of a run that was there before the page."""

@@ -126,16 +126,42 @@ def test_a_reload_in_a_comparison_sees_it_to_its_end(leaving: Page, model: Stand
         page.locator("#compare-run").click()
         expect(page.locator("#comparison-grid .cell:not([disabled])")).to_have_count(2)
         page.reload()
-        open_tab(page, "Compare")
         expect(page.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4")
         expect(page.locator("#compare-stop")).to_be_visible()
     expect(page.locator("#compare-run")).to_be_visible()
     assert [entry.split()[0] for entry in model.log[started:]] == ["start", "finished"] * 4
     page.reload()
-    open_tab(page, "Compare")
+    expect(page.locator("#comparison-grid .cell:not([disabled])")).to_have_count(4)
     expect(page.locator("#comparison-grid .progress")).to_be_hidden()
     page.locator("#comparison-grid .look-into").last.click()
     expect(page.locator("#result .facts")).to_contain_text("Seed 2")
+    page.reload()
+    expect(page.get_by_role("tab", name="Studio")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_comparison_is_found_from_the_studio_and_on_a_later_visit(leaving: Page, model: StandIn) -> None:
+    page = leaving
+    fill_example(page)
+    open_tab(page, "Compare")
+    choose_grid(page, "0.5 1", "1 2")
+    tab = page.get_by_role("tab", name="Compare")
+    with model.held(picture=1, step=3, seed=2):
+        page.locator("#compare-run").click()
+        expect(page.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4")
+        open_tab(page, "Studio")
+        page.reload()
+        expect(tab).to_have_attribute("title", "A comparison is running")
+        expect(tab).to_have_attribute("data-at-work", "yes")
+        open_tab(page, "Compare")
+        expect(tab).not_to_have_attribute("data-at-work", "yes")
+        expect(page.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4")
+        profile, address = page.context, page.url
+        page.close()
+        later = profile.new_page()
+        later.goto(address)
+        expect(later.locator("#comparison-grid .step-line")).to_contain_text("Picture 3 of 4")
+        expect(later.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    expect(later.locator("#compare-run")).to_be_visible()
 
 
 def test_a_lost_connection_loses_nothing(browser: Browser, url: str, model: StandIn) -> None:

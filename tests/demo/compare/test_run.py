@@ -99,7 +99,8 @@ def test_a_page_that_comes_back_sees_its_comparison_to_its_end(runner: Compariso
     """It belongs to the history that the browser finds again, as long as there is one."""
     panel, history = runner.panel, History()
     first = runner.come_back(history)
-    assert set(first) == {panel.comparison}
+    assert set(first) == {panel.comparison, panel.running}
+    assert first[panel.running] == {"runs": False}
     values |= {panel.comparison: first[panel.comparison]}
     values |= grid_fields(runner, "strength", "0.5 1", "seed", "1-2")
     with runner.service.held(picture=1, step=3, seed=2):
@@ -108,6 +109,7 @@ def test_a_page_that_comes_back_sees_its_comparison_to_its_end(runner: Compariso
         assert back[panel.comparison] is first[panel.comparison]
         assert len(back[panel.grid].value["cells"]) == 2
         assert back[panel.stop]["visible"]
+        assert back[panel.running] == {"runs": True}
     *_, last, rest = runner.follow(back[panel.comparison])
     assert len(last[panel.grid].value["cells"]) == 4
     assert rest[panel.compare]["visible"]
