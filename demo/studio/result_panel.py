@@ -18,7 +18,7 @@ from demo.viewer.viewer import finished_frame, opened_value, viewer, waiting_upd
 from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
-from demo.web.i18n import text
+from demo.web.i18n import report_texts, text
 from demo.web.run_buttons import busy_update
 
 if TYPE_CHECKING:
@@ -102,13 +102,14 @@ class ResultPanel:
         with user_facing_errors():
             entry = history.get(event.name)
             style, scale = heatmap_style(getattr(event, "style", None)), token_scale(event.scale)
-            zipped = entry.zipped(map_kind(event.kind), style, scale)
+            zipped = entry.zipped(map_kind(event.kind), style, scale, report_texts(getattr(event, "locale", None)))
             return download(zipped, f"mm-diff-{entry.picture.seed}.zip")
 
     def _write(self, history: History, event: gr.EventData) -> Download:
         """Make a file of the maps of an inspected prompt, of the picture that the viewer names."""
         with user_facing_errors():
-            return download(*history.get(event.name).token_file(str(event.suffix), token_scale(event.scale)))
+            texts = report_texts(getattr(event, "locale", None))
+            return download(*history.get(event.name).token_file(str(event.suffix), token_scale(event.scale), texts))
 
     def _animate(self, history: History, event: gr.EventData) -> Download:
         """Make an animation of the picture that the viewer names."""

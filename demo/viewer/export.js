@@ -70,7 +70,7 @@ function order(button, event, details) {
   button.setAttribute("aria-busy", "true");
   find(".announce").textContent = t("file_made");
   document.addEventListener("mmdiff-download", ready);
-  trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), scale: view.scale, style: styleNow(), ...details });
+  trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), scale: view.scale, style: styleNow(), locale: t("locale"), ...details });
 }
 
 async function copyText(text) {

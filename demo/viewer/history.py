@@ -22,6 +22,7 @@ from mmdiff_core.encoders.photo_cache import PhotoCache, RequestCache
 from mmdiff_core.errors import PhotoError, SettingsError
 from mmdiff_core.inspection.html_report import html_report
 from mmdiff_core.inspection.map_files import write_token_maps
+from mmdiff_core.inspection.report_texts import REPORT_TEXTS, ReportTexts
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import SUBJECT_COLOURS, HeatmapPalette, HeatmapStyle, colour_of
@@ -121,13 +122,20 @@ class HistoryEntry:
         query, lacking = link_query(self.record, str(self.picture.settings["model"]))
         return {"query": query, "lacking": lacking, "start": bool(self.start)}
 
-    def zipped(self, kind: MapKind, style: HeatmapStyle = SUBJECT_COLOURS, scale: Scale = "share") -> bytes:
+    def zipped(
+        self,
+        kind: MapKind,
+        style: HeatmapStyle = SUBJECT_COLOURS,
+        scale: Scale = "share",
+        texts: ReportTexts = REPORT_TEXTS,
+    ) -> bytes:
         """Return a zip of everything about the picture, and what makes it again: program, command and photos.
 
         Args:
             kind: of the subjects' maps.
             style: how they are drawn.
             scale: of the maps of an inspected prompt.
+            texts: of the report of these maps.
         """
         notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
         for names, files in zip(self.photos, self.files, strict=False):
@@ -137,16 +145,18 @@ class HistoryEntry:
             notes[start_name(self.start)] = Path(self.start).read_bytes()
         if self.tokens is not None:
             with tempfile.TemporaryDirectory() as folder:
-                written = write_token_maps(self.picture.image, self.tokens, Path(folder), self._stem, scale=scale)
+                given = (self.picture.image, self.tokens, Path(folder), self._stem)
+                written = write_token_maps(*given, scale=scale, texts=texts)
                 notes |= {file.name: file.read_bytes() for file in written}
         return archive(self.picture, self.previews, kind, self.colours, notes, style)
 
-    def token_file(self, suffix: str, scale: Scale = "share") -> tuple[bytes, str]:
+    def token_file(self, suffix: str, scale: Scale = "share", texts: ReportTexts = REPORT_TEXTS) -> tuple[bytes, str]:
         """Return the maps of an inspected prompt as a file and its name: a report to read, or every number.
 
         Args:
             suffix: ``html`` or ``npz``.
             scale: that the report begins with.
+            texts: of the report.
 
         Raises:
             SettingsError: the picture was made from photos.
@@ -154,7 +164,7 @@ class HistoryEntry:
         if self.tokens is None:
             raise SettingsError("This picture has no maps of its words: choose Inspect a prompt, and make it again.")
         if suffix == "html":
-            return html_report(self.picture.image, self.tokens, scale).encode(), f"{self._stem}-report.html"
+            return html_report(self.picture.image, self.tokens, scale, texts).encode(), f"{self._stem}-report.html"
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{self._stem}-maps.npz"
             self.tokens.to_npz(file)

@@ -13,6 +13,7 @@ from gradio.i18n import I18nData
 
 from demo.server.limits import MAX_SUBJECTS
 from demo.web.static_files import static
+from mmdiff_core.inspection.report_texts import REPORT_TEXTS, ReportTexts
 from mmdiff_core.maps.heatmap import colour_of
 
 Texts = Mapping[str, str]  # by their keys
@@ -80,6 +81,12 @@ def texts_of(language: str) -> dict[str, str]:
     """Read the texts of a language."""
     texts: dict[str, str] = _read(language)
     return texts
+
+
+def report_texts(locale: object) -> ReportTexts:
+    """Return the texts of the HTML report in the language of a page; in English for any other."""
+    texts = texts_of(LANGUAGES.get(locale, "en") if isinstance(locale, str) else "en")
+    return {key: texts[key if key == "locale" else f"report_{key}"] for key in REPORT_TEXTS}
 
 
 def _read(name: str) -> Any:

@@ -72,12 +72,16 @@ function rangeOf(values) {
   return high - sorted[0] <= FLAT * Math.abs(high) ? null : { low: sorted[0], high };
 }
 
-/** A value as people read it. */
-function valueText(value, scale) {
+/** A value as people read it in their language. */
+function valueText(value, scale, locale) {
+  const digits = scale === "z" ? 1 : 2;
+  const style = { style: scale === "z" ? "decimal" : "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
   const sign = scale === "z" || scale === "contrast" ? (value < 0 ? "\u2212" : "+") : "";
-  const size = Math.abs(value);
-  return sign + (scale === "z" ? size.toFixed(1) : `${(100 * size).toFixed(2)}%`);
+  return sign + new Intl.NumberFormat(locale, style).format(Math.abs(value));
 }
+
+/** A text with its gaps filled. */
+const filled = (text, values) => text.replace(/{(\w+)}/g, (gap, name) => values[name]);
 
 /** The colour [red, green, blue] of a strength from 0 to 1. */
 function colourOf(palette, strength) {
@@ -91,6 +95,8 @@ function start(data) {
   const maps = readMaps(data);
   const palette = data.palette.map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const part = (id) => document.getElementById(id);
+  const say = (key, values = {}) => filled(data.texts[key], values);
+  const valueOf = (value, scale) => valueText(value, scale, data.texts.locale);
   const shown = { word: data.first, layer: 0, step: null, scale: data.scale, point: null };
   const looks = data.looks && { ...data.looks, numbers: numbersOf(data.looks.weights) };
   const image = new Image();
@@ -99,13 +105,14 @@ function start(data) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = word.concept ? `+ ${word.label}` : word.label;
-    button.title = word.concept ? "not in the prompt" : "";
+    button.title = word.concept ? say("not_in_prompt") : "";
     button.addEventListener("click", () => update({ word: index, point: null }));
     part(word.concept || word.label.startsWith("<") ? "marks" : "words").append(button);
     word.button = button;
   });
-  fill(part("scale"), data.scales.map(({ name, label }) => [name, label]));
-  fill(part("layer"), data.layers.map(({ name, h, w }, index) => [index, index ? `${name}, ${w} \u00d7 ${h}` : name]));
+  fill(part("scale"), data.scales.map((name) => [name, say(name)]));
+  fill(part("layer"), data.layers.map(({ name, h, w }, index) => [index, index ? `${name}, ${w} \u00d7 ${h}` : say("all_layers")]));
+  part("last-step").textContent = data.steps.length > 1 ? data.steps.at(-1) + 1 : "";
   part("scale").value = shown.scale;
   part("step").max = data.steps.length;
   part("step").value = data.steps.length;
@@ -120,6 +127,7 @@ function start(data) {
     part("picture").addEventListener("click", (event) => update({ point: pointOf(event) }));
     part("picture").addEventListener("keydown", movePoint);
   }
+  part("looks").textContent = looks ? say("looks_help") : "";
   part("note").textContent = [stepNote(), data.dropped].filter(Boolean).join(" ");
   image.addEventListener("load", () => update({}));
   image.src = data.image;
@@ -129,7 +137,7 @@ function start(data) {
   }
 
   function stepNote() {
-    return data.steps.length < data.stepsMade ? `${data.steps.length} of ${data.stepsMade} steps are in this file.` : "";
+    return data.steps.length < data.stepsMade ? say("steps_kept", { n: data.steps.length, m: data.stepsMade }) : "";
   }
 
   function pointOf({ target, clientX, clientY }) {
@@ -155,13 +163,16 @@ function start(data) {
     const map = shown.point ? looksFrom(looks, shown.point) : mapOf(maps, word, shown.layer, shown.step, shown.scale);
     const range = rangeOf(map.values);
     for (const each of data.words) each.button.setAttribute("aria-pressed", String(each === word && !shown.point));
-    part("step-name").textContent = shown.step === null ? "mean of all" : `${data.steps[shown.step] + 1} of ${data.stepsMade}`;
+    part("step-name").textContent = shown.step === null ? say("mean_of_all") : say("step_of", { n: data.steps[shown.step] + 1, m: data.stepsMade });
     part("step").setAttribute("aria-valuetext", part("step-name").textContent);
     const scale = scaleShown();
-    part("low").textContent = range ? valueText(range.low, scale) : "even all over";
-    part("high").textContent = range ? `${valueText(range.high, scale)} or more` : valueText(map.values[0], scale);
-    part("picture").setAttribute("aria-label", `The image under the map of ${nameShown()}: ${part("low").textContent} to ${part("high").textContent}`);
-    if (looks) part("looks").textContent = shown.point ? `Shown: where this point looks. ${looksNote()}` : looksNote();
+    part("low").textContent = range ? valueOf(range.low, scale) : say("even");
+    part("high").textContent = range ? say("or_more", { value: valueOf(range.high, scale) }) : valueOf(map.values[0], scale);
+    part("shown").textContent = nameShown();
+    part("reading").textContent = say("point_at"); // what stood there was of another map
+    part("of-word").inert = Boolean(shown.point); // scale, layers, steps and bars are the words'
+    if (looks) part("looks").textContent = say(shown.point ? "back" : "looks_help");
+    part("picture").setAttribute("aria-label", `${nameShown()}. ${part("low").textContent} \u2013 ${part("high").textContent}`);
     drawPicture(map, range);
     if (shown.point) drawPoint(shown.point);
     drawBar();
@@ -174,12 +185,9 @@ function start(data) {
   }
 
   function nameShown() {
-    const { point } = shown;
-    return point ? `where the point at ${Math.round(100 * point.x)}%, ${Math.round(100 * point.y)}% looks` : data.words[shown.word].label;
-  }
-
-  function looksNote() {
-    return `Click the image, or move with the arrow keys, to see where a point looks in the image itself (${looks.layer}, step ${looks.step + 1}); a word or Escape goes back.`;
+    if (!shown.point) return say("map_of", { word: data.words[shown.word].label, scale: say(shown.scale) });
+    const [x, y] = [shown.point.x, shown.point.y].map((at) => `${Math.round(100 * at)}%`);
+    return say("looks_of", { x, y, n: looks.step + 1, layer: looks.layer });
   }
 
   function drawPoint({ x, y }) {
@@ -233,6 +241,7 @@ function start(data) {
       return values.reduce((sum, value) => sum + value, 0) / values.length;
     });
     const top = Math.max(...means, 1e-8);
+    part("bars").textContent = say("bars", { word: word.label, value: valueOf(top, "share") });
     context.clearRect(0, 0, canvas.width, canvas.height);
     const width = canvas.width / (means.length + 1); // the last place is that of the mean
     means.forEach((mean, step) => {
@@ -248,7 +257,8 @@ function start(data) {
     const { h, w, values } = shown.map;
     const { x, y } = pointOf(event);
     const value = values[Math.min(h - 1, Math.floor(y * h)) * w + Math.min(w - 1, Math.floor(x * w))];
-    part("reading").textContent = `${shown.point ? "Looked at" : data.words[shown.word].label} here: ${valueText(value, scaleShown())}`;
+    const texts = { word: data.words[shown.word].label, value: valueOf(value, scaleShown()) };
+    part("reading").textContent = say(shown.point ? "looked_at" : "here", texts);
   }
 }
 

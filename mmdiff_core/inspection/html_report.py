@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from mmdiff_core.inspection.report_texts import REPORT_TEXTS, ReportTexts
 from mmdiff_core.inspection.self_attention import SelfAttention
-from mmdiff_core.inspection.token_maps import SCALE_NAMES, Scale, TokenMaps
+from mmdiff_core.inspection.token_maps import SCALES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import PALETTE_TABLES
 from mmdiff_core.output.image_grid import enlarged_to
 
-ALL_LAYERS = "all layers"
+ALL_LAYERS = ""  # the name of their mean
 MAX_SIDE = 64  # of the mean over all layers
 MAX_LAYER_SIDE = 32  # of one block of layers
 MAX_BYTES = 12_000_000  # of all maps; steps are thinned out until they fit
@@ -28,7 +29,7 @@ _FOLDER = Path(__file__).parent
 _STEPS_OF_U16 = 65535
 
 
-def html_report(image: Image.Image, maps: TokenMaps, scale: Scale = "share") -> str:
+def html_report(image: Image.Image, maps: TokenMaps, scale: Scale = "share", texts: ReportTexts = REPORT_TEXTS) -> str:
     """Return the page.
 
     Layers are shown by block, and finer maps than ``MAX_SIDE`` are shrunk; ``to_npz`` keeps everything.
@@ -37,15 +38,17 @@ def html_report(image: Image.Image, maps: TokenMaps, scale: Scale = "share") -> 
         image: the image.
         maps: of it, of at least one step.
         scale: what it begins with.
+        texts: in the language of who reads it.
     """
     page = (_FOLDER / "html_report.html").read_text(encoding="utf-8")
-    data = json.dumps(report_data(image, maps, scale), ensure_ascii=False).replace("<", "\\u003c")
+    data = report_data(image, maps, scale) | {"texts": dict(texts)}
+    for name, text in texts.items():
+        page = page.replace(f"<!-- {name} -->", html.escape(text))
+    page = page.replace("<!-- PROMPT -->", html.escape(maps.prompt))
     parts = {
-        "TITLE": html.escape(maps.prompt),
-        "PROMPT": html.escape(maps.prompt),
         "STYLE": (_FOLDER / "html_report.css").read_text(encoding="utf-8"),
         "SCRIPT": (_FOLDER / "html_report.js").read_text(encoding="utf-8"),
-        "DATA": data,
+        "DATA": json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
     }
     for name, text in parts.items():
         page = page.replace(f"<!-- {name} -->", text, 1)
@@ -82,7 +85,7 @@ def report_data(image: Image.Image, maps: TokenMaps, scale: Scale) -> dict[str, 
         "layers": [{"name": name, "h": x.shape[2], "w": x.shape[3]} for name, x in found.items()],
         "units": [float(unit) for unit in units],
         "maps": base64.b64encode(b"".join(packed)).decode(),
-        "scales": [{"name": name, "label": label} for name, label in SCALE_NAMES.items()],
+        "scales": list(SCALES),
         "scale": scale,
         "dropped": maps.dropped,
         "looks": None if maps.looks is None else _packed_looks(maps.looks),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmdiff_core.atomic_files import atomic_file, write_text
 from mmdiff_core.inspection.html_report import html_report
+from mmdiff_core.inspection.report_texts import REPORT_TEXTS, ReportTexts
 from mmdiff_core.inspection.token_maps import SCALE_NAMES, Scale, TokenMaps
 from mmdiff_core.maps.heatmap import HeatmapStyle, colour_of, is_flat, overlay_maps
 from mmdiff_core.output.export import OVERLAY_SIDE, file_part
@@ -28,6 +29,7 @@ def write_token_maps(
     stem: str,
     names: Sequence[str] | None = None,
     scale: Scale = "share",
+    texts: ReportTexts = REPORT_TEXTS,
 ) -> list[Path]:
     """Write what was recorded of an image.
 
@@ -43,6 +45,7 @@ def write_token_maps(
         stem: the start of every file's name.
         names: of ``maps.names``, or others that ``maps.at`` knows; None: all of ``maps.names``.
         scale: of overlays and figure.
+        texts: of the report.
 
     Returns:
         The files.
@@ -66,7 +69,7 @@ def write_token_maps(
     with atomic_file(files[-1]) as temp_file:
         maps.to_npz(temp_file)
     files.append(folder / f"{stem}_report.html")
-    write_text(files[-1], html_report(image, maps, scale))
+    write_text(files[-1], html_report(image, maps, scale, texts))
     return files
 
 

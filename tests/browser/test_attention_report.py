@@ -6,21 +6,29 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from demo.web.i18n import report_texts
 from mmdiff_core import record_attention
 from mmdiff_core.inspection.html_report import html_report
+from mmdiff_core.inspection.token_maps import TokenMaps
 from tests.helpers import tiny
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made() -> tuple[Image.Image, TokenMaps]:
     pipe = tiny.stable_diffusion()
     layer = "mid_block.attentions.0.transformer_blocks.0.attn1"
     with record_attention(pipe, concepts=("dog",), self_attention=(layer, 1)) as maps:
         image = pipe("a cat on the beach", num_inference_steps=3, width=64, height=48).images[0]
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(html_report(image, maps[0]), encoding="utf-8")
+    return image, maps[0]
+
+
+@pytest.fixture
+def report(made: tuple[Image.Image, TokenMaps], tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    path.write_text(html_report(*made), encoding="utf-8")
     return path
 
 
@@ -36,7 +44,7 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
     expect(page.locator("button[aria-pressed=true]")).to_have_count(1)
     cat.click()
     expect(cat).to_have_attribute("aria-pressed", "true")
-    expect(picture).to_have_attribute("aria-label", re.compile("map of cat"))
+    expect(picture).to_have_attribute("aria-label", re.compile("^Attention to “cat”: share of the attention. "))
     drawn = picture.evaluate("canvas => canvas.toDataURL()")
 
     cat.focus()
@@ -47,6 +55,9 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
 
     step = page.get_by_label("Step")
     expect(step).to_have_attribute("aria-valuetext", "mean of all")
+    expect(page.locator("#bars")).to_have_text(
+        re.compile(r"^Bars: the mean share that “on” gets at each step, up to [0-9.]+%$")
+    )
     step.focus()
     page.keyboard.press("ArrowLeft")
     expect(step).to_have_attribute("aria-valuetext", "3 of 3")
@@ -55,14 +66,20 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
     expect(page.locator("#high")).to_contain_text("+")
     picture.hover()
     expect(page.locator("#reading")).to_contain_text("on here: ")
+    expect(page.locator("#shown")).to_have_text("Attention to “on”: standard deviations from its mean")
 
     picture.click()
     expect(page.locator("button[aria-pressed=true]")).to_have_count(0)
-    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 50%, 50% looks"))
+    expect(picture).to_have_attribute("aria-label", re.compile("^Where the point at 50%, 50% looks"))
+    expect(page.locator("#shown")).to_contain_text("(step 2, mid_block")
+    expect(page.locator("#high")).to_contain_text("%")
+    expect(page.locator("#reading")).to_have_text("Point at the image to read a value.")
+    assert page.locator("#of-word").evaluate("group => group.inert")  # scale, steps and bars are not the point's
     page.keyboard.press("ArrowRight")
-    expect(picture).to_have_attribute("aria-label", re.compile("where the point at 5[1-9]%, 50% looks"))
+    expect(picture).to_have_attribute("aria-label", re.compile("^Where the point at 5[1-9]%, 50% looks"))
     page.keyboard.press("Escape")
-    expect(picture).to_have_attribute("aria-label", re.compile("map of on"))
+    expect(picture).to_have_attribute("aria-label", re.compile("^Attention to “on”"))
+    assert not page.locator("#of-word").evaluate("group => group.inert")
     assert errors == []
     page.close()
 
@@ -73,3 +90,29 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, report: P
     expect(page.locator("#looks")).not_to_be_empty()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()
+
+
+@pytest.mark.parametrize(
+    ("locale", "says", "value"),
+    [
+        ("de", "Aufmerksamkeit für „cat“: Anteil an der Aufmerksamkeit", r"^[0-9]+,[0-9]{2}\s% oder mehr$"),
+        ("es", "Atención a «cat»: parte de la atención", r"^[0-9]+,[0-9]{2}\s% o más$"),
+        ("zh", "对“cat”的关注：注意力占比", r"^[0-9]+\.[0-9]{2}%或更多$"),
+    ],
+)
+def test_it_speaks_the_language_of_the_page_that_made_it(
+    browser: Browser, made: tuple[Image.Image, TokenMaps], tmp_path: Path, locale: str, says: str, value: str
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(html_report(*made, texts=report_texts(locale)), encoding="utf-8")
+    page = browser.new_page(locale="en")
+    page.goto(path.as_uri())
+    page.get_by_role("button", name="cat").click()
+    expect(page.locator("#shown")).to_have_text(says)
+    expect(page.locator("#high")).to_have_text(re.compile(value))
+    page.get_by_role("img").click()
+    assert page.locator("html").get_attribute("lang") == locale
+    shown = page.locator("body").inner_text()
+    page.close()
+    for word in ("attention", "Scale", "Layers", "Step", "mean", "looks", "Click", "Point", "more"):
+        assert not re.search(rf"\b{word}\b", shown), word

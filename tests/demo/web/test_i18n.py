@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from demo import page
-from demo.web.i18n import LANGUAGES, languages
+from demo.web.i18n import LANGUAGES, languages, report_texts
 from demo.web.static_files import DEMO
+from mmdiff_core.inspection.report_texts import REPORT_TEXTS
 from tests.helpers.stand_in import StandIn
 
 FILES = sorted(set(LANGUAGES.values()))
@@ -82,3 +83,12 @@ def test_markup_before_it_is_translated_is_the_english_text() -> None:
     for path in sorted(DEMO.rglob("*.html")):
         for key, shown in re.findall(r'data-say="(\w+)"[^>]*>([^<]+)<', path.read_text(encoding="utf-8")):
             assert shown == ENGLISH[key], (path.name, key)
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_the_report_speaks_the_language_of_the_page(language: str) -> None:
+    texts = report_texts(language)
+    assert list(texts) == list(REPORT_TEXTS)
+    assert texts["locale"] == language
+    assert (texts == REPORT_TEXTS) == (language == "en")
+    assert report_texts("../../etc") == report_texts(None) == report_texts(["de"]) == REPORT_TEXTS
