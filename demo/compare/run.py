@@ -32,6 +32,7 @@ from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import english
 from demo.web.run_buttons import stop_on_click, when_over
+from demo.web.tabs import TELL_RUNNING
 from mmdiff_core.errors import MMDiffError, SettingsError
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from mmdiff_core.generation.request_plan import Plan
 
 Values = Mapping[Component, Any]
-# For web/tabs.js.
-TELL_RUNNING = "(running) => { if (running?.runs) document.dispatchEvent(new CustomEvent('mmdiff-comparing')); }"
 TO_STUDIO = "() => document.querySelector('#tabs [role=tab]')?.click()"
 
 

@@ -19,6 +19,7 @@ from mmdiff_core.output.export import png_info
 from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
 
+MAPS_CHUNK = "mmdiff-maps"  # of a PNG: an npz of its maps, averaged, in base64
 TOY = "toy"  # names the toy that a rendered photo shows, in its file: noun, seed, view
 STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
@@ -51,9 +52,12 @@ class FilmStrip(TypedDict):
     h: int
 
 
-def picture_file(picture: GeneratedImage) -> FileRecord:
-    """Write a finished picture as a PNG with its settings inside."""
-    return cached_file(_png(picture.image, png_info(picture.settings)), f"mm-diff-{picture.seed}.png")
+def picture_file(picture: GeneratedImage, maps: bytes = b"") -> FileRecord:
+    """Write a finished picture as a PNG with its settings inside, and an npz of its maps where there is one."""
+    info = png_info(picture.settings)
+    if maps:
+        info.add_text(MAPS_CHUNK, base64.b64encode(maps).decode())
+    return cached_file(_png(picture.image, info), f"mm-diff-{picture.seed}.png")
 
 
 def photo_file(photo: Image.Image, name: str) -> FileRecord:

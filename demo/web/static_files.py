@@ -6,7 +6,6 @@ from pathlib import Path
 
 DEMO = Path(__file__).parents[1]
 SHARED = ("web/dom", "web/i18n")  # helpers that every component's script may use
-PAGE_SCRIPTS = ("web/page", "web/tabs")
 
 
 def static(path: str) -> str:
