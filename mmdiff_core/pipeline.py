@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from os import PathLike
+from types import MappingProxyType
 
 import torch
 from diffusers import DiffusionPipeline
@@ -254,14 +255,19 @@ class Personalizer:
         yield from self._run(conditions, lambda _: None if recording is None else Recorder(recording))
 
     @torch.no_grad()
-    def _run(self, conditions: Conditions, recorder_of: Callable[[int], Recorder | None]) -> Iterator[Step]:
-        """Make the images, each with the recorder of its number."""
+    def _run(
+        self,
+        conditions: Conditions,
+        recorder_of: Callable[[int], Recorder | None],
+        more: Mapping[str, object] = MappingProxyType({}),
+    ) -> Iterator[Step]:
+        """Make the images, each with the recorder of its number, and with ``more`` in its settings."""
         with named_memory_errors():
             plan = conditions.plan
             seeds, images = plan.request.seeds, tuple[GeneratedImage, ...]()
             for index, seed in enumerate(seeds):
                 for state in self._sample(conditions, seed, recorder_of(index)):
-                    finished = self._finish(plan, seed, state) if state.step == state.steps else None
+                    finished = self._finish(plan, seed, state, more) if state.step == state.steps else None
                     images = (*images, finished) if finished else images
                     result = images if len(images) == len(seeds) else None
                     preview = self.backbone.preview(state.clean)
@@ -302,7 +308,8 @@ class Personalizer:
             conditions = condition_request(plan, network, self.adapter, weights, photos, recorded=True)
             concepts = encode_concepts(tokens.concepts, plan, network, self.adapter, weights)
         recorders = [record_plan(plan, self.backbone, tokens, concepts) for _ in plan.request.seeds]
-        for step in self._run(with_self_attention(conditions, tokens), lambda image: recorders[image]):
+        conditions, more = with_self_attention(conditions, tokens), {"concepts": list(tokens.concepts)}
+        for step in self._run(conditions, lambda image: recorders[image], more):
             yield InspectedStep(step, recorders[step.image_index].tokens)
 
     def conditions(self, request: GenerateRequest) -> Conditions:
@@ -329,10 +336,10 @@ class Personalizer:
         image = plan.request.image
         return sample(network, conditions.plain, conditions.personal, numbers, recorder, maps, image=image)
 
-    def _finish(self, plan: Plan, seed: int, state: Sample) -> GeneratedImage:
+    def _finish(self, plan: Plan, seed: int, state: Sample, more: Mapping[str, object]) -> GeneratedImage:
         """Decode the latents, and add everything needed to make the image again."""
         image = self.backbone.decode(state.latents)[0]
-        return GeneratedImage(image, seed, state.maps, plan.words, self._settings(plan, seed))
+        return GeneratedImage(image, seed, state.maps, plan.words, {**self._settings(plan, seed), **more})
 
     def _settings(self, plan: Plan, seed: int) -> dict[str, object]:
         """Return an image's settings under the names of the API's parameters, which saved images keep."""

@@ -82,7 +82,7 @@ class ResultPanel:
         self.viewer.begin(self._start_from, kept, outputs, **WITH_MESSAGES)
         self.viewer.advise(self._advise, kept, outputs, **WITH_MESSAGES)
         opened = [*outputs, self.viewer]
-        self.open.upload(self._restore, {self.open, *form.kept_fields}, opened, **WITH_MESSAGES)
+        self.open.upload(self._restore, {self.open, *kept}, opened, **WITH_MESSAGES)
 
     def starting(self) -> Update:
         """Return the update between the click and the first step."""
@@ -151,9 +151,13 @@ class ResultPanel:
         """Put settings of a saved picture, and photos where it brings them, into the fields, and show the picture."""
         with user_facing_errors():
             saved = open_saved(values[self.open])
-        record, model = saved.record, self.form.service.backbone.display_name
+        record, service = saved.record, self.form.service
+        model = service.backbone.display_name
         gr.Info(saved.message(self.form.refused(record), model), duration=12)
-        shown = {self.viewer: gr.HTML(value=opened_value(saved))} if saved.file else {}
+        shown: Update = {}
+        if saved.file:
+            value = opened_value(saved, values[self.history], service.origin, model)
+            shown = {self.viewer: gr.HTML(value=value)}
         return self._kept(values, self.form.restore(record)) | shown
 
     def _kept(self, values: Mapping[Any, Any], update: Update) -> Update:

@@ -112,6 +112,7 @@ function drawExport(frame) {
   for (const part of findAll(".made")) part.hidden = Boolean(frame.foreign);
   find(".more").hidden = Boolean(frame.foreign);
   find(".copy-link").hidden = !frame.link;
+  for (const button of findAll(".animate")) button.hidden ||= !frame.strip && !frame.pending; // it has no steps to play
   drawFactors();
   Object.assign(find(".save"), { href: sourceOf(frame.image), download: frame.file });
 }

@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from typing import NotRequired, TypedDict
 
+from PIL import Image
+
 from demo.form.prompt_words import PromptPiece
-from demo.inspect.token_parts import TokenRecord
+from demo.inspect.token_parts import TokenRecord, token_record
 from demo.viewer.leakage_advice import LeakageRecord, Phrase
-from demo.viewer.map_encoding import PackedMaps
+from demo.viewer.map_encoding import PackedMaps, pack_maps, pack_tokens
+from demo.viewer.saved_picture import SavedPicture
 from demo.web.cached_files import FileRecord, FilmStrip
+from mmdiff_core.encoders.name_matching import distinct_names
+from mmdiff_core.inspection.token_maps import TokenMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps
+from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.types import MapKind
 
 
@@ -88,7 +95,7 @@ class FinishedFrame(Frame):
     fills in the fields; ``labels`` tell the pictures
     of a comparison apart; ``form`` is the fingerprint of the form that it was made with; ``example``: a page
     begins with it; ``pending``: its maps, film strip and leakage come when it is looked at; ``foreign``:
-    it was opened from a file, and nothing but the picture and its settings is known.
+    it was opened from a file, and what it was made from is not all there.
     """
 
     image: FileRecord
@@ -105,6 +112,41 @@ class FinishedFrame(Frame):
     labels: NotRequired[list[list[str]]]
     pending: NotRequired[bool]
     foreign: NotRequired[bool]
+
+
+def maps_record(maps: AttentionMaps | None, tokens: TokenMaps | None, newest: bool = False) -> MapsRecord:
+    """Return the maps of the subjects, or of every token of an inspected prompt."""
+    if tokens is None:
+        return {"maps": pack_maps(maps, newest)}
+    return {"maps": pack_tokens(tokens, newest), "tokens": token_record(tokens)}
+
+
+def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
+    """Return a picture from a file as it is, with the maps that it brings, and nothing that makes it again."""
+    settings, maps, file = saved.settings, saved.maps, saved.file
+    assert file is not None
+    prompt, seed = str(settings.get("prompt", "")), settings.get("seed", "?")
+    of_subjects = maps if isinstance(maps, AttentionMaps) else None
+    tokens = maps if isinstance(maps, TokenMaps) else None
+    names = distinct_names(of_subjects.subjects) if of_subjects else ()
+    with Image.open(file["path"]) as image:
+        width, height = image.size
+    facts = {"seed": seed, "steps": settings.get("steps", "?"), "width": width, "height": height}
+    return {
+        **maps_record(of_subjects, tokens),
+        "image": file,
+        "caption": ("picture_of", {"prompt": prompt, "seed": seed}),
+        "sentence": [{"text": prompt, "subject": None}],
+        "subjects": [{"name": name, "colour": colour_of(number)} for number, name in enumerate(names)],
+        "name": name,
+        "file": file["orig_name"],
+        "facts": ("picture_facts", facts),
+        "strip": None,
+        "leakage": {},
+        "python": "",
+        "shell": "",
+        "foreign": True,
+    }
 
 
 class ViewerValue(TypedDict):

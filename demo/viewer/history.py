@@ -14,6 +14,7 @@ from demo.form.prompt_words import PromptPiece
 from demo.form.share_link import link_query
 from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
+from demo.viewer.map_encoding import averaged_npz
 from demo.viewer.reproduce import python_source, shell_command, start_name
 from demo.viewer.saved_picture import restorable
 from demo.web.cached_files import FileRecord, picture_file
@@ -72,7 +73,7 @@ class HistoryEntry:
         """Return the picture's file, claimed with its photos for the session that is being served."""
         claim(*(path for own in self.files for path in own), *([self.start] if self.start else []))
         if self.file is None or not Path(self.file["path"]).is_file():
-            return picture_file(self.picture)
+            return picture_file(self.picture, averaged_npz(self.tokens or self.picture.maps))
         claim(self.file["path"])
         return self.file
 

@@ -6,16 +6,20 @@ Letters as in ``mmdiff_core.types``; K is the number of steps that a kind of map
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TypedDict
 
 import numpy as np
 import torch
 
+from mmdiff_core.errors import SettingsError
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps, StepMaps, average_maps
 from mmdiff_core.types import MapKind
 
+AVERAGED_SIDE = 32  # pixels of the maps inside of a saved picture
 MAX_BYTES_APART = 4 * 2**20  # bytes of a picture's maps with layers and heads apart; base64 adds a third
 
 
@@ -97,6 +101,23 @@ def pack_tokens(tokens: TokenMaps, newest: bool = False) -> PackedMaps:
     names = (*(token.text for token in tokens.table.tokens), *tokens.concepts)
     records = (StepMaps(r.step, r.layer, r.size, {"words": r.shares}) for r in tokens.records)
     return pack_maps(AttentionMaps((), tuple(records), names), newest)
+
+
+def averaged_npz(maps: AttentionMaps | TokenMaps | None) -> bytes:
+    """Return maps as an npz of a few kilobytes, averaged over steps and layers; empty where there are none."""
+    if maps is None or not maps.records:
+        return b""
+    buffer = io.BytesIO()
+    maps.averaged(AVERAGED_SIDE).to_npz(buffer)
+    return buffer.getvalue()
+
+
+def read_saved_maps(data: bytes) -> AttentionMaps | TokenMaps | None:
+    """Return the maps of an npz that was saved with a picture; None where it holds something else."""
+    for kind in (TokenMaps, AttentionMaps):
+        with suppress(SettingsError):
+            return kind.from_npz(data)
+    return None
 
 
 def quantised(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

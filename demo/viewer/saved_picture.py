@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 import zipfile
@@ -12,25 +14,32 @@ from typing import Any
 
 from PIL import Image
 
-from demo.form.value_types import without_controls
+from demo.form.value_types import is_number, without_controls
 from demo.server.limits import MAX_SUBJECTS
-from demo.web.cached_files import FileRecord, cached_at
+from demo.viewer.map_encoding import read_saved_maps
+from demo.viewer.reproduce import NUMBERS
+from demo.web.cached_files import MAPS_CHUNK, FileRecord, cached_at
 from mmdiff_core.errors import PhotoError
+from mmdiff_core.inspection.token_maps import TokenMaps
+from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.output.export import read_settings
 from mmdiff_core.output.foreign_settings import ForeignSettings, read_foreign_settings
 from mmdiff_core.weights.model_source import shown_name
 
+AVERAGED = "Its maps are means over all steps and layers."
 NO_START = "It starts from a picture that is not inside: add that again."
 MAX_SHOWN = 40  # characters of another program's value
 
 RESTORED_SETTINGS = (
     "prompt", "negative_prompt", "seed", "steps", "guidance", "start_step", "width", "height", "parts",
-    "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos", "image_strength",
+    "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos", "image_strength", "concepts",
 )  # fmt: skip
 MAX_FILE = 40 * 2**20  # bytes of one file of a zip; what it unpacks to is not known before
+MAX_MAPS = 256 * 2**20  # bytes
 MAX_PHOTOS = 10 * MAX_SUBJECTS
 MAX_SETTINGS = 2**20  # bytes
 _PICTURE = re.compile(r"mm-diff-\d+\.png")
+_MAPS = re.compile(r"mm-diff-\d+_maps\.npz")
 _START = re.compile(r"photos/start-[^/]+")
 _PHOTO = re.compile(r"photos/(\d+)-[^/]+")
 
@@ -39,7 +48,8 @@ _PHOTO = re.compile(r"photos/(\d+)-[^/]+")
 class SavedPicture:
     """What was opened: the settings, the picture as a file of the page, and each subject's photos, where they came.
 
-    ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from.
+    ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from; ``maps``
+    are those that came with it, ``averaged`` over all steps and layers where it is a picture alone.
     """
 
     settings: Mapping[str, Any]
@@ -47,6 +57,16 @@ class SavedPicture:
     photos: tuple[tuple[str, ...], ...] = ()
     foreign: ForeignSettings | None = None
     start: str = ""
+    maps: AttentionMaps | TokenMaps | None = None
+    averaged: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is there that the picture was made from, so that it can be made again."""
+        subjects = self.settings.get("subjects")
+        if self.foreign or self._lacks_start or not are_settings(self.settings) or not isinstance(subjects, list):
+            return False
+        return [len(photos) for photos in self.photos or ((),) * len(subjects)] == [each["photos"] for each in subjects]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -67,7 +87,8 @@ class SavedPicture:
         if self.foreign:
             return foreign_message(self.foreign, refused)
         said = restore_message(self.settings, refused, model, bool(self.photos))
-        return f"{said} {NO_START}" if self._lacks_start else said
+        more = [NO_START] * self._lacks_start + [AVERAGED] * (self.averaged and self.maps is not None)
+        return " ".join([said, *more])
 
 
 def open_saved(path: str) -> SavedPicture:
@@ -85,7 +106,8 @@ def open_saved(path: str) -> SavedPicture:
         if not foreign:
             raise
         settings = dict(foreign.known)
-    return SavedPicture(settings, _record(path, Path(path).name), foreign=foreign)
+    maps = None if foreign else _maps_inside(path)
+    return SavedPicture(settings, _record(path, Path(path).name), foreign=foreign, maps=maps, averaged=True)
 
 
 def _open_zip(path: str) -> SavedPicture:
@@ -98,13 +120,51 @@ def _open_zip(path: str) -> SavedPicture:
             pictures = [entry for entry in packed.namelist() if _PICTURE.fullmatch(entry)]
             file = _record(cached_at(_read(packed, pictures[0]), pictures[0]), pictures[0]) if pictures else None
             starts = [entry for entry in packed.namelist() if _START.fullmatch(entry)]
+            written = [entry for entry in packed.namelist() if _MAPS.fullmatch(entry)]
+            maps = read_saved_maps(_read(packed, written[0], MAX_MAPS)) if written else None
             start = cached_at(_read(packed, starts[0]), Path(starts[0]).name) if starts else ""
             photos = [cached_at(_read(packed, entry), Path(entry).name) for entry in _photo_names(packed)]
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise PhotoError(
             f'"{name}" is not a zip that this page can open: choose one that "Save everything (zip)" wrote.'
         ) from error
-    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start)
+    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start, maps=maps)
+
+
+def _maps_inside(path: str) -> AttentionMaps | TokenMaps | None:
+    """Return the maps inside of a picture that was saved on the page."""
+    with Image.open(path) as image:
+        text = image.info.get(MAPS_CHUNK)
+    try:
+        return read_saved_maps(base64.b64decode(text, validate=True)) if isinstance(text, str) else None
+    except binascii.Error:
+        return None
+
+
+def are_settings(settings: Mapping[str, Any]) -> bool:
+    """Whether everything in a picture's settings is of its own type: code is made of them, and files may be forged."""
+    given, subjects = settings.get, settings.get("subjects")
+    return (
+        all(isinstance(given(name), str) for name in ("model", "prompt", "negative_prompt"))
+        and all(is_number(given(name)) for name in ("seed", *NUMBERS))
+        and all(is_number(given(name, 0)) for name in ("binding", "clip_skip", "guidance_rescale", "image_strength"))
+        and isinstance(given("sampler"), str | None)
+        and isinstance(given("balance_photos", False), bool)
+        and isinstance(given("parts", {}), dict)
+        and isinstance(subjects, list)
+        and all(isinstance(subject, dict) and _is_subject(subject) for subject in subjects)
+    )
+
+
+def _is_subject(subject: Mapping[str, Any]) -> bool:
+    choices = subject.get("faces", [])
+    return (
+        isinstance(subject.get("name"), str)
+        and is_number(subject.get("strength"))
+        and isinstance(choices, list)
+        and all(isinstance(choice, list) and len(choice) == 2 and all(map(is_number, choice)) for choice in choices)
+        and "region" not in subject  # which no code of the page's gives
+    )
 
 
 def _photo_names(packed: zipfile.ZipFile) -> list[str]:
@@ -153,6 +213,8 @@ def restorable(settings: Mapping[str, Any]) -> dict[str, Any]:
             {"name": _clean(subject.get("name", "")), "strength": subject.get("strength"), "photos": 0}
             for subject in subjects
         ]
+    if isinstance(concepts := record.pop("concepts", None), list):
+        record["concepts"] = ", ".join(_clean(concept) for concept in concepts if isinstance(concept, str))
     return record
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from demo.form.form import Form
 from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
-from demo.inspect.token_parts import token_record
 from demo.server.zero_gpu import AnyStep, bare_step
 from demo.viewer.frames import (
     FinishedFrame,
@@ -20,17 +19,22 @@ from demo.viewer.frames import (
     SubjectLabel,
     ViewerValue,
     WaitingLive,
+    maps_record,
+    opened_frame,
     progress_record,
 )
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_record
-from demo.viewer.map_encoding import NO_MAPS, pack_maps, pack_tokens
+from demo.viewer.map_encoding import NO_MAPS, averaged_npz
 from demo.viewer.reproduce import photo_names
 from demo.viewer.saved_picture import SavedPicture
 from demo.web.cached_files import data_url, film_strip, picture_file
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import distinct_names, fold
+from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt_weights import read_weights
+from mmdiff_core.errors import PromptError
 from mmdiff_core.inspection.prompt_recorder import InspectedStep
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps
@@ -76,30 +80,46 @@ def waiting_update(key: str) -> gr.HTML:
     return gr.HTML(live=live, notice=None)
 
 
-def opened_value(saved: SavedPicture) -> ViewerValue:
-    """Return a picture that was opened from a file: as it is, without maps, which no file brings."""
-    assert saved.file is not None
-    settings, name = saved.settings, saved.file["orig_name"]
-    prompt, seed = str(settings.get("prompt", "")), settings.get("seed", "?")
-    with Image.open(saved.file["path"]) as image:
-        width, height = image.size
-    facts = {"seed": seed, "steps": settings.get("steps", "?"), "width": width, "height": height}
-    frame: FinishedFrame = {
-        "image": saved.file,
-        "caption": ("picture_of", {"prompt": prompt, "seed": seed}),
-        "sentence": [{"text": prompt, "subject": None}],
-        "subjects": [],
-        "maps": NO_MAPS,
-        "name": f"opened-{uuid4().hex}",
-        "file": name,
-        "facts": ("picture_facts", facts),
-        "strip": None,
-        "leakage": {},
-        "python": "",
-        "shell": "",
-        "foreign": True,
-    }
+def opened_value(saved: SavedPicture, history: History, origin: ModelSource | None, model: str) -> ViewerValue:
+    """Return a picture that was opened from a file, with the maps that it brings.
+
+    One that the loaded model can make again joins the history, with all that there is to be done with a picture.
+
+    Args:
+        saved: the picture, with a file.
+        history: of the session.
+        origin: of the loaded model.
+        model: its name.
+    """
+    name = f"opened-{uuid4().hex}"
+    entry = _opened_entry(saved, origin) if saved.complete and saved.settings["model"] == model else None
+    if entry is None:
+        frame = opened_frame(name, saved)
+    else:
+        history.add(name, entry)
+        frame = finished_frame(name, entry)
     return {"run": uuid4().hex, "pictures": [frame], "opened": True}
+
+
+def _opened_entry(saved: SavedPicture, origin: ModelSource | None) -> HistoryEntry | None:
+    """Return what the history keeps of a picture from a file; None where its words are not those of its subjects."""
+    settings, maps, file = saved.settings, saved.maps, saved.file
+    assert file is not None
+    try:
+        prompt, words = find_words(read_weights(settings["prompt"])[0], [each["name"] for each in settings["subjects"]])
+    except PromptError:
+        return None
+    with Image.open(file["path"]) as opened:
+        image = opened.convert("RGB")
+    of_subjects = maps if isinstance(maps, AttentionMaps) and len(maps.subjects) == len(words) else None
+    return HistoryEntry(
+        GeneratedImage(image, int(settings["seed"]), of_subjects, words, settings),
+        *((), tuple(range(len(words))), photo_names(saved.photos), saved.photos, origin or ModelSource()),
+        sentence=tuple(numbered_words(prompt_pieces(prompt, words))),
+        file=file,
+        start=saved.start,
+        tokens=maps if isinstance(maps, TokenMaps) else None,
+    )
 
 
 def restored_value(history: History) -> ViewerValue:
@@ -204,7 +224,7 @@ class RunPresenter:
             *(picture, previews, self.slots, self.photos, self.files, self.origin),
             sentence=tuple(self.sentence),
             tokens=self.tokens,
-            file=picture_file(picture),
+            file=picture_file(picture, averaged_npz(self.tokens or picture.maps)),
             unknown=tuple(unknown.values()),
             form=self.form,
             start=self.start,
@@ -220,7 +240,7 @@ class RunPresenter:
         done = (step.image_index * step.steps + step.step) / (step.image_count * step.steps)
         numbers = (step.image_index + 1, step.image_count, step.step, step.steps)
         return {
-            **_looks(step.maps, self.tokens, newest=True),
+            **maps_record(step.maps, self.tokens, newest=True),
             "image": data_url(step.preview),
             "caption": ("preview_at", {"n": step.step}),
             "sentence": self.sentence,
@@ -245,7 +265,7 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     if "image_strength" in picture.settings:
         facts["share"] = picture.settings["image_strength"]
     subjects = zip(entry.names, entry.colours, strict=True)
-    looks: MapsRecord = {"maps": NO_MAPS} if light else _looks(picture.maps, entry.tokens)
+    looks: MapsRecord = {"maps": NO_MAPS} if light else maps_record(picture.maps, entry.tokens)
     frame: FinishedFrame = {
         **looks,
         "image": file,
@@ -265,13 +285,6 @@ def finished_frame(name: str, entry: HistoryEntry, light: bool = False) -> Finis
     if light:
         frame["pending"] = True
     return frame
-
-
-def _looks(maps: AttentionMaps | None, tokens: TokenMaps | None, newest: bool = False) -> MapsRecord:
-    """Return the maps of the subjects, or of every token of an inspected prompt."""
-    if tokens is None:
-        return {"maps": pack_maps(maps, newest)}
-    return {"maps": pack_tokens(tokens, newest), "tokens": token_record(tokens)}
 
 
 def _leakage(entry: HistoryEntry) -> dict[MapKind, LeakageRecord]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Literal, TypeVar, get_args
+from typing import IO, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmdiff_core.encoders.name_matching import distinct_names, fold
+from mmdiff_core.encoders.name_matching import distinct_names, fold, overlap
+from mmdiff_core.encoders.prompt import other_words
 from mmdiff_core.errors import PromptError, SettingsError
 from mmdiff_core.inspection.self_attention import SelfAttention
-from mmdiff_core.inspection.token_table import TokenTable
-from mmdiff_core.maps.attention_maps import average_maps
+from mmdiff_core.inspection.token_table import PromptToken, TokenKind, TokenTable
+from mmdiff_core.maps.attention_maps import average_maps, shrunk
+from mmdiff_core.maps.npz_reading import check_maps, named_shape_errors, read_npz
 from mmdiff_core.types import Word
 
 Scale = Literal["share", "among_words", "contrast", "z"]
@@ -183,7 +185,7 @@ class TokenMaps:
             )
         return self.looks.looks_from(x, y)
 
-    def to_npz(self, path: str | PathLike[str]) -> None:
+    def to_npz(self, path: str | PathLike[str] | IO[bytes]) -> None:
         """Write every map, compressed.
 
         ``shares/<layer>`` is (steps, rows, h, w) float16, or (steps, rows, heads, h, w). ``steps`` are counted from 0;
@@ -208,6 +210,45 @@ class TokenMaps:
             arrays["self_attention"] = looks.weights.numpy()
             arrays["self_attention_of"] = np.array([looks.layer, *map(str, (looks.step, *looks.size))])
         np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def from_npz(cls, file: str | PathLike[str] | bytes) -> TokenMaps:
+        """Read what :meth:`to_npz` wrote, from a path or from what is in the file; without self-attention.
+
+        Its rows know where they stand in the prompt, but not which tokens of the text encoder they are of.
+
+        Raises:
+            SettingsError: it wrote something else.
+        """
+        arrays = read_npz(file)
+        with named_shape_errors():
+            prompt, steps = str(arrays["prompt"]), [int(step) for step in arrays["steps"]]
+            rows = list(zip(arrays["kinds"], arrays["rows"], arrays["characters"], strict=True))
+            tokens = tuple(_read_token(*row) for row in rows if row[0] != "concept")
+            concepts = tuple(str(text) for kind, text, _ in rows[len(tokens) :])
+            layers = {name.removeprefix("shares/"): x for name, x in arrays.items() if name.startswith("shares/")}
+            for values in layers.values():
+                check_maps(values, len(steps), len(rows))
+            if not steps or not layers or not all(np.isfinite(values).all() for values in layers.values()):
+                raise ValueError("no maps")
+            words = tuple(
+                word
+                for word in other_words(prompt, ())
+                if any(token.span and overlap(token.span, (word.start, word.end)) for token in tokens)
+            )
+        records = (
+            TokenStep(step, layer, torch.from_numpy(values[at]))
+            for at, step in enumerate(steps)
+            for layer, values in layers.items()
+        )
+        return cls(TokenTable(prompt, 0, tokens, words), concepts, tuple(records), max(steps) + 1)
+
+    def averaged(self, side: int) -> TokenMaps:
+        """Return one map for each row, over all steps, layers and heads, of at most ``side`` pixels a side."""
+        if not self.records:
+            return self
+        shares = shrunk(self.average(), side).half()
+        return replace(self, records=(TokenStep(0, "all", shares),), looks=None)
 
     def rows_of(self, name: str | int | Word) -> tuple[int, ...]:
         """Return the rows that a name stands for; see :meth:`at`.
@@ -243,6 +284,13 @@ class TokenMaps:
         if head is not None and not 0 <= head < heads:
             raise SettingsError(f"The layer {record.layer} has the heads 0 to {heads - 1}, but not {head}.")
         return record.shares.float().mean(1) if head is None else record.shares[:, head]
+
+
+def _read_token(kind: str, text: str, span: np.ndarray) -> PromptToken:
+    start, end = map(int, span)
+    if kind not in get_args(TokenKind):
+        raise ValueError("no kind of token")
+    return PromptToken(cast(TokenKind, str(kind)), str(text), (), None if start < 0 else (start, end))
 
 
 K = TypeVar("K", int, str)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import IO, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdiff_core.maps.npz_reading import check_maps, named_shape_errors, read_npz
 from mmdiff_core.nn.records import Condition, LayerMaps
-from mmdiff_core.types import MapKind, Recording
+from mmdiff_core.types import MAP_KINDS, MapKind, Recording
 
 
 class Recorder:
@@ -199,7 +201,7 @@ class AttentionMaps:
     def _chosen(self, step: int | None, layer: str | None) -> list[StepMaps]:
         return [r for r in self.records if step in (None, r.step) and layer in (None, r.layer)]
 
-    def to_npz(self, path: str | PathLike[str]) -> None:
+    def to_npz(self, path: str | PathLike[str] | IO[bytes]) -> None:
         """Write every map, compressed: ``<kind>/<layer>`` (steps, S, h, w) float16, with ``steps`` and ``subjects``.
 
         A step without that kind is NaN. ``others`` are the words of ``words/<layer>``. ``photos`` (photos, 2) are
@@ -218,10 +220,60 @@ class AttentionMaps:
                 arrays[f"{kind}/{layer}"] = self._over_steps(kind, layer)
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
+    @classmethod
+    def from_npz(cls, file: str | PathLike[str] | bytes) -> AttentionMaps:
+        """Read what :meth:`to_npz` wrote, from a path or from what is in the file.
+
+        Raises:
+            SettingsError: it wrote something else.
+        """
+        arrays = read_npz(file)
+        with named_shape_errors():
+            subjects, others = (tuple(map(str, arrays.get(name, ()))) for name in ("subjects", "others"))
+            photos = tuple((int(subject), int(photo)) for subject, photo in arrays.get("photos", ()))
+            rows: dict[str, int | None] = {
+                **dict.fromkeys(MAP_KINDS, len(subjects)),
+                "words": len(others),
+                "photos": None,
+            }
+            found: dict[tuple[int, str], dict[MapKind, Tensor]] = {}
+            for name, values in arrays.items():
+                kind, _, layer = name.partition("/")
+                if layer and values.ndim > 2:
+                    check_maps(values, len(arrays["steps"]), rows[kind])
+                    for step, maps in zip(arrays["steps"], values, strict=True):
+                        if not np.isnan(maps).all():
+                            found.setdefault((int(step), layer), {})[cast(MapKind, kind)] = torch.from_numpy(maps)
+        records = [StepMaps(step, layer, _size_of(kinds), kinds) for (step, layer), kinds in found.items()]
+        return cls(subjects, tuple(sorted(records, key=lambda record: record.step)), others, photos)
+
+    def averaged(self, side: int) -> AttentionMaps:
+        """Return one map for each kind and row, over all steps, layers and heads, of at most ``side`` pixels a side."""
+        if not self.records:
+            return self
+        kinds: dict[MapKind, Tensor] = {}
+        for kind, names in [*((kind, self.subjects) for kind in self.kinds), ("words", self.others)]:
+            if names:
+                maps = np.stack([self.at(row, kind) for row in range(len(names))])
+                kinds[kind] = shrunk(torch.from_numpy(maps), side).half()
+        return AttentionMaps(self.subjects, (StepMaps(0, "all", _size_of(kinds), kinds),), self.others)
+
     def _over_steps(self, kind: MapKind, layer: str) -> np.ndarray:
         by_step = {r.step: r.kinds[kind] for r in self.records if r.layer == layer and kind in r.kinds}
         blank = torch.full_like(next(iter(by_step.values())), torch.nan) if by_step else torch.zeros(0)
         return torch.stack([by_step.get(step, blank) for step in self.steps]).numpy()
+
+
+def _size_of(kinds: Mapping[MapKind, Tensor]) -> tuple[int, int]:
+    height, width = next(iter(kinds.values())).shape[-2:]
+    return int(height), int(width)
+
+
+def shrunk(maps: Tensor, side: int) -> Tensor:
+    """Return maps (..., h, w) with at most ``side`` pixels a side, each the mean of those in its place."""
+    height, width = maps.shape[-2:]
+    factor = max(1, -(-max(height, width) // side))
+    return F.adaptive_avg_pool2d(maps, (-(-height // factor), -(-width // factor)))
 
 
 def _text_only(maps: LayerMaps) -> LayerMaps:
