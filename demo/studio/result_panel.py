@@ -15,7 +15,6 @@ from demo.viewer.history import History, animation_format, heatmap_style, map_ki
 from demo.viewer.kept_histories import KeptHistories
 from demo.viewer.saved_picture import open_saved
 from demo.viewer.viewer import finished_frame, opened_value, viewer, waiting_update
-from demo.web.cached_files import picture_file
 from demo.web.download import Download, download, download_target
 from demo.web.events import QUIET, WITH_MESSAGES, Update
 from demo.web.i18n import report_texts, text
@@ -127,14 +126,14 @@ class ResultPanel:
     def _use_as_photo(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Add a picture of the history to the photos of a card."""
         with user_facing_errors():
-            picture = values[self.history].get(event.name).picture
-            return self._kept(values, self.form.compose.add_photo(values, picture_file(picture)["path"]))
+            picture = values[self.history].get(event.name).claimed_file()
+            return self._kept(values, self.form.compose.add_photo(values, picture["path"]))
 
     def _start_from(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Let the next picture start from one of the history."""
         with user_facing_errors():
-            picture = values[self.history].get(event.name).picture
-            start = StartPicture(picture_file(picture)["path"], values[self.form.start.strength])
+            picture = values[self.history].get(event.name).claimed_file()
+            start = StartPicture(picture["path"], values[self.form.start.strength])
         return self.form.compose.undo.keep(values, self.form.start.show(start), "undo_start", always=True)
 
     def _advise(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:

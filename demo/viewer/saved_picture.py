@@ -87,7 +87,7 @@ class SavedPicture:
         if self.foreign:
             return foreign_message(self.foreign, refused)
         said = restore_message(self.settings, refused, model, bool(self.photos))
-        more = [NO_START] * self._lacks_start + [AVERAGED] * (self.averaged and self.maps is not None)
+        more = [AVERAGED] * (self.averaged and self.maps is not None) + [NO_START] * self._lacks_start
         return " ".join([said, *more])
 
 

@@ -54,7 +54,7 @@ def test_what_the_page_cannot_ask_for_is_refused(
 
 
 def _kept(generation: GenerationRunner) -> dict[Any, Any]:
-    return {generation.form.compose.undo.stack: ()}
+    return {generation.form.compose.undo.stack: (), generation.result.history: History()}
 
 
 def test_advice_goes_into_the_fields_that_there_are(generation: GenerationRunner) -> None:
