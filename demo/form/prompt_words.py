@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import count, pairwise
 from typing import NotRequired, TypedDict
 
 from demo.form.form import Form
-from demo.words.word_notes import Fix, PromptNotes, WordNote, WordReader, can_fix
+from demo.words.note_html import fix_html, notes_html
+from demo.words.notes import PromptNotes, can_fix
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import (
     WORD,
     distinct_names,
-    fold,
     occurrences,
-    without_blank_edges,
     without_invisible_signs,
 )
 from mmdiff_core.encoders.prompt import find_words
@@ -77,8 +76,8 @@ def chips_html(form: Form, reader: WordReader | None = None) -> str:
     cut = _single_words(prompt_pieces(clean, found))
     drawing = _Drawing(form, clean, notes)
     dashed = "".join(drawing.missing(subject, name) for subject, name in missing.items())
-    said = "".join(map(drawing.note, notes.notes))
-    listed = f'<ul class="word-notes" role="status">{said}</ul>' if said else ""
+    said = notes.notes if can_fix(form.prompt) else [replace(note, fixes=()) for note in notes.notes]
+    listed = notes_html(said, clean, form.slots)
     if form.inspected:  # there is no subject that a word could be linked to
         return listed
     return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{dashed}</p>{listed}'
@@ -94,13 +93,6 @@ def marked_html(form: Form) -> str:
 def form_pieces(form: Form) -> list[PromptPiece]:
     """Return the prompt cut at the words of its subjects."""
     return prompt_pieces(*_words(form))
-
-
-def listed_words(text: str) -> tuple[str, ...]:
-    """Return the words, or groups of words, that a text lists with commas, each once; what has no word is left out."""
-    listed = map(without_blank_edges, re.split(r"[,;\n，、；]", text))
-    found = {fold(word): word for word in listed if WORD.search(word)}
-    return tuple(found.values())
 
 
 def count_word(prompt: str, name: str) -> int:
@@ -194,15 +186,8 @@ class _Drawing:
         fix, slot = self.notes.near.get(subject), self.form.slots[subject]
         colour = f' data-slot="{slot}" style="--subject:{colour_of(slot)}"'
         if fix is not None and can_fix(self.form.prompt):
-            return " " + self._fix(fix, "word unplaced near", colour)
+            return " " + fix_html(fix, self.prompt, self.form.slots, "word unplaced near", colour)
         return f' <button type="button" class="word unplaced" data-add="{escape(name)}"{colour}>{escape(name)}</button>'
-
-    def note(self, note: WordNote) -> str:
-        """Draw a note with its fixes."""
-        fixes = note.fixes if can_fix(self.form.prompt) else ()
-        phrase = escape(json.dumps([note.key, note.values], ensure_ascii=False))
-        buttons = "".join(f" {self._fix(fix, 'fix')}" for fix in fixes)
-        return f'<li><span data-phrase="{phrase}"></span>{buttons}</li>'
 
     def _chip(self, cut: Sequence[PromptPiece], place: int, span: tuple[int, int]) -> str:
         text, subject = cut[place]["text"], cut[place]["subject"]
@@ -214,18 +199,6 @@ class _Drawing:
             return f'{head} data-join="{joins}">{escape(text)}</button>'
         slot, nth = self.form.slots[subject], _nth(self.form, subject)
         return f'{head}{nth} data-slot="{slot}" style="--subject:{colour_of(slot)}">{escape(text)}</button>'
-
-    def _fix(self, fix: Fix, css_class: str, more: str = "") -> str:
-        change = {
-            "start": fix.start,
-            "was": self.prompt[fix.start : fix.end],
-            "text": fix.text,
-            "names": {self.form.slots[subject]: name for subject, name in fix.names.items()},
-        }
-        data = escape(json.dumps(change, ensure_ascii=False))
-        say = f' data-phrase="{escape(json.dumps([fix.label, {}]))}"' if fix.is_key else ""
-        label = "" if fix.is_key else escape(fix.label)
-        return f'<button type="button" class="{css_class}" data-fix="{data}"{more}{say}>{label}</button>'
 
 
 def _joins(cut: Sequence[PromptPiece], place: int, form: Form) -> Iterator[tuple[int, str]]:

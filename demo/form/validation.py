@@ -11,6 +11,7 @@ from demo.form.form import (
     EMPTY_ALONE,
     EMPTY_PROMPT,
     LEAST_IMAGE_STRENGTH,
+    MAX_CONCEPTS,
     MAX_IMAGES,
     Form,
     Settings,
@@ -47,7 +48,7 @@ def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> 
     rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
     subjects = [error for i, subject in enumerate(form.subjects) for error in _of_subject(subject, form, i in found)]
     start = _of_start(form.start)
-    return (*rejected, *subjects, *start, *_of_numbers(form.settings, sizes, max_steps))
+    return (*rejected, *_of_concepts(form.concepts), *subjects, *start, *_of_numbers(form.settings, sizes, max_steps))
 
 
 def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
@@ -80,10 +81,18 @@ def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[Field
     if not subject.photos:
         yield FieldError(f"photos-{number}", f"“{name}” has no photo yet: drop one, or take a new toy.", "lacking")
     if not name:
-        yield FieldError(f"name-{number}", "Give this subject a name: the word that stands for it.", "lacking")
+        text = "Which word of the prompt do these photos show? Type it here, or click it below the prompt."
+        yield FieldError(f"name-{number}", text, "lacking")
     elif form.prompt and not found:
         yield FieldError(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")
     yield from _number(f"strength-{number}", "strength", subject.strength, 0, MAX_SCALE, whole=False)
+
+
+def _of_concepts(concepts: Sequence[str]) -> Iterator[FieldError]:
+    if len(concepts) > MAX_CONCEPTS:
+        left = ", ".join(concepts[MAX_CONCEPTS:])
+        text = f"There are {len(concepts)} words, and at most {MAX_CONCEPTS} can have maps: leave out “{left}”."
+        yield FieldError("concepts", text)
 
 
 def _of_start(start: StartPicture | None) -> Iterator[FieldError]:

@@ -11,10 +11,14 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.form.form import Form
-from demo.form.prompt_words import listed_words
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
+from demo.words.list_notes import list_notes
+from demo.words.note_html import notes_html
+from demo.words.notes import amended_text
+from demo.words.word_list import listed_words
+from demo.words.word_notes import WordReader
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 
 Values = Mapping[Component, Any]
@@ -42,10 +46,12 @@ class InspectPanel:
 
     Args:
         known: what the model was trained on; None for a model of the real world.
+        reader: knows the words that the model reads.
     """
 
-    def __init__(self, known: Vocabulary | None = None) -> None:
+    def __init__(self, known: Vocabulary | None = None, reader: WordReader | None = None) -> None:
         self.prompts = WIDE_WORLD_PROMPTS if known is None else PROMPTS
+        self.reader = reader or WordReader(known)
 
     def render_mode(self) -> None:
         """Make the switch and the examples of the prompt alone inside the current layout."""
@@ -79,11 +85,19 @@ class InspectPanel:
             elem_id="concepts",
             elem_classes="prompt-only",
         )
+        self.notes = gr.HTML(
+            "",
+            js_on_load=scripts("inspect/concept_notes"),
+            elem_id="concept-notes",
+            elem_classes="prompt-only",
+            apply_default_css=False,
+        )
 
     def listen(self, prompt: gr.Textbox) -> None:
         """Let an example fill in the prompt and the further words; the script goes on to Generate."""
         picked = self.examples.pick(self._pick, None, [prompt, self.concepts], **QUIET)
         picked.then(None, js="() => { document.dispatchEvent(new CustomEvent('mmdiff-filled')); }", **QUIET)
+        self.notes.amend(self._amend, self.concepts, self.concepts, **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
@@ -104,6 +118,16 @@ class InspectPanel:
             mode = WITH_PHOTOS if record["subjects"] else PROMPT_ALONE
         update: Update = {self.mode: mode} if mode in (WITH_PHOTOS, PROMPT_ALONE) else {}
         return update | ({self.concepts: concepts} if isinstance(concepts, str) else {})
+
+    def notes_update(self, values: Values, prompt: str) -> gr.HTML:
+        """Return the update of the notes about the further words, beside a prompt."""
+        listed = values.get(self.concepts) or ""
+        return gr.HTML(notes_html(list_notes(self.reader, listed, prompt), listed))
+
+    def _amend(self, event: gr.EventData, listed: str | None) -> Any:
+        """Make a change that a note offers, unless the words are others by now."""
+        amended = amended_text(listed or "", event)
+        return gr.skip() if amended is None else amended
 
     def _pick(self, event: gr.EventData) -> tuple[str, str]:
         return self.prompts[int(event.index)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, TypedDict
 
-from mmdiff_core.encoders.name_matching import overlap
+from mmdiff_core.encoders.name_matching import occurrences, overlap
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.inspection.token_table import TokenKind
 from mmdiff_core.types import Word
 
-# Of a whole word's pieces each is a part of its own, too; "rest" is all that is no word.
-PartKind = TokenKind | Literal["piece", "rest", "concept"]
+# Of a whole word's pieces each is a part of its own, too; "rest" is all that is no word; a further word that the prompt
+# has is read "alone".
+PartKind = TokenKind | Literal["piece", "rest", "concept", "alone"]
 
 
 class TokenPart(TypedDict):
@@ -81,4 +82,5 @@ def _special_parts(tokens: TokenMaps) -> Iterator[TokenPart]:
             yield {"kind": token.kind, "name": token.text, "rows": [row]}
     yield {"kind": "rest", "name": "<rest>", "rows": list(table.rows_of("<rest>"))}
     for place, concept in enumerate(tokens.concepts):
-        yield {"kind": "concept", "name": concept, "rows": [len(table.tokens) + place]}
+        kind: PartKind = "alone" if occurrences(tokens.prompt, concept) else "concept"
+        yield {"kind": kind, "name": concept, "rows": [len(table.tokens) + place]}

@@ -23,7 +23,8 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
 from demo.web.undo import Undo
-from demo.words.prompt_edits import KINDS, add_phrase, add_word, replace_word
+from demo.words.notes import amended_text
+from demo.words.prompt_edits import KINDS, add_phrase, add_word, with_subject
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.face import FaceAnalyser
 from mmdiff_core.encoders.name_matching import fold, without_blank_edges, without_invisible_signs
@@ -84,7 +85,7 @@ class ComposePanel:
             label=text("prompt"),
             show_label=False,
             container=False,
-            placeholder="a cat next to a robot on the beach",
+            placeholder=text("prompt_like"),
             lines=2,
             max_lines=6,
             elem_id="prompt",
@@ -117,15 +118,21 @@ class ComposePanel:
                 show_progress_on=card.photos,
                 api_visibility="private",
             )
+            card.photos.change(self._take_name, self.kept_fields, [*self.names, *self.undo.parts], **QUIET)
         self.chips.assign(self._assign, {self.count, *self.fields}, self.targets(), **QUIET)
         self.chips.write(self._write, self.prompt, self.prompt, **QUIET)
         self.chips.phrase(self._add_phrase, self.prompt, self.prompt, **QUIET)
-        self.chips.amend(self._amend, self.prompt, [self.prompt, *(card.name for card in self.cards)], **QUIET)
+        self.chips.amend(self._amend, self.prompt, [self.prompt, *self.names], **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
         """Every component that a person fills in."""
         return (self.prompt, self.count, *(part for card in self.cards for part in card.fields))
+
+    @property
+    def names(self) -> list[gr.Textbox]:
+        """The field of each subject's name."""
+        return [card.name for card in self.cards]
 
     @property
     def kept_fields(self) -> set[Block]:
@@ -215,7 +222,23 @@ class ComposePanel:
         """Return the update of the chips: the prompt's words, and how many cards they can be assigned to."""
         return gr.HTML(chips_html(form, self.reader), cards=count)
 
+    def name_update(self, values: Values) -> Update:
+        """Return the update that names the one card with photos and without a name, where the prompt leaves no choice.
+
+        That is where just one word of the prompt is a toy that no other card is named after. It can be undone.
+        """
+        shown = self.cards[: values[self.count]]
+        names = [without_blank_edges(values[card.name] or "") for card in shown]
+        nameless = [card for card, name in zip(shown, names, strict=True) if values[card.photos] and not name]
+        toys = self.reader.toys_in(values[self.prompt] or "", [name for name in names if name])
+        if len(nameless) != 1 or len(toys) != 1:
+            return {}
+        return self.undo.keep(values, {nameless[0].name: toys[0]}, "undo_name", always=True)
+
     # ------------------------------------------------------------ events
+
+    def _take_name(self, values: Values) -> Update:
+        return self.name_update(values) or {self.undo.stack: gr.skip()}  # Gradio does not take an empty update
 
     def _add(self, count: int) -> Update:
         return self._shown(min(count + 1, MAX_SUBJECTS))
@@ -234,20 +257,13 @@ class ComposePanel:
         """Fill a card with a random toy, and write its name into the prompt where that lacks it."""
         old = without_blank_edges(values[card.name] or "")
         toy = self.toys.draw(old)
-        prompt = self._named_in(values[self.prompt] or "", card, old, toy.name, values)
-        return card.fill(toy.name, toy.photos, values[card.strength]) | {self.prompt: prompt}
-
-    def _named_in(self, prompt: str, card: SubjectCard, old: str, new: str, values: Values) -> str:
-        """Return a prompt that names a card's new subject, in place of its old one where that was named alone."""
-        if not without_blank_edges(prompt):
-            return self.toys.prompt_for(new)
+        prompt = values[self.prompt] or ""
         shown = self.cards[: values.get(self.count, len(self.cards))]
-        others = [fold(values.get(other.name) or "") for other in shown if other is not card]
-        if count_word(prompt, new) > others.count(fold(new)):
-            return prompt
-        if old and count_word(prompt, old) > others.count(fold(old)):
-            return replace_word(prompt, old, new)
-        return add_word(prompt, new)
+        others = [values.get(other.name) or "" for other in shown if other is not card]
+        named = with_subject(prompt, old, toy.name, others) if without_blank_edges(prompt) else ""
+        return card.fill(toy.name, toy.photos, values[card.strength]) | {
+            self.prompt: named or self.toys.prompt_for(toy.name)
+        }
 
     def _assign(self, event: gr.EventData, values: Values) -> Update:
         """Assign a word to a subject (``slot``), to a new one, or (no slot) to none; no two subjects share a word."""
@@ -273,11 +289,11 @@ class ComposePanel:
     def _amend(self, event: gr.EventData, prompt: str | None) -> Update:
         """Make a change that a note offers, unless the prompt is another by now."""
         prompt = without_invisible_signs(without_blank_edges(prompt or ""))
-        start, was = int(event.start), str(event.was)
-        if prompt[start : start + len(was)] != was:
+        amended = amended_text(prompt, event)
+        if amended is None:
             return {self.prompt: gr.skip()}
         names = {self.cards[int(slot)].name: str(name) for slot, name in dict(event.names).items()}
-        return {self.prompt: prompt[:start] + str(event.text) + prompt[start + len(was) :]} | names
+        return {self.prompt: amended} | names
 
     def _shown(self, count: int) -> Update:
         update: Update = {self.count: count, self.add: gr.update(visible=count < MAX_SUBJECTS)}

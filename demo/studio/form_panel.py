@@ -68,7 +68,7 @@ class FormPanel:
     def __init__(self, service: Service, compose: ComposePanel, settings: SettingsPanel, start: StartPanel) -> None:
         self.service = service
         self.compose = compose
-        self.inspect = InspectPanel(vocabulary_of(service.backbone))
+        self.inspect = InspectPanel(vocabulary_of(service.backbone), compose.reader)
         self.settings = settings
         self.start = start
 
@@ -107,7 +107,7 @@ class FormPanel:
             [*changes, self.compose.count.change],
             self._review,
             self.fields,
-            [self.compose.chips, self.errors],
+            [self.compose.chips, self.inspect.notes, self.errors],
             trigger_mode="always_last",
             **QUIET,
         )
@@ -215,7 +215,12 @@ class FormPanel:
         errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps)
         errors += tuple(FieldError("photos-start", sentence, "note") for sentence in values[self.start.rejected])
         chips = self.compose.chips_update(form, values[self.compose.count])
-        return {self.compose.chips: chips, self.errors: self.errors_record(form, errors)}
+        concepts = self.inspect.notes_update(values, form.prompt)
+        return {
+            self.compose.chips: chips,
+            self.inspect.notes: concepts,
+            self.errors: self.errors_record(form, errors),
+        }
 
     def _undo(self, values: Values) -> Update:
         return self.compose.before(values, self.fields)

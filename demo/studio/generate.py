@@ -13,6 +13,7 @@ from gradio.components import Component
 from demo.form.browser_draft import load_key_script, save_key_script
 from demo.form.form import Form
 from demo.form.validation import first_blocking
+from demo.inspect.inspect_panel import PROMPT_ALONE
 from demo.server.error_messages import user_facing_errors
 from demo.server.service import MODEL_QUEUE
 from demo.server.sessions import is_connected
@@ -59,8 +60,11 @@ class GenerationRunner:
         resting = [self.actions.generate, self.actions.stop, self.actions.planned, self.result.viewer]
         checked = self.actions.generate.click(
             self.check,
-            {*self.form.fields, settings.next_seed},
-            [*resting, self.form.errors, settings.seed, settings.next_seed, settings.last_seed, settings.reuse],
+            {*self.form.kept_fields, settings.next_seed},
+            [
+                *(*resting, self.form.errors, settings.seed, settings.next_seed, settings.last_seed, settings.reuse),
+                *(*self.form.compose.names, *self.form.compose.undo.parts),
+            ],
             **WITH_MESSAGES,
         )
         run = checked.success(
@@ -90,7 +94,8 @@ class GenerationRunner:
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plan and keep it, or show errors beside the fields, in which case nothing runs or changes."""
-        form = self.form.read(values)
+        named = {} if values[self.form.inspect.mode] == PROMPT_ALONE else self.form.compose.name_update(values)
+        form = self.form.read({**values, **named})
         seeded = form
         settings = self.form.settings
         if values[settings.fresh]:
@@ -99,11 +104,11 @@ class GenerationRunner:
         with user_facing_errors():
             plan, errors = self.form.plan(seeded)
         if plan is None:
-            yield {self.form.errors: self.form.errors_record(form, errors, attempt=uuid4().hex)}
+            yield named | {self.form.errors: self.form.errors_record(form, errors, attempt=uuid4().hex)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(first_blocking(errors).text, visible=False, print_exception=False)  # type: ignore[union-attr]
         seed = plan.request.seeds[0]
-        update = self.actions.busy(True) | self.result.starting() | settings.ran(seed)
+        update = named | self.actions.busy(True) | self.result.starting() | settings.ran(seed)
         update |= {
             settings.seed: str(seed),
             settings.next_seed: None,

@@ -5,12 +5,14 @@ All of it is put together per language, see :mod:`demo.web.i18n`; what is wrong 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.form.examples import known_phrases, vocabulary_of
+from demo.studio.settings_panel import NOISY, SAMPLER_TITLES
 from demo.web.i18n import MoreTexts, Texts
 from demo.words.prompt_edits import PhraseKind
 from mmdiff_core.backbones.registry import (
@@ -21,6 +23,7 @@ from mmdiff_core.backbones.registry import (
     face_state,
     image_encoder_state,
 )
+from mmdiff_core.backbones.schedulers import DISTILLED
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.weights.hub import CLIP, format_gigabytes
 from mmdiff_core.weights.insightface_models import FACES
@@ -53,6 +56,7 @@ def model_texts(service: Service) -> MoreTexts:
             "other_sizes_help": f'<p class="hint" id="other-sizes-help">{size_warning(service, labels)}</p>',
             "model_line": f'<p class="hint">{escape(model_line(service, labels))}</p>',
             "model_menu": model_menu(models, loaded, labels),
+            "sampler_help": sampler_help(service.backbone.schedulers, labels),
         }
 
     return texts_of
@@ -89,6 +93,19 @@ def _known_chip(kind: PhraseKind, phrase: str, key: str, labels: Texts) -> str:
     meaning = labels.get(key, phrase)
     gloss = "" if meaning == phrase else f" <small>{escape(meaning)}</small>"
     return f'<button type="button" class="known" data-kind="{kind}" data-known="{phrase}">{phrase}{gloss}</button>'
+
+
+def sampler_help(offered: Sequence[str], labels: Texts) -> str:
+    """Return what is to be known about the samplers that the loaded model offers, and about no others."""
+    said = [labels["sampler_info"], *([labels["sampler_unipc"]] if "unipc" in offered else [])]
+    noisy = [SAMPLER_TITLES[name] for name in offered if name in NOISY]
+    if len(noisy) == 1:
+        said.append(labels["sampler_noise"].format(name=noisy[0]))
+    elif noisy:
+        names = reduce(lambda one, two: labels["both"].format(one=one, two=two), noisy)
+        said.append(labels["sampler_noises"].format(names=names))
+    said += [labels["sampler_distilled"]] if DISTILLED in offered else []
+    return reduce(lambda one, two: labels["sentences"].format(one=one, two=two), said)
 
 
 def model_line(service: Service, labels: Texts) -> str:

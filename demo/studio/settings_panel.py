@@ -38,6 +38,7 @@ SAMPLER_TITLES = {
     "lcm": "LCM",
     "distilled": "Distilled",
 }
+NOISY = ("sde", "sde-karras", "euler-a", "lcm")  # samplers that add fresh noise at every step
 # Gradio's own event for what is typed stays away after an update from the server; form_panel.js notes what was typed.
 KEEPS_TYPED_SEED = """() => {
   const field = document.querySelector("#seed input");
@@ -108,12 +109,12 @@ class SettingsPanel:
                 [(text("sampler_own"), OWN_SAMPLER), *((SAMPLER_TITLES[name], name) for name in self.schedulers)],
                 value=OWN_SAMPLER,
                 label=text("sampler"),
-                info=text("sampler_info"),
+                info=text("sampler_help"),
                 elem_id="sampler",
             )
             self.negative_prompt = gr.Textbox(
                 label=text("avoid"),
-                placeholder="blurry, dark",
+                placeholder=text("avoid_like"),
                 info=text("avoid_info"),
                 max_lines=3,
                 elem_id="negative-prompt",

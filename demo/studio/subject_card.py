@@ -72,7 +72,7 @@ class SubjectCard:
             self.face_picker = face_picker(no_photos, f"faces-{number}")
             self.name = gr.Textbox(
                 label=text("name"),
-                placeholder="cat" if self.slot % 2 == 0 else "robot",
+                placeholder=text("name_like" if self.slot % 2 == 0 else "name_like_too"),
                 max_lines=1,
                 elem_id=f"name-{number}",
             )

@@ -19,7 +19,6 @@ from demo.studio.settings_panel import SettingsPanel
 from demo.studio.start_panel import StartPanel
 from demo.viewer import guide
 from demo.web.i18n import text
-from demo.words.english import Translator
 from demo.words.word_notes import WordReader
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class StudioTab:
         encoder = getattr(service.backbone, "image_encoder", None)
         side = USUAL_SIDE if encoder is None else encoder.size
         tokenizers = getattr(service.backbone, "tokenizers", ())
-        self.reader = WordReader(known, tokenizers, None if known is None else Translator.of(known))
+        self.reader = WordReader(known, tokenizers)
         compose = ComposePanel(RandomToys(known=known), side, service.faces, service.photo_files, self.reader)
         self.cutout = CutoutDialog(compose)
         self.form = FormPanel(service, compose, SettingsPanel(service), StartPanel(service.photo_files))

@@ -33,6 +33,10 @@ _TEMPLATES = {
     "prompt_head": '<h2>{prompt}</h2><p><span class="with-photos">{prompt_help}</span>'
     '<span class="prompt-only">{prompt_help_alone}</span> <span class="keys">{keys_help}</span></p>',
     "inspect_head": "<h2>{inspect_examples}</h2><p>{inspect_help}</p>",
+    "name_like": "{for_example} cat",
+    "name_like_too": "{for_example} robot",
+    "prompt_like": "{for_example} a cat next to a robot on the beach",
+    "avoid_like": "{for_example} blurry, dark",
     "start_help": '<p class="hint">{start_help_text}</p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in GROUPS},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from demo.words.english import ARTICLES, with_article
@@ -47,6 +47,23 @@ def replace_word(prompt: str, old: str, new: str) -> str:
     if before and fold(before[-1].group()) in ("a", "an"):
         return f"{prompt[: before[-1].start()]}{with_article(new)}{prompt[end:]}"
     return f"{prompt[:start]}{new}{prompt[end:]}"
+
+
+def with_subject(prompt: str, old: str, new: str, others: Sequence[str]) -> str:
+    """Return the prompt with a subject's new word, in place of its old one where that was named for it alone.
+
+    Args:
+        prompt: what is typed.
+        old: the word of the subject until now; empty for none.
+        new: its word from now on.
+        others: the names of the other subjects.
+    """
+    named = [fold(name) for name in others]
+    if len(occurrences(prompt, new)) > named.count(fold(new)):
+        return prompt
+    if old and len(occurrences(prompt, old)) > named.count(fold(old)):
+        return replace_word(prompt, old, new)
+    return add_word(prompt, new)
 
 
 def _replaced(prompt: str, phrases: Iterable[str], phrase: str) -> str:

@@ -5,15 +5,17 @@ Each note comes with changes that one click makes: the nearest words that the mo
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from demo.words.english import ARTICLES, Translated, Translator, in_english, with_article
-from mmdiff_core.encoders.name_matching import WORD, Span, fold, likeness, nearest_span, overlap
-from mmdiff_core.encoders.prompt import TRIGGER, PromptReading, read_length
+from demo.words.english import ARTICLES, DETERMINERS, with_article
+from demo.words.leaving_out import leave_out
+from demo.words.notes import Fix, PromptNotes, WordNote
+from demo.words.spelling import near_words, sign_name
+from demo.words.translator import Translation, Translator
+from mmdiff_core.encoders.name_matching import WORD, Span, fold, nearest_span, occurrences, overlap
+from mmdiff_core.encoders.prompt import PromptReading, read_length
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import Word
@@ -21,54 +23,7 @@ from mmdiff_core.types import Word
 MAX_FIXES = 4  # chips of a note
 MAX_NOTES = 3  # with chips; further unknown words share one
 MAX_UNKNOWN = 40  # words that are looked at
-_SHORTEST = 3  # letters of a known word that a typing error is compared with
 _WEIGHT = re.compile(r"\(+([^():]{1,100}):\s*\d*\.?\d+\s*\)+")  # of other programs, such as (cat:1.3)
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A change of the prompt that one click makes.
-
-    ``text`` takes the place of the characters from ``start`` to ``end``; ``label`` is on the chip, the key of a text
-    where ``is_key``. ``names`` are new names of subjects.
-    """
-
-    label: str
-    start: int
-    end: int
-    text: str
-    names: Mapping[int, str] = field(default_factory=dict)
-    is_key: bool = False
-
-
-@dataclass(frozen=True)
-class WordNote:
-    """A sentence, as the key of a text and the values of its gaps, with fixes."""
-
-    key: str
-    values: Mapping[str, object]
-    fixes: tuple[Fix, ...] = ()
-
-
-@dataclass(frozen=True)
-class PromptNotes:
-    """Everything to say about a prompt: spans of ``unknown`` words, where reading ends, and notes.
-
-    ``near`` has, for each subject that the prompt lacks, the fix that brings name and prompt together.
-    """
-
-    unknown: tuple[Span, ...] = ()
-    read_to: int | None = None
-    notes: tuple[WordNote, ...] = ()
-    near: Mapping[int, Fix] = field(default_factory=dict)
-
-    def is_unknown(self, span: Span) -> bool:
-        """Whether a word has a part that means nothing to the model."""
-        return any(overlap(span, other) for other in self.unknown)
-
-    def is_read(self, span: Span) -> bool:
-        """Whether the text encoder reads a word to its end."""
-        return self.read_to is None or span[1] <= self.read_to
 
 
 class WordReader:
@@ -77,22 +32,29 @@ class WordReader:
     Args:
         vocabulary: what the model was trained on; None for a model of the real world, to which no word is unknown.
         tokenizers: of the model's text encoders.
-        translator: knows other languages.
     """
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary | None = None,
-        tokenizers: Sequence[Any] = (),
-        translator: Translator | None = None,
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary | None = None, tokenizers: Sequence[Any] = ()) -> None:
         self.known = None if vocabulary is None else KnownPhrases(vocabulary)
         self.tokenizers = tokenizers
-        self.translator = translator or Translator()
+        self.translator = Translator()
 
     def knows(self, text: str) -> bool:
         """Whether every word of a text means something to the model, as it is written."""
         return self.known is None or all(self._knows(match.group()) for match in WORD.finditer(text))
+
+    def toys_in(self, prompt: str, names: Sequence[str]) -> list[str]:
+        """Return the toys of a prompt, as it writes them, without those that names stand for, one each."""
+        taken = list[Span]()
+        for name in names:
+            taken += [span for span in occurrences(prompt, name) if not any(overlap(span, other) for other in taken)][
+                :1
+            ]
+        toys = list[Span]()
+        for word in sorted(() if self.known is None else self.known.class_words, key=len, reverse=True):
+            found = occurrences(prompt, word)
+            toys += [span for span in found if not any(overlap(span, other) for other in (*taken, *toys))]
+        return [prompt[slice(*span)] for span in sorted(toys)]
 
     def read(self, prompt: str, words: Sequence[Word], missing: Mapping[int, str]) -> PromptNotes:
         """Return what there is to say about a prompt.
@@ -103,7 +65,7 @@ class WordReader:
             missing: the names of those that are not, by subject.
         """
         near = self._near(prompt, words, missing)
-        unknown = tuple(self._unknown(prompt))
+        unknown = tuple(self.unknown(prompt))
         reading = read_length(self.tokenizers, prompt)
         notes = (
             *self._unknown_notes(prompt, unknown, words, near),
@@ -140,7 +102,8 @@ class WordReader:
             parts[0] in self.known.words or all(part in self.known.words for part in parts[1:])
         )
 
-    def _unknown(self, prompt: str) -> Iterator[Span]:
+    def unknown(self, prompt: str) -> Iterator[Span]:
+        """Yield the spans of the words that mean nothing to the model."""
         if self.known is None:
             return
         weights = [(match.end(1), match.end()) for match in _WEIGHT.finditer(prompt)]
@@ -153,60 +116,79 @@ class WordReader:
     ) -> Iterator[WordNote]:
         if self.known is None:
             return
-        noted, rest = 0, []
         named = [*words, *(Word(subject, "", fix.start, fix.end) for subject, fix in near.items())]
         unknown = unknown[:MAX_UNKNOWN]
-        foreign = self.translator.find(prompt, unknown)
-        if any(english not in ARTICLES for _, english in foreign):
-            yield _translation(prompt, foreign, named)
-        taken = [*(span for span, _ in foreign), *((fix.start, fix.end) for fix in near.values())]
+        translation = self.translator.translate(prompt, unknown)
+        taken = [(fix.start, fix.end) for fix in near.values()]
+        if translation is not None:
+            yield _translation_note(prompt, translation, named)
+            taken += translation.words
         unknown = [span for span in unknown if not any(overlap(span, other) for other in taken)]
-        for run in _runs(prompt, unknown, self._spelled):
-            fixes = self._fixes(prompt, run, words, lacks_toy=not near) if noted < MAX_NOTES else ()
-            if fixes:
+        noted, rest = 0, list[Span]()
+        for run in _runs(prompt, unknown, lambda word: self.spelled(word, prompt)):
+            note = self._note(prompt, run, words, lacks_toy=not near) if noted < MAX_NOTES else None
+            if note is not None:
                 noted += 1
-                yield WordNote("unknown_word", {"word": prompt[slice(*run)]}, fixes)
+                yield note
             else:
                 rest.append(run)
         if rest:
-            shown = ", ".join(prompt[slice(*run)] for run in rest)
-            owned = any(_owners(run, words) for run in rest)
-            without = _left_out(prompt, rest)
-            fix = Fix("leave_words_out", 0, len(prompt), without, is_key=True)
-            yield WordNote("unknown_words", {"words": shown}, () if owned or not without else (fix,))
+            fixes = () if any(_owners(run, words) for run in rest) else self._left_out(prompt, rest)
+            yield WordNote(
+                "unknown_words", {"words": ", ".join(shown_word(prompt[slice(*run)]) for run in rest)}, fixes
+            )
 
-    def _spelled(self, word: str) -> list[str]:
-        """Return the known words for a word of another language or with a typing error, the nearest first."""
+    def _note(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> WordNote | None:
+        """Return a note with what may stand in place of unknown words that stand together; None for nothing."""
+        values = {"word": shown_word(prompt[slice(*run)])}
+        if spelled := self.spelled(prompt[slice(*run)], prompt):
+            is_sign = sign_name(prompt[slice(*run)]) != ""
+            fixes = tuple(self._fix(prompt, run, word, words, alone=is_sign) for word in spelled)
+            return WordNote("near_word", values, fixes)
+        if others := self._others(prompt, run, words, lacks_toy):
+            left_out = () if _owners(run, words) else self._left_out(prompt, [run])
+            return WordNote("unknown_word", values, (*others, *left_out))
+        return None
+
+    def _left_out(self, prompt: str, runs: Sequence[Span]) -> tuple[Fix, ...]:
         assert self.known is not None
-        plain = fold(word)
-        if plain in self.known.words:
-            return [plain]
-        rated = ((likeness(plain, known), known) for known in self.known.words if len(known) >= _SHORTEST)
-        return [known for rate, known in heapq.nlargest(MAX_FIXES, rated) if rate > 0]
+        without = leave_out(prompt, runs, self.known)
+        return (Fix("leave_words_out", 0, len(prompt), without, is_key=True),) if without else ()
 
-    def _fixes(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> tuple[Fix, ...]:
-        """Return fixes for unknown words that stand together, of the kind that the words before them ask for."""
+    def spelled(self, word: str, text: str) -> list[str]:
+        """Return the known words that a word is meant for, the nearest first; of a pictograph a toy that it shows."""
+        assert self.known is not None
+        if name := sign_name(word):
+            shown = [toy for said, toy in self.known.class_words.items() if said in name.split()]
+            return [toy for toy in shown if "+" not in name and not occurrences(text, toy)][:1]
+        return near_words(word, self.known.words)[:MAX_FIXES]
+
+    def _others(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> tuple[Fix, ...]:
+        """Return known words of the kind that the words before unknown ones ask for."""
         assert self.known is not None
         if _is_style(prompt, run):
             return tuple(Fix(phrase, *_styled(prompt, run), phrase) for phrase in self.known.styles[:MAX_FIXES])
-        if spelled := self._spelled(prompt[slice(*run)]):
-            return tuple(self._fix(prompt, run, word, words) for word in spelled)
         before = _words_before(prompt, run[0])
-        place = next((match for match in before if fold(match[0]) not in (*ARTICLES, "the")), None)
+        place = next((match for match in before if fold(match[0]) not in DETERMINERS), None)
         if place is not None and fold(place[0]) in self.known.place_prepositions:
             alike = sorted(self.known.backgrounds, key=lambda phrase: phrase.split()[0] != fold(place[0]))
             return tuple(Fix(phrase, place[1], run[1], phrase) for phrase in alike[:MAX_FIXES])
         named = {fold(match.group()) for match in WORD.finditer(prompt)}
         starts = lacks_toy and not before and named.isdisjoint(self.known.class_words)
-        if _owners(run, words) or starts or (before and fold(before[0][0]) in {*ARTICLES, *self._before_a_toy}):
+        if _owners(run, words) or starts or self._asks_for_a_toy(prompt, before):
             free = [word for word in self.known.classes if word not in named]
             return tuple(self._fix(prompt, run, word, words, alone=True) for word in free[:MAX_FIXES])
         return ()
 
-    @property
-    def _before_a_toy(self) -> frozenset[str]:
+    def _asks_for_a_toy(self, prompt: str, before: Sequence[tuple[str, int]]) -> bool:
+        """Whether words end with an article or with a relation such as "next to"."""
         assert self.known is not None
-        return frozenset(phrase.split()[-1] for phrase in self.known.relation_phrases)
+        if not before:
+            return False
+        word, start = before[0]
+        end = start + len(word)
+        related = (span for phrase in self.known.relation_phrases for span in occurrences(prompt[:end], phrase))
+        return fold(word) in ARTICLES or any(span[1] == end for span in related)
 
     def _fix(self, prompt: str, run: Span, new: str, words: Sequence[Word], alone: bool = False) -> Fix:
         """Return the fix that writes a known word, a class with its article; ``alone``: also where it had none."""
@@ -221,17 +203,18 @@ class WordReader:
         return Fix(new, start, run[1], text, dict.fromkeys(_owners(run, words), new))
 
 
-def _translation(prompt: str, foreign: Sequence[Translated], words: Sequence[Word]) -> WordNote:
+def shown_word(word: str) -> str:
+    """Return a word as it is shown: with what it is called, where it is a pictograph."""
+    name = sign_name(word)
+    return f"{word} ({name})" if name else word
+
+
+def _translation_note(prompt: str, translation: Translation, words: Sequence[Word]) -> WordNote:
     """Return a note with the whole prompt in English, as far as it can be said with known words."""
-    text, english = in_english(prompt, foreign), dict(foreign)
+    text, english = translation.text, translation.words
     names = {word.subject: english.get((word.start, word.end), word.text) for word in words}
     changed = {word.subject: names[word.subject] for word in words if names[word.subject] != word.text}
     return WordNote("reads_english", {}, (Fix(text, 0, len(prompt), text, changed),))
-
-
-def can_fix(prompt: str) -> bool:
-    """Whether fixes fit a prompt as it was typed: triggers would be lost."""
-    return TRIGGER not in prompt
 
 
 def _owners(span: Span, words: Sequence[Word]) -> list[int]:
@@ -239,10 +222,11 @@ def _owners(span: Span, words: Sequence[Word]) -> list[int]:
 
 
 def _runs(prompt: str, spans: Sequence[Span], spelled: Callable[[str], list[str]]) -> Iterator[Span]:
-    """Join words with nothing but blanks between; a word that has near ones stays alone."""
+    """Join words with nothing but blanks between; a word that has near ones stays alone, and so does a pictograph."""
     run: Span | None = None
     for span in spans:
-        alone = bool(spelled(prompt[slice(*span)]))
+        word = prompt[slice(*span)]
+        alone = bool(sign_name(word) or spelled(word))
         if run is not None and (alone or not prompt[run[1] : span[0]].isspace()):
             yield run
             run = None
@@ -275,15 +259,6 @@ def _styled(prompt: str, run: Span) -> Span:
     before = _words_before(prompt, run[0])
     start = before[0][1] if before and fold(before[0][0]) in ARTICLES else run[0]
     return start, run[1] + len(prompt[run[1] :].split("of", 1)[0]) + len("of")
-
-
-def _left_out(prompt: str, runs: Sequence[Span]) -> str:
-    """Return a prompt without some words, and without what belongs to them and the commas that they leave behind."""
-    kept, end = "", 0
-    for start, stop in (_styled(prompt, run) if _is_style(prompt, run) else run for run in runs):
-        kept, end = kept + prompt[end:start], stop
-    parts = (part.strip(" -:;") for part in (kept + prompt[end:]).split(","))
-    return ", ".join(re.sub(r"\s+", " ", part) for part in parts if part)
 
 
 def _reading_notes(prompt: str, reading: PromptReading | None) -> Iterator[WordNote]:

@@ -16,8 +16,10 @@ import regex
 
 Span = tuple[int, int]
 
-# A word, with what is invisible inside, or a pictograph.
-WORD = regex.compile(r"\w[\w\p{DI}]*(?:['’‐‑-][\w\p{DI}]+)*|(?=\p{Emoji_Presentation})\X")
+# A word, with what is invisible inside, or a pictograph with the signs that decide what it looks like.
+WORD = regex.compile(
+    r"(?!\p{DI})\w[\w\p{DI}]*(?:['’‐‑-][\w\p{DI}]+)*|(?=\p{Extended_Pictographic}|\p{Emoji_Presentation})\X"
+)
 
 _SIGN = regex.compile(r"\X")  # what people see as one character, such as a letter with its accents
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")

@@ -31,7 +31,7 @@ def test_a_click_hands_a_word_over_and_typing_keeps_step(open_page: Open) -> Non
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("beach")
     hand_over(page, "beach", "No subject")
     expect(page.locator("#name-2 input")).to_have_value("")
-    expect(page.locator("#name-2 .field-error")).to_contain_text("Give this subject a name")
+    expect(page.locator("#name-2 .field-error")).to_contain_text("Which word of the prompt do these photos show?")
     page.locator("#name-2 input").fill("robot")
     expect(page.locator("#chips .word[data-slot='1']")).to_have_text("robot")
     expect(page.locator(".field-error")).to_have_count(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -174,3 +176,12 @@ def test_a_chosen_button_stays_chosen_under_the_pointer(open_page: Open) -> None
         point.hover()
         colours.append(radio.evaluate("node => getComputedStyle(node).backgroundColor"))
     assert colours[0] == colours[1] != "rgb(255, 255, 255)"
+
+
+def test_the_footer_of_a_phone_divides_nothing_from_nothing(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    footer = page.locator("footer")
+    footer.scroll_into_view_if_needed()
+    expect(footer).to_have_text(re.compile("Settings"))
+    shown = footer.locator("button:visible")
+    expect(footer.locator(".divider:visible")).to_have_count(shown.count() - 1)

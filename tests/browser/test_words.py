@@ -46,7 +46,7 @@ def test_an_unknown_word_is_replaced_with_one_click(open_page: Open) -> None:
     expect(page.locator("#chips .word.unknown")).to_have_text(["dragon", "castle"])
     notes = page.locator(".word-notes li")
     expect(notes).to_have_count(2)
-    expect(notes.nth(0)).to_contain_text("The model does not know “dragon”. Instead:")
+    expect(notes.nth(0)).to_contain_text("The model does not know “dragon”, nor a word near it. It knows:")
     notes.nth(1).locator(".fix", has_text="in the forest").click()
     _prompt(page, "a dragon in the forest")
     notes.nth(0).locator(".fix", has_text="rabbit").click()
@@ -66,7 +66,28 @@ def test_notes_speak_the_browser_s_language_and_the_prompt_becomes_english(open_
     expect(page.locator("#name-2 input")).to_have_value("elephant")
     expect(page.locator("#chips .word[data-slot]")).to_have_text(["cat", "elephant"])
     _write(page, "a wyvern")
-    expect(page.locator(".word-notes")).to_contain_text("Das Modell kennt „wyvern“ nicht.")
+    expect(page.locator(".word-notes")).to_contain_text("Das Modell kennt „wyvern“ nicht, auch kein ähnliches Wort.")
+
+
+def test_further_words_are_noted_as_those_of_the_prompt_are(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#mode label").nth(1).click()
+    _write(page, "a cat on the beach")
+    field, notes = page.locator("#concepts :is(input, textarea)"), page.locator("#concept-notes li")
+    field.fill("chess, rabit, cat, dog")
+    expect(notes).to_have_count(3)
+    expect(notes.nth(0)).to_contain_text("The model does not know “chess”, nor a word near it. It knows:")
+    expect(notes.nth(2)).to_contain_text("“cat” is in the prompt")
+    notes.nth(1).get_by_text("rabbit", exact=True).click()
+    expect(field).to_have_value("chess, rabbit, cat, dog")
+    notes.nth(0).get_by_text("Leave out").click()
+    expect(field).to_have_value("rabbit, cat, dog")
+    expect(notes).to_have_count(1)
+    page.locator("#prompt textarea").fill("a robot on the beach")
+    expect(notes).to_have_count(0)
+    field.fill("cat, dog, bear, frog, car, boat, rocket, robot, rabbit, penguin")
+    said = "There are 10 words, and at most 8 can have maps: leave out “rabbit, penguin”."
+    expect(page.locator("#concepts .field-error")).to_have_text(said)  # before any click
 
 
 def test_what_the_encoder_does_not_read_is_grey(open_page: Open) -> None:
@@ -144,6 +165,22 @@ def test_what_is_lacking_is_a_hint_until_generate_asks_for_it(open_page: Open, p
     expect(page.locator("#name-1 input")).to_have_attribute("aria-invalid", "true")
     _write(page, "a cat in the snow", "cat", "robot")
     expect(page.locator("#name-2 .field-error")).to_have_class("field-error hint")  # new since Generate
+
+
+def test_a_photo_is_named_after_the_prompt_s_only_toy(open_page: Open, photo: str) -> None:
+    page = open_page()
+    name = page.locator("#name-1 input")
+    expect(name).to_have_attribute("placeholder", "e.g. cat")  # which nobody takes for a name
+    expect(page.locator("#prompt textarea")).to_have_attribute("placeholder", re.compile("^e.g. a cat next to"))
+    _write(page, "a cat on the beach")
+    page.locator("#photos-1 input[type=file]").first.set_input_files(photo)
+    expect(name).to_have_value("cat")
+    page.locator(".undo-do").click()
+    expect(name).to_have_value("")
+    hint = page.locator("#name-1 .field-error.hint")
+    expect(hint).to_contain_text("Which word of the prompt do these photos show?")
+    generate(page)
+    expect(name).to_have_value("cat")
 
 
 def test_a_return_visit_is_not_greeted_with_errors(open_page: Open) -> None:

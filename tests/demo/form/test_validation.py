@@ -26,7 +26,7 @@ def test_nothing_is_said_about_good_fields_nor_about_what_nobody_came_to_yet() -
 @pytest.mark.parametrize(
     ("second", "place", "says"),
     [
-        ({"name": ""}, "name-3", "name"),
+        ({"name": ""}, "name-3", "Which word of the prompt"),
         ({"photos": ()}, "photos-3", "“robot” has no photo"),
         ({"name": "wizard"}, "name-3", "“wizard” is not in the prompt"),
         ({"strength": 4}, "strength-3", "from 0 to 3; it is 4"),

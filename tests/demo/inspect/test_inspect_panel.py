@@ -6,9 +6,10 @@ import gradio as gr
 import pytest
 
 from demo.form.form import MAX_CONCEPTS, Form, SubjectForm
-from demo.form.validation import errors_on_submit, field_error_of
+from demo.form.validation import errors_on_submit, errors_while_typing, field_error_of
 from demo.inspect.inspect_panel import PROMPT_ALONE, PROMPTS, WIDE_WORLD_PROMPTS, WITH_PHOTOS, InspectPanel
 from demo.server.limits import local_limits
+from demo.web.i18n import texts_of
 from demo.words.word_notes import WordReader
 from mmdiff_core.errors import PromptError
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
@@ -49,6 +50,26 @@ def test_what_is_wrong_is_said_beside_its_field(panel: InspectPanel) -> None:
     with pytest.raises(PromptError, match=f'"word {MAX_CONCEPTS}" is one further word too many') as raised:
         many.request(local_limits())
     assert field_error_of(raised.value, many).place == "concepts"
+
+
+def test_too_many_words_are_told_while_they_are_typed() -> None:
+    words = tuple(f"word {n}" for n in range(MAX_CONCEPTS + 2))
+    errors = errors_while_typing(Form("a cat", (), inspected=True, concepts=words), SIZES)
+    (error,) = [error for error in errors if error.place == "concepts"]
+    assert error.text == "There are 10 words, and at most 8 can have maps: leave out “word 8, word 9”."
+    fine = Form("a cat", (), inspected=True, concepts=words[:MAX_CONCEPTS])
+    assert "concepts" not in [error.place for error in errors_while_typing(fine, SIZES)]
+    for language in ("en", "de", "es", "zh"):
+        assert str(MAX_CONCEPTS) in texts_of(language)["concepts_info"]
+
+
+def test_a_note_changes_the_words(panel: InspectPanel) -> None:
+    values = {panel.concepts: "chess, dog"}
+    assert "data-fix" in panel.notes_update(values, "a cat").value
+    assert panel.notes_update({panel.concepts: "dog"}, "a cat").value == ""
+    change = {"start": 0, "was": "chess", "text": "frog"}
+    assert panel._amend(gr.EventData(None, change), "chess, dog") == "frog, dog"
+    assert panel._amend(gr.EventData(None, change), "ches, dog") == gr.skip()
 
 
 def test_a_record_decides_what_the_picture_was_made_from(panel: InspectPanel) -> None:

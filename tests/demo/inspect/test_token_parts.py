@@ -19,7 +19,7 @@ REQUEST = GenerateRequest("a cat, on sand", steps=2, width=32, height=32)
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokenMaps:
     model = tiny.personalizer("sd", tmp_path_factory.mktemp("sd"), with_adapter=False)
-    *_, last = model.inspect(REQUEST, TokenRecording(concepts=("dog",)))
+    *_, last = model.inspect(REQUEST, TokenRecording(concepts=("dog", "Cat")))
     return last.tokens
 
 
@@ -29,7 +29,8 @@ def test_everything_of_the_prompt_has_a_name_and_rows(tokens: TokenMaps) -> None
     assert named == [
         *(("word", "a"), ("word", "cat"), ("sign", ","), ("word", "on"), ("word", "sand")),
         *(("piece", text) for text in ("s", "and")),
-        *(("start", "<start>"), ("end", "<end>"), ("padding", "<padding>"), ("rest", "<rest>"), ("concept", "dog")),
+        *(("start", "<start>"), ("end", "<end>"), ("padding", "<padding>"), ("rest", "<rest>")),
+        *(("concept", "dog"), ("alone", "Cat")),  # which the prompt has
     ]
     assert named[record["first"]] == ("word", "cat")
     assert record["count"] == 4

@@ -136,6 +136,37 @@ def test_a_new_toy_is_named_in_the_prompt(
     assert _draw(generation, prompt, old, new, *others) == grown
 
 
+@pytest.mark.parametrize(
+    ("prompt", "names", "named"),
+    [
+        ("a kitten on the beach", ("", None), "kitten"),
+        ("a cat and a robot", ("", "robot"), "cat"),  # the other is taken
+        ("a cat and another cat", ("", "cat"), "cat"),
+        ("a cat and a robot", ("", None), None),  # which of the two?
+        ("a dragon on the beach", ("", None), None),
+        ("a cat on the beach", ("my cat", None), None),  # it has one
+        ("a cat on the beach", ("", ""), None),  # which of the photos?
+        ("", ("", None), None),
+    ],
+)
+def test_a_photo_takes_the_one_name_that_the_prompt_has_for_it(
+    generation: GenerationRunner, values: Values, prompt: str, names: tuple[str | None, ...], named: str | None
+) -> None:
+    """``names``: of the cards with photos."""
+    compose = generation.form.compose
+    compose.reader = WordReader(FIRST_WORLD)
+    values = values | {compose.prompt: prompt, compose.undo.stack: ()}
+    for card, name in zip(compose.cards, names, strict=False):
+        values |= {card.name: name or ""} | ({card.photos: None} if name is None else {})
+    update = compose._take_name(values)
+    assert update.get(compose.cards[0].name) == named
+    if named is None:
+        assert update == {compose.undo.stack: gr.skip()}
+        return
+    undone = compose.undo.last(values | update | {compose.undo.stack: update[compose.undo.stack]}, compose.names)
+    assert undone[compose.cards[0].name] == ""
+
+
 def test_a_note_s_change_is_made_where_the_prompt_is_still_the_same(generation: GenerationRunner) -> None:
     compose = generation.form.compose
     event = _event(start=2, was="dragon", text="owl", names={"1": "owl"})

@@ -19,7 +19,9 @@ from demo.studio.generate import GenerationRunner
 from demo.studio.tab import StudioTab
 from demo.viewer.history import History
 from demo.viewer.job import Job
+from demo.words.word_notes import WordReader
 from mmdiff_core.errors import PromptError
+from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
 from tests.helpers import tiny
 from tests.helpers.stand_in import Values
 
@@ -51,6 +53,17 @@ def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Gener
         next(checking)
     assert raised.value.visible is False  # the page says it already
     assert generation.service.log == []
+
+
+def test_generate_takes_the_name_that_is_left(generation: GenerationRunner, values: Values) -> None:
+    compose = generation.form.compose
+    compose.reader = WordReader(FIRST_WORLD)
+    first = compose.cards[0]
+    values = values | {first.name: "", compose.undo.stack: ()}
+    (update,) = generation.check(values)
+    assert update[first.name] == "cat"
+    assert update[compose.undo.toast].value["what"] == "undo_name"
+    assert update[generation.actions.planned].form.subjects[0].name == "cat"
 
 
 def test_what_only_the_model_finds_is_said_as_well(

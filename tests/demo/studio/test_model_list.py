@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from demo.studio.model_list import model_line, model_texts
-from demo.web.i18n import english, languages
+from demo.studio.model_list import model_line, model_texts, sampler_help
+from demo.studio.settings_panel import SAMPLER_TITLES
+from demo.web.i18n import english, languages, texts_of
 from mmdiff_core.backbones.registry import AvailableModel
+from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS
 from tests.helpers import single_files, tiny
 from tests.helpers.stand_in import StandIn
 
@@ -87,3 +89,15 @@ def test_the_file_that_is_loaded_is_in_the_menu_and_its_neighbours_are_not(tmp_p
     assert '<li aria-current="true"><strong>dream.safetensors</strong> <span>Stable Diffusion, one file' in menu
     assert str(tmp_path) not in menu
     assert "other.safetensors" not in menu
+
+
+def test_the_samplers_help_names_what_is_offered_alone() -> None:
+    offered = tuple(FLOW_SCHEDULERS)  # of the built-in model
+    helps = sampler_help(offered, english())
+    assert helps == "How the steps are taken. UniPC needs the fewest. DPM++ 2M SDE adds fresh noise at each."
+    assert sampler_help(("euler", "distilled"), english()).startswith("How the steps are taken. Distilled is")
+    assert sampler_help(("euler",), english()) == "How the steps are taken."
+    for language in ("en", "de", "es", "zh"):
+        every = sampler_help(tuple(SAMPLER_TITLES), texts_of(language))
+        assert all(title in every for title in ("UniPC", "SDE Karras", "Euler a", "LCM")), language
+        assert "LCM" not in sampler_help(offered, texts_of(language))

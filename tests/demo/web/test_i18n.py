@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo import page
-from demo.web.i18n import LANGUAGES, languages, report_texts
+from demo.web.i18n import LANGUAGES, languages, report_texts, texts_of
 from demo.web.static_files import DEMO
 from mmdiff_core.inspection.report_texts import REPORT_TEXTS
 from tests.helpers.stand_in import StandIn
@@ -92,3 +92,10 @@ def test_the_report_speaks_the_language_of_the_page(language: str) -> None:
     assert texts["locale"] == language
     assert (texts == REPORT_TEXTS) == (language == "en")
     assert report_texts("../../etc") == report_texts(None) == report_texts(["de"]) == REPORT_TEXTS
+
+
+@pytest.mark.parametrize(("language", "word"), [("de", "Englisch"), ("es", "inglés"), ("zh", "英语")])
+def test_every_other_language_asks_for_an_english_prompt(language: str, word: str) -> None:
+    labels = texts_of(language)
+    for key in ("prompt_help", "prompt_help_alone", "inspect_help", "concepts_info"):
+        assert word in labels[key], key

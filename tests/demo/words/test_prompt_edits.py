@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.words.prompt_edits import PhraseKind, add_phrase, add_word, replace_word
+from demo.words.prompt_edits import PhraseKind, add_phrase, add_word, replace_word, with_subject
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 
@@ -66,3 +66,16 @@ def test_phrases_of_another_vocabulary_stay() -> None:
 )
 def test_one_subject_in_place_of_another(prompt: str, old: str, new: str, changed: str) -> None:
     assert replace_word(prompt, old, new) == changed
+
+
+@pytest.mark.parametrize(
+    ("prompt", "old", "new", "others", "changed"),
+    [
+        ("a cat in space", "", "cat", ["dog"], "a cat in space"),
+        ("a cat in space", "", "cat", ["cat"], "a cat and another cat in space"),
+        ("a dragon in space", "dragon", "owl", [], "an owl in space"),
+        ("a dragon in space", "dragon", "owl", ["Dragon"], "a dragon and an owl in space"),
+    ],
+)
+def test_a_subject_with_another_word(prompt: str, old: str, new: str, others: list[str], changed: str) -> None:
+    assert with_subject(prompt, old, new, others) == changed

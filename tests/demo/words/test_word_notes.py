@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 from transformers import AutoTokenizer
 
-from demo.words.english import Translator, with_article
-from demo.words.word_notes import Fix, PromptNotes, WordReader, can_fix
+from demo.words.notes import Fix, PromptNotes
+from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import occurrences
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD, WHOLE_WORLD
 from mmdiff_core.types import Word
 from tests.helpers.paths import ROOT
 
-READER = WordReader(FIRST_WORLD, translator=Translator.of(FIRST_WORLD))
+READER = WordReader(FIRST_WORLD)
 
 
 def _read(prompt: str, *names: str, reader: WordReader = READER) -> PromptNotes:
@@ -67,7 +67,12 @@ def test_an_unknown_subject_is_replaced_with_its_name_and_its_article() -> None:
     notes = _read("an ostrich next to a cat on the beach", "ostrich", "cat")
     assert [note.values["word"] for note in notes.notes] == ["ostrich"]
     fixes = notes.notes[0].fixes
-    assert [fix.label for fix in fixes] == ["dog", "rabbit", "bear", "penguin"]  # the cat is there already
+    assert [fix.label for fix in fixes] == [
+        "dog",
+        "rabbit",
+        "bear",
+        "penguin",
+    ]  # the cat is there already; no *Leave out*
     assert [fix.names for fix in fixes] == [{0: "dog"}, {0: "rabbit"}, {0: "bear"}, {0: "penguin"}]
     assert _after("an ostrich next to a cat on the beach", fixes[0]) == "a dog next to a cat on the beach"
 
@@ -76,12 +81,50 @@ def test_an_unknown_place_is_replaced_by_places() -> None:
     prompt = "a cat in a haunted castle"
     results = _results(prompt, _read(prompt, "cat"), "unknown_word")
     assert results[:2] == ["a cat in the snow", "a cat in the forest"]  # with the same preposition
-    assert len(results) == 4
+    assert len(results) == 5
+    assert results[-1] == "a cat"  # left out
 
 
-def test_a_typing_error_is_corrected() -> None:
-    prompt = "a cat on the beech"
-    assert _results(prompt, _read(prompt, "cat"), "unknown_word") == ["a cat on the beach"]
+def test_a_slip_is_corrected() -> None:
+    prompt = "a cat in the forrest"
+    assert _results(prompt, _read(prompt, "cat"), "near_word") == ["a cat in the forest"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "key", "first", "last"),
+    [
+        ("a cat on chess", "unknown_word", "a cat on the beach", "a cat"),
+        ("a cat playing chess", "unknown_words", "a cat", "a cat"),
+        ("a cat with a sword", "unknown_word", "a cat with a dog", "a cat"),
+        ("a cat in the style of van gogh", "unknown_words", "a cat", "a cat"),
+    ],
+)
+def test_a_word_like_none_says_so_and_can_be_left_out(prompt: str, key: str, first: str, last: str) -> None:
+    """No silly neighbour such as "chest" for "chess"."""
+    (note,) = _read(prompt, "cat").notes
+    results = [_after(prompt, fix) for fix in note.fixes]
+    assert (note.key, results[0], results[-1]) == (key, first, last)
+
+
+def test_a_pictograph_beside_unknown_words_is_named_as_well() -> None:
+    (note,) = _read("a cat playing chess 🏖️").notes
+    assert note.values["words"] == "playing chess, 🏖️ (beach with umbrella)"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown", "after"),
+    [
+        ("a cat 🏖️ on the beach", "🏖️ (beach with umbrella)", "a cat on the beach"),
+        ("a ❤️ cat", "❤️ (heavy black heart)", "a cat"),
+        ("🐱 on the beach", "🐱 (cat face)", "a cat on the beach"),
+        ("a 🐶 and a cat", "🐶 (dog face)", "a dog and a cat"),
+        ("a cat 🐱", "🐱 (cat face)", "a cat"),
+    ],
+)
+def test_a_pictograph_is_named(prompt: str, shown: str, after: str) -> None:
+    (note,) = _read(prompt).notes
+    assert shown in note.values.values()
+    assert _after(prompt, note.fixes[-1]) == after
 
 
 def test_words_of_which_no_known_one_is_near_are_left_out_together() -> None:
@@ -175,9 +218,3 @@ def test_a_very_long_prompt_is_looked_at_in_part() -> None:
     notes = _read("qwertz uiop " * 5000)
     assert len(notes.unknown) == 10_000
     assert len(str(notes.notes[-1].values)) < 1000
-
-
-def test_triggers_would_be_lost() -> None:
-    assert not can_fix("a cat<|subj|>")
-    assert can_fix("a cat")
-    assert (with_article("Owl"), with_article("cat")) == ("an Owl", "a cat")

@@ -1,0 +1,186 @@
+"""Prompts of the page's other languages in English, as far as the rendered world has words for them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, get_args
+
+from demo.web.i18n import LANGUAGES, texts_of
+from demo.web.static_files import static
+from demo.words.english import DETERMINERS
+from demo.words.word_order import Part, PartKind, sentence
+from mmdiff_core.encoders.name_matching import WORD, FoldedText, Span, fold, likeness, overlap
+from mmdiff_core.toyworld.render.colours import COLOURS
+from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS, CLASS_WORDS, RELATIONS
+from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases, plain_relation
+from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
+
+# Of a word of another language, and how alike it is to that word with an ending, as of a case or a plural.
+_LETTERS, _SAME_WORD = 4, 0.85
+_CONTENT = frozenset[PartKind]({"toy", "worn", "place", "colour", "relation", "side"})
+_TOKEN = re.compile(r"\S")
+_OPENING = tuple("([{\"'“‘„«<")
+
+
+class _Entry(NamedTuple):
+    """A word or phrase of another language, folded, and its English."""
+
+    foreign: str
+    kind: PartKind
+    english: str
+    language: str
+
+
+class _Found(NamedTuple):
+    span: Span
+    entry: _Entry
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A prompt in English.
+
+    Attributes:
+        text: all of it; words without a translation stay as they are.
+        words: the English of each part that was translated, by its span in the prompt.
+    """
+
+    text: str
+    words: Mapping[Span, str] = field(default_factory=dict)
+
+
+class Translator:
+    """Knows how the page's other languages name what can be rendered."""
+
+    def __init__(self) -> None:
+        entries = [entry for language in sorted(set(LANGUAGES.values()) - {"en"}) for entry in _entries(language)]
+        self._entries = sorted(entries, key=lambda entry: (entry.kind != "place", -len(entry.foreign)))
+        self._english = KnownPhrases(WHOLE_WORLD)
+
+    def translate(self, prompt: str, unknown: Sequence[Span]) -> Translation | None:
+        """Return a prompt in English; None where none of its unknown words is of another language.
+
+        Args:
+            prompt: without triggers.
+            unknown: the spans of words that mean nothing to the model.
+        """
+        found = sorted(self._found(prompt, unknown))
+        if not any(each.entry.kind in _CONTENT for each in found):
+            return None
+        words = {each.span: each.entry.english for each in found if each.entry.english}
+        return Translation(sentence(list(self._parts(prompt, found))), words)
+
+    def translate_list(self, listed: str, items: Sequence[Span], unknown: Sequence[Span]) -> Translation | None:
+        """Return words of a list in English, without articles; None where none is of another language."""
+        found = self._found(listed, unknown)
+        if not any(each.entry.kind in _CONTENT for each in found):
+            return None
+        words = {each.span: each.entry.english for each in found if each.entry.english}
+        english = []
+        for item in items:
+            said = [text for span, text in sorted(words.items()) if overlap(span, item) and text not in DETERMINERS]
+            english.append(" ".join(said) if said else listed[slice(*item)])
+        return Translation(", ".join(english), words)
+
+    def _found(self, prompt: str, unknown: Sequence[Span]) -> list[_Found]:
+        folded, found = FoldedText.of(prompt), list[_Found]()
+        for entry in self._entries:
+            for exact in folded.find(entry.foreign):
+                span = _widened(prompt, exact, entry.language) if entry.kind == "place" else exact
+                if any(overlap(span, other) for other in unknown) and _is_free(span, found):
+                    found.append(_Found(span, entry))
+        for span in unknown:
+            meant = self._inflected(fold(prompt[slice(*span)])) if _is_free(span, found) else None
+            found += [_Found(span, meant)] if meant is not None else []
+        return [each for each in found if each.entry.kind != "word"]
+
+    def _inflected(self, word: str) -> _Entry | None:
+        rated = [(likeness(word, entry.foreign), entry) for entry in self._entries if len(word) >= _LETTERS]
+        rate, entry = max(rated, default=(0.0, None))
+        return entry if rate > _SAME_WORD else None
+
+    def _parts(self, prompt: str, found: Sequence[_Found]) -> Iterator[Part]:
+        end = 0
+        for (start, stop), entry in found:
+            yield from self._plain(prompt, end, start)
+            yield Part(entry.kind, entry.english, True, not prompt[:start].endswith(_OPENING))
+            end = stop
+        yield from self._plain(prompt, end, len(prompt))
+
+    def _plain(self, prompt: str, start: int, end: int) -> Iterator[Part]:
+        """Yield the parts of a stretch of the prompt without words of other languages."""
+        relations = [span for phrase in self._english.relation_phrases for span in FoldedText.of(prompt).find(phrase)]
+        at = start
+        while token := _TOKEN.search(prompt, at, end):
+            place = token.start()
+            related = next((span for span in relations if span[0] == place and span[1] <= end), None)
+            word = WORD.match(prompt, place, end)
+            stop = related[1] if related else word.end() if word else place + 1
+            text = prompt[place:stop]
+            is_apart = place == 0 or prompt[place - 1].isspace() or (place == start > 0 and word is not None)
+            yield Part(self._kind(text, bool(word), bool(related)), text, False, is_apart)
+            at = stop
+
+    def _kind(self, text: str, is_word: bool, is_relation: bool) -> PartKind:
+        plain = fold(text)
+        if plain == "and":
+            return "and"
+        if is_relation:
+            return "relation"
+        if plain in DETERMINERS:
+            return "article"
+        if plain in COLOURS:
+            return "colour"
+        if plain in self._english.class_words:
+            return "toy"
+        return "word" if is_word else "sign"
+
+
+def _is_free(span: Span, found: Sequence[_Found]) -> bool:
+    return not any(overlap(span, each.span) for each in found)
+
+
+# ---------------------------------------------------------------- the words of a language
+
+
+@lru_cache(maxsize=1)
+def _foreign_words() -> dict[str, dict[str, Any]]:
+    words: dict[str, dict[str, Any]] = json.loads(static("words/foreign_words.json"))
+    return words
+
+
+def _entries(language: str) -> Iterator[_Entry]:
+    """Yield how a language names things: as the page does, and in further words."""
+    texts = texts_of(language)
+    for name, words in CLASS_WORDS.items():
+        yield _Entry(fold(texts[f"class_{name}"]), "toy", words[0], language)
+    for name, phrases in BACKGROUND_WORDS.items():
+        yield _Entry(fold(texts[f"background_{name.replace(' ', '_')}"]), "place", phrases[0], language)
+    for name in RELATIONS:
+        yield _Entry(fold(texts[f"relation_{name}"]), "relation", plain_relation(name), language)
+    kinds: tuple[PartKind, ...] = get_args(PartKind)
+    for kind in kinds:
+        for english, foreign in _foreign_words()[language].get(kind, {}).items():
+            said = BACKGROUND_WORDS[english][0] if kind == "place" else english
+            for word in foreign if isinstance(foreign, list) else foreign.split():
+                yield _Entry(fold(word), kind, said, language)
+
+
+def _widened(prompt: str, span: Span, language: str) -> Span:
+    """Return the span of a place with what a language writes before and after it, such as "on the"."""
+    before, after = _around_places(language)
+    first, last = before.search(prompt, 0, span[0]), after.match(prompt, span[1])
+    return (first.start() if first else span[0]), (last.end() if last else span[1])
+
+
+@lru_cache
+def _around_places(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    words = _foreign_words()[language]
+    before, after = "|".join(words["before a place"].split()), "|".join(words["after a place"])
+    if language == "zh":  # without blanks
+        return re.compile(rf"(?:{before})\s*$"), re.compile(rf"(?:{after})+")
+    return re.compile(rf"(?:\b(?:{before})\s+)+$", re.IGNORECASE), re.compile(rf"\s+(?:{after})\b", re.IGNORECASE)
