@@ -81,6 +81,9 @@ class Settings:
             parts=request.components,
             sampler=request.scheduler,
             binding=request.word_gating,
+            clip_skip=request.clip_skip,
+            guidance_rescale=request.guidance_rescale,
+            balance_photos=request.balance_photos,
         )
 
 

@@ -16,14 +16,14 @@ function drawFactors() {
 }
 
 /** Save what `paint` draws on a canvas of the chosen size, with the settings of the picture inside. */
-async function saveDrawn(name, paint) {
+async function saveDrawn(name, paint, said = []) {
   const { naturalWidth: w, naturalHeight: h } = find(".picture");
   const factor = factorNow();
   const canvas = make("canvas", { width: factor * w, height: factor * h });
   paint(canvas);
   const drawn = await new Promise((done) => canvas.toBlob(done, "image/png"));
   const [bytes, original] = await Promise.all([drawn.arrayBuffer(), fetch(sourceOf(frameNow().image)).then((file) => file.arrayBuffer())]);
-  const notes = factor > 1 ? [textChunk("Upscaled", `${factor}x`)] : [];
+  const notes = [...said, ...(factor > 1 ? [textChunk("Upscaled", `${factor}x`)] : [])];
   const file = withTexts(new Uint8Array(bytes), new Uint8Array(original), notes);
   const url = URL.createObjectURL(new Blob([file], { type: "image/png" }));
   saveAs(url, name);
@@ -37,10 +37,11 @@ function savedName(end) {
 }
 
 function saveOverlay() {
-  return saveDrawn(savedName("-heatmap"), (canvas) => {
+  const paint = (canvas) => {
     paintOverlay(canvas, find(".picture"), visibleLayers(frameNow()), styleNow());
     if (!visibleLayers(frameNow()).length) paintPicture(canvas);
-  });
+  };
+  return saveDrawn(savedName("-heatmap"), paint, [textChunk("Heatmap", "drawn over the picture")]);
 }
 
 function paintPicture(canvas) {

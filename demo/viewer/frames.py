@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 from PIL import Image
 
 from demo.form.prompt_words import PromptPiece
+from demo.form.value_types import is_number
 from demo.inspect.token_parts import TokenRecord, token_record
 from demo.viewer.leakage_advice import LeakageRecord, Phrase
 from demo.viewer.map_encoding import PackedMaps, pack_maps, pack_tokens
@@ -125,13 +126,15 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
     """Return a picture from a file as it is, with the maps that it brings, and nothing that makes it again."""
     settings, maps, file = saved.settings, saved.maps, saved.file
     assert file is not None
-    prompt, seed = str(settings.get("prompt", "")), settings.get("seed", "?")
+    prompt, seed = str(settings.get("prompt", "")), str(settings.get("seed", "?"))
     of_subjects = maps if isinstance(maps, AttentionMaps) else None
     tokens = maps if isinstance(maps, TokenMaps) else None
     names = distinct_names(of_subjects.subjects) if of_subjects else ()
     with Image.open(file["path"]) as image:
         width, height = image.size
     facts = {"seed": seed, "steps": settings.get("steps", "?"), "width": width, "height": height}
+    if is_number(share := settings.get("image_strength")):
+        facts["share"] = share
     return {
         **maps_record(of_subjects, tokens),
         "image": file,
@@ -140,7 +143,7 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
         "subjects": [{"name": name, "colour": colour_of(number)} for number, name in enumerate(names)],
         "name": name,
         "file": file["orig_name"],
-        "facts": ("picture_facts", facts),
+        "facts": ("picture_facts_from" if "share" in facts else "picture_facts", facts),
         "strip": None,
         "leakage": {},
         "python": "",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from PIL import Image
 
 from demo.form.prompt_words import PromptPiece
-from demo.form.share_link import link_query
+from demo.form.share_link import link_query, toy_of
 from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
 from demo.viewer.map_encoding import averaged_npz
@@ -73,9 +73,15 @@ class HistoryEntry:
         """Return the picture's file, claimed with its photos for the session that is being served."""
         claim(*(path for own in self.files for path in own), *([self.start] if self.start else []))
         if self.file is None or not Path(self.file["path"]).is_file():
-            return picture_file(self.picture, averaged_npz(self.tokens or self.picture.maps))
+            return self.written_file()
         claim(self.file["path"])
         return self.file
+
+    def written_file(self) -> FileRecord:
+        """Write the picture as a file with its settings, the means of its maps, and its toys."""
+        return picture_file(
+            self.picture, averaged_npz(self.tokens or self.picture.maps), [toy_of(own) for own in self.files]
+        )
 
     @property
     def colours(self) -> list[str]:

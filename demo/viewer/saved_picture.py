@@ -14,11 +14,12 @@ from typing import Any
 
 from PIL import Image
 
+from demo.form.share_link import toy_photos
 from demo.form.value_types import is_number, without_controls
 from demo.server.limits import MAX_SUBJECTS
 from demo.viewer.map_encoding import read_saved_maps
 from demo.viewer.reproduce import NUMBERS
-from demo.web.cached_files import MAPS_CHUNK, FileRecord, cached_at
+from demo.web.cached_files import DRAWN_CHUNKS, HEATMAP_CHUNK, MAPS_CHUNK, TOYS_CHUNK, FileRecord, cached_at
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps
@@ -49,7 +50,8 @@ class SavedPicture:
     """What was opened: the settings, the picture as a file of the page, and each subject's photos, where they came.
 
     ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from; ``maps``
-    are those that came with it, ``averaged`` over all steps and layers where it is a picture alone.
+    are those that came with it. ``alone``: it is a picture without a zip, which brings means of the maps, and toys, but
+    no photos; ``drawn``: a browser drew it anew, larger or with its heatmap.
     """
 
     settings: Mapping[str, Any]
@@ -58,14 +60,15 @@ class SavedPicture:
     foreign: ForeignSettings | None = None
     start: str = ""
     maps: AttentionMaps | TokenMaps | None = None
-    averaged: bool = False
+    alone: bool = False
+    drawn: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether everything is there that the picture was made from, so that it can be made again."""
-        subjects = self.settings.get("subjects")
-        if self.foreign or self._lacks_start or not are_settings(self.settings) or not isinstance(subjects, list):
+        if self.foreign or self.drawn or self._lacks_start or not are_settings(self.settings):
             return False
+        subjects = self.settings["subjects"]
         return [len(photos) for photos in self.photos or ((),) * len(subjects)] == [each["photos"] for each in subjects]
 
     @property
@@ -75,7 +78,8 @@ class SavedPicture:
             return {name: _clean(value) for name, value in self.foreign.known.items()}
         record = restorable(self.settings)
         for subject, photos in zip(record.get("subjects", ()), self.photos, strict=False):
-            subject["photos"] = list(photos)
+            if photos or not self.alone:  # else the card keeps its own
+                subject["photos"] = list(photos)
         return record | {"start": [self.start] if self.start else [], "lacks_start": self._lacks_start}
 
     @property
@@ -86,8 +90,8 @@ class SavedPicture:
         """Return what to say about it; the arguments are those of :func:`restore_message`."""
         if self.foreign:
             return foreign_message(self.foreign, refused)
-        said = restore_message(self.settings, refused, model, bool(self.photos))
-        more = [AVERAGED] * (self.averaged and self.maps is not None) + [NO_START] * self._lacks_start
+        said = restore_message(self.settings, refused, model, bool(self.photos) and all(self.photos))
+        more = [AVERAGED] * (self.alone and self.maps is not None) + [NO_START] * self._lacks_start
         return " ".join([said, *more])
 
 
@@ -106,8 +110,14 @@ def open_saved(path: str) -> SavedPicture:
         if not foreign:
             raise
         settings = dict(foreign.known)
-    maps = None if foreign else _maps_inside(path)
-    return SavedPicture(settings, _record(path, Path(path).name), foreign=foreign, maps=maps, averaged=True)
+    file = _record(path, Path(path).name)
+    if foreign:
+        return SavedPicture(settings, file, foreign=foreign, alone=True)
+    with Image.open(path) as image:
+        chunks = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
+    maps = None if HEATMAP_CHUNK in chunks else _maps_inside(chunks)  # which shows them already
+    drawn = any(name in chunks for name in DRAWN_CHUNKS)
+    return SavedPicture(settings, file, _toys_inside(chunks, settings), maps=maps, alone=True, drawn=drawn)
 
 
 def _open_zip(path: str) -> SavedPicture:
@@ -131,14 +141,24 @@ def _open_zip(path: str) -> SavedPicture:
     return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start, maps=maps)
 
 
-def _maps_inside(path: str) -> AttentionMaps | TokenMaps | None:
+def _maps_inside(chunks: Mapping[str, str]) -> AttentionMaps | TokenMaps | None:
     """Return the maps inside of a picture that was saved on the page."""
-    with Image.open(path) as image:
-        text = image.info.get(MAPS_CHUNK)
     try:
-        return read_saved_maps(base64.b64decode(text, validate=True)) if isinstance(text, str) else None
+        return read_saved_maps(base64.b64decode(chunks.get(MAPS_CHUNK, ""), validate=True))
     except binascii.Error:
         return None
+
+
+def _toys_inside(chunks: Mapping[str, str], settings: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Return the photos of each subject that is a toy, none for the others."""
+    try:
+        toys = json.loads(chunks.get(TOYS_CHUNK, "null"))
+    except ValueError:
+        return ()
+    subjects = settings.get("subjects")
+    if not isinstance(toys, list) or not isinstance(subjects, list) or not len(toys) == len(subjects) <= MAX_SUBJECTS:
+        return ()
+    return tuple(tuple(toy_photos(toy)) if isinstance(toy, str) else () for toy in toys)
 
 
 def are_settings(settings: Mapping[str, Any]) -> bool:
@@ -161,6 +181,7 @@ def _is_subject(subject: Mapping[str, Any]) -> bool:
     return (
         isinstance(subject.get("name"), str)
         and is_number(subject.get("strength"))
+        and isinstance(subject.get("photos"), int)
         and isinstance(choices, list)
         and all(isinstance(choice, list) and len(choice) == 2 and all(map(is_number, choice)) for choice in choices)
         and "region" not in subject  # which no code of the page's gives

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 import gradio as gr
@@ -25,10 +26,10 @@ from demo.viewer.frames import (
 )
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.leakage_advice import LeakageCase, LeakageRecord, leakage_record
-from demo.viewer.map_encoding import NO_MAPS, averaged_npz
+from demo.viewer.map_encoding import NO_MAPS
 from demo.viewer.reproduce import photo_names
 from demo.viewer.saved_picture import SavedPicture
-from demo.web.cached_files import data_url, film_strip, picture_file
+from demo.web.cached_files import data_url, film_strip
 from demo.web.static_files import scripts, static
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.name_matching import distinct_names, fold
@@ -224,11 +225,11 @@ class RunPresenter:
             *(picture, previews, self.slots, self.photos, self.files, self.origin),
             sentence=tuple(self.sentence),
             tokens=self.tokens,
-            file=picture_file(picture, averaged_npz(self.tokens or picture.maps)),
             unknown=tuple(unknown.values()),
             form=self.form,
             start=self.start,
         )
+        entry = replace(entry, file=entry.written_file())
         name = f"{self.run}-{len(self.frames)}"
         self.history.add(name, entry)
         frame = finished_frame(name, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -20,6 +21,9 @@ from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
 
 MAPS_CHUNK = "mmdiff-maps"  # of a PNG: an npz of its maps, averaged, in base64
+TOYS_CHUNK = "mmdiff-toys"  # of a PNG: the toy of each subject, as links write it; empty for other photos
+HEATMAP_CHUNK = "Heatmap"
+DRAWN_CHUNKS = (HEATMAP_CHUNK, "Upscaled")  # of a PNG that the browser drew anew; see viewer/export.js
 TOY = "toy"  # names the toy that a rendered photo shows, in its file: noun, seed, view
 STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {
@@ -52,11 +56,13 @@ class FilmStrip(TypedDict):
     h: int
 
 
-def picture_file(picture: GeneratedImage, maps: bytes = b"") -> FileRecord:
-    """Write a finished picture as a PNG with its settings inside, and an npz of its maps where there is one."""
+def picture_file(picture: GeneratedImage, maps: bytes = b"", toys: Sequence[str] = ()) -> FileRecord:
+    """Write a finished picture as a PNG with its settings inside, an npz of its maps, and the toys that it shows."""
     info = png_info(picture.settings)
     if maps:
         info.add_text(MAPS_CHUNK, base64.b64encode(maps).decode())
+    if any(toys):
+        info.add_text(TOYS_CHUNK, json.dumps(list(toys)))
     return cached_file(_png(picture.image, info), f"mm-diff-{picture.seed}.png")
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from demo.form.form import Form, Settings, SubjectForm
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
-from mmdiff_core.types import MAX_SEED
+from mmdiff_core.types import MAX_SEED, Components
 
 
 def test_a_form_becomes_a_request_with_one_seed_per_picture(photo: str) -> None:
@@ -20,6 +21,14 @@ def test_a_form_becomes_a_request_with_one_seed_per_picture(photo: str) -> None:
     (given,) = request.subjects
     assert (given.name, given.scale) == ("cat", 0.5)
     assert [image.size for image in given.photos] == [(64, 48)] * 2
+
+
+def test_every_setting_comes_back_from_a_request(photo: str) -> None:
+    settings = Settings(
+        7, 2, 20, 2.5, 3, 192, 128, "dark", Components(refiner=False), "unipc", 0.4, 1, 0.3, balance_photos=True
+    )  # fmt: skip
+    assert all(getattr(settings, each.name) != each.default for each in fields(Settings))
+    assert Settings.of(Form("a cat", (SubjectForm(0, "cat", (photo,)),), settings).request()) == settings
 
 
 def test_seeds_begin_anew_after_the_largest(photo: str) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from demo.form.form import Form, Settings, StartPicture, SubjectForm
+from demo.form.share_link import toy_photos
 from demo.viewer.frames import FinishedFrame
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.saved_picture import (
@@ -25,6 +27,7 @@ from demo.viewer.saved_picture import (
     restore_message,
 )
 from demo.viewer.viewer import RunPresenter, finished_frame, opened_value
+from demo.web.cached_files import MAPS_CHUNK, TOYS_CHUNK
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.inspection.token_collector import TokenRecording
 from mmdiff_core.output.export import png_info
@@ -217,6 +220,53 @@ def test_a_picture_alone_brings_the_maps_as_means(model: Personalizer, forms: di
     assert saved.message((), model.backbone.display_name).endswith(AVERAGED)
 
 
+@pytest.mark.slow
+def test_a_picture_alone_brings_its_toys(model: Personalizer, tmp_path: Path) -> None:
+    toys, own = toy_photos("cat-1000005"), (_photo(tmp_path, "own.png"),)
+    subjects = (SubjectForm(0, "cat", tuple(toys)), SubjectForm(1, "robot", own))
+    start = StartPicture(_photo(tmp_path, "start.png"), 0.7)
+    form = Form("a cat next to a robot", subjects, Settings(steps=2, seed=2**63 - 1), start=start)
+    entry = _entry(model, form)
+    assert entry.file is not None
+    saved, frame, _ = _opened(model, Path(entry.file["path"]))
+    assert [subject["photos"] for subject in saved.record["subjects"]] == [toys, 0]  # the second card keeps its own
+    assert frame["foreign"]
+    assert frame["facts"] == finished_frame("x", entry)["facts"]
+    assert "Photos are not inside a picture" in saved.message((), model.backbone.display_name)
+
+    entry = _entry(model, Form("a cat", subjects[:1], Settings(steps=2)))
+    assert entry.file is not None
+    saved, frame, _ = _opened(model, Path(entry.file["path"]))
+    assert saved.complete
+    assert "foreign" not in frame
+    assert "not inside" not in saved.message((), model.backbone.display_name)
+
+
+@pytest.mark.parametrize("toys", ["7", "[7]", '["cat-1", "cat-2"]', "[", '["zzz-1"]', '["../../etc"]'])
+def test_forged_toys_bring_nothing(tmp_path: Path, toys: str) -> None:
+    info = png_info({**SETTINGS, "subjects": [{"name": "cat", "strength": 1, "photos": 3}]})
+    info.add_text(TOYS_CHUNK, toys)
+    info.add_text(MAPS_CHUNK, "no maps")
+    Image.new("RGB", (24, 16)).save(tmp_path / "forged.png", pnginfo=info)
+    saved = open_saved(str(tmp_path / "forged.png"))
+    assert (saved.record["subjects"][0]["photos"], saved.maps, saved.complete) == (0, None, False)
+
+
+@pytest.mark.slow
+def test_a_picture_that_shows_its_heatmap_brings_no_second_one(model: Personalizer, forms: dict[str, Form]) -> None:
+    entry = _entry(model, forms["a prompt"])
+    assert entry.file is not None
+    for chunk, has_maps in (("Heatmap", False), ("Upscaled", True)):
+        with Image.open(entry.file["path"]) as image:
+            info = PngInfo()
+            for name, text in {**image.info, chunk: "drawn"}.items():
+                info.add_itxt(str(name), text)
+            image.save(path := entry.file["path"].replace(".png", f"-{chunk}.png"), pnginfo=info)
+        saved, frame, history = _opened(model, Path(path))
+        assert (saved.maps is not None, saved.complete, frame["foreign"]) == (has_maps, False, True)
+        assert not history.entries
+
+
 def token_parts(entry: HistoryEntry) -> list[Any]:
     return finished_frame("x", entry)["tokens"]["parts"]
 
@@ -248,6 +298,7 @@ def test_a_picture_of_another_model_or_with_forged_settings_gives_no_code(
         {"subjects": [{"name": "cat", "strength": "1);import os", "photos": 0}]},
         {"subjects": [{"name": "cat", "strength": 1, "photos": 0, "faces": [["1", 1]]}]},
         {"subjects": [{"name": "cat", "strength": 1, "photos": 0, "region": [0, 0, 1, 1]}]},
+        {"subjects": [{"name": "cat", "strength": 1}]},
         {"subjects": ["cat"]},
         {"image_strength": "much"},
         {"parts": ["refiner"]},
