@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page import PHONE, Open, fill_example, generate, open_settings, overlay, set_range
+from tests.browser.page import PHONE, Open, fill_example, open_settings, overlay, painted, set_range
 from tests.helpers.stand_in import StandIn
 
 STRENGTH = "#strength-1 input[type=range]"
@@ -53,8 +53,13 @@ def test_a_slider_that_moves_is_answered_and_kept_once_it_rests(
     expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .viewer")).not_to_have_class("stale")
     assert page.locator("#result .thumb").count() <= 3  # each rest is one
-    if options:
-        expect(page.locator("#live .live-on")).to_be_in_viewport()
+    view = page.locator("#live .live-view")
+    if options:  # the result is below: what moves is seen beside the switch
+        page.locator(STRENGTH).scroll_into_view_if_needed()
+        expect(view).to_be_in_viewport()
+        assert painted(page, "#live .live-view canvas")
+        page.locator("#result .stage").scroll_into_view_if_needed()
+    expect(view).to_be_hidden()
 
 
 def test_of_many_moves_the_last_is_shown_and_the_run_before_it_is_cancelled(open_page: Open, model: StandIn) -> None:
@@ -94,8 +99,11 @@ def test_the_keyboard_moves_it_and_generate_comes_first(open_page: Open, model: 
     page.keyboard.press("ArrowRight")
     _wait_for(page, 3)
     assert model.asked[-1].word_gating == 0.05
-    generate(page)
-    made = len(model.asked)
+    with model.held(picture=1, step=5):  # which pictures of moves do not have
+        page.locator("#generate").click()
+        expect(page.locator("#result .step-line")).to_contain_text("step 4 of 6")
+        made = len(model.asked)
+    expect(page.locator("#generate")).to_be_visible()
     page.wait_for_timeout(800)
     assert len(model.asked) == made  # the seed that Generate drew is no move
     assert model.asked[-1].steps == 6
