@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from types import MappingProxyType
+from typing import Any, TypedDict
 from uuid import uuid4
 
 import gradio as gr
@@ -28,7 +29,7 @@ from mmdiff_core.results import Step
 from mmdiff_core.types import MapKind, Word
 from mmdiff_core.weights.model_source import ModelSource
 
-SCRIPTS = (*HEATMAP_SCRIPTS, "compare/cells", "compare/lens", "compare/grid_file", "compare/grid")
+SCRIPTS = (*HEATMAP_SCRIPTS, "compare/cells", "viewer/png", "compare/lens", "compare/grid_file", "compare/grid")
 
 
 class CellRecord(TypedDict):
@@ -47,7 +48,10 @@ class CellRecord(TypedDict):
 
 
 class GridValue(TypedDict):
-    """The axes, and the finished pictures. Labels are (key, value); ``across`` and ``down`` are keys of texts."""
+    """The axes, and the finished pictures. Labels are (key, value); ``across`` and ``down`` are keys of texts.
+
+    ``asked`` is what the fields asked for, which a saved grid keeps.
+    """
 
     run: str | None
     across: str | None
@@ -55,6 +59,7 @@ class GridValue(TypedDict):
     columns: list[list[str]]
     rows: list[list[str]]
     cells: list[CellRecord]
+    asked: dict[str, Any]
 
 
 class LiveCell(TypedDict):
@@ -75,7 +80,7 @@ class WaitingCell(TypedDict):
 
 def comparison_grid() -> gr.HTML:
     """Make an empty grid; a :class:`ComparisonGrid` makes its ``value`` and ``live``."""
-    empty: GridValue = {"run": None, "across": None, "down": None, "columns": [], "rows": [], "cells": []}
+    empty: GridValue = {"run": None, "across": None, "down": None, "columns": [], "rows": [], "cells": [], "asked": {}}
     return gr.HTML(
         value=empty,
         live=None,
@@ -109,6 +114,7 @@ class Comparison:
     run: str = ""
     table: VariantTable | None = None
     form: Form | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
     cells: dict[str, ComparisonCell] = field(default_factory=dict)
     history: History = field(init=False)
     grid: ComparisonGrid | None = None  # of the run that was started last
@@ -117,9 +123,9 @@ class Comparison:
     def __post_init__(self) -> None:
         self.history = self._empty_history()
 
-    def begin(self, table: VariantTable, form: Form) -> None:
-        """Forget the last comparison."""
-        self.run, self.table, self.form = uuid4().hex, table, form
+    def begin(self, table: VariantTable, form: Form, asked: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Forget the last comparison; ``asked`` is what the fields ask for in this one."""
+        self.run, self.table, self.form, self.asked = uuid4().hex, table, form, asked
         self.cells, self.history = {}, self._empty_history(self.history.photos)
 
     @property
@@ -197,6 +203,7 @@ class ComparisonGrid:
             "columns": _lists(table.columns),
             "rows": _lists(table.rows),
             "cells": list(self.cells),
+            "asked": dict(self.comparison.asked),
         }
 
     def presenter(self, prompt: str, words: Sequence[Word], form: Form) -> RunPresenter:

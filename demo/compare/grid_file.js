@@ -1,5 +1,6 @@
 // The whole grid as one image with its labels.
 
+const URL_LIFETIME_MS = 60_000;
 const FILE = { cell: 256, gap: 8, head: 34, side: 150 }; // pixels
 
 /** The size of the file, and where the picture of a place begins. */
@@ -31,6 +32,20 @@ function writeHeads(context, value, layout) {
   value.rows.forEach((label, i) => write(axisValue(label), side / 2, layout.at(i * value.columns.length)[1] + cell / 2, side, false));
 }
 
+/** A record as JSON without letters that a text chunk does not take. */
+const asciiJson = (record) => JSON.stringify(record).replace(/[\u0080-\uffff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** Save a canvas with the settings of the first picture inside, and with what was compared. */
+async function saveWithSettings(canvas, { asked, cells }) {
+  const first = cells.reduce((one, other) => (other.place < one.place ? other : one));
+  const drawn = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  const [bytes, original] = await Promise.all([drawn.arrayBuffer(), fetch(sourceOf(first.image)).then((file) => file.arrayBuffer())]);
+  const file = withTexts(new Uint8Array(bytes), new Uint8Array(original), [textChunk("mmdiff-compare", asciiJson(asked))]);
+  const url = URL.createObjectURL(new Blob([file], { type: "image/png" }));
+  saveAs(url, "mm-diff-compare.png");
+  setTimeout(() => URL.revokeObjectURL(url), URL_LIFETIME_MS);
+}
+
 async function saveGrid() {
   const { value } = props;
   const finished = findAll(".place").filter((place) => !place.querySelector(".cell").disabled);
@@ -50,5 +65,5 @@ async function saveGrid() {
     context.drawImage(image, ...box);
     context.drawImage(heatmap, ...box);
   }
-  saveAs(canvas.toDataURL("image/png"), "mm-diff-compare.png");
+  await saveWithSettings(canvas, value);
 }

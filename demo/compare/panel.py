@@ -23,11 +23,12 @@ from demo.compare.variants import (
 )
 from demo.form import browser_draft
 from demo.form.browser_draft import COMPARE
+from demo.viewer.saved_picture import open_saved
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
 from demo.web.static_files import scripts, static
-from mmdiff_core.errors import SettingsError
+from mmdiff_core.errors import PhotoError, SettingsError
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -170,6 +171,20 @@ class ComparePanel:
             if value in known and isinstance(typed, str):
                 update |= {field: value, values: gr.update(value=typed, visible=bool(self._suggestion(value)))}
         return update
+
+    def asked(self, values: Values) -> dict[str, Any]:
+        """Return what the fields ask for, as the browser keeps it and a saved grid has it."""
+        return {name: values[field] for name, field in zip(_NAMES, self.fields, strict=True)} | {"model": self.model}
+
+    def listen_to_files(self, opener: gr.UploadButton) -> None:
+        """Fill the fields from a saved grid that is opened."""
+        opener.upload(self._open, opener, list(self.fields), **QUIET)
+
+    def _open(self, path: str) -> Update:
+        try:
+            return self._recall(open_saved(path).comparison)
+        except PhotoError:  # which was said
+            return self._recall(None)
 
     @property
     def fields(self) -> tuple[gr.Radio | gr.CheckboxGroup | gr.Dropdown | gr.Textbox, ...]:

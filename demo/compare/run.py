@@ -50,6 +50,7 @@ class PlannedComparison:
     form: Form
     table: VariantTable
     plans: Sequence[Plan]
+    asked: Mapping[str, Any]  # of the fields
 
 
 class ComparisonRunner:
@@ -157,7 +158,7 @@ class ComparisonRunner:
             yield {self.panel.summary: refused, self.panel.prompt: marked_html(form)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
-        planned = PlannedComparison(form, table, plans)
+        planned = PlannedComparison(form, table, plans, self.panel.asked(values))
         update = self._counted(form, table) | self.panel.busy(True)
         yield update | {self.panel.planned: planned, self.panel.grid: waiting_grid_update()}
 
@@ -169,7 +170,7 @@ class ComparisonRunner:
         yield waiting_grid_update()
         yield from self._ended(comparison)
         with user_facing_errors():
-            comparison.begin(planned.table, planned.form)
+            comparison.begin(planned.table, planned.form, planned.asked)
             counts, reader = [plan.numbers.made for plan in planned.plans], self.form.compose.reader
             grid = comparison.grid = ComparisonGrid(comparison, counts, self.service.origin, reader)
             job = comparison.job = Job(self._steps(planned, grid), grid)

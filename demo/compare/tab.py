@@ -36,3 +36,4 @@ class CompareTab:
         self.runner.listen()
         self.runner.listen_to_returns(self.studio.generation.returned)
         self.runner.opened(self.place)
+        self.panel.listen_to_files(self.studio.result.open)

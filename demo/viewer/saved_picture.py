@@ -19,7 +19,15 @@ from demo.form.value_types import is_number, without_controls
 from demo.server.limits import MAX_SUBJECTS
 from demo.viewer.map_encoding import read_saved_maps
 from demo.viewer.reproduce import NUMBERS
-from demo.web.cached_files import DRAWN_CHUNKS, HEATMAP_CHUNK, MAPS_CHUNK, TOYS_CHUNK, FileRecord, cached_at
+from demo.web.cached_files import (
+    COMPARISON_CHUNK,
+    DRAWN_CHUNKS,
+    HEATMAP_CHUNK,
+    MAPS_CHUNK,
+    TOYS_CHUNK,
+    FileRecord,
+    cached_at,
+)
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps
@@ -27,6 +35,7 @@ from mmdiff_core.output.export import read_settings
 from mmdiff_core.output.foreign_settings import ForeignSettings, read_foreign_settings
 from mmdiff_core.weights.model_source import shown_name
 
+COMPARED = "It is a comparison: what it compares is in the Compare tab."
 AVERAGED = "Its maps are means over all steps and layers."
 NO_START = "It starts from a picture that is not inside: add that again."
 MAX_SHOWN = 40  # characters of another program's value
@@ -51,7 +60,7 @@ class SavedPicture:
 
     ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from; ``maps``
     are those that came with it. ``alone``: it is a picture without a zip, which brings means of the maps, and toys, but
-    no photos; ``drawn``: a browser drew it anew, larger or with its heatmap.
+    no photos; ``drawn``: a browser drew it anew, larger, with its heatmap or beside others, as ``comparison`` says.
     """
 
     settings: Mapping[str, Any]
@@ -62,6 +71,7 @@ class SavedPicture:
     maps: AttentionMaps | TokenMaps | None = None
     alone: bool = False
     drawn: bool = False
+    comparison: Mapping[str, Any] | None = None
 
     @property
     def complete(self) -> bool:
@@ -91,7 +101,8 @@ class SavedPicture:
         if self.foreign:
             return foreign_message(self.foreign, refused)
         said = restore_message(self.settings, refused, model, bool(self.photos) and all(self.photos))
-        more = [AVERAGED] * (self.alone and self.maps is not None) + [NO_START] * self._lacks_start
+        facts = {COMPARED: self.comparison is not None, AVERAGED: self.alone and self.maps is not None}
+        more = [sentence for sentence, holds in (facts | {NO_START: self._lacks_start}).items() if holds]
         return " ".join([said, *more])
 
 
@@ -115,9 +126,19 @@ def open_saved(path: str) -> SavedPicture:
         return SavedPicture(settings, file, foreign=foreign, alone=True)
     with Image.open(path) as image:
         chunks = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
-    maps = None if HEATMAP_CHUNK in chunks else _maps_inside(chunks)  # which shows them already
+    shown = HEATMAP_CHUNK in chunks or COMPARISON_CHUNK in chunks  # the maps, in the picture itself
+    maps = None if shown else _maps_inside(chunks)
     drawn = any(name in chunks for name in DRAWN_CHUNKS)
-    return SavedPicture(settings, file, _toys_inside(chunks, settings), maps=maps, alone=True, drawn=drawn)
+    toys, comparison = _toys_inside(chunks, settings), _json_inside(chunks, COMPARISON_CHUNK)
+    asked = comparison if isinstance(comparison, dict) else None
+    return SavedPicture(settings, file, toys, maps=maps, alone=True, drawn=drawn, comparison=asked)
+
+
+def _json_inside(chunks: Mapping[str, str], name: str) -> object:
+    try:
+        return json.loads(chunks.get(name, "null"))
+    except ValueError:
+        return None
 
 
 def _open_zip(path: str) -> SavedPicture:
@@ -151,10 +172,7 @@ def _maps_inside(chunks: Mapping[str, str]) -> AttentionMaps | TokenMaps | None:
 
 def _toys_inside(chunks: Mapping[str, str], settings: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     """Return the photos of each subject that is a toy, none for the others."""
-    try:
-        toys = json.loads(chunks.get(TOYS_CHUNK, "null"))
-    except ValueError:
-        return ()
+    toys = _json_inside(chunks, TOYS_CHUNK)
     subjects = settings.get("subjects")
     if not isinstance(toys, list) or not isinstance(subjects, list) or not len(toys) == len(subjects) <= MAX_SUBJECTS:
         return ()

@@ -23,7 +23,12 @@ from mmdiff_core.results import GeneratedImage
 MAPS_CHUNK = "mmdiff-maps"  # of a PNG: an npz of its maps, averaged, in base64
 TOYS_CHUNK = "mmdiff-toys"  # of a PNG: the toy of each subject, as links write it; empty for other photos
 HEATMAP_CHUNK = "Heatmap"
-DRAWN_CHUNKS = (HEATMAP_CHUNK, "Upscaled")  # of a PNG that the browser drew anew; see viewer/export.js
+COMPARISON_CHUNK = "mmdiff-compare"  # what the Compare tab was asked for, as JSON
+DRAWN_CHUNKS = (
+    HEATMAP_CHUNK,
+    COMPARISON_CHUNK,
+    "Upscaled",
+)  # of a PNG that the browser drew anew
 TOY = "toy"  # names the toy that a rendered photo shows, in its file: noun, seed, view
 STRIP_SIDE = 64  # pixels of a preview at most
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "zip": "application/zip"} | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -101,7 +102,7 @@ def test_a_slider_lies_between_two(opened: Page) -> None:
     assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
 
 
-def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -> None:
+def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page, open_page: Open, tmp_path: Path) -> None:
     page = opened
     choose_grid(page, "0.5 1", "5 6")
     compare(page)
@@ -110,6 +111,19 @@ def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page) -
         page.locator("#comparison-grid .save-grid").click()
     with Image.open(download.value.path()) as picture:
         assert picture.width > 2 * 256 < picture.height
+    saved = str(tmp_path / "mm-diff-compare.png")
+    download.value.save_as(saved)
+    later = open_page()
+    with later.expect_file_chooser() as chooser:
+        later.locator("#open-picture").click()
+    chooser.value.set_files(saved)
+    expect(later.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
+    expect(later.locator("[data-testid=toast-text]").first).to_contain_text("It is a comparison")
+    expect(later.locator("#seen-1 img")).to_have_count(3)  # a toy
+    open_tab(later, "Compare")
+    expect(later.locator("#columns :is(input, textarea)")).to_have_value("0.5 1")
+    expect(later.locator("#rows :is(input, textarea)")).to_have_value("5 6")
+    expect(later.locator("#compare-summary .summary")).to_have_text("4 pictures")
     page.locator("#comparison-grid .look-into").nth(3).click()
     expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .facts")).to_contain_text("Strength 1 · Seed 6 ")

@@ -419,7 +419,8 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
     fill_example(two)
     open_settings(two)
     _drop(two, "#result", tmp_path / "first.png")
-    expect(two.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    expect(two.locator("[data-testid=toast-body]")).to_contain_text("Its maps are means over all steps and layers.")
+    assert overlay(two) > 0
     expect(two.locator("#steps input[type=number]")).to_have_value("3")
     expect(two.locator("#seed input")).to_have_value(seed)
     expect(two.locator("#fresh-seed input")).not_to_be_checked()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import gradio as gr
 import pytest
+from PIL import Image
 
 from demo.compare.panel import AXIS, GRID, NOTHING
 from demo.compare.run import ComparisonRunner
 from mmdiff_core.errors import SettingsError
+from mmdiff_core.output.export import png_info
 from tests.helpers.compare_tab import grid_fields, variant_table
 from tests.helpers.stand_in import Values
+from tests.mmdiff_core.output.conftest import SETTINGS
 
 
 def test_fields_come_back_from_the_browser(runner: ComparisonRunner) -> None:
@@ -19,6 +25,20 @@ def test_fields_come_back_from_the_browser(runner: ComparisonRunner) -> None:
     assert (update[panel.mode], update[panel.omit], update[panel.across]) == (GRID, ["refiner"], AXIS("steps"))
     assert update[panel.columns]["value"] == "3 6"
     assert (update[panel.rows]["value"], update[panel.rows]["visible"]) == ("", False)
+
+
+def test_fields_come_back_from_a_saved_grid(runner: ComparisonRunner, values: Values, tmp_path: Path) -> None:
+    panel = runner.panel
+    values |= grid_fields(runner, "bound", "0 0.5", "seed", "1-2")
+    info, path = png_info(SETTINGS), str(tmp_path / "grid.png")
+    info.add_text("mmdiff-compare", json.dumps(panel.asked(values)))
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    update = panel._open(path)
+    assert (update[panel.mode], update[panel.down]) == (GRID, AXIS("seed"))
+    assert update[panel.rows]["value"] == "1-2"
+    assert update == panel._recall(panel.asked(values))
+    Image.new("RGB", (8, 8)).save(path)
+    assert panel._open(path) == panel._recall(None)
 
 
 @pytest.mark.parametrize("axis", ["steps", "delay", "guidance", "sampler", "width", "height"])

@@ -19,6 +19,7 @@ from demo.viewer.frames import FinishedFrame
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.saved_picture import (
     AVERAGED,
+    COMPARED,
     MAX_SETTINGS,
     SavedPicture,
     are_settings,
@@ -250,6 +251,16 @@ def test_forged_toys_bring_nothing(tmp_path: Path, toys: str) -> None:
     Image.new("RGB", (24, 16)).save(tmp_path / "forged.png", pnginfo=info)
     saved = open_saved(str(tmp_path / "forged.png"))
     assert (saved.record["subjects"][0]["photos"], saved.maps, saved.complete) == (0, None, False)
+
+
+@pytest.mark.parametrize(("asked", "is_one"), [('{"mode": "mode-grid"}', True), ("[", False), ("[1]", False)])
+def test_a_saved_grid_says_that_it_is_a_comparison(tmp_path: Path, asked: str, is_one: bool) -> None:
+    info = png_info({**SETTINGS, "start_step": 0, "subjects": []})
+    info.add_text("mmdiff-compare", asked)
+    Image.new("RGB", (24, 16)).save(tmp_path / "grid.png", pnginfo=info)
+    saved = open_saved(str(tmp_path / "grid.png"))
+    assert (saved.comparison is not None, saved.complete) == (is_one, False)
+    assert (COMPARED in saved.message((), "toybox")) == is_one
 
 
 @pytest.mark.slow
