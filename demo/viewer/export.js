@@ -108,7 +108,7 @@ function drawExport(frame) {
   find(".button-row").hidden = isLive();
   find(".copy-note").textContent = "";
   const facts = frame.facts ? [phraseText(frame.facts)] : [];
-  find(".facts").textContent = [...(frame.labels ?? []).map(labelText), ...facts].join(" · ");
+  find(".facts").textContent = [...(frame.labels ?? []).filter(([key]) => key !== "seed").map(labelText), ...facts].join(" · ");
   if (isLive()) return;
   for (const part of findAll(".made")) part.hidden = Boolean(frame.foreign);
   find(".more").hidden = Boolean(frame.foreign);

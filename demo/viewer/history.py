@@ -16,8 +16,8 @@ from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
 from demo.viewer.map_encoding import averaged_npz
 from demo.viewer.reproduce import python_source, shell_command, start_name
-from demo.viewer.saved_picture import restorable
-from demo.web.cached_files import FileRecord, picture_file
+from demo.viewer.saved_picture import PREVIEWS, restorable
+from demo.web.cached_files import FileRecord, picture_file, previews_png
 from mmdiff_core.encoders.name_matching import distinct_names
 from mmdiff_core.encoders.photo_cache import PhotoCache, RequestCache
 from mmdiff_core.errors import PhotoError, SettingsError
@@ -150,6 +150,8 @@ class HistoryEntry:
             notes |= {name: path.read_bytes() for name, path in paths if path.is_file()}
         if self.start and Path(self.start).is_file():
             notes[start_name(self.start)] = Path(self.start).read_bytes()
+        if self.previews:
+            notes[PREVIEWS] = previews_png(self.previews)
         if self.tokens is not None:
             with tempfile.TemporaryDirectory() as folder:
                 given = (self.picture.image, self.tokens, Path(folder), self._stem)

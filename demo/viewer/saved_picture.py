@@ -27,6 +27,7 @@ from demo.web.cached_files import (
     TOYS_CHUNK,
     FileRecord,
     cached_at,
+    read_previews,
 )
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.inspection.token_maps import TokenMaps
@@ -45,6 +46,7 @@ RESTORED_SETTINGS = (
     "sampler", "binding", "clip_skip", "guidance_rescale", "balance_photos", "image_strength", "concepts",
 )  # fmt: skip
 MAX_FILE = 40 * 2**20  # bytes of one file of a zip; what it unpacks to is not known before
+PREVIEWS = "previews.png"  # of a zip
 MAX_MAPS = 256 * 2**20  # bytes
 MAX_PHOTOS = 10 * MAX_SUBJECTS
 MAX_SETTINGS = 2**20  # bytes
@@ -72,6 +74,7 @@ class SavedPicture:
     alone: bool = False
     drawn: bool = False
     comparison: Mapping[str, Any] | None = None
+    previews: tuple[Image.Image, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -153,13 +156,14 @@ def _open_zip(path: str) -> SavedPicture:
             starts = [entry for entry in packed.namelist() if _START.fullmatch(entry)]
             written = [entry for entry in packed.namelist() if _MAPS.fullmatch(entry)]
             maps = read_saved_maps(_read(packed, written[0], MAX_MAPS)) if written else None
+            previews = read_previews(_read(packed, PREVIEWS)) if PREVIEWS in packed.namelist() else ()
             start = cached_at(_read(packed, starts[0]), Path(starts[0]).name) if starts else ""
             photos = [cached_at(_read(packed, entry), Path(entry).name) for entry in _photo_names(packed)]
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise PhotoError(
             f'"{name}" is not a zip that this page can open: choose one that "Save everything (zip)" wrote.'
         ) from error
-    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start, maps=maps)
+    return SavedPicture(settings, file, tuple(_shared_out(photos, settings)), start=start, maps=maps, previews=previews)
 
 
 def _maps_inside(chunks: Mapping[str, str]) -> AttentionMaps | TokenMaps | None:

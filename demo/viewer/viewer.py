@@ -115,7 +115,8 @@ def _opened_entry(saved: SavedPicture, origin: ModelSource | None) -> HistoryEnt
     of_subjects = maps if isinstance(maps, AttentionMaps) and len(maps.subjects) == len(words) else None
     return HistoryEntry(
         GeneratedImage(image, int(settings["seed"]), of_subjects, words, settings),
-        *((), tuple(range(len(words))), photo_names(saved.photos), saved.photos, origin or ModelSource()),
+        (*saved.previews[:-1], image) if saved.previews else (),
+        *(tuple(range(len(words))), photo_names(saved.photos), saved.photos, origin or ModelSource()),
         sentence=tuple(numbered_words(prompt_pieces(prompt, words))),
         file=file,
         start=saved.start,

@@ -16,11 +16,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from demo.server.sessions import claim
 from mmdiff_core.atomic_files import atomic_file, named_disk_errors
+from mmdiff_core.encoders.photo import DECODING_ERRORS
 from mmdiff_core.output.export import png_info
 from mmdiff_core.output.image_grid import image_grid
 from mmdiff_core.results import GeneratedImage
+from mmdiff_core.types import MAX_STEPS
 
 MAPS_CHUNK = "mmdiff-maps"  # of a PNG: an npz of its maps, averaged, in base64
+FRAMES_CHUNK = "frames"
 TOYS_CHUNK = "mmdiff-toys"  # of a PNG: the toy of each subject, as links write it; empty for other photos
 HEATMAP_CHUNK = "Heatmap"
 COMPARISON_CHUNK = "mmdiff-compare"  # what the Compare tab was asked for, as JSON
@@ -123,6 +126,26 @@ def film_strip(frames: Sequence[Image.Image]) -> FilmStrip | None:
     w, h = frame.size
     small = [frame.convert("RGB").resize((w, h), Image.Resampling.BOX) for frame in frames]
     return {"image": data_url(image_grid([small], gap=0)), "w": w, "h": h}
+
+
+def previews_png(frames: Sequence[Image.Image]) -> bytes:
+    """Put the previews of a picture's steps side by side into one PNG that knows how many they are."""
+    info = PngInfo()
+    info.add_text(FRAMES_CHUNK, str(len(frames)))
+    return _png(image_grid([[frame.convert("RGB").resize(frames[0].size) for frame in frames]], gap=0), info)
+
+
+def read_previews(data: bytes) -> tuple[Image.Image, ...]:
+    """Return the previews of :func:`previews_png`; none where it is something else."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            sheet, count = opened.convert("RGB"), int(opened.info.get(FRAMES_CHUNK, 0))
+    except (Image.DecompressionBombError, ValueError, *DECODING_ERRORS):
+        return ()
+    if not 1 <= count <= min(MAX_STEPS, sheet.width):
+        return ()
+    width = sheet.width // count
+    return tuple(sheet.crop((at * width, 0, (at + 1) * width, sheet.height)) for at in range(count))
 
 
 def _marked(photo: Image.Image) -> PngInfo:

@@ -91,3 +91,36 @@ def test_an_example_makes_its_picture_and_a_report_of_it_opens_anywhere(open_pag
     file = tmp_path / "report.html"
     saving.value.save_as(file)
     assert WIDE_WORLD_PROMPTS[1][0] in file.read_text(encoding="utf-8")
+
+
+def test_what_was_saved_comes_back_with_its_maps_and_further_words(open_page: Open, tmp_path: Path) -> None:
+    """From the zip and from the picture alone; the report and the command are those of an inspected prompt."""
+    page = open_page(locale="de", permissions=["clipboard-read", "clipboard-write"])
+    _choose_prompt_alone(page)
+    page.locator("#prompt textarea").fill("a cat on sand")
+    page.locator("#concepts input, #concepts textarea").fill("dog")
+    generate(page)
+    page.locator("#result .more > summary").click()
+    for button, name in ((".pack", "all.zip"), (".save", "alone.png"), (".write[data-suffix=html]", "report.html")):
+        with page.expect_download() as saving:
+            page.locator(f"#result {button}").click()
+        saving.value.save_as(tmp_path / name)
+    assert '<html lang="de">' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page.locator("#result .copy[data-copy=shell]").click()
+    expect(page.locator("#result .copy-note")).not_to_be_empty()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command.startswith("python -m mmdiff_core attention ")
+    assert "--concepts dog" in command
+    tiles = page.locator("#result .tile").count()
+
+    for name, steps in (("all.zip", page.locator("#result .step").get_attribute("max")), ("alone.png", "1")):
+        later = open_page()
+        with later.expect_file_chooser() as chooser:
+            later.locator("#open-picture").click()
+        chooser.value.set_files(tmp_path / name)
+        expect(later.locator("#result .tile")).to_have_count(tiles)
+        expect(later.locator("#result .tile").last).to_contain_text("dog")
+        expect(later.locator("#result .step")).to_have_attribute("max", str(steps))
+        assert overlay(later) > 0
+        expect(later.locator("#concepts input, #concepts textarea")).to_have_value("dog")
+        expect(later.locator("#prompt-examples")).to_be_visible()

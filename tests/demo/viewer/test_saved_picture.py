@@ -171,7 +171,7 @@ def test_a_zip_brings_all_back(model: Personalizer, forms: dict[str, Form], mode
     assert "foreign" not in frame
     assert frame["maps"] == before["maps"]
     assert frame.get("tokens") == before.get("tokens")
-    for part in ("subjects", "sentence", "leakage", "facts", "caption"):
+    for part in ("subjects", "sentence", "leakage", "facts", "caption", "strip"):
         assert frame[part] == before[part], part
     (again,) = history.entries.values()
     assert again.picture.image.tobytes() == entry.picture.image.tobytes()

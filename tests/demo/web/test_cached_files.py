@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from demo.web.cached_files import cached_file
+from demo.web.cached_files import cached_file, previews_png, read_previews
 from mmdiff_core.errors import WritingError
 
 
@@ -45,3 +48,19 @@ def test_a_full_disk_is_told_without_the_folder(folder: Path, monkeypatch: pytes
         cached_file(b"one", "cat.png")
     assert '"cat.png"' in str(caught.value)
     assert str(folder) not in str(caught.value)
+
+
+def test_previews_come_back_from_their_sheet() -> None:
+    frames = [Image.new("RGB", (12, 8), (20 * step, 0, 0)) for step in range(3)]
+    again = read_previews(previews_png([*frames[:2], frames[2].resize((24, 16))]))
+    assert [(frame.size, frame.getpixel((0, 0))) for frame in again] == [
+        ((12, 8), (20 * step, 0, 0)) for step in range(3)
+    ]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "201", "x", "99"])
+def test_a_forged_sheet_has_no_previews(count: str) -> None:
+    info, buffer = PngInfo(), io.BytesIO()
+    info.add_text("frames", count)
+    Image.new("RGB", (24, 8)).save(buffer, "PNG", pnginfo=info)
+    assert read_previews(buffer.getvalue()) == read_previews(b"no picture") == ()
