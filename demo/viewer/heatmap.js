@@ -15,12 +15,15 @@ function resized(map, h, w) {
   if (map.h === h && map.w === w) return map;
   const values = new Float32Array(h * w);
   const columns = samplesOf(w, map.w);
+  const [left, right] = [0, 1].map((part) => Int32Array.from(columns, (sample) => sample[part]));
+  const across = Float64Array.from(columns, (sample) => sample[2]);
   samplesOf(h, map.h).forEach(([top, bottom, down], y) => {
-    columns.forEach(([left, right, across], x) => {
-      const upper = map.values[top * map.w + left] * (1 - across) + map.values[top * map.w + right] * across;
-      const lower = map.values[bottom * map.w + left] * (1 - across) + map.values[bottom * map.w + right] * across;
+    const [first, second] = [map.values.subarray(top * map.w), map.values.subarray(bottom * map.w)];
+    for (let x = 0; x < w; x += 1) {
+      const upper = first[left[x]] * (1 - across[x]) + first[right[x]] * across[x];
+      const lower = second[left[x]] * (1 - across[x]) + second[right[x]] * across[x];
       values[y * w + x] = upper * (1 - down) + lower * down;
-    });
+    }
   });
   return { h, w, values };
 }

@@ -25,22 +25,34 @@ function strengthCanvas(map, colourAt) {
   return canvas;
 }
 
+// What follows runs for every pixel, so that it makes no arrays: a colour goes into one that is used again and again.
+
+const tinted = (ink, grey) => (grey < 0.5 ? ink * (0.5 + grey) : ink + (1 - ink) * (grey - 0.5) * HIGHLIGHT);
+
 /** The subjects' colours, each where it attends, lighter and darker as the picture is. */
 function inkOf(layers, threshold) {
   const inks = layers.map(({ colour }) => rgbOf(colour).map((value) => value / 255));
+  const strengths = layers.map(({ scaled }) => scaled.values);
+  const colour = [0, 0, 0, 0];
   return (at, grey) => {
     let [total, most, red, green, blue] = [0, 0, 0, 0, 0];
-    for (let i = 0; i < layers.length; i += 1) {
-      const strength = layers[i].scaled.values[at];
-      const shown = strength >= threshold ? Math.pow(strength, CONTRAST) : 0;
-      [total, most] = [total + shown, Math.max(most, shown)];
-      [red, green, blue] = [red + shown * inks[i][0], green + shown * inks[i][1], blue + shown * inks[i][2]];
+    for (let i = 0; i < inks.length; i += 1) {
+      const strength = strengths[i][at];
+      if (strength < threshold || strength === 0) continue;
+      const shown = Math.pow(strength, CONTRAST);
+      const ink = inks[i];
+      total += shown;
+      most = Math.max(most, shown);
+      red += shown * ink[0];
+      green += shown * ink[1];
+      blue += shown * ink[2];
     }
-    const tint = (sum) => {
-      const ink = total > 0 ? sum / total : 0;
-      return grey < 0.5 ? ink * (0.5 + grey) : ink + (1 - ink) * (grey - 0.5) * HIGHLIGHT;
-    };
-    return [tint(red), tint(green), tint(blue), most];
+    const share = total > 0 ? 1 / total : 0;
+    colour[0] = tinted(red * share, grey);
+    colour[1] = tinted(green * share, grey);
+    colour[2] = tinted(blue * share, grey);
+    colour[3] = most;
+    return colour;
   };
 }
 
@@ -56,14 +68,19 @@ function paletteOf(layers, { palette, threshold }) {
 /** Where outlines run: at the threshold, or at half the range where there is none. */
 const outlineLevel = (style) => style.threshold || 0.5;
 
+/** How fast values change along a row or column at a place of `count`, whose neighbours are `stride` apart. */
+function slopeAt(values, at, position, count, stride) {
+  const before = position > 0 ? at - stride : at;
+  const after = position < count - 1 ? at + stride : at;
+  return (values[after] - values[before]) / ((after - before) / stride);
+}
+
 /** How far a pixel is from the place where the strength is `level`, to first order. */
 function distanceTo(level, { h, w, values }, at) {
-  const [row, column] = [Math.floor(at / w), at % w];
-  const slope = (position, count, stride) => {
-    const [before, after] = [position > 0 ? at - stride : at, position < count - 1 ? at + stride : at];
-    return (values[after] - values[before]) / ((after - before) / stride);
-  };
-  return Math.abs(values[at] - level) / Math.max(Math.hypot(slope(row, h, w), slope(column, w, 1)), 1e-6);
+  const row = Math.floor(at / w);
+  const down = slopeAt(values, at, row, h, w);
+  const across = slopeAt(values, at, at - row * w, w, 1);
+  return Math.abs(values[at] - level) / Math.max(Math.sqrt(down * down + across * across), 1e-6);
 }
 
 function drawOutline(data, layer, level) {
@@ -88,13 +105,13 @@ function overlayPixels(pixels, w, h, layers, style) {
   const colourAt = style.palette === "subject" ? inkOf(prepared, style.threshold) : paletteOf(prepared, style);
   const data = new Float32Array(3 * w * h);
   for (let at = 0; at < w * h; at += 1) {
-    const own = [pixels[4 * at] / 255, pixels[4 * at + 1] / 255, pixels[4 * at + 2] / 255];
-    const grey = own[0] * LUMA[0] + own[1] * LUMA[1] + own[2] * LUMA[2];
+    const grey = (pixels[4 * at] * LUMA[0] + pixels[4 * at + 1] * LUMA[1] + pixels[4 * at + 2] * LUMA[2]) / 255;
     const ground = GROUND_DARK + GROUND_RANGE * grey;
     const shown = colourAt(at, grey);
     for (let channel = 0; channel < 3; channel += 1) {
+      const own = pixels[4 * at + channel] / 255;
       const heat = ground + shown[3] * (shown[channel] - ground);
-      data[3 * at + channel] = own[channel] + style.opacity * (heat - own[channel]);
+      data[3 * at + channel] = own + style.opacity * (heat - own);
     }
   }
   if (style.outline) for (const layer of prepared) drawOutline(data, layer, outlineLevel(style));

@@ -7,7 +7,7 @@ const DEMO = new URL("../../demo/", import.meta.url);
 
 /** The named top-level names of scripts, "viewer/heatmap" for demo/viewer/heatmap.js, that are loaded after dom.js. */
 export function load(scripts, names, globals = {}) {
-  const context = createContext({ atob, Float32Array, Uint8Array, Uint8ClampedArray, Map, ...globals });
+  const context = createContext({ atob, Float32Array, Float64Array, Int32Array, Uint8Array, Uint8ClampedArray, Map, ...globals });
   const sources = ["web/dom", ...scripts].map((name) => readFileSync(new URL(`${name}.js`, DEMO), "utf8"));
   return runInContext(`${sources.join("\n")}\n({ ${names.join(", ")} })`, context);
 }
