@@ -128,7 +128,7 @@ class ComparePanel:
 
     def _render_actions(self) -> None:
         with gr.Row(elem_id="compare-actions"):
-            self.compare = gr.Button(text("compare"), variant="primary", scale=0, elem_id="compare-run")
+            self.compare = gr.Button(text("compare_run"), variant="primary", scale=0, elem_id="compare-run")
             self.stop = gr.Button(text("stop"), variant="stop", scale=0, visible=False, elem_id="compare-stop")
             self.summary = gr.HTML(
                 summary_record(),

@@ -119,6 +119,10 @@ class ComparisonRunner:
         """Inputs of an event that reads everything."""
         return {*self.form.fields, *self.panel.fields}
 
+    def _read(self, values: Values) -> Form:
+        """Read the Studio's fields, with the name that Generate would take from the prompt."""
+        return self.form.read_with_photos({**values, **self.form.compose.name_in_prompt(values)})
+
     def table(self, form: Form, values: Values) -> VariantTable:
         """Return every variant that the fields ask for; none of them is planned yet.
 
@@ -127,7 +131,7 @@ class ComparisonRunner:
         """
         blocking = first_blocking(self.form.judge(form))
         if blocking is not None:
-            raise SettingsError(blocking.text)
+            raise SettingsError(f"In the Studio: {blocking.text}")
         request = self.form.request(form)
         return self.panel.table(values, FormRequest(form, replace(request, seeds=request.seeds[:1])))
 
@@ -141,7 +145,7 @@ class ComparisonRunner:
 
     def review(self, values: Values) -> Update:
         """Say how many images the fields ask for, or why there are none yet."""
-        form = self.form.read_with_photos(values)
+        form = self._read(values)
         try:
             return self._counted(form, self.table(form, values))
         except MMDiffError as error:
@@ -149,7 +153,7 @@ class ComparisonRunner:
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plans and keep them, or say what is wrong, in which case nothing runs or changes."""
-        form = self.form.read_with_photos(values)
+        form = self._read(values)
         try:
             table = self.table(form, values)
             plans = self.plan(table)

@@ -81,6 +81,7 @@ class InspectPanel:
         self.concepts = gr.Textbox(
             label=text("concepts"),
             info=text("concepts_info"),
+            placeholder=text("concepts_like"),
             max_lines=1,
             elem_id="concepts",
             elem_classes="prompt-only",

@@ -222,18 +222,21 @@ class ComposePanel:
         """Return the update of the chips: the prompt's words, and how many cards they can be assigned to."""
         return gr.HTML(chips_html(form, self.reader), cards=count)
 
-    def name_update(self, values: Values) -> Update:
-        """Return the update that names the one card with photos and without a name, where the prompt leaves no choice.
+    def name_in_prompt(self, values: Values) -> Update:
+        """Return the name of the one card with photos and without a name, where the prompt leaves no choice.
 
-        That is where just one word of the prompt is a toy that no other card is named after. It can be undone.
+        That is where just one word of the prompt is a toy that no other card is named after.
         """
         shown = self.cards[: values[self.count]]
         names = [without_blank_edges(values[card.name] or "") for card in shown]
         nameless = [card for card, name in zip(shown, names, strict=True) if values[card.photos] and not name]
         toys = self.reader.toys_in(values[self.prompt] or "", [name for name in names if name])
-        if len(nameless) != 1 or len(toys) != 1:
-            return {}
-        return self.undo.keep(values, {nameless[0].name: toys[0]}, "undo_name", always=True)
+        return {nameless[0].name: toys[0]} if len(nameless) == len(toys) == 1 else {}
+
+    def name_update(self, values: Values) -> Update:
+        """Return the update that writes the name of :meth:`name_in_prompt` into its field; it can be undone."""
+        found = self.name_in_prompt(values)
+        return self.undo.keep(values, found, "undo_name", always=True) if found else {}
 
     # ------------------------------------------------------------ events
 

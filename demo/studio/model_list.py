@@ -64,7 +64,8 @@ def model_texts(service: Service) -> MoreTexts:
 
 def toys_note(known: Vocabulary | None, labels: Texts) -> str:
     """Return HTML that says what the loaded weights can make; empty for a model of the real world."""
-    toys = ", ".join(labels[key] for key in known_phrases(known).get("toy", {}).values())
+    comma = "、" if labels["locale"] == "zh" else ", "
+    toys = comma.join(labels[key] for key in known_phrases(known).get("toy", {}).values())
     return f'<p class="hint">{escape(labels["makes_toys"].format(toys=toys))}</p>' if toys else ""
 
 

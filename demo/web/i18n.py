@@ -36,6 +36,7 @@ _TEMPLATES = {
     "name_like": "{for_example} cat",
     "name_like_too": "{for_example} robot",
     "prompt_like": "{for_example} a cat next to a robot on the beach",
+    "concepts_like": "{for_example} dog, hat",
     "avoid_like": "{for_example} blurry, dark",
     "start_help": '<p class="hint">{start_help_text}</p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',

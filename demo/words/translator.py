@@ -122,7 +122,8 @@ class Translator:
             stop = related[1] if related else word.end() if word else place + 1
             text = prompt[place:stop]
             is_apart = place == 0 or prompt[place - 1].isspace() or (place == start > 0 and word is not None)
-            yield Part(self._kind(text, bool(word), bool(related)), text, False, is_apart)
+            is_word = word is not None and any(sign.isalnum() for sign in text)
+            yield Part(self._kind(text, is_word, related is not None), text, False, is_apart)
             at = stop
 
     def _kind(self, text: str, is_word: bool, is_relation: bool) -> PartKind:

@@ -90,7 +90,7 @@ class _Order:
                 colours.append(self._text(at))
             elif kind == "place" and self.parts[at].is_foreign:
                 places.append(self._text(at))
-            elif kind == "word" and at > start and self.parts[at - 1].is_foreign:
+            elif kind == "word" and at > start and self._asks_for_a_noun(at - 1):
                 break  # a noun without a translation
             elif (clause := self._worn(at)) is not None:
                 worn.append(clause.text)
@@ -110,6 +110,10 @@ class _Order:
         elif article or self._kind(start - 1) != "word":  # else a word such as "my"
             named = with_article(named)
         return _Phrase(" ".join((named, *worn)), tuple(places), at)
+
+    def _asks_for_a_noun(self, at: int) -> bool:
+        part = self.parts[at]
+        return part.is_foreign and part.kind in ("article", "colour", "of", "there")
 
     def _worn(self, at: int) -> _Phrase | None:
         """Return what is worn by a toy that comes later; it ends with the particle between them."""

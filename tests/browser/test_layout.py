@@ -182,6 +182,6 @@ def test_the_footer_of_a_phone_divides_nothing_from_nothing(open_page: Open) -> 
     page = open_page(**PHONE)
     footer = page.locator("footer")
     footer.scroll_into_view_if_needed()
-    expect(footer).to_have_text(re.compile("Settings"))
+    expect(footer).to_have_text(re.compile("Theme and language"))
     shown = footer.locator("button:visible")
     expect(footer.locator(".divider:visible")).to_have_count(shown.count() - 1)

@@ -250,4 +250,4 @@ def test_errors_speak_the_browser_s_language(open_page: Open, tmp_path: Path) ->
         re.compile("„zerrissen.png“ lässt sich nicht als Bild öffnen")
     )
     open_tab(page, "Vergleich")
-    expect(page.locator("#compare-summary .summary")).to_have_text(re.compile("^Es gibt noch kein Motiv"))
+    expect(page.locator("#compare-summary .summary")).to_have_text(re.compile("^Im Studio: Es gibt noch kein Motiv"))

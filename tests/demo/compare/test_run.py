@@ -37,6 +37,20 @@ def test_cells_have_what_pictures_of_the_studio_have(runner: ComparisonRunner, v
     assert [(group["layer"], group["heads"]) for group in maps["image"]] == [("mid_block", 2)]
 
 
+def test_what_is_wrong_in_the_studio_is_said_to_be_there(runner: ComparisonRunner, values: Values) -> None:
+    compose = runner.form.compose
+    nameless = {compose.cards[0].name: "", compose.prompt: "a dragon and a robot"}
+    told = runner.review(values | nameless)[runner.panel.summary]
+    assert told["error"].startswith("In the Studio: Which word of the prompt do these photos show?")
+
+
+def test_a_photo_is_compared_under_the_name_that_generate_would_take(runner: ComparisonRunner, values: Values) -> None:
+    values |= {runner.form.compose.cards[0].name: ""}
+    assert runner.review(values)[runner.panel.summary]["error"] == ""
+    (checked,) = runner.check(values)
+    assert [subject.name for subject in checked[runner.panel.planned].form.subjects] == ["cat", "robot"]
+
+
 def test_what_is_in_common_tells_of_binding_and_sampler(runner: ComparisonRunner, values: Values) -> None:
     settings = runner.form.settings
     plain = runner.review(values)[runner.panel.summary]["common"]

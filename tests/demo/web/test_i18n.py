@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo import page
-from demo.web.i18n import LANGUAGES, languages, report_texts, texts_of
+from demo.web.i18n import LANGUAGES, languages, report_texts, sentences_of, texts_of
 from demo.web.static_files import DEMO
 from mmdiff_core.inspection.report_texts import REPORT_TEXTS
 from tests.helpers.stand_in import StandIn
@@ -99,3 +99,17 @@ def test_every_other_language_asks_for_an_english_prompt(language: str, word: st
     labels = texts_of(language)
     for key in ("prompt_help", "prompt_help_alone", "inspect_help", "concepts_info"):
         assert word in labels[key], key
+
+
+@pytest.mark.parametrize(
+    ("language", "others"),
+    [
+        ("zh", ("热力图", "令牌", "空标记", "您")),
+        ("de", ("Text-Encoder", "Bild-Encoder", " Ihr", "Klicken Sie")),
+        ("es", ("en el texto", "el texto tiene", "usted")),
+    ],
+)
+def test_a_thing_has_one_name_in_a_language(language: str, others: tuple[str, ...]) -> None:
+    """Words that the page has others for, also in what it says of the server's sentences."""
+    said = "\n".join([*texts_of(language).values(), *sentences_of(language).values()])
+    assert [word for word in others if word in said] == []

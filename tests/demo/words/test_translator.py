@@ -37,6 +37,9 @@ def _english(prompt: str, reader: WordReader = READERS[0]) -> str:
         ("eine Eule im Wald", "an owl in the forest"),
         ("a photo of a Katze on the beach", "a photo of a cat on the beach"),
         ("a (Katze) am Strand", "a (a cat) on the beach"),
+        ("eine Katze am Strand 🐱", "a cat on the beach 🐱"),
+        ("un gato en la playa, bonito", "a cat on the beach, bonito"),
+        ("Katze am Strand schön", "a cat on the beach schön"),
     ],
 )
 def test_known_words_are_put_into_english(prompt: str, english: str, reader: WordReader) -> None:
