@@ -22,7 +22,7 @@ from tests.browser.page import (
 from tests.helpers.stand_in import StandIn, served
 
 AXE = files("axe_playwright_python") / "axe.min.js"
-GRADIO_S = ['footer button.settings img', ".icon-button-wrapper"]  # its footer's icon, a gallery's upload buttons
+GRADIO_S = ["footer button.settings img", ".icon-button-wrapper"]  # its footer's icon, a gallery's upload buttons
 
 
 @pytest.fixture(scope="module")
