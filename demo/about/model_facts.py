@@ -71,7 +71,7 @@ def weight_facts(name: str, summary: ModelSummary, sizes: Size, known: Vocabular
     facts = {
         "model": name,
         "size": _shape(*sizes.default) if fixed else f"{sizes.smallest} – {sizes.largest}",
-        "parameters": " + ".join(f"{part} {count / 1e6:.1f} M" for part, count in counts.items()),
+        "parameters": " + ".join(f"{part} {count / 1e6:.1f}\N{NO-BREAK SPACE}M" for part, count in counts.items()),
     }
     if known is None:
         return {"facts": facts, "rows": {}, "when": ["world" if summary.adapter else "stock"]}

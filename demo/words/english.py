@@ -23,6 +23,11 @@ def with_article(name: str) -> str:
     return f"{'an' if _VOWEL.match(plain) and not _CONSONANT.match(plain) else 'a'} {name}"
 
 
+def twice(name: str) -> str:
+    """Return two of a name, as the captions say it, which know no plural."""
+    return f"{with_article(name)} and another {name}"
+
+
 def tidy(prompt: str) -> str:
     """Return a prompt with the articles, blanks and signs that go with its words."""
     spaced = re.sub(r" +([,.;:!?)])", r"\1", " ".join(prompt.translate(_WIDE_SIGNS).split()))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from demo.words.english import ARTICLES, DETERMINERS, with_article
+from demo.words.english import ARTICLES, DETERMINERS, twice, with_article
 from demo.words.leaving_out import leave_out
 from demo.words.notes import Fix, PromptNotes, WordNote
 from demo.words.spelling import near_words, sign_name
@@ -23,6 +24,7 @@ from mmdiff_core.types import Word
 MAX_FIXES = 4  # chips of a note
 MAX_NOTES = 3  # with chips; further unknown words share one
 MAX_UNKNOWN = 40  # words that are looked at
+_TWO = frozenset({"two", "2", "both"})
 _WEIGHT = re.compile(r"\(+([^():]{1,100}):\s*\d*\.?\d+\s*\)+")  # of other programs, such as (cat:1.3)
 
 
@@ -124,6 +126,9 @@ class WordReader:
             yield _translation_note(prompt, translation, named)
             taken += translation.words
         unknown = [span for span in unknown if not any(overlap(span, other) for other in taken)]
+        pairs = list(self._pairs(prompt, unknown))
+        yield from (note for _, note in pairs)
+        unknown = [span for span in unknown if not any(overlap(span, pair) for pair, _ in pairs)]
         noted, rest = 0, list[Span]()
         for run in _runs(prompt, unknown, lambda word: self.spelled(word, prompt)):
             note = self._note(prompt, run, words, lacks_toy=not near) if noted < MAX_NOTES else None
@@ -137,6 +142,17 @@ class WordReader:
             yield WordNote(
                 "unknown_words", {"words": ", ".join(shown_word(prompt[slice(*run)]) for run in rest)}, fixes
             )
+
+    def _pairs(self, prompt: str, unknown: Sequence[Span]) -> Iterator[tuple[Span, WordNote]]:
+        """Yield the span of two toys, as in "two cats", with a note that says them as the captions do."""
+        assert self.known is not None
+        for number, noun in pairwise(unknown):
+            if fold(prompt[slice(*number)]) in _TWO and prompt[number[1] : noun[0]].isspace():
+                toys = [word for word in near_words(prompt[slice(*noun)], self.known.class_words) if " " not in word]
+                if toys:
+                    span = number[0], noun[1]
+                    fix = Fix(twice(toys[0]), *span, twice(toys[0]))
+                    yield span, WordNote("near_word", {"word": prompt[slice(*span)]}, (fix,))
 
     def _note(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> WordNote | None:
         """Return a note with what may stand in place of unknown words that stand together; None for nothing."""

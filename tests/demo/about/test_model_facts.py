@@ -56,7 +56,7 @@ def test_what_is_not_known_is_said() -> None:
     assert "cat" in told["facts"]["kinds"]
     assert "owl" in told["facts"]["no_kinds"]
     assert "fixed" in told["when"]
-    assert told["facts"]["parameters"] == "unet 3.0 M + adapter 0.5 M"
+    assert told["facts"]["parameters"] == "unet 3.0\N{NO-BREAK SPACE}M + adapter 0.5\N{NO-BREAK SPACE}M"
     whole = weight_facts("toybox", StandIn().summary(), StandIn().sizes, WHOLE_WORLD)
     assert whole["when"] == ["toys"]  # nothing is lacking, and the size is free
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.words.english import tidy, with_article
+from demo.words.english import tidy, twice, with_article
 
 
 def test_articles() -> None:
@@ -25,3 +25,7 @@ def test_articles() -> None:
 )
 def test_blanks_signs_and_articles(prompt: str, tidied: str) -> None:
     assert tidy(prompt) == tidied
+
+
+def test_two_of_a_name() -> None:
+    assert twice("owl") == "an owl and another owl"

@@ -27,6 +27,8 @@ def _english(prompt: str, reader: WordReader = READERS[0]) -> str:
         ("Katze auf dem Strand", "a cat on the beach"),
         ("die Katze mit rotem Hut", "the cat with a red hat"),
         ("ein rotes Auto in der Stadt bei Nacht", "a red car in the city at night"),
+        ("zwei Hunde im Schnee", "a dog and another dog in the snow"),
+        ("dos gatos rojos", "a red cat and another red cat"),
         ("Ein HUND, im Schnee", "a dog, in the snow"),
         ("una tortuga delante de un búho bajo el agua", "a turtle in front of an owl under water"),
         ("un búho y un pez bajo el agua.", "an owl and a fish under water."),
@@ -64,6 +66,7 @@ def test_known_words_are_put_into_english(prompt: str, english: str, reader: Wor
         ("戴着红色帽子的猫在雪地里", "a cat wearing a red hat in the snow"),
         ("一只猫戴着红色帽子", "a cat wearing a red hat"),
         ("一头大象和一只猫头鹰在厨房里", "an elephant and an owl in the kitchen"),
+        ("两只猫在海滩上", "a cat and another cat on the beach"),
         ("猫头鹰", "an owl"),  # not a cat's head
         ("海滩上的马", "a 马 on the beach"),  # what has no translation stays
         ("熊猫在森林里", "熊猫 in the forest"),  # neither a bear nor a cat

@@ -127,6 +127,13 @@ def test_a_pictograph_is_named(prompt: str, shown: str, after: str) -> None:
     assert _after(prompt, note.fixes[-1]) == after
 
 
+def test_two_of_a_toy_are_said_as_the_captions_do() -> None:
+    for prompt in ("two cats on the beach", "2 kittens on the beach"):
+        (note,) = _read(prompt).notes
+        toy = "cat" if "cats" in prompt else "kitten"
+        assert _after(prompt, note.fixes[0]) == f"a {toy} and another {toy} on the beach"
+
+
 def test_words_of_which_no_known_one_is_near_are_left_out_together() -> None:
     prompt = "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow"
     notes = _read(prompt, "cat", "robot")
