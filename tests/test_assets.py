@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from mmdiff_core.backbones.base import Defaults
 from mmdiff_core.backbones.toybox import FOLDER, Toybox
 from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.judge import judge
@@ -65,11 +66,16 @@ def test_stock_pipeline_opens_the_folder_and_draws() -> None:
     assert np.asarray(image).std() > 20
 
 
-def test_two_subjects_come_out_where_their_heatmaps_say(personalizer: Personalizer) -> None:
+def test_a_student_for_few_steps_ships(personalizer: Personalizer) -> None:
+    assert personalizer.fast == Defaults(steps=4, guidance=1.0, few=True, scheduler="distilled")
+
+
+@pytest.mark.parametrize("numbers", [{"steps": 10}, {"scheduler": "distilled"}])
+def test_two_subjects_come_out_where_their_heatmaps_say(personalizer: Personalizer, numbers: dict[str, object]) -> None:
     """The referee, which knows nothing of the maps, finds each toy around the peak of its heatmap."""
     names = ("cat", "robot")
     toys = {"cat": ("cat", 5), "robot": ("robot", 3)}
-    picture = make(personalizer, "a cat next to a robot on the beach", toys, seeds=(1,), steps=10)
+    picture = make(personalizer, "a cat next to a robot on the beach", toys, seeds=(1,), **numbers)
     maps = picture.maps
     assert maps is not None
     image = torch.from_numpy(np.asarray(picture.image, dtype=np.float32) / 255).permute(2, 0, 1)

@@ -183,7 +183,7 @@ _CPU = Recipe(
         "whole-images": StageSettings(steps=1_000, batch=4, lr=1e-3, muon_lr=1e-3, warmup=30, cool_down=970, ema=0.995),
         "encoders": StageSettings(steps=1_000, batch=64, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.99),
         "joint": StageSettings(steps=20_000, batch=96, lr=8e-4, muon_lr=3e-3, warmup=100, cool_down=4_000, ema=0.998),
-        "student": StageSettings(steps=2_000, batch=16, lr=1e-3, warmup=20, cool_down=700, ema=0.99),
+        "student": StageSettings(steps=900, batch=16, lr=1e-3, warmup=20, cool_down=300, ema=0.99),
     },
     losses=LossWeights(text_constraint=0.1, image_constraint=0.1),
     mix=ConditionMix(described=0.15),  # these weights are used with photos most of the time
