@@ -24,10 +24,18 @@ def leave_out(prompt: str, runs: Sequence[Span], known: KnownPhrases) -> str:
         known: what the model was trained on.
     """
     kept, end = "", 0
-    for start, stop in _Cut(prompt, runs, known).spans():
-        kept, end = kept + prompt[end:start], stop
+    for (start, stop), instead in _Cut(prompt, runs, known).changes():
+        kept, end = kept + prompt[end:start] + instead, stop
     parts = (part.strip(_SIGNS) for part in (kept + prompt[end:]).split(","))
     return tidy(", ".join(part for part in parts if part))
+
+
+def qualifies(prompt: str, end: int, known: KnownPhrases) -> bool:
+    """Whether what ends at a place stands before a known noun or a colour, as "cute" does in "a cute cat"."""
+    after = WORD.search(prompt, end)
+    if after is None or not prompt[end : after.start()].isspace():
+        return False
+    return fold(after.group()) in (*known.class_words, *COLOURS, *known.vocabulary.accessories)
 
 
 class _Cut:
@@ -41,16 +49,22 @@ class _Cut:
         relations = [tuple(phrase.split()) for phrase in known.relation_phrases]
         self.links = [*relations, *((word,) for word in _PREPOSITIONS | known.place_prepositions)]
         self.relations = relations
+        self._linking = {link[-1] for link in self.links}  # after which a noun has an article
 
-    def spans(self) -> Iterator[Span]:
-        """Yield the spans of all words that go, in their order."""
+    def changes(self) -> Iterator[tuple[Span, str]]:
+        """Yield the spans of all words that go, in their order, each with what comes instead."""
+        articles = set[int]()
         for first, last in list(self._runs()):
             if self._is_style(first, last):
                 self._drop(first - 1 if self._is_joined(first - 1) else first, first)
                 self._drop(last + 1, last + 2)
             elif not self._qualifies(last):
                 self._drop_what_belongs_to(first, last)
-        yield from (span for span, gone in zip(self.words, self.gone, strict=True) if gone)
+            elif not self._is_joined(first - 1) or self.plain[first - 1] in self._linking:
+                articles.add(first)  # a word such as "my" was the article
+        for at, span in enumerate(self.words):
+            if self.gone[at]:
+                yield span, "a" if at in articles else ""
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Yield the first and the last of words that go and stand together."""
@@ -89,9 +103,7 @@ class _Cut:
 
     def _qualifies(self, last: int) -> bool:
         """Whether a known noun follows, which stays."""
-        if not self._is_joined(last) or self._is_gone(last + 1):
-            return False
-        return self.plain[last + 1] in (*self.known.class_words, *COLOURS, *self.known.vocabulary.accessories)
+        return not self._is_gone(last + 1) and qualifies(self.prompt, self.words[last][1], self.known)
 
     def _is_style(self, first: int, last: int) -> bool:
         """Whether words name a style, as in "an oil painting of a cat"."""

@@ -22,6 +22,7 @@ from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 # Of a word of another language, and how alike it is to that word with an ending, as of a case or a plural.
 _LETTERS, _SAME_WORD = 4, 0.85
 _CONTENT = frozenset[PartKind]({"toy", "worn", "place", "colour", "relation", "side"})
+_ALSO_ENGLISH = frozenset({"auto", "boot", "con", "die", "dos", "rot"})
 _TOKEN = re.compile(r"\S")
 _OPENING = tuple("([{\"'“‘„«<")
 
@@ -69,7 +70,7 @@ class Translator:
             unknown: the spans of words that mean nothing to the model.
         """
         found = sorted(self._found(prompt, unknown))
-        if not any(each.entry.kind in _CONTENT for each in found):
+        if not _is_foreign(found):
             return None
         words = {each.span: each.entry.english for each in found if each.entry.english}
         return Translation(sentence(list(self._parts(prompt, found))), words)
@@ -77,7 +78,7 @@ class Translator:
     def translate_list(self, listed: str, items: Sequence[Span], unknown: Sequence[Span]) -> Translation | None:
         """Return words of a list in English, without articles; None where none is of another language."""
         found = self._found(listed, unknown)
-        if not any(each.entry.kind in _CONTENT for each in found):
+        if not _is_foreign(found):
             return None
         words = {each.span: each.entry.english for each in found if each.entry.english}
         english = []
@@ -139,6 +140,12 @@ class Translator:
         if plain in self._english.class_words:
             return "toy"
         return "word" if is_word else "sign"
+
+
+def _is_foreign(found: Sequence[_Found]) -> bool:
+    """Whether words are of another language: there is a telling one, and not all could be English."""
+    telling = any(each.entry.kind in _CONTENT for each in found)
+    return telling and not all(each.entry.foreign in _ALSO_ENGLISH for each in found)
 
 
 def _is_free(span: Span, found: Sequence[_Found]) -> bool:

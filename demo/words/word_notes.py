@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from demo.words.english import ARTICLES, DETERMINERS, twice, with_article
-from demo.words.leaving_out import leave_out
+from demo.words.leaving_out import leave_out, qualifies
 from demo.words.notes import Fix, PromptNotes, WordNote
 from demo.words.spelling import near_words, sign_name
 from demo.words.translator import Translation, Translator
@@ -184,6 +184,8 @@ class WordReader:
         assert self.known is not None
         if _is_style(prompt, run):
             return tuple(Fix(phrase, *_styled(prompt, run), phrase) for phrase in self.known.styles[:MAX_FIXES])
+        if not _owners(run, words) and qualifies(prompt, run[1], self.known):
+            return ()
         before = _words_before(prompt, run[0])
         place = next((match for match in before if fold(match[0]) not in DETERMINERS), None)
         if place is not None and fold(place[0]) in self.known.place_prepositions:

@@ -86,6 +86,8 @@ class _Order:
         while (kind := self._kind(at)) not in ("toy", "worn"):
             if kind == "article" and not article:
                 article = self._text(at)
+            elif kind == "word" and self._kind(at + 1) == "of":
+                colours.append(self._text(at))  # an adjective without a translation
             elif kind == "colour" or (kind == "and" and colours and self._kind(at + 1) == "colour"):
                 colours.append(self._text(at))
             elif kind == "place" and self.parts[at].is_foreign:

@@ -70,6 +70,8 @@ def test_known_words_are_put_into_english(prompt: str, english: str, reader: Wor
         ("猫头鹰", "an owl"),  # not a cat's head
         ("海滩上的马", "a 马 on the beach"),  # what has no translation stays
         ("熊猫在森林里", "熊猫 in the forest"),  # neither a bear nor a cat
+        ("一只可爱的猫在海滩上", "a 可爱 cat on the beach"),
+        ("可爱的猫", "a 可爱 cat"),
         ("a cat next to 狗", "a cat next to a dog"),
     ],
 )
@@ -77,7 +79,7 @@ def test_chinese_gets_the_order_of_english(prompt: str, english: str) -> None:
     assert _english(prompt) == english
 
 
-@pytest.mark.parametrize("prompt", ["a cat on the beach", "a cat that will die", "a dragon in a castle", ""])
+@pytest.mark.parametrize("prompt", ["a cat on the beach", "a cat that will die", "a boot in a castle", "a rot hat", ""])
 def test_english_stays(prompt: str) -> None:
     assert _english(prompt) == ""
 

@@ -95,6 +95,8 @@ def test_a_slip_is_corrected() -> None:
     [
         ("a cat on chess", "unknown_word", "a cat on the beach", "a cat"),
         ("a cat playing chess", "unknown_words", "a cat", "a cat"),
+        ("a cute cat", "unknown_words", "a cat", "a cat"),  # no "dog cat"
+        ("my cat", "unknown_words", "a cat", "a cat"),
         ("a cat with a sword", "unknown_word", "a cat with a dog", "a cat"),
         ("a cat in the style of van gogh", "unknown_words", "a cat", "a cat"),
     ],
