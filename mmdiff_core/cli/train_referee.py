@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--scenes", type=int, help=f"scenes to render (default: {SCENES}; {CHECK_SCENES} held-out ones for --check)")
     add("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
     add(
-        "--check", action="store_true", help="train nothing; measure the run's referee, or that of --init-from, at 256 "
+        "--check", action="store_true", help="train nothing; measure the run's referee, or that of --init-from, at 192 "
         "and at 96 pixels",
     )  # fmt: skip
     parser.set_defaults(run=run)

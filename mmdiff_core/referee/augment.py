@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 MIN_SCALE = 0.55  # of the side that an image may be shrunk to
-MAX_BLUR = 1.1  # standard deviation in pixels
+MAX_BLUR = 1.1  # standard deviation, as are those below, in pixels of an image of BLUR_SIZE
 MUSH_BLUR = (5.0, 9.0)
+BLUR_SIZE = 96
 
 
 def crop(rng: random.Random, images: Tensor, slots: Tensor, mirror: bool) -> tuple[Tensor, Tensor]:
@@ -48,7 +49,7 @@ def degrade(rng: random.Random, image: Tensor) -> Tensor:
     if rng.random() < 0.5:
         image = _resized(image, rng.uniform(MIN_SCALE, 1.0))
     if rng.random() < 0.3:
-        image = blurred(image, rng.uniform(0.3, MAX_BLUR))
+        image = blurred(image, rng.uniform(0.3, MAX_BLUR) * image.shape[-1] / BLUR_SIZE)
     if rng.random() < 0.5:
         image = image * rng.uniform(0.93, 1.07) + rng.uniform(-0.03, 0.03)
     if rng.random() < 0.25:
@@ -61,7 +62,7 @@ def degrade(rng: random.Random, image: Tensor) -> Tensor:
 def spoil(rng: random.Random, image: Tensor) -> Tensor:
     """Keep the colours but make the content unrecognisable, by heavy blur or by shuffling squares."""
     if rng.random() < 0.5:
-        return blurred(image, rng.uniform(*MUSH_BLUR) * image.shape[-1] / 96)
+        return blurred(image, rng.uniform(*MUSH_BLUR) * image.shape[-1] / BLUR_SIZE)
     return _shuffled(rng, image, squares=rng.choice((8, 6)))
 
 

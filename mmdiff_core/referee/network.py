@@ -26,8 +26,8 @@ from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD, Vocabulary
 from mmdiff_core.weights.adapter_file import load_tensors
 
 FILE = Path(__file__).parents[2] / "assets" / "referee" / "referee.safetensors"
-FORMAT = "mmdiff-referee-2"
-STRIDE = 16  # the side of an image is a multiple of it
+FORMAT = "mmdiff-referee-3"
+STRIDE = 32  # the side of an image is a multiple of it
 MASK_STRIDE = 2  # a segmentation has R / 2 squares per side
 BANDS = 3
 _LEVELS = (0.08, 0.36, 0.64, 0.92)
@@ -47,9 +47,10 @@ class RefereeConfig:
     styles: tuple[str, ...] = WHOLE_WORLD.styles
     colours: tuple[str, ...] = tuple(COLOURS)
     patterns: tuple[str, ...] = PATTERNS
-    size: int = 96
-    photo_size: int = 64  # a toy fills its photo, so it is about as large there as in an image of a scene
+    size: int = 192
+    photo_size: int = 128  # a toy fills its photo, so it is about as large there as in an image of a scene
     widths: tuple[int, int, int, int] = (24, 48, 96, 160)
+    detail: int = 16  # channels of the finest level
     features: int = 128
     embedding: int = 128
 
@@ -90,7 +91,7 @@ class RefereeOutput(NamedTuple):
     """The output of one forward pass; everything but the features are logits."""
 
     segments: Tensor  # (B, 1 + N, R/2, R/2) background first
-    features: Tensor  # (B, F + colour bins, R/4, R/4)
+    features: Tensor  # (B, F + colour bins, R/8, R/8)
     classes: Tensor  # (B, N) whether each is in the image
     backgrounds: Tensor  # (B, backgrounds)
     styles: Tensor  # (B, styles)
@@ -130,14 +131,17 @@ class Referee(nn.Module):
         super().__init__()
         self.config = config
         a, b, c, d = config.widths
-        self.stem = nn.Sequential(_normed(nn.Conv2d(3, a, 5, 2, 2)), _normed(nn.Conv2d(a, a, 3, padding=1)))
+        self.detail = _normed(nn.Conv2d(3, config.detail, 5, 2, 2), groups=4)
+        stem = nn.Conv2d(3 + config.detail, a, 5, 2, 2)
+        self.stem = nn.Sequential(_normed(stem), _normed(nn.Conv2d(a, a, 3, padding=1)))
         self.down = nn.ModuleList(
             nn.Sequential(_normed(nn.Conv2d(narrow, wide, 3, 2, 1)), Block(wide))
             for narrow, wide in ((a, b), (b, c), (c, d))
         )
         self.deepest = Block(d)
-        self.widen = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, 4 * a, 1)])
+        self.widen = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, 4 * a, 1), nn.Conv2d(a, 4 * a, 1)])
         self.up = Block(b)
+        self.outline = nn.Conv2d(config.detail, a, 1)
         self.segments = nn.Conv2d(a, 1 + len(config.classes), 1)
         self.features = _normed(nn.Conv2d(b + c, config.features, 1))
         histograms = BANDS * len(_COLOUR_BINS)
@@ -153,18 +157,21 @@ class Referee(nn.Module):
 
     def forward(self, images: Tensor) -> RefereeOutput:
         """Judge images (B, 3, R, R) in [0, 1]; R is ``size``, or ``photo_size`` for a photo of one toy."""
-        fine = self.stem(2 * images - 1)  # (B, a, R/2, R/2)
-        x4 = self.down[0](fine)  # (B, b, R/4, R/4)
-        x8 = self.down[1](x4)  # (B, c, R/8, R/8)
-        x16 = self.deepest(self.down[2](x8))  # (B, d, R/16, R/16)
-        x8 = F.relu(x8 + _doubled(self.widen[0](x16)))
-        x4 = self.up(x4 + _doubled(self.widen[1](x8)))
-        fine = F.relu(fine + F.pixel_shuffle(self.widen[2](x4), 2))
-        colours = _colours(images)
-        shapes = torch.cat((x16.mean((2, 3)), x16.amax((2, 3))), 1)  # (B, 2d)
+        half = F.avg_pool2d(images, 2)
+        x2 = self.detail(2 * images - 1)  # (B, detail, R/2, R/2)
+        x4 = self.stem(torch.cat((2 * half - 1, x2), 1))  # (B, a, R/4, R/4)
+        x8 = self.down[0](x4)  # (B, b, R/8, R/8)
+        x16 = self.down[1](x8)  # (B, c, R/16, R/16)
+        x32 = self.deepest(self.down[2](x16))  # (B, d, R/32, R/32)
+        x16 = F.relu(x16 + _doubled(self.widen[0](x32)))
+        x8 = self.up(x8 + _doubled(self.widen[1](x16)))
+        x4 = F.relu(x4 + F.pixel_shuffle(self.widen[2](x8), 2))
+        outlines = F.relu(self.outline(x2) + F.pixel_shuffle(self.widen[3](x4), 2))  # (B, a, R/2, R/2)
+        colours = _colours(half)
+        shapes = torch.cat((x32.mean((2, 3)), x32.amax((2, 3))), 1)  # (B, 2d)
         whole = torch.cat((shapes, *_histograms(colours, torch.ones_like(colours[:, :1]))), 1)
-        features = torch.cat((self.features(torch.cat((x4, _doubled(x8)), 1)), colours), 1)
-        segments = self.segments(fine)
+        features = torch.cat((self.features(torch.cat((x8, _doubled(x16)), 1)), colours), 1)
+        segments = self.segments(outlines)
         classes = self.presence(_evidence(self.nouns(shapes), segments.detach()))[..., 0]
         return RefereeOutput(segments, features, classes, self.places(whole), self.styles(whole))
 
@@ -209,9 +216,12 @@ def _log(shares: Tensor) -> Tensor:
 
 
 def _colours(images: Tensor) -> Tensor:
-    """Return how near each 4x4 pixels are to each colour bin: (B, bins, R/4, R/4), summing to 1 over the bins.
+    """Return how near each 4x4 pixels of images (B, 3, R, R) are to each colour bin.
 
     Bins lie on a grid in RGB; a Gaussian's share in them is the product of its shares along red, green and blue.
+
+    Returns:
+        (B, bins, R/4, R/4), summing to 1 over the bins.
     """
     levels = images.new_tensor(_LEVELS)[:, None, None]
     pixels = F.avg_pool2d(images, 2)[:, :, None]  # (B, 3, 1, R/2, R/2)
@@ -241,8 +251,8 @@ def _mean(values: Tensor, share: Tensor) -> Tensor:
     return (values * share).sum((2, 3)) / share.sum((2, 3)).clamp(min=1e-6)
 
 
-def _normed(convolution: nn.Conv2d) -> nn.Sequential:
-    return nn.Sequential(convolution, nn.GroupNorm(8, convolution.out_channels), nn.ReLU())
+def _normed(convolution: nn.Conv2d, groups: int = 8) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.GroupNorm(groups, convolution.out_channels), nn.ReLU())
 
 
 def _head(width: int, out: int, hidden: int = 128) -> nn.Sequential:

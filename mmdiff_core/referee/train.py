@@ -32,7 +32,7 @@ from mmdiff_core.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-CHECK_SIZES = (256, 96)
+CHECK_SIZES = (192, 96)
 HELD_OUT_SCENES = 120  # measured after each phase
 
 

@@ -25,11 +25,11 @@ def referee() -> Referee:
 
 
 def test_shapes(referee: Referee) -> None:
-    output = referee(torch.rand(2, 3, 32, 32))
-    assert output.segments.shape == (2, 4, 16, 16)
+    output = referee(torch.rand(2, 3, 64, 64))
+    assert output.segments.shape == (2, 4, 32, 32)
     assert output.features.shape == (2, 8 + 64, 8, 8)
     assert [x.shape[1] for x in (output.classes, output.backgrounds, output.styles)] == [3, 2, 1]
-    described = referee.describe(output.features, torch.ones(2, 32, 32))
+    described = referee.describe(output.features, torch.ones(2, 64, 64))
     assert described.identity.norm(dim=-1).tolist() == pytest.approx([1.0, 1.0])
     assert [x.shape[1] for x in described.attributes] == [12, 12, 12, 5]
 

@@ -58,12 +58,12 @@ def test_a_step_has_its_samples_whenever_it_comes(stage: RefereeStage) -> None:
 
 def test_smaller_images_show_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached_renders, "SHARD", 12)
-    dataset = CachedRenders(tmp_path, VOCABULARY, replace(CONFIG, size=96, photo_size=64))
+    dataset = CachedRenders(tmp_path, VOCABULARY, replace(CONFIG, size=192, photo_size=128))
     dataset.grow()
     samples = dataset.sample(random.Random(0), 1, 4)
     whole, small = (make_batch(random.Random(0), *samples, scale, "cpu") for scale in (1.0, 2 / 3))
-    assert (whole.scenes.images.shape[-1], small.scenes.images.shape[-1]) == (96, 64)
-    assert (whole.photos.images.shape[-1], small.photos.images.shape[-1]) == (64, 48)
+    assert (whole.scenes.images.shape[-1], small.scenes.images.shape[-1]) == (192, 128)
+    assert (whole.photos.images.shape[-1], small.photos.images.shape[-1]) == (128, 96)
     assert torch.equal(whole.scenes.classes, small.scenes.classes)
     share = [(batch.scenes.slots > 0).float().mean().item() for batch in (whole, small)]
     assert share[0] == pytest.approx(share[1], abs=0.01)
@@ -71,8 +71,8 @@ def test_smaller_images_show_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_sheet_shows_images_and_regions(stage: RefereeStage) -> None:
     sheet = stage.sheet()
-    assert sheet.size == (3 * (32 + 2), 2 * (32 + 2))  # regions of 16 squares, drawn twice as large
-    assert sheet.crop((0, 0, 32, 32)).getextrema()[0][1] > 50
+    assert sheet.size == (3 * (64 + 2), 2 * (64 + 2))  # regions of 32 squares, drawn twice as large
+    assert sheet.crop((0, 0, 64, 64)).getextrema()[0][1] > 50
 
 
 def test_finishing_writes_and_measures(stage: RefereeStage, tmp_path: Path) -> None:
