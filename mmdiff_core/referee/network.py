@@ -139,7 +139,7 @@ class Referee(nn.Module):
             for narrow, wide in ((a, b), (b, c), (c, d))
         )
         self.deepest = Block(d)
-        self.widen = nn.ModuleList([nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, 4 * a, 1), nn.Conv2d(a, 4 * a, 1)])
+        self.widen = nn.ModuleList(nn.Conv2d(*sizes, 1) for sizes in ((d, c), (c, b), (b, 4 * a), (a, 4 * a)))
         self.up = Block(b)
         self.outline = nn.Conv2d(config.detail, a, 1)
         self.segments = nn.Conv2d(a, 1 + len(config.classes), 1)

@@ -71,7 +71,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(start) == 0
     assert main(["train-referee", "--out", str(tmp_path), "--check", "--scenes", "6"]) == 0
     assert ["iou", "≥ 0.85"] in [row[:2] for row in cells(capsys.readouterr().out)]
-    assert json.loads((tmp_path / "accuracy.json").read_text()).keys() == {"asked", "256 px", "96 px"}
+    assert json.loads((tmp_path / "accuracy.json").read_text()).keys() == {"asked", "192 px", "96 px"}
     first = tmp_path / "first"
     assert main([*start[:2], str(first), *start[3:], "--world", "first"]) == 0
     assert main(["train-referee", "--out", str(first), "--check", "--scenes", "6"]) == BAD_INPUT
