@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from mmdiff_core.maps.leakage import Leakage
 
 SERIOUS = 0.2  # of a subject's attention; a smaller part on another subject is common in pictures without leaks
+CLEAR = 0.7  # of a subject's attention; with less on itself, much of it lies on the background
 LOST = 0.01  # of the picture: a region this small holds no subject
 CLOSE = 0.08  # of the diagonal, between two peaks
 MAX_DELAY = 0.3  # of the steps; photos that join later come too late to shape the subjects
@@ -144,7 +145,8 @@ def _try_strength(case: LeakageCase, i: int, strength: float, found: Phrase) -> 
 def _all_well(case: LeakageCase) -> Advice:
     shares = [float(case.leakage.shares[i, i]) for i in range(len(case.names))]
     own = [("advice_own", {"name": name, "share": share}) for name, share in zip(case.names, shares, strict=True)]
-    return _advice(*([("advice_well", {})] if len(own) > 1 else []), *own)
+    verdict = "advice_well" if min(shares) >= CLEAR else "advice_apart"
+    return _advice(*([(verdict, {})] if len(own) > 1 else []), *own)
 
 
 def _advice(*says: Phrase, change: SettingsChange | None = None) -> Advice:

@@ -41,6 +41,14 @@ def test_well_bound_subjects_need_nothing() -> None:
     assert advice["change"] is None
 
 
+def test_attention_on_the_background_is_no_leak_and_no_separation() -> None:
+    loose = ([[9, 4, 3, 0]] * 4, [[0, 3, 4, 9]] * 4)  # below half of its range a map counts as background
+    advice = advise(_case(*loose))
+    assert _text(advice).startswith(
+        "Little of any subject’s attention falls on another; the rest lies around them. 56% of"
+    )
+
+
 def test_one_subject_is_separated_from_nothing() -> None:
     record = {"subjects": [{"name": "cat", "strength": 1.0}], "steps": 20, "start_step": 0}
     advice = advise(LeakageCase(leakage_of(np.array([APART[0]])), ("cat",), (0,), record))
