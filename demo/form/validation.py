@@ -20,6 +20,7 @@ from demo.form.form import (
 )
 from demo.form.prompt_words import found_subjects
 from demo.form.value_types import MAX_SHOWN, as_typed
+from mmdiff_core.encoders.name_matching import occurrences
 from mmdiff_core.errors import MMDiffError, PhotoError, PromptError, SettingsError
 from mmdiff_core.types import MAX_GUIDANCE, MAX_SCALE, MAX_SEED, MAX_STEPS, Size
 
@@ -42,16 +43,23 @@ class FieldError:
         return self.severity != "note"
 
 
-def errors_while_typing(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
-    """Return the errors in what was typed so far; what is still missing altogether is none."""
+def errors_while_typing(
+    form: Form, sizes: Size, max_steps: int = MAX_STEPS, english: str = ""
+) -> tuple[FieldError, ...]:
+    """Return the errors in what was typed so far; what is still missing altogether is none.
+
+    ``english`` is what is offered below a prompt in another language.
+    """
     found = found_subjects(form)
     rejected = [FieldError(f"photos-{slot + 1}", sentence, "note") for slot, sentence in form.rejected]
-    subjects = [error for i, subject in enumerate(form.subjects) for error in _of_subject(subject, form, i in found)]
+    subjects = [
+        error for i, subject in enumerate(form.subjects) for error in _of_subject(subject, form, i in found, english)
+    ]
     start = _of_start(form.start)
     return (*rejected, *_of_concepts(form.concepts), *subjects, *start, *_of_numbers(form.settings, sizes, max_steps))
 
 
-def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tuple[FieldError, ...]:
+def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS, english: str = "") -> tuple[FieldError, ...]:
     """Return all errors once Generate was clicked, also about what is missing altogether."""
     missing = []
     if not form.subjects and not form.inspected:
@@ -60,7 +68,7 @@ def errors_on_submit(form: Form, sizes: Size, max_steps: int = MAX_STEPS) -> tup
     if not form.prompt:
         text = EMPTY_ALONE if form.inspected else EMPTY_PROMPT
         missing.append(FieldError("prompt", text, "lacking"))
-    return (*missing, *errors_while_typing(form, sizes, max_steps))
+    return (*missing, *errors_while_typing(form, sizes, max_steps, english))
 
 
 def field_error_of(error: MMDiffError, form: Form) -> FieldError:
@@ -76,12 +84,15 @@ def field_error_of(error: MMDiffError, form: Form) -> FieldError:
     return FieldError("settings" if isinstance(error, SettingsError) else NO_FIELD, text)
 
 
-def _of_subject(subject: SubjectForm, form: Form, found: bool) -> Iterator[FieldError]:
+def _of_subject(subject: SubjectForm, form: Form, found: bool, english: str) -> Iterator[FieldError]:
     number, name = subject.slot + 1, subject.name
     if not subject.photos:
         yield FieldError(f"photos-{number}", f"“{name}” has no photo yet: drop one, or take a new toy.", "lacking")
     if not name:
         text = "Which word of the prompt do these photos show? Type it here, or click it below the prompt."
+        yield FieldError(f"name-{number}", text, "lacking")
+    elif form.prompt and not found and occurrences(english, name):
+        text = f"“{name}” is not in the prompt yet: the model reads English, so take the English prompt below it."
         yield FieldError(f"name-{number}", text, "lacking")
     elif form.prompt and not found:
         yield FieldError(f"name-{number}", f"“{name}” is not in the prompt yet.", "lacking")

@@ -174,7 +174,9 @@ class FormPanel:
 
     def judge(self, form: Form) -> tuple[FieldError, ...]:
         """Return everything that is wrong in the fields once Generate was pressed, without opening a photo."""
-        return errors_on_submit(form, self.service.sizes, self.service.limits.steps)
+        return errors_on_submit(
+            form, self.service.sizes, self.service.limits.steps, self.compose.reader.english(form.prompt)
+        )
 
     def plan(self, form: Form) -> tuple[Plan | None, tuple[FieldError, ...]]:
         """Return the plan of the form and what is wrong with it; no plan where something blocks it.
@@ -212,7 +214,8 @@ class FormPanel:
 
     def _review(self, values: Values) -> Update:
         form = self.read(values)
-        errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps)
+        english = self.compose.reader.english(form.prompt)
+        errors = errors_while_typing(form, self.service.sizes, self.service.limits.steps, english)
         errors += tuple(FieldError("photos-start", sentence, "note") for sentence in values[self.start.rejected])
         chips = self.compose.chips_update(form, values[self.compose.count])
         concepts = self.inspect.notes_update(values, form.prompt)

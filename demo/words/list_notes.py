@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from demo.words.notes import Fix, WordNote
+from demo.words.translator import Translation
 from demo.words.word_list import listed_spans, without_items
 from demo.words.word_notes import MAX_FIXES, MAX_NOTES, MAX_UNKNOWN, WordReader, shown_word
 from mmdiff_core.encoders.name_matching import Span, occurrences, overlap
@@ -29,7 +30,7 @@ def _unknown_notes(reader: WordReader, listed: str, items: Sequence[Span], promp
     unknown = list(reader.unknown(listed))[:MAX_UNKNOWN]
     if reader.known is None or not unknown:
         return
-    if (translation := reader.translator.translate_list(listed, items, unknown)) is not None:
+    if (translation := _translation(reader, listed, items, unknown)) is not None:
         fix = Fix(translation.text, 0, len(listed), translation.text)
         yield WordNote("reads_english", {}, (fix,))
         unknown = [span for span in unknown if not any(overlap(span, other) for other in translation.words)]
@@ -43,6 +44,14 @@ def _unknown_notes(reader: WordReader, listed: str, items: Sequence[Span], promp
     if rest := strange[MAX_NOTES:]:
         shown = ", ".join(shown_word(listed[slice(*item)]) for item in rest)
         yield WordNote("unknown_words", {"words": shown}, (_left_out(listed, rest),))
+
+
+def _translation(reader: WordReader, listed: str, items: Sequence[Span], unknown: Sequence[Span]) -> Translation | None:
+    """Return a list in English; words whose English the model does not know either stay as they are."""
+    whole = reader.translator.translate_list(listed, items, unknown)
+    strange = [] if whole is None else [span for span, said in whole.words.items() if not reader.knows(said)]
+    rest = [span for span in unknown if not any(overlap(span, other) for other in strange)]
+    return reader.translator.translate_list(listed, items, rest) if strange else whole
 
 
 def _twice_notes(listed: str, twice: Sequence[Span]) -> Iterator[WordNote]:

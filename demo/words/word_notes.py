@@ -12,7 +12,7 @@ from typing import Any
 
 from demo.words.english import ARTICLES, DETERMINERS, twice, with_article
 from demo.words.leaving_out import leave_out, qualifies
-from demo.words.notes import Fix, PromptNotes, WordNote
+from demo.words.notes import Fix, PromptNotes, WordNote, can_fix
 from demo.words.spelling import near_words, sign_name
 from demo.words.translator import Translation, Translator
 from mmdiff_core.encoders.name_matching import WORD, Span, fold, nearest_span, occurrences, overlap
@@ -120,7 +120,7 @@ class WordReader:
             return
         named = [*words, *(Word(subject, "", fix.start, fix.end) for subject, fix in near.items())]
         unknown = unknown[:MAX_UNKNOWN]
-        translation = self.translator.translate(prompt, unknown)
+        translation = self._translation(prompt, unknown)
         taken = [(fix.start, fix.end) for fix in near.values()]
         if translation is not None:
             yield _translation_note(prompt, translation, named)
@@ -142,6 +142,17 @@ class WordReader:
             yield WordNote(
                 "unknown_words", {"words": ", ".join(shown_word(prompt[slice(*run)]) for run in rest)}, fixes
             )
+
+    def _translation(self, prompt: str, unknown: Sequence[Span]) -> Translation | None:
+        """Return a prompt in English; None where that has no more known words than the prompt."""
+        translation = self.translator.translate(prompt, unknown)
+        words = set() if translation is None else {*translation.words.values()} - DETERMINERS - {"and"}
+        return translation if any(self.knows(word) for word in words) else None
+
+    def english(self, prompt: str) -> str:
+        """Return the English that is offered for a prompt; empty for none."""
+        translation = self._translation(prompt, [*self.unknown(prompt)][:MAX_UNKNOWN]) if can_fix(prompt) else None
+        return "" if translation is None else translation.text
 
     def _pairs(self, prompt: str, unknown: Sequence[Span]) -> Iterator[tuple[Span, WordNote]]:
         """Yield the span of two toys, as in "two cats", with a note that says them as the captions do."""

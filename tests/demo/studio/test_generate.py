@@ -55,6 +55,16 @@ def test_a_fault_is_said_beside_its_field_before_anything_runs(generation: Gener
     assert generation.service.log == []
 
 
+def test_a_name_that_only_the_english_prompt_has_is_said_with_it(generation: GenerationRunner, values: Values) -> None:
+    compose = generation.form.compose
+    compose.reader = WordReader(FIRST_WORLD)
+    said = "“{}” is not in the prompt yet: the model reads English, so take the English prompt below it."
+    told = next(generation.check(values | {compose.prompt: "海滩上的一只猫和一个机器人"}))[generation.form.errors]
+    assert [error["text"] for error in told["errors"]] == [said.format("cat"), said.format("robot")]
+    told = next(generation.check(values | {compose.prompt: "海滩上的一只猫"}))[generation.form.errors]
+    assert [error["text"] for error in told["errors"]] == [said.format("cat"), "“robot” is not in the prompt yet."]
+
+
 def test_generate_takes_the_name_that_is_left(generation: GenerationRunner, values: Values) -> None:
     compose = generation.form.compose
     compose.reader = WordReader(FIRST_WORLD)

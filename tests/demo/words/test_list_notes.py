@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from demo.words.list_notes import list_notes
 from demo.words.notes import Fix
 from demo.words.word_list import listed_spans, listed_words, without_items
@@ -28,6 +30,15 @@ def test_a_slip_is_corrected_and_another_language_is_translated() -> None:
     assert (note.key, note.fixes[0].text) == ("near_word", "rabbit")
     (note,) = list_notes(READER, "Hund, 兔子, frog", "a cat")
     assert (note.key, note.fixes[0].text) == ("reads_english", "dog, rabbit, frog")
+
+
+@pytest.mark.parametrize("listed", ["unicorn", "hat, Unicorn", "hat, Einhorn"])
+def test_no_english_is_offered_that_the_model_does_not_know(listed: str) -> None:
+    (note,) = list_notes(READER, listed, "a cat")
+    assert (note.key, note.values) == ("unknown_word", {"word": listed.split(", ")[-1]})
+    translated, unknown = list_notes(READER, f"{listed}, Hund", "a cat")
+    assert (translated.key, translated.fixes[0].text) == ("reads_english", f"{listed}, dog")
+    assert unknown.values == note.values
 
 
 def test_a_word_of_the_prompt_is_noted_whatever_the_model() -> None:

@@ -175,6 +175,12 @@ def test_a_prompt_in_a_language_of_the_page_is_put_into_english(
     assert len(notes.notes[0].fixes[0].names) == renamed
 
 
+@pytest.mark.parametrize("toy", ["a unicorn", "ein Einhorn"])
+def test_no_english_is_offered_that_has_no_more_known_words(toy: str) -> None:
+    assert [note.key for note in _read(f"{toy} and a hat").notes] == ["unknown_word"]
+    assert _results(toy, _read(f"{toy} am Strand"), "reads_english") == ["a unicorn on the beach"]
+
+
 def test_weights_of_other_programs_are_read() -> None:
     for prompt in ("a (black cat:1.3) in the snow", "a ((cat)) in the [snow]"):
         assert not [note for note in _read(prompt, "cat").notes if "1" in str(note.values)]
