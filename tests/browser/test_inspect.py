@@ -201,7 +201,7 @@ def test_play_runs_to_the_last_step(inspected: Page) -> None:
 def test_binding_says_what_it_means(inspected: Page) -> None:
     page = inspected
     binding = page.locator("#result .leakage")
-    expect(binding.locator(".advice-text")).to_contain_text("well separated")
+    expect(binding.locator(".advice-text")).to_contain_text("attention falls on another")
     expect(binding.locator(".advice-text")).to_be_visible()
     expect(binding.locator(".matrix")).to_be_hidden()
     binding.locator(".figures > summary").click()

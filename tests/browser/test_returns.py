@@ -39,7 +39,7 @@ def test_a_reload_keeps_the_pictures_their_maps_and_settings(open_page: Open) ->
     result.locator(".thumb").last.click()
     expect(result.locator(".facts")).to_have_text(first)
     expect(result.locator(".strip-cell")).to_have_count(6)  # its maps have come
-    expect(result.locator(".advice-text")).to_contain_text("well separated")
+    expect(result.locator(".advice-text")).to_contain_text("attention falls on another")
     result.locator(".use-settings").click()
     expect(page.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
     open_settings(page)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.api.endpoints import _choices
+from demo.api.inputs import _choices
 from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_weight
 from demo.form.form import Form, SubjectForm
 from mmdiff_core.errors import SettingsError
