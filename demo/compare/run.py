@@ -248,9 +248,7 @@ class ComparisonRunner:
             history.add(frame["name"], entry)
         value: ViewerValue = {"run": uuid4().hex, "pictures": [frame], "opened": True}
         update = self.form.show(self._as_made(comparison, cell), cell.seed)
-        return self.form.compose.undo.keep(values, update, "undo_settings", always=True) | {
-            self.result.viewer: gr.HTML(value=value)
-        }
+        return self.form.replaced(values, update, always=True) | {self.result.viewer: gr.HTML(value=value)}
 
     def _as_made(self, comparison: Comparison, cell: ComparisonCell) -> Form:
         """What the fields hold for a picture; subjects whose photos were left out keep theirs."""

@@ -202,7 +202,7 @@ class ComposePanel:
         return [*self.fields, *seen, self.add, *self._columns()]
 
     def add_photo(self, values: Values, path: str) -> Update:
-        """Add a photo to the first card without one, or to a new card.
+        """Return the update that adds a photo to the first card without one, or to a new card; it can be undone.
 
         Raises:
             PhotoError: every card has photos and there is no room for another.
@@ -212,7 +212,10 @@ class ComposePanel:
         if free is None and count == MAX_SUBJECTS:
             raise PhotoError("Every subject has photos already: remove a subject, or the photos of one, first.")
         card = free or self.cards[count]
-        return self._shown(max(count, card.slot + 1)) | card.show_photos([path])
+        update = self._shown(max(count, card.slot + 1)) | card.show_photos([path])
+        if name := without_blank_edges(values[card.name] or ""):
+            return self.undo.keep(values, update, "undo_photo", always=True, name=name)
+        return self.undo.keep(values, update, "undo_photo_nameless", always=True, n=card.slot + 1)
 
     def galleries(self) -> list[Component]:
         """Return the components in which photos appear."""

@@ -135,7 +135,14 @@ class FormPanel:
 
     def kept_targets(self) -> list[Component]:
         """Return the outputs of such an event."""
-        return [*self.targets(), *self.compose.undo.parts]
+        return [*self.targets(), self.linked, *self.compose.undo.parts]
+
+    def replaced(self, values: Values, update: Update, always: bool = False) -> Update:
+        """Return an update with a picture's settings that can be undone, and that ends what is said of a link.
+
+        ``always`` is that of ``Undo.keep``.
+        """
+        return self.compose.undo.keep(values, update, "undo_settings", always) | {self.linked: []}
 
     def read(self, values: Values) -> Form:
         """Read the fields."""

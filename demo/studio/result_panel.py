@@ -121,13 +121,13 @@ class ResultPanel:
         """Put the photos and settings of a picture of the history back into the fields."""
         with user_facing_errors():
             entry = values[self.history].get(event.name)
-        return self._kept(values, self.form.restore(entry.record))
+        return self.form.replaced(values, self.form.restore(entry.record))
 
     def _use_as_photo(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Add a picture of the history to the photos of a card."""
         with user_facing_errors():
             picture = values[self.history].get(event.name).claimed_file()
-            return self._kept(values, self.form.compose.add_photo(values, picture["path"]))
+            return self.form.compose.add_photo(values, picture["path"])
 
     def _start_from(self, values: Mapping[Any, Any], event: gr.EventData) -> Update:
         """Let the next picture start from one of the history."""
@@ -144,7 +144,7 @@ class ResultPanel:
             cards = {str(card.slot): card.slot for card in self.form.compose.cards}
             change = change | {"strengths": {cards[slot]: given for slot, given in strengths.items() if slot in cards}}
         advised = {key: change[key] for key in ("start_step", "strengths") if key in change}
-        return self._kept(values, self.form.restore(advised | {"seed": event.seed}))
+        return self.form.replaced(values, self.form.restore(advised | {"seed": event.seed}))
 
     def _restore(self, values: Mapping[Any, Any]) -> Update:
         """Put settings of a saved picture, and photos where it brings them, into the fields, and show the picture."""
@@ -157,7 +157,4 @@ class ResultPanel:
         if saved.file:
             value = opened_value(saved, values[self.history], service.origin, model)
             shown = {self.viewer: gr.HTML(value=value)}
-        return self._kept(values, self.form.restore(record)) | shown
-
-    def _kept(self, values: Mapping[Any, Any], update: Update) -> Update:
-        return self.form.compose.undo.keep(values, update, "undo_settings")
+        return self.form.replaced(values, self.form.restore(record)) | shown

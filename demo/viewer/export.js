@@ -104,6 +104,22 @@ async function copied(button, text, said) {
   setTimeout(() => (button.textContent = label), 1600);
 }
 
+const moreMenu = find(".more");
+
+function closeMore(refocus) {
+  moreMenu.open = false;
+  if (refocus) moreMenu.querySelector("summary").focus({ preventScroll: true });
+}
+
+// The menu goes once something in it is chosen, with a click outside, and with Esc.
+document.addEventListener("click", ({ target }) => {
+  const within = moreMenu.contains(target);
+  if (moreMenu.open && (!within || target.closest(".more-menu .tool"))) closeMore(within);
+});
+document.addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && moreMenu.open) closeMore(true);
+});
+
 function drawExport(frame) {
   find(".button-row").hidden = isLive();
   find(".copy-note").textContent = "";

@@ -27,7 +27,7 @@ function show() {
   hide();
   if (!props.value.what) return;
   fillTexts();
-  find(".undo-what").textContent = t(props.value.what);
+  find(".undo-what").textContent = t(props.value.what, props.value.gaps);
   find(".undo-toast").hidden = false;
   hideLater();
 }

@@ -16,6 +16,7 @@ from demo.web.events import Update
 from demo.web.static_files import scripts, static
 
 MAX_STEPS = 20
+NO_GAPS: Mapping[str, str | int] = {}
 Values = Mapping[Any, Any]
 
 
@@ -33,10 +34,11 @@ class UndoStep:
 class UndoRecord(TypedDict):
     """For the page: the key of the text that says what was done, empty where nothing is to be said.
 
-    ``order`` differs with every record, and ``steps`` counts what can be undone.
+    ``gaps`` are what that text names. ``order`` differs with every record, and ``steps`` counts what can be undone.
     """
 
     what: str
+    gaps: Mapping[str, str | int]
     order: str
     steps: int
 
@@ -68,7 +70,7 @@ class Undo:
 
         return handle
 
-    def keep(self, values: Values, update: Update, what: str, always: bool = False) -> Update:
+    def keep(self, values: Values, update: Update, what: str, always: bool = False, **gaps: str | int) -> Update:
         """Return an update that can be undone.
 
         Args:
@@ -76,6 +78,7 @@ class Undo:
             update: what the event writes.
             what: the key of the text that says what was done.
             always: say it in any case, not only where a text or photos were replaced.
+            gaps: what that text names.
         """
         before = {field._id: _written(values[field]) for field in update if _differs(values, field, update[field])}
         if not before:
@@ -83,7 +86,7 @@ class Undo:
         texts = {field._id: given for field, given in update.items() if field._id in before and isinstance(given, str)}
         stack = (*(values[self.stack] or ()), UndoStep(before, texts))[-MAX_STEPS:]
         replaced = always or any(isinstance(held, str | list) and held for held in before.values())
-        return update | {self.stack: stack, self.toast: gr.HTML(_record(what if replaced else "", stack))}
+        return update | {self.stack: stack, self.toast: gr.HTML(_record(what if replaced else "", stack, gaps))}
 
     def last(self, values: Values, fields: Iterable[Block]) -> Update:
         """Return the update that undoes the last step.
@@ -107,8 +110,8 @@ class Undo:
         return update
 
 
-def _record(what: str, stack: tuple[UndoStep, ...]) -> UndoRecord:
-    return {"what": what, "order": uuid4().hex, "steps": len(stack)}
+def _record(what: str, stack: tuple[UndoStep, ...], gaps: Mapping[str, str | int] = NO_GAPS) -> UndoRecord:
+    return {"what": what, "gaps": dict(gaps), "order": uuid4().hex, "steps": len(stack)}
 
 
 def _written(held: Any) -> Any:

@@ -244,8 +244,10 @@ def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
     download.value.save_as(tmp_path / "steps.webp")
     with Image.open(tmp_path / "steps.webp") as moving:
         assert moving.n_frames == 7
+    page.locator("#result .more > summary").click()
     with page.expect_download():  # the same once more
         page.locator("#result .animate[data-format=webp]").click()
+    page.locator("#result .more > summary").click()
     with page.expect_download() as download:
         page.locator("#result .pack").click()
     expect(page.locator("#result .pack")).to_be_enabled()
@@ -351,6 +353,9 @@ def test_a_picture_is_used_again_as_settings_and_as_a_photo(inspected: Page) -> 
     page.locator("#result .use-photo").click()
     expect(page.locator("#photos-3 .grid-container img")).to_have_count(1)
     expect(page.locator("#seen-3 img")).to_have_count(1)
+    expect(page.locator(".undo-what")).to_have_text("The picture is now a photo of subject 3.")
+    page.locator(".undo-do").click()
+    expect(page.locator("#photos-3")).to_be_hidden()
 
 
 def test_code_is_copied(inspected: Page) -> None:
@@ -359,6 +364,13 @@ def test_code_is_copied(inspected: Page) -> None:
     page.locator("#result .more > summary").click()
     page.locator("#result .copy[data-copy=shell]").click()
     expect(page.locator("#result .announce")).to_contain_text("Copied")
+    menu = page.locator("#result .more-menu")
+    expect(menu).to_be_hidden()  # it would cover the line that says what was copied
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#result .copy-note").click()):
+        page.locator("#result .more > summary").click()
+        expect(menu).to_be_visible()
+        close()
+        expect(menu).to_be_hidden()
     assert page.evaluate("navigator.clipboard.readText()").startswith("python -m mmdiff_core generate")
 
 

@@ -100,12 +100,14 @@ def test_what_was_saved_comes_back_with_its_maps_and_further_words(open_page: Op
     page.locator("#prompt textarea").fill("a cat on sand")
     page.locator("#concepts input, #concepts textarea").fill("dog")
     generate(page)
-    page.locator("#result .more > summary").click()
+    menu = page.locator("#result .more > summary")
     for button, name in ((".pack", "all.zip"), (".save", "alone.png"), (".write[data-suffix=html]", "report.html")):
+        menu.click()
         with page.expect_download() as saving:
             page.locator(f"#result {button}").click()
         saving.value.save_as(tmp_path / name)
     assert '<html lang="de">' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    menu.click()
     page.locator("#result .copy[data-copy=shell]").click()
     expect(page.locator("#result .copy-note")).not_to_be_empty()
     command = page.evaluate("navigator.clipboard.readText()")

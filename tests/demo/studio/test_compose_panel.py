@@ -202,3 +202,16 @@ def test_consent_is_asked_for_where_faces_are_offered(faces: Squares | None) -> 
     page = build_ui(StandIn(faces=faces), example=None)  # type: ignore[arg-type]
     shown = any(getattr(block, "elem_id", None) == "face-consent" for block in page.blocks.values())
     assert shown is (faces is not None)
+
+
+def test_a_picture_that_becomes_a_photo_is_said_of_its_subject(
+    generation: GenerationRunner, values: Values, photo: str
+) -> None:
+    compose = generation.form.compose
+    kept = values | {compose.undo.stack: (), compose.cards[1].photos: None}
+    nameless = kept | {compose.cards[1].name: ""}
+    said = [compose.add_photo(each, photo)[compose.undo.toast].value for each in (kept, nameless)]
+    assert [(record["what"], record["gaps"], record["steps"]) for record in said] == [
+        ("undo_photo", {"name": "robot"}, 1),
+        ("undo_photo_nameless", {"n": 2}, 1),
+    ]

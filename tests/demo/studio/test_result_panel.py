@@ -78,6 +78,7 @@ def test_a_saved_image_fills_the_fields(
     compose = generation.form.compose
     assert update[compose.prompt] == "a cat and a robot"
     assert [update[card.name] for card in compose.cards[:2]] == ["cat", "robot"]
+    assert update[generation.form.linked] == []  # what a link has filled in is no longer there
     (tmp_path / "other.png").write_bytes(b"no picture")
     with pytest.raises(gr.Error):
         generation.result._restore({generation.result.open: str(tmp_path / "other.png")} | _kept(generation))
