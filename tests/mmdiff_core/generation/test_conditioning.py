@@ -170,7 +170,7 @@ def test_a_request_that_differs_in_scale_delay_or_gating_is_not_encoded_again(
         {"clip_skip": 1},
         {"guidance": 1.0},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_what_changes_the_encoding_is_encoded_anew(personalizer: Personalizer, change: dict[str, object]) -> None:
     cache, changed = RequestCache(), replace(REQUEST, **change)
