@@ -24,6 +24,8 @@ NAMES = (
     "clip_skip",
     "guidance_rescale",
     "balance_photos",
+    "image",
+    "image_strength",
 )
 GOOD: dict[str, Any] = {
     "prompt": "a cat", "negative_prompt": "", "seed": 0, "pictures": 1, "steps": 2, "binding": 0,
