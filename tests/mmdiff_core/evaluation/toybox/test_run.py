@@ -71,7 +71,7 @@ def test_commands_refuse_what_cannot_be_measured(
     start = ["evaluate", "toybox", "--model", str(model), "--referee", str(referee_file), "--out", str(tmp_path)]
     assert main([*start, "--seed", "5"]) == BAD_INPUT
     assert "900000" in capsys.readouterr().err
-    for command, told in ((["evaluate", "photos"], "'toybox'"), ([*start, "--steps", "8"], "--steps 8")):
+    for command, told in ((["evaluate", "photos"], "'toybox'"), ([*start, "--pairs", "8"], "--pairs 8")):
         with pytest.raises(SystemExit, match="2"):
             main(command)
         assert told in capsys.readouterr().err
