@@ -68,6 +68,12 @@ def add_built_in_flags(parser: argparse.ArgumentParser, device: str = "auto", re
     )
 
 
+def add_report_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every suite of ``evaluate``."""
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder for the report")
+    parser.add_argument("--quick", action="store_true", help="few prompts, one image of each: under five minutes")
+
+
 def built_in_folder(model: str) -> Path:
     """Return the folder of ``--model`` as :func:`add_built_in_flags` has it."""
     from mmdiff_core.backbones.toybox import FOLDER

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,17 +14,6 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.helpers.stand_in import StandIn, served
-
-
-@pytest.fixture(scope="module")
-def model() -> StandIn:
-    return StandIn()
-
-
-@pytest.fixture(scope="module")
-def client(model: StandIn) -> Iterator[Client]:
-    with served(model) as url:
-        yield Client(url, verbose=False)
 
 
 def test_generate_returns_files_with_their_settings(client: Client, photo: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.helpers.stand_in import StandIn, served
-
-
-@pytest.fixture(scope="module")
-def model() -> StandIn:
-    return StandIn()
-
-
-@pytest.fixture(scope="module")
-def client(model: StandIn) -> Iterator[Client]:
-    with served(model) as url:
-        yield Client(url, verbose=False)
+from tests.helpers.stand_in import StandIn
 
 
 @pytest.fixture

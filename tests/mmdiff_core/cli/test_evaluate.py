@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 
 from mmdiff_core.backbones.toybox import FOLDER
 from mmdiff_core.cli.main import BAD_INPUT, main
@@ -15,7 +13,6 @@ from mmdiff_core.evaluation.toybox import conflict_suite, leakage_suite
 from mmdiff_core.evaluation.toybox.suite import Sampling
 from mmdiff_core.evaluation.toybox.toybox_cases import FIRST_SEED, PROMPTS, QUICK_PROMPTS, SEEDS
 from mmdiff_core.referee.network import FILE
-from tests.helpers import tiny
 
 TOYBOX = "mmdiff_core.evaluation.toybox.run.evaluate_toybox"
 LEAKAGE = "mmdiff_core.evaluation.toybox.leakage_suite.evaluate_leakage"
@@ -107,25 +104,6 @@ def test_the_suite_of_conflicts(stand_in) -> None:
     assert (whole.model, whole.prompts, whole.seeds) == (FOLDER, conflict_suite.PROMPTS, SEEDS)
     assert (quick.model, quick.prompts, quick.seeds) == (Path("m"), QUICK_PROMPTS[2], SEEDS[:1])
     assert three.prompts == 3
-
-
-def test_the_dreambench_suite(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dog").mkdir()
-    tiny.photo(1).save(tmp_path / "dog" / "00.jpg")
-    monkeypatch.setattr("mmdiff_core.evaluation.dreambench.similarity.Evaluators.load", lambda *names: names[:2])
-    model = SimpleNamespace(backbone=SimpleNamespace(unet=torch.nn.Linear(1, 1)))
-    monkeypatch.setattr(model.backbone.unet, "dtype", torch.float32, raising=False)
-    loaded = stand_in("mmdiff_core.cli.evaluate.load_from_flags", model)
-    calls = stand_in("mmdiff_core.evaluation.dreambench.run.evaluate_dreambench")
-    command = ["evaluate", "dreambench", "--dataset", str(tmp_path), "--out", "o", "--device", "cpu", "--base", "b"]
-    assert main([*command, "--clip", "c", "--images", "2", "--pairs", "7", "--guidance", "3"]) == 0
-    assert main([*command, "--quick"]) == 0
-    assert [args.base for (args,) in loaded] == ["b", "b"]
-    (_, evaluators, options, about), (_, _, quick, _) = calls
-    assert evaluators == ("c", "facebook/dino-vits16")
-    assert (options.images, options.pairs, options.guidance, options.prompts) == (2, 7, 3.0, None)
-    assert (about["model"], about["dtype"], about["device"]) == ("b", "float32", "cpu")
-    assert (quick.images, quick.pairs, quick.prompts) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(
