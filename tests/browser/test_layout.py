@@ -53,6 +53,27 @@ FOCUSED_UNDER = """() => {
 }"""
 
 
+# Fields whose outline, once they have the focus, is cut off by a part that they stand in.
+CUT_OUTLINES = """() => {
+  const isCut = (node) => {
+    node.focus({ preventScroll: true, focusVisible: true });
+    const { outlineWidth, outlineOffset } = getComputedStyle(node);
+    const more = parseFloat(outlineWidth) + parseFloat(outlineOffset);
+    const box = node.getBoundingClientRect();
+    for (let part = node.parentElement; part.id !== "left"; part = part.parentElement) {
+      if (getComputedStyle(part).overflowX === "visible") continue;
+      const { left, right, top, bottom } = part.getBoundingClientRect();
+      const over = [left - box.left, box.right - right, top - box.top, box.bottom - bottom].map((by) => by + more);
+      if (Math.max(...over) > 0.6) return true;
+    }
+    return false;
+  };
+  return [...document.querySelectorAll("#left :is(input:not([type=file]), .reset-button, .label-wrap)")]
+    .filter((node) => !node.disabled && node.checkVisibility())
+    .filter(isCut).map((node) => node.outerHTML.slice(0, 120));
+}"""
+
+
 def _is_clear_of_the_bar(page: Page, selector: str) -> bool:
     """Whether all of a part is in sight above Generate, and on top at its middle and its edges."""
     return page.locator(selector).first.evaluate(
@@ -80,6 +101,7 @@ def test_generate_covers_nothing_and_nothing_covers_it(open_page: Open, screen: 
     open_settings(page)
     assert page.evaluate(PAINTED_OVER) == []
     assert page.evaluate(FOCUSED_UNDER) == []
+    assert page.evaluate(CUT_OUTLINES) == []
     assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
 
 

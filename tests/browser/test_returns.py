@@ -203,6 +203,7 @@ def test_stop_with_one_picture_says_what_happened(open_page: Open, model: StandI
     with model.held(picture=1, step=3):
         page.locator("#generate").click()
         expect(page.locator("#result .step-line")).to_contain_text("step 2 of 6")
+        assert _shows_progress(page, scrolled=True)
         page.locator("#stop").click()
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .notice")).to_contain_text("Stopped at step")
@@ -212,3 +213,21 @@ def test_stop_with_one_picture_says_what_happened(open_page: Open, model: StandI
     generate(page)
     expect(page.locator("#result .notice")).to_be_empty()
     expect(page.locator("#result .thumb")).to_have_count(0)  # the unfinished one has made room
+    with model.held(picture=1, step=1):  # below a finished picture
+        page.locator("#generate").click()
+        expect(page.locator("#result .step-line")).to_contain_text("Waiting")
+        assert _shows_progress(page, scrolled=False)
+        assert _shows_progress(page, scrolled=True)
+        page.locator("#stop").click()
+    expect(page.locator("#generate")).to_be_visible()
+
+
+def _shows_progress(page: Page, scrolled: bool) -> bool:
+    """Whether nothing covers the progress, at the top of the page or where it has been ``scrolled`` to its end."""
+    page.evaluate("top => scrollTo({ top, behavior: 'instant' })", 10_000 if scrolled else 0)
+    return page.locator("#result .track").evaluate(
+        """track => {
+          const { left, top, width, height } = track.getBoundingClientRect();
+          return track.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+        }"""
+    )

@@ -101,6 +101,8 @@ def test_what_the_encoder_does_not_read_is_grey(open_page: Open) -> None:
     )
     _write(page, "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow")
     expect(unread).to_have_count(0)
+    row = page.locator("#chips .chips")
+    assert row.evaluate("row => row.scrollWidth <= row.clientWidth")  # no chip is cut off at its end
     page.locator(".word-notes .fix", has_text="Leave out").click()
     _prompt(page, "a cat next to a robot, in the snow")
     expect(page.locator(".word-notes")).to_have_count(0)
@@ -225,6 +227,11 @@ def test_the_prompt_s_words_are_one_row_on_a_phone(open_page: Open) -> None:
     expect(page.locator("#chips .word.unknown")).to_have_text("dragon")
     tops = page.locator("#chips .word").evaluate_all("chips => chips.map(chip => Math.round(chip.offsetTop))")
     assert len(set(tops)) == 1
+    faded = page.locator("#chips .chips").evaluate(
+        "row => { row.scrollLeft = 9999; return row.getBoundingClientRect(); }"
+    )
+    last = page.locator("#chips .word").last.bounding_box()
+    assert last["x"] + last["width"] <= faded["right"] - 28  # which show that the row goes on
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     small = page.locator(".word-notes .fix, #known .known:visible").evaluate_all(
         "chips => chips.filter(chip => chip.offsetHeight < 44).map(chip => chip.textContent)"
