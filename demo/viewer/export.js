@@ -58,11 +58,18 @@ function saveEnlarged(event) {
 }
 find(".save").addEventListener("click", saveEnlarged);
 
-/** Ask the server for a file; the button is disabled until it arrives. */
+/** Say a line below the buttons; what waits for a file shows that it does. */
+function sayBelow(text, busy = false) {
+  find(".copy-note").textContent = text;
+  find(".copy-note").classList.toggle("busy", busy);
+}
+
+/** Ask the server for a file; the button is disabled until it arrives, and a line says so, as the menu has closed. */
 function order(button, event, details) {
   const ready = () => {
     button.disabled = false;
     button.removeAttribute("aria-busy");
+    if (find(".copy-note").matches(".busy")) sayBelow("");
     document.removeEventListener("mmdiff-download", ready);
     clearTimeout(timeout);
   };
@@ -70,6 +77,7 @@ function order(button, event, details) {
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   find(".announce").textContent = t("file_made");
+  sayBelow(t("file_made"), true);
   document.addEventListener("mmdiff-download", ready);
   trigger(event, { name: frameNow().name, kind: kindOf(frameNow()), scale: view.scale, style: styleNow(), locale: t("locale"), ...details });
 }
@@ -100,7 +108,8 @@ async function copied(button, text, said) {
   const label = button.textContent;
   button.style.minWidth = `${button.offsetWidth}px`; // so that its neighbours do not move
   button.textContent = t("copied");
-  find(".announce").textContent = find(".copy-note").textContent = said;
+  find(".announce").textContent = said;
+  sayBelow(said);
   setTimeout(() => (button.textContent = label), 1600);
 }
 
@@ -122,7 +131,7 @@ document.addEventListener("keydown", ({ key }) => {
 
 function drawExport(frame) {
   find(".button-row").hidden = isLive();
-  find(".copy-note").textContent = "";
+  sayBelow("");
   const facts = frame.facts ? [phraseText(frame.facts)] : [];
   find(".facts").textContent = [...(frame.labels ?? []).filter(([key]) => key !== "seed").map(labelText), ...facts].join(" · ");
   if (isLive()) return;

@@ -153,11 +153,15 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
 
 
 class ViewerValue(TypedDict):
-    """The finished pictures of a run; ``opened``: it is a picture that was opened from elsewhere."""
+    """The finished pictures of a run.
+
+    ``opened``: it is a picture that was opened from elsewhere; ``restored``: they are those of an earlier visit.
+    """
 
     run: str | None
     pictures: list[FinishedFrame]
     opened: NotRequired[bool]
+    restored: NotRequired[bool]
     kept: NotRequired[int]  # the move of *Live* whose picture this is
 
 

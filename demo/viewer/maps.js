@@ -1,7 +1,8 @@
 // What is looked at, and which maps belong to it. Runs in the browser alone.
 //
 // Gradio gives `element`, `props`, `trigger` and `watch`. The server sets two properties, see frames.py:
-//   props.value  {run, pictures: [frame]}    finished pictures of the run; with `opened`: one from the Compare tab
+//   props.value  {run, pictures: [frame]}    finished pictures of the run; with `opened`: one from the Compare tab or a
+//                file; with `restored`: those of an earlier visit; with `kept`: the last one of *Live*
 //   props.live   a frame with its `run` and a `progress` {picture, pictures, step, steps, left, done}; null when nothing
 //                runs; before the first step without `image` and with a `progress` {waiting: key, done}; `stopped`: it
 //                is what is left of a run that was stopped
@@ -45,6 +46,9 @@ function newestLive(live, before, kept) {
   const newest = isAnswer(before) && before.run === live.run && before.move > live.move ? before : live;
   return newest.move > kept ? newest : null;
 }
+
+/** Whether a value brings a run of which no step was shown: it was over before. */
+const isUnseenRun = (value, followed) => !value.opened && !value.restored && value.kept === undefined && value.run !== followed;
 
 /** The finished example, until there is a picture of one's own. */
 const exampleNow = () => (view.history.length || view.live?.image ? null : (props.example ?? null));

@@ -176,7 +176,8 @@ function receive() {
   if (value && value.run !== view.run) {
     const known = value.pictures.map(({ name }) => name);
     Object.assign(view, { run: value.run, older: view.history.filter(({ name }) => !known.includes(name)) });
-    if (value.opened) choose(known[0]); // on the Compare tab
+    if (value.opened) choose(known[0]); // on the Compare tab, or from a file
+    else if (isUnseenRun(value, view.followed)) follow(value.run);
   }
   view.history = [...(value?.pictures ?? []), ...(view.older ?? [])].slice(0, MAX_HISTORY).map((frame) => view.fetched.get(frame.name) ?? frame);
   if (isAnswer(view.live) && view.live !== answered) followMoves();

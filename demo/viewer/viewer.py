@@ -131,7 +131,7 @@ def restored_value(history: History) -> ViewerValue:
     """
     entries = list(history.entries.items())[::-1]
     pictures = [finished_frame(name, entry, light=number > 0) for number, (name, entry) in enumerate(entries)]
-    return {"run": uuid4().hex if pictures else None, "pictures": pictures}
+    return {"run": uuid4().hex if pictures else None, "pictures": pictures, "restored": True}
 
 
 class RunPresenter:

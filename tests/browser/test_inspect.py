@@ -250,7 +250,9 @@ def test_one_zip_and_an_animation(inspected: Page, tmp_path: Path) -> None:
     page.locator("#result .more > summary").click()
     with page.expect_download() as download:
         page.locator("#result .pack").click()
+        expect(page.locator("#result .copy-note")).to_contain_text("The file is being made")
     expect(page.locator("#result .pack")).to_be_enabled()
+    expect(page.locator("#result .copy-note")).to_be_empty()
     download.value.save_as(tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip") as packed:
         assert {"settings.json", "figure.pdf", "reproduce.py"} <= set(packed.namelist())
@@ -432,6 +434,8 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
     open_settings(two)
     _drop(two, "#result", tmp_path / "first.png")
     expect(two.locator("[data-testid=toast-body]")).to_contain_text("Its maps are means over all steps and layers.")
+    two.wait_for_function("() => document.querySelector('#result .picture').complete")
+    two.wait_for_timeout(100)  # the heatmap is drawn once the picture is loaded
     assert overlay(two) > 0
     expect(two.locator("#steps input[type=number]")).to_have_value("3")
     expect(two.locator("#seed input")).to_have_value(seed)

@@ -49,3 +49,10 @@ test("an answer of Live whose picture was kept is over; a picture in the making 
   assert.equal(newestLive(making, { run: "page", move: 9 }, 9), making);
   assert.equal(newestLive(undefined, null, 0), null);
 });
+
+test("a run that was over before a step of it was shown is looked at, unlike what came another way", () => {
+  const { isUnseenRun } = load(["viewer/heatmap", "viewer/maps"], ["isUnseenRun"], { props: {} });
+  const unseen = [{}, { opened: true }, { restored: true }, { kept: 3 }].map((more) => isUnseenRun({ run: "new", ...more }, "old"));
+  assert.deepEqual(unseen, [true, false, false, false]);
+  assert.equal(isUnseenRun({ run: "new" }, "new"), false);
+});
