@@ -89,7 +89,7 @@ VARIANTS: Mapping[str, AdapterVariant] = MappingProxyType(
             AdapterVariant("text-constraint", "constraint", "text constraint only", {}, _TEXT_CONSTRAINT),
             AdapterVariant("image-constraint", "constraint", "image constraint only", {}, {"text_constraint": 0.0}),
             AdapterVariant("constraints-0.003", "constraint", "constraints at 0.003", {}, _both(0.003)),
-            AdapterVariant("constraints-0.1", "constraint", "constraints at 0.1", {}, _both(0.1)),
+            AdapterVariant("constraints-0.03", "constraint", "constraints at 0.03", {}, _both(0.03)),
             AdapterVariant("constraints-0.3", "constraint", "constraints at 0.3", {}, _both(0.3)),
             AdapterVariant("constraints-fine", "constraint", "constraints on the finest layers", {}, {}, "fine"),
             AdapterVariant("constraints-coarse", "constraint", "constraints on the coarser layers", {}, {}, "coarse"),

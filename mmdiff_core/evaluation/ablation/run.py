@@ -14,7 +14,7 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,12 @@ from mmdiff_core.pipeline import Personalizer
 from mmdiff_core.referee.network import FILE, load_referee
 from mmdiff_core.training.stage import StageSettings, TrainerOptions
 from mmdiff_core.training.toybox.cached_dataset import CachedDataset
-from mmdiff_core.training.toybox.recipes import LossWeights, Recipe
+from mmdiff_core.training.toybox.recipes import RECIPES, Recipe
 from mmdiff_core.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-STEPS = 2000
+STEPS = 1280
 TIMED_STEPS = 6
 PHOTOS = 2  # of a subject
 TRAINER = TrainerOptions(half_weights=True)
@@ -59,9 +59,9 @@ class AblationOptions:
     referee: Path = FILE
     steps: int | None = None
     minutes: float | None = None
-    batch: int = 32
-    lr: float = 6e-4
-    scenes: int = 4000
+    batch: int = 48
+    lr: float = 8e-4
+    scenes: int = 16_000
     prompts: int = 100  # with one subject, and as many with two; one image each
     seed: int = FIRST_SEED
     device: str = "cpu"
@@ -94,10 +94,11 @@ def ablate(options: AblationOptions) -> dict[str, Any]:
 
 
 def recipe_of(backbone: Toybox, options: AblationOptions, steps: int) -> Recipe:
-    """Return the recipe for the base's adapters: images of its size and its vocabulary."""
+    """Return the recipe for the base's adapters: the shipped losses, images of the base's size and its vocabulary."""
     assert backbone.image_encoder is not None  # of a model with an adapter
     stage = StageSettings(steps, options.batch, options.lr, warmup=max(1, min(200, steps // 10)))
-    return Recipe(
+    return replace(
+        RECIPES["cpu"],
         name="ablation",
         size=backbone.sizes.default[0],
         reference=backbone.image_encoder.size,
@@ -149,7 +150,7 @@ def _begin(options: AblationOptions, backbone: Toybox, like: AdapterConfig) -> R
 
 
 def _settings(options: AblationOptions, like: AdapterConfig) -> dict[str, Any]:
-    whole, losses = VARIANTS[FULL].configure(like), LossWeights()
+    whole, losses = VARIANTS[FULL].configure(like), RECIPES["cpu"].losses
     return {
         "whole method": f"{whole.tokens} tokens per photo; LoRA rank {whole.rank}; text constraint "
         f"{losses.text_constraint:g}; image constraint {losses.image_constraint:g}",

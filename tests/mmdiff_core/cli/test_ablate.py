@@ -25,7 +25,7 @@ def test_everything_by_default(stand_in, capsys: pytest.CaptureFixture[str]) -> 
     ((options,),) = calls
     assert (options.folder, options.start, options.device) == (Path("o"), FOLDER, "cpu")
     assert options.variants == tuple(VARIANTS.values())
-    assert (options.steps, options.minutes, options.batch) == (None, None, 32)
+    assert (options.steps, options.minutes, options.batch) == (None, None, 48)
     assert capsys.readouterr().out == "a table\n"
 
 

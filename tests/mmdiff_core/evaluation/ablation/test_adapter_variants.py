@@ -29,7 +29,7 @@ def test_loss_weights_are_changed_one_by_one() -> None:
     losses = LossWeights()
     assert VARIANTS[FULL].weigh(losses) == losses
     assert VARIANTS["text-constraint"].weigh(losses) == replace(losses, image_constraint=0.0)
-    assert VARIANTS["constraints-0.1"].weigh(losses) == replace(losses, text_constraint=0.1, image_constraint=0.1)
+    assert VARIANTS["constraints-0.3"].weigh(losses) == replace(losses, text_constraint=0.3, image_constraint=0.3)
 
 
 def test_all_are_chosen_without_names_and_the_whole_method_always_comes_first() -> None:

@@ -13,7 +13,7 @@ from mmdiff_core.evaluation.ablation.run import AblationOptions
 from mmdiff_core.evaluation.ablation.stage import ADAPTER, load_variant
 from mmdiff_core.nn.adapter import MMDiffAdapter
 from mmdiff_core.training.precision import attention_kernels
-from mmdiff_core.training.toybox.recipes import LossWeights
+from mmdiff_core.training.toybox.recipes import RECIPES
 from mmdiff_core.training.trainer import Trainer
 from tests.helpers.ablation import stage_of
 
@@ -29,7 +29,7 @@ def test_every_variant_trains_its_adapter_alone(
     batch = stage.batch()
     assert batch.batch.photos.any()
     terms = stage.network(batch)
-    losses = variant.weigh(LossWeights())
+    losses = variant.weigh(RECIPES["cpu"].losses)
     asked = {f"{map_kind}_map" for map_kind in ("text", "image") if getattr(losses, f"{map_kind}_constraint")}
     assert terms.keys() == {"denoise", *asked}
     torch.stack(list(terms.values())).sum().backward()
