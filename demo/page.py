@@ -24,8 +24,8 @@ from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
 from demo.viewer.example_picture import FOLDER, example_frame
 from demo.vote.tab import VoteTab
+from demo.web.head import head
 from demo.web.i18n import languages, text
-from demo.web.sub_path import sub_path_head
 from demo.web.tabs import page_scripts
 from demo.web.theme import STYLE_SHEETS, theme
 
@@ -90,7 +90,7 @@ def launch_options(page: Page) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": list(STYLE_SHEETS),
-        "head": sub_path_head(),
+        "head": head(),
         "js": f"() => {{\n{page_scripts()}\n}}",
         "i18n": languages(studio_tab.TEMPLATES | about_tab.TEMPLATES, model_texts(page.service)),
         "footer_links": ["api", "settings"],

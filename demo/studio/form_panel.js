@@ -1,5 +1,6 @@
-// Errors beside their fields. Gradio gives `element`, `props` and `watch`.
+// Errors beside their fields. Gradio gives `element`, `props`, `trigger` and `watch`.
 //
+// Fields that change one right after another (an example fills a dozen) are looked at once, as soon as they rest.
 // props.value is {errors: [{place, text, severity}], attempt, form}: `place` is a field's id; `attempt` is a word that
 // differs with every Generate in vain, and is empty while somebody types; `form` is a digest of the fields. Notes are put
 // back where Gradio draws a field anew. What is lacking is only hinted at until Generate has asked for it.
@@ -9,6 +10,7 @@ const typed = new Map(); // place -> error of a number that no slider can take; 
 const blamed = new Set(); // places of errors that Generate has asked to be corrected
 let lastAttempt = { attempt: "", form: null }; // what the last Generate in vain was told
 let reminding = false;
+const REST = 60; // milliseconds
 
 const allErrors = () => [...typed.values(), ...serverErrors().filter(({ place }) => !typed.has(place))];
 
@@ -60,6 +62,12 @@ function drawNotes() {
   for (const place of [...notes.keys()]) if (!places.has(place)) eraseNote(place);
   for (const [place, errors] of places) writeNote(place, errors);
 }
+
+let resting;
+window.addEventListener("mmdiff-changed", () => {
+  clearTimeout(resting);
+  resting = setTimeout(() => trigger("settle"), REST);
+});
 
 // ------------------------------------------------------------------ the line above the button
 

@@ -103,16 +103,17 @@ class FormPanel:
         changes = [field.change for field in self._draft_fields.values()]
         changes += [event for card in self.compose.cards for event in (card.rejected.change, card.seen.change)]
         changes.append(self.start.rejected.change)
-        gr.on(
-            [*changes, self.compose.count.change],
+        # Each change on its own, without inputs: Gradio reads all inputs and all targets of an event at each of them.
+        for change in (*changes, self.compose.count.change):
+            change(None, js="() => { window.dispatchEvent(new Event('mmdiff-changed')); return []; }", **QUIET)
+        self.errors.settle(
             self._review,
             self.fields,
             [self.compose.chips, self.inspect.notes, self.errors],
             trigger_mode="always_last",
             **QUIET,
         )
-        gr.on(
-            [*changes, self.compose.count.change],
+        self.errors.settle(
             None,
             [self.compose.count, *self._draft_fields.values()],
             None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -67,14 +68,14 @@ def url(model: StandIn) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def profiles(browser: playwright.Browser) -> dict[str, playwright.BrowserContext]:
+def profiles(browser: playwright.Browser) -> dict[str, list[playwright.BrowserContext]]:
     """What a browser knows beyond a page, by what the pages asked for; it has read the page's scripts before."""
-    return {}
+    return defaultdict(list)
 
 
 @pytest.fixture
 def open_page(
-    browser: playwright.Browser, profiles: dict[str, playwright.BrowserContext], url: str
+    browser: playwright.Browser, profiles: dict[str, list[playwright.BrowserContext]], url: str
 ) -> Iterator[Callable[..., playwright.Page]]:
     """Opens pages of their own session; every one must stay on this machine and without errors."""
     profiles_used: list[playwright.BrowserContext] = []
@@ -82,11 +83,11 @@ def open_page(
 
     def open_one(theme: str = "light", guided: bool = False, at: str = url, **options: object) -> playwright.Page:
         """``guided``: as on a first visit; ``at``: another page than the module's."""
-        wanted = str((guided, sorted(options.items())))
-        profile = profiles.get(wanted)
-        if profile is None or profile in profiles_used:  # two pages of a test are two people's
+        known = profiles[str((guided, sorted(options.items())))]
+        profile = next((one for one in known if one not in profiles_used), None)  # two pages of a test are two people's
+        if profile is None:
             profile = _new_profile(browser, guided, options)
-            profiles.setdefault(wanted, profile)
+            known.append(profile)
         profiles_used.append(profile)
         page = profile.new_page()
         profile.new_cdp_session(page).send(
@@ -110,8 +111,6 @@ def open_page(
         profile.clear_permissions()
         for page in profile.pages:
             page.close()
-        if profile not in profiles.values():
-            profile.close()
     assert heard == []
 
 

@@ -80,6 +80,7 @@ def test_further_words_are_noted_as_those_of_the_prompt_are(open_page: Open) -> 
     expect(notes.nth(2)).to_contain_text("“cat” is in the prompt")
     notes.nth(1).get_by_text("rabbit", exact=True).click()
     expect(field).to_have_value("chess, rabbit, cat, dog")
+    expect(notes).to_have_count(2)
     notes.nth(0).get_by_text("Leave out").click()
     expect(field).to_have_value("rabbit, cat, dog")
     expect(notes).to_have_count(1)
