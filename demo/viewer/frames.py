@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 from PIL import Image
 
-from demo.form.prompt_words import PromptPiece
+from demo.form.prompt_words import PromptPiece, numbered_words, prompt_pieces
 from demo.form.value_types import is_number
 from demo.inspect.token_parts import TokenRecord, token_record
 from demo.viewer.leakage_advice import LeakageRecord, Phrase
@@ -15,6 +15,9 @@ from demo.viewer.map_encoding import PackedMaps, pack_maps, pack_tokens
 from demo.viewer.saved_picture import SavedPicture
 from demo.web.cached_files import FileRecord, FilmStrip
 from mmdiff_core.encoders.name_matching import distinct_names
+from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt_weights import read_weights
+from mmdiff_core.errors import PromptError
 from mmdiff_core.inspection.token_maps import TokenMaps
 from mmdiff_core.maps.attention_maps import AttentionMaps
 from mmdiff_core.maps.heatmap import colour_of
@@ -139,7 +142,7 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
         **maps_record(of_subjects, tokens),
         "image": file,
         "caption": ("picture_of", {"prompt": prompt, "seed": seed}),
-        "sentence": [{"text": prompt, "subject": None}],
+        "sentence": _pieces(prompt, of_subjects) if of_subjects else [{"text": prompt, "subject": None}],
         "subjects": [{"name": name, "colour": colour_of(number)} for number, name in enumerate(names)],
         "name": name,
         "file": file["orig_name"],
@@ -150,6 +153,14 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
         "shell": "",
         "foreign": True,
     }
+
+
+def _pieces(prompt: str, maps: AttentionMaps) -> list[PromptPiece]:
+    """Cut a prompt at its words, which have the maps of an opened picture; in one piece where it is another prompt."""
+    try:
+        return numbered_words(prompt_pieces(*find_words(read_weights(prompt)[0], maps.subjects)))
+    except PromptError:
+        return [{"text": prompt, "subject": None}]
 
 
 class ViewerValue(TypedDict):

@@ -135,7 +135,7 @@ function draw() {
   drawSentence(frame);
   drawSubjects(frame);
   for (const part of findAll(".mapped")) part.hidden = !mapped;
-  find(".word-help").hidden = !mapped || Boolean(frame.tokens) || !recordedWords(frame);
+  find(".word-help").hidden = !mapped || !find(".other-word");
   find(".early").hidden = find(".badge").hidden = true;
   for (const part of findAll(".button-row, .timeline, .leakage")) part.inert = isMoved(); // of the last one that was kept
   if (!isMoved()) drawExport(frame);

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from demo.form.form import Form, Settings, StartPicture, SubjectForm
 from demo.form.share_link import toy_photos
-from demo.viewer.frames import FinishedFrame
+from demo.viewer.frames import FinishedFrame, opened_frame
 from demo.viewer.history import History, HistoryEntry
 from demo.viewer.saved_picture import (
     AVERAGED,
@@ -218,6 +218,9 @@ def test_a_picture_alone_brings_the_maps_as_means(model: Personalizer, forms: di
     assert not history.entries
     assert [subject["name"] for subject in frame["subjects"]] == ["cat", "robot"]
     assert set(frame["maps"]["kinds"]) == {"text", "image", "influence", "words"}
+    assert frame["sentence"] == finished_frame("x", entry)["sentence"]  # each word can be looked at
+    other = replace(saved, settings={**saved.settings, "prompt": "a dog"})
+    assert opened_frame("x", other)["sentence"] == [{"text": "a dog", "subject": None}]
     assert saved.message((), model.backbone.display_name).endswith(AVERAGED)
 
 
