@@ -14,10 +14,9 @@ from demo.form.form import Form
 from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.static_files import scripts
-from demo.words.list_notes import list_notes
+from demo.words.list_notes import list_notes, listed_words
 from demo.words.note_html import notes_html
 from demo.words.notes import amended_text
-from demo.words.word_list import listed_words
 from demo.words.word_notes import WordReader
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 

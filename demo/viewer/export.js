@@ -97,7 +97,7 @@ const copyCode = (button) => copied(button, frameNow()[button.dataset.copy], t("
 /** Copy the address of this page with what fills in its fields. */
 function copyLink(button) {
   const { query, lacking, start } = frameNow().link;
-  const said = lacking.length ? t("link_copied_but", { names: listed(lacking.map((name) => t("quoted", { name }))) }) : t("link_copied");
+  const said = lacking.length ? t("link_copied_but", { names: quotedList(lacking) }) : t("link_copied");
   const whole = start ? `${said} ${t("link_without_start")}` : said;
   return copied(button, location.origin + location.pathname + query, whole);
 }

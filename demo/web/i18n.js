@@ -20,12 +20,22 @@ function percent(fraction, digits = 0) {
   return new Intl.NumberFormat(t("locale"), style).format(fraction);
 }
 
-/** Names in a row: "a and b and c". */
-const listed = (names) => names.reduce((one, two) => t("both", { one, two }));
+/** Names in a row: "a, b and c". */
+const listed = (names) => names.reduce((one, two, i) => t(i < names.length - 1 ? "comma" : "both", { one, two }));
 
-/** A phrase from the server, [key, values], as text; a value that is a list is one of names, `share` is a fraction. */
+/** Words in a row, each in quotation marks. */
+const quotedList = (words) => listed(words.map((name) => t("quoted", { name })));
+
+/**
+ * A phrase from the server, [key, values], as text; a value that is a list is one of names, or of `words`, which are quoted;
+ * `share` is a fraction.
+ */
 function phraseText([key, values]) {
-  const said = (name, value) => (name === "share" ? percent(value) : Array.isArray(value) ? listed(value) : value);
+  const said = (name, value) => {
+    if (name === "share") return percent(value);
+    if (!Array.isArray(value)) return value;
+    return name === "words" ? quotedList(value) : listed(value);
+  };
   const filled = Object.entries(values).map(([name, value]) => [name, said(name, value)]);
   return t(key, Object.fromEntries(filled));
 }

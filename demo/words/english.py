@@ -8,6 +8,17 @@ from mmdiff_core.encoders.name_matching import fold
 
 ARTICLES = frozenset({"a", "an", "another"})
 DETERMINERS = ARTICLES | {"the"}
+_POSSESSIVES = "my your his her its our their this that these those some any each every all"
+_FUNCTION_WORDS = (
+    "i you he she it we they me him us them who which what where when while there here no not "
+    "is are was were be been being am has have had do does did will would can could should may might must "
+    "as at by for from in into of off on onto out over to up down with without about above across after against along "
+    "around before below beneath beyond during inside near outside through toward towards under "
+    "and or but nor so than then very too just also only really quite"
+)
+POSSESSIVES = frozenset(_POSSESSIVES.split())
+# Words that show nothing by themselves, and of which nobody needs to hear that the model does not know them.
+FUNCTION_WORDS = POSSESSIVES | frozenset(_FUNCTION_WORDS.split())
 
 _ARTICLE = re.compile(r"\b(an?) (\w+)", re.IGNORECASE)
 # Vowels that are spoken as consonants, as in "unicorn", and the other way round.

@@ -31,11 +31,12 @@ def leave_out(prompt: str, runs: Sequence[Span], known: KnownPhrases) -> str:
 
 
 def qualifies(prompt: str, end: int, known: KnownPhrases) -> bool:
-    """Whether what ends at a place stands before a known noun or a colour, as "cute" does in "a cute cat"."""
+    """Whether what ends at a place stands before a known noun or a colour, as in "a cute cat" or "a sunny beach"."""
     after = WORD.search(prompt, end)
     if after is None or not prompt[end : after.start()].isspace():
         return False
-    return fold(after.group()) in (*known.class_words, *COLOURS, *known.vocabulary.accessories)
+    nouns = {*known.class_words, *known.place_words, *known.vocabulary.accessories}
+    return fold(after.group()) in nouns | COLOURS.keys()
 
 
 class _Cut:

@@ -1,14 +1,39 @@
-"""What is said about words that are listed beside a prompt, so that they get maps, too."""
+"""Words that are listed beside a prompt, with commas, so that they get maps, too, and what is said about them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 
-from demo.words.notes import Fix, WordNote
+from demo.words.notes import Fix, WordNote, shown_word, unknown_note
 from demo.words.translator import Translation
-from demo.words.word_list import listed_spans, without_items
-from demo.words.word_notes import MAX_FIXES, MAX_NOTES, MAX_UNKNOWN, WordReader, shown_word
-from mmdiff_core.encoders.name_matching import Span, occurrences, overlap
+from demo.words.word_notes import MAX_FIXES, MAX_NOTES, MAX_UNKNOWN, WordReader
+from mmdiff_core.encoders.name_matching import WORD, Span, fold, occurrences, overlap, without_blank_edges
+
+_COMMA = re.compile(r"[,;\n，、；]")
+
+
+def listed_words(text: str) -> tuple[str, ...]:
+    """Return the words, or groups of words, that a text lists, each once; what has no word is left out."""
+    return tuple({fold(word): word for word in (text[slice(*span)] for span in listed_spans(text))}.values())
+
+
+def listed_spans(text: str) -> list[Span]:
+    """Return the span of every word, or group of words, in a list."""
+    spans, start = list[Span](), 0
+    for end in (*(comma.start() for comma in _COMMA.finditer(text)), len(text)):
+        item = text[start:end]
+        bare = without_blank_edges(item)
+        if WORD.search(bare):
+            begin = start + item.index(bare)
+            spans.append((begin, begin + len(bare)))
+        start = end + 1
+    return spans
+
+
+def without_items(text: str, items: Collection[Span]) -> str:
+    """Return a list without some of its items."""
+    return ", ".join(text[slice(*span)] for span in listed_spans(text) if span not in items)
 
 
 def list_notes(reader: WordReader, listed: str, prompt: str) -> tuple[WordNote, ...]:
@@ -42,8 +67,7 @@ def _unknown_notes(reader: WordReader, listed: str, items: Sequence[Span], promp
         key = "near_word" if near else "unknown_word"
         yield WordNote(key, {"word": shown_word(listed[slice(*item)])}, (*fixes, _left_out(listed, [item])))
     if rest := strange[MAX_NOTES:]:
-        shown = ", ".join(shown_word(listed[slice(*item)]) for item in rest)
-        yield WordNote("unknown_words", {"words": shown}, (_left_out(listed, rest),))
+        yield unknown_note([listed[slice(*item)] for item in rest], (_left_out(listed, rest),))
 
 
 def _translation(reader: WordReader, listed: str, items: Sequence[Span], unknown: Sequence[Span]) -> Translation | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from demo.words.spelling import sign_name
 from mmdiff_core.encoders.name_matching import Span, overlap
 from mmdiff_core.encoders.prompt import TRIGGER
 
@@ -54,6 +55,17 @@ class PromptNotes:
     def is_read(self, span: Span) -> bool:
         """Whether the text encoder reads a word to its end."""
         return self.read_to is None or span[1] <= self.read_to
+
+
+def shown_word(word: str) -> str:
+    """Return a word as it is shown: with what it is called, where it is a pictograph."""
+    name = sign_name(word)
+    return f"{word} ({name})" if name else word
+
+
+def unknown_note(words: Sequence[str], fixes: tuple[Fix, ...]) -> WordNote:
+    """Return a note about words that no known ones are near to."""
+    return WordNote("unknown_words", {"words": [shown_word(word) for word in words]}, fixes)
 
 
 def can_fix(prompt: str) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from demo.words.english import ARTICLES, DETERMINERS, twice, with_article
+from demo.words.english import ARTICLES, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, twice, with_article
 from demo.words.leaving_out import leave_out, qualifies
-from demo.words.notes import Fix, PromptNotes, WordNote, can_fix
+from demo.words.notes import Fix, PromptNotes, WordNote, can_fix, shown_word, unknown_note
+from demo.words.places import near_places, place_span, words_before
 from demo.words.spelling import near_words, sign_name
 from demo.words.translator import Translation, Translator
 from mmdiff_core.encoders.name_matching import WORD, Span, fold, nearest_span, occurrences, overlap
@@ -129,19 +130,25 @@ class WordReader:
         pairs = list(self._pairs(prompt, unknown))
         yield from (note for _, note in pairs)
         unknown = [span for span in unknown if not any(overlap(span, pair) for pair, _ in pairs)]
-        noted, rest = 0, list[Span]()
-        for run in _runs(prompt, unknown, lambda word: self.spelled(word, prompt)):
-            note = self._note(prompt, run, words, lacks_toy=not near) if noted < MAX_NOTES else None
+        yield from self._single_notes(prompt, unknown, words, lacks_toy=not near)
+
+    def _single_notes(
+        self, prompt: str, unknown: Sequence[Span], words: Sequence[Word], lacks_toy: bool
+    ) -> Iterator[WordNote]:
+        """Yield a note for unknown words that known ones may replace, and one for all others that show something."""
+        small = [span for span in unknown if fold(prompt[slice(*span)]) in FUNCTION_WORDS]
+        noted, rest = list[Span](), list[Span]()
+        for run in _runs(prompt, [span for span in unknown if span not in small], self.spelled):
+            note = self._note(prompt, run, words, lacks_toy) if len(noted) < MAX_NOTES else None
             if note is not None:
-                noted += 1
+                noted.append(max((fix.start, fix.end) for fix in note.fixes if not fix.is_key))
                 yield note
             else:
                 rest.append(run)
         if rest:
-            fixes = () if any(_owners(run, words) for run in rest) else self._left_out(prompt, rest)
-            yield WordNote(
-                "unknown_words", {"words": ", ".join(shown_word(prompt[slice(*run)]) for run in rest)}, fixes
-            )
+            gone = [*rest, *(span for span in small if not any(overlap(span, other) for other in noted))]
+            fixes = () if any(_owners(run, words) for run in rest) else self._left_out(prompt, sorted(gone))
+            yield unknown_note([prompt[slice(*run)] for run in rest], fixes)
 
     def _translation(self, prompt: str, unknown: Sequence[Span]) -> Translation | None:
         """Return a prompt in English; None where that has no more known words than the prompt."""
@@ -167,15 +174,31 @@ class WordReader:
 
     def _note(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> WordNote | None:
         """Return a note with what may stand in place of unknown words that stand together; None for nothing."""
+        assert self.known is not None
         values = {"word": shown_word(prompt[slice(*run)])}
         if spelled := self.spelled(prompt[slice(*run)], prompt):
             is_sign = sign_name(prompt[slice(*run)]) != ""
             fixes = tuple(self._fix(prompt, run, word, words, alone=is_sign) for word in spelled)
             return WordNote("near_word", values, fixes)
+        if place := self._place(prompt, run, words):
+            phrases = near_places(prompt[slice(*place)], self.known)[:MAX_FIXES]
+            replaced = (Fix(phrase, *place, phrase) for phrase in phrases)
+            return WordNote("unknown_place", values, (*replaced, *self._left_out(prompt, [place])))
+        run = _with_possessives(prompt, run)
         if others := self._others(prompt, run, words, lacks_toy):
             left_out = () if _owners(run, words) else self._left_out(prompt, [run])
             return WordNote("unknown_word", values, (*others, *left_out))
         return None
+
+    def _place(self, prompt: str, run: Span, words: Sequence[Word]) -> Span | None:
+        """Return the span of a phrase for an unknown place; None where words say something else."""
+        assert self.known is not None
+        if _owners(run, words) or _is_style(prompt, run):
+            return None
+        is_name = prompt[run[0]].isupper()
+        if not is_name and qualifies(prompt, run[1], self.known):
+            return None
+        return place_span(prompt, run, self.known)
 
     def _left_out(self, prompt: str, runs: Sequence[Span]) -> tuple[Fix, ...]:
         assert self.known is not None
@@ -197,11 +220,7 @@ class WordReader:
             return tuple(Fix(phrase, *_styled(prompt, run), phrase) for phrase in self.known.styles[:MAX_FIXES])
         if not _owners(run, words) and qualifies(prompt, run[1], self.known):
             return ()
-        before = _words_before(prompt, run[0])
-        place = next((match for match in before if fold(match[0]) not in DETERMINERS), None)
-        if place is not None and fold(place[0]) in self.known.place_prepositions:
-            alike = sorted(self.known.backgrounds, key=lambda phrase: phrase.split()[0] != fold(place[0]))
-            return tuple(Fix(phrase, place[1], run[1], phrase) for phrase in alike[:MAX_FIXES])
+        before = words_before(prompt, run[0])
         named = {fold(match.group()) for match in WORD.finditer(prompt)}
         starts = lacks_toy and not before and named.isdisjoint(self.known.class_words)
         if _owners(run, words) or starts or self._asks_for_a_toy(prompt, before):
@@ -223,19 +242,13 @@ class WordReader:
         """Return the fix that writes a known word, a class with its article; ``alone``: also where it had none."""
         assert self.known is not None
         start, text = run[0], new
-        before = _words_before(prompt, start)
+        before = words_before(prompt, start)
         article = before and fold(before[0][0])
         if new in self.known.class_words and article in ("a", "an"):
             start, text = before[0][1], with_article(new)
         elif alone and article not in ("the", "another"):
             text = with_article(new)
         return Fix(new, start, run[1], text, dict.fromkeys(_owners(run, words), new))
-
-
-def shown_word(word: str) -> str:
-    """Return a word as it is shown: with what it is called, where it is a pictograph."""
-    name = sign_name(word)
-    return f"{word} ({name})" if name else word
 
 
 def _translation_note(prompt: str, translation: Translation, words: Sequence[Word]) -> WordNote:
@@ -250,12 +263,12 @@ def _owners(span: Span, words: Sequence[Word]) -> list[int]:
     return [word.subject for word in words if overlap(span, (word.start, word.end))]
 
 
-def _runs(prompt: str, spans: Sequence[Span], spelled: Callable[[str], list[str]]) -> Iterator[Span]:
+def _runs(prompt: str, spans: Sequence[Span], spelled: Callable[[str, str], list[str]]) -> Iterator[Span]:
     """Join words with nothing but blanks between; a word that has near ones stays alone, and so does a pictograph."""
     run: Span | None = None
     for span in spans:
         word = prompt[slice(*span)]
-        alone = bool(sign_name(word) or spelled(word))
+        alone = bool(sign_name(word) or spelled(word, prompt))
         if run is not None and (alone or not prompt[run[1] : span[0]].isspace()):
             yield run
             run = None
@@ -267,15 +280,10 @@ def _runs(prompt: str, spans: Sequence[Span], spelled: Callable[[str], list[str]
         yield run
 
 
-def _words_before(prompt: str, place: int) -> list[tuple[str, int]]:
-    """Return up to three words before a place with their starts, the nearest first; only blanks are between."""
-    found: list[tuple[str, int]] = []
-    for match in reversed(list(WORD.finditer(prompt, 0, place))):
-        if len(found) == 3 or not prompt[match.end() : place].isspace():
-            break
-        found.append((match.group(), match.start()))
-        place = match.start()
-    return found
+def _with_possessives(prompt: str, run: Span) -> Span:
+    """Return the span of words with the "my" or the like before them, in whose place an article comes."""
+    before = words_before(prompt, run[0])
+    return (before[0][1], run[1]) if before and fold(before[0][0]) in POSSESSIVES else run
 
 
 def _is_style(prompt: str, run: Span) -> bool:
@@ -285,7 +293,7 @@ def _is_style(prompt: str, run: Span) -> bool:
 
 def _styled(prompt: str, run: Span) -> Span:
     """Return the span of a style with its article and "of"."""
-    before = _words_before(prompt, run[0])
+    before = words_before(prompt, run[0])
     start = before[0][1] if before and fold(before[0][0]) in ARTICLES else run[0]
     return start, run[1] + len(prompt[run[1] :].split("of", 1)[0]) + len("of")
 

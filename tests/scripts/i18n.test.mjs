@@ -5,6 +5,9 @@ import { load } from "./load.mjs";
 
 const TEXTS = {
   both: "{one} and {two}",
+  comma: "{one}, {two}",
+  quoted: "“{name}”",
+  unknown_words: "The model does not know {words}.",
   sentences: "{one} {two}",
   seed: "Seed",
   step_of: "{n} of {m}",
@@ -38,7 +41,8 @@ test("texts are read again in another language", () => {
 
 test("phrases and labels of the server become text", () => {
   const { phraseText, phrasesText, labelText, labelsText, listed } = loaded({ textContent: JSON.stringify(TEXTS) });
-  assert.equal(listed(["a", "b", "c"]), "a and b and c");
+  assert.deepEqual([listed(["a", "b", "c"]), listed(["a", "b"]), listed(["a"])], ["a, b and c", "a and b", "a"]);
+  assert.equal(phraseText(["unknown_words", { words: ["my", "is"] }]), "The model does not know “my” and “is”.");
   assert.equal(phraseText(["even_map", { names: ["cat", "robot"] }]), "The map of cat and robot is even.");
   assert.equal(phrasesText([["seed", {}], ["step_of", { n: 1, m: 2 }]]), "Seed 1 of 2");
   assert.equal(labelText(["without_subject", "cat"]), "Without the photos of cat");

@@ -82,6 +82,12 @@ class KnownPhrases:
         return frozenset(phrase.split()[0] for phrase in self.background_phrases if " " in phrase)
 
     @cached_property
+    def place_words(self) -> frozenset[str]:
+        """The words of the backgrounds' phrases after their prepositions, such as "sandy" and "beach"."""
+        words = (word for phrase in self.background_phrases for word in phrase.split()[1:])
+        return frozenset(words) - {"a", "an", "another", "the", "at", "by", "of"}
+
+    @cached_property
     def words(self) -> frozenset[str]:
         """Every single word of a caption."""
         return frozenset(word for phrase in self._phrases() for word in re.findall(r"[\w-]+", phrase.lower()))

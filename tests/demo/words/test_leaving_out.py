@@ -14,6 +14,7 @@ READER = WordReader(FIRST_WORLD)
     [
         ("a cat on chess", "a cat"),
         ("a cat playing chess", "a cat"),
+        ("a cat in the dark forest", "a cat in the forest"),
         ("a cat playing with a red ball in the snow", "a cat in the snow"),
         ("a cat on a blue skateboard", "a cat"),
         ("a cat on the sofa in the bedroom", "a cat in the bedroom"),

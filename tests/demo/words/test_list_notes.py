@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from demo.words.list_notes import list_notes
+from demo.words.list_notes import list_notes, listed_spans, listed_words, without_items
 from demo.words.notes import Fix
-from demo.words.word_list import listed_spans, listed_words, without_items
 from demo.words.word_notes import WordReader
 from mmdiff_core.toyworld.scenes.vocabulary import FIRST_WORLD
 
@@ -52,7 +51,7 @@ def test_a_word_of_the_prompt_is_noted_whatever_the_model() -> None:
 def test_many_unknown_words_share_a_note() -> None:
     notes = list_notes(READER, "chess, sword, castle, moat, 🏰", "a cat")
     assert [note.key for note in notes] == ["unknown_word"] * 3 + ["unknown_words"]
-    assert notes[-1].values["words"] == "moat, 🏰 (european castle)"
+    assert notes[-1].values["words"] == ["moat", "🏰 (european castle)"]
     assert notes[-1].fixes[0].text == "chess, sword, castle"
 
 

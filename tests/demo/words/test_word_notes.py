@@ -79,10 +79,26 @@ def test_an_unknown_subject_is_replaced_with_its_name_and_its_article() -> None:
 
 def test_an_unknown_place_is_replaced_by_places() -> None:
     prompt = "a cat in a haunted castle"
-    results = _results(prompt, _read(prompt, "cat"), "unknown_word")
+    results = _results(prompt, _read(prompt, "cat"), "unknown_place")
     assert results[:2] == ["a cat in the snow", "a cat in the forest"]  # with the same preposition
     assert len(results) == 5
     assert results[-1] == "a cat"  # left out
+
+
+@pytest.mark.parametrize("prompt", ["my cat", "a cat is next to a dog", "the cat and then a very red dog", "is my"])
+def test_words_that_show_nothing_are_not_told(prompt: str) -> None:
+    notes = _read(prompt)
+    assert (bool(notes.unknown), notes.notes) == (True, ())
+
+
+def test_words_that_show_nothing_go_with_those_that_they_belong_to() -> None:
+    prompt = "my, is flying over New York"
+    place, others = _read(prompt).notes
+    assert [place.values, others.values] == [{"word": "New York"}, {"words": ["flying"]}]
+    assert _after(prompt, place.fixes[0]) == "my, is flying in the city at night"
+    assert _after(prompt, others.fixes[0]) == "over New York"
+    prompt = "a cat next to my dragon"
+    assert _results(prompt, _read(prompt, "cat"), "unknown_word")[0] == "a cat next to a dog"
 
 
 def test_a_slip_is_corrected() -> None:
@@ -93,10 +109,10 @@ def test_a_slip_is_corrected() -> None:
 @pytest.mark.parametrize(
     ("prompt", "key", "first", "last"),
     [
-        ("a cat on chess", "unknown_word", "a cat on the beach", "a cat"),
+        ("a cat on chess", "unknown_place", "a cat on the beach", "a cat"),
         ("a cat playing chess", "unknown_words", "a cat", "a cat"),
         ("a cute cat", "unknown_words", "a cat", "a cat"),  # no "dog cat"
-        ("my cat", "unknown_words", "a cat", "a cat"),
+        ("a cat on a sunny beach", "unknown_words", "a cat on a beach", "a cat on a beach"),  # no "beach beach"
         ("a cat with a sword", "unknown_word", "a cat with a dog", "a cat"),
         ("a cat in the style of van gogh", "unknown_words", "a cat", "a cat"),
     ],
@@ -110,7 +126,7 @@ def test_a_word_like_none_says_so_and_can_be_left_out(prompt: str, key: str, fir
 
 def test_a_pictograph_beside_unknown_words_is_named_as_well() -> None:
     (note,) = _read("a cat playing chess 🏖️").notes
-    assert note.values["words"] == "playing chess, 🏖️ (beach with umbrella)"
+    assert note.values["words"] == ["playing chess", "🏖️ (beach with umbrella)"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +141,7 @@ def test_a_pictograph_beside_unknown_words_is_named_as_well() -> None:
 )
 def test_a_pictograph_is_named(prompt: str, shown: str, after: str) -> None:
     (note,) = _read(prompt).notes
-    assert shown in note.values.values()
+    assert note.values in ({"word": shown}, {"words": [shown]})
     assert _after(prompt, note.fixes[-1]) == after
 
 
@@ -140,7 +156,7 @@ def test_words_of_which_no_known_one_is_near_are_left_out_together() -> None:
     prompt = "masterpiece, best quality, ultra-detailed, a cat next to a robot, cinematic lighting, in the snow"
     notes = _read(prompt, "cat", "robot")
     assert [note.key for note in notes.notes] == ["unknown_words"]
-    assert notes.notes[0].values["words"] == "masterpiece, best quality, ultra-detailed, cinematic lighting"
+    assert notes.notes[0].values["words"] == ["masterpiece", "best quality", "ultra-detailed", "cinematic lighting"]
     assert _results(prompt, notes, "unknown_words") == ["a cat next to a robot, in the snow"]
 
 
