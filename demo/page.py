@@ -24,6 +24,7 @@ from demo.studio.model_list import model_texts
 from demo.studio.tab import StudioTab
 from demo.viewer.example_picture import FOLDER, example_frame
 from demo.vote.tab import VoteTab
+from demo.web.first_paint import FirstPaint
 from demo.web.head import head
 from demo.web.i18n import languages, text
 from demo.web.tabs import page_scripts
@@ -106,7 +107,8 @@ def launch_options(page: Page) -> dict[str, Any]:
         "app_kwargs": {
             "routes": [health_route(page.service)],
             "middleware": [
-                Middleware(RequestGuard, limits=limits, sessions=sessions, event_log=page.service.event_log)
+                Middleware(RequestGuard, limits=limits, sessions=sessions, event_log=page.service.event_log),
+                Middleware(FirstPaint),
             ],
             "lifespan": swept_regularly(sessions),
         },
