@@ -24,6 +24,11 @@ class FewSteps:
     scheduler: str | None = None
     guidance: float | None = None
 
+    @property
+    def is_unguided(self) -> bool:
+        """Whether its pictures are made without guidance, whatever the person chose."""
+        return self.guidance is not None and self.guidance <= 1
+
     @classmethod
     def of(cls, defaults: Defaults, fast: Defaults | None, limits: Limits) -> FewSteps:
         """Return the preset that a model brings, else one in proportion to its defaults.

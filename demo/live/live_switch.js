@@ -1,6 +1,6 @@
 // The switch *Live*: a slider that moves is answered by a picture. Gradio gives `element`, `props`, `trigger` and `watch`.
 //
-// props.value is {offered}; props.answer what became of a move, {run, move, state, text}, see live_session.py. The
+// props.value is {possible, offered, unguided}; props.answer what became of a move, {run, move, state, text}, see live_session.py. The
 // picture itself comes to the viewer, which tells by "mmdiff-painted" when it is on the screen.
 
 const [QUIET_MS, EAGER_MS] = [25, 120]; // a slider that rests for so long is answered; at the latest, if nothing runs
@@ -25,6 +25,8 @@ const timers = { send: 0, rest: 0, retry: 0 };
 
 const FIELDS = ["[id^=strength-]", "#start-step", "#bound", "#guidance", "#guidance-rescale", "#clip-skip", "#seed", "#parts"];
 const ANSWERED = [...FIELDS, "#balance-photos", "#image-strength"].map((field) => `${field} input`).join();
+
+const GUIDANCE = "#guidance input, #guidance-rescale input"; // which change nothing where Live runs without guidance
 
 const knob = find(".live-on");
 const isOn = () => knob.checked && isVisible(knob);
@@ -152,7 +154,8 @@ knob.addEventListener("change", turn);
 document.addEventListener("input", ({ target }) => {
   if (!target.matches(ANSWERED)) return;
   live.touched = performance.now();
-  changed();
+  if (!props.value.unguided || !target.matches(GUIDANCE)) return changed();
+  if (isOn()) say(t("live_guidance"));
 });
 // A change that a button, an undo or a link made; live_switch.py names the same fields.
 document.addEventListener("mmdiff-moved", () => performance.now() - live.touched > ECHO_MS && changed());

@@ -34,10 +34,14 @@ _TELL = "() => void document.dispatchEvent(new CustomEvent('mmdiff-moved'))"
 
 
 class Offer(TypedDict):
-    """Whether the switch is shown. It is not ``possible`` where each picture would cost a visitor's quota."""
+    """Whether the switch is shown. It is not ``possible`` where each picture would cost a visitor's quota.
+
+    ``unguided``: its pictures are made without guidance, whatever the field says.
+    """
 
     possible: bool
     offered: bool
+    unguided: bool
 
 
 class Answer(TypedDict):
@@ -102,7 +106,8 @@ class LiveSwitch:
 
     def offer(self) -> Offer:
         """Say whether the switch is shown: not while others wait for the model."""
-        return {"possible": self.possible, "offered": self.possible and not waiting_requests(MODEL_QUEUE)}
+        offered = self.possible and not waiting_requests(MODEL_QUEUE)
+        return {"possible": self.possible, "offered": offered, "unguided": self.few.is_unguided}
 
     def answer(self, values: Values, event: gr.EventData) -> Update:
         """Make the picture of a move, with few steps, or say why there is none."""

@@ -6,9 +6,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.page import PHONE, Open, fill_example, open_settings, overlay, painted, set_range
-from tests.helpers.stand_in import StandIn
+from tests.helpers.stand_in import Defaults, StandIn
 
+GUIDANCE = "#guidance input[type=range]"
 STRENGTH = "#strength-1 input[type=range]"
+
+
+@pytest.fixture(scope="module")
+def model() -> StandIn:
+    """Has a student, which runs without guidance."""
+    return StandIn(fast=Defaults(steps=3, guidance=1.0, start_step=0))
 
 
 def _turn_on(page: Page) -> None:
@@ -47,17 +54,23 @@ def test_a_slider_that_moves_is_answered_and_kept_once_it_rests(
     _wait_for(page, 3)
     assert overlay(page) != before
     assert _scales(model, since)[:2] == [1, 2]
-    assert {request.steps for request in model.asked[since:]} == {3}  # half of the stand-in's six
+    assert {request.steps for request in model.asked[since:]} == {3}
     assert model.asked[-1].seeds == (77,)
     expect(page.locator("#result .announce")).to_have_text("The picture is ready.")
     expect(page.locator("#result .button-row")).to_be_visible()
     expect(page.locator("#result .viewer")).not_to_have_class("stale")
     assert page.locator("#result .thumb").count() <= 3  # each rest is one
+    made = len(model.asked)
+    set_range(page, GUIDANCE, 7)
+    expect(page.locator("#live .live-state")).to_contain_text("Guidance changes nothing in Live")
+    page.wait_for_timeout(300)
+    assert len(model.asked) == made
     view = page.locator("#live .live-view")
     if options:  # the result is below: what moves is seen beside the switch
         page.locator(STRENGTH).scroll_into_view_if_needed()
         expect(view).to_be_in_viewport()
         assert painted(page, "#live .live-view canvas")
+        assert page.locator("#reach").bounding_box()["height"] < page.viewport_size["height"] / 5
         page.locator("#result .stage").scroll_into_view_if_needed()
     expect(view).to_be_hidden()
 

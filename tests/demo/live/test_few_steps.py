@@ -39,3 +39,5 @@ def test_a_preset_with_a_guidance_of_its_own_keeps_it() -> None:
     settings = Settings(steps=20, start_step=0, guidance=5.0)
     assert FewSteps(4, 0, guidance=1.0).applied(settings, 20).guidance == 1.0
     assert FewSteps(4, 0).applied(settings, 20).guidance == 5.0
+    presets = (FewSteps(4, 0, guidance=1.0), FewSteps(4, 0, guidance=2.0), FewSteps(4, 0))
+    assert [preset.is_unguided for preset in presets] == [True, False, False]

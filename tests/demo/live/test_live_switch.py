@@ -11,7 +11,7 @@ import pytest
 from demo.live.live_switch import LiveSwitch
 from demo.server import sessions
 from demo.studio.tab import StudioTab
-from tests.helpers.stand_in import Values
+from tests.helpers.stand_in import Defaults, Values
 
 
 def _move(switch: LiveSwitch, values: Values, number: int = 1) -> tuple[dict[str, Any], Any]:
@@ -79,14 +79,19 @@ def test_where_the_host_lends_its_gpu_there_is_no_live(
 ) -> None:
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     studio = StudioTab(switch.service)
-    assert studio.live.offer() == {"possible": False, "offered": False}
+    assert studio.live.offer() == {"possible": False, "offered": False, "unguided": False}
     monkeypatch.delenv("SPACES_ZERO_GPU")
-    assert StudioTab(switch.service).live.offer() == {"possible": True, "offered": True}
+    assert StudioTab(switch.service).live.offer() == {"possible": True, "offered": True, "unguided": False}
 
 
 def test_where_others_wait_for_the_model_it_is_not_offered(switch: LiveSwitch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("demo.live.live_switch.waiting_requests", lambda _: 2)
-    assert switch.offer() == {"possible": True, "offered": False}
+    assert switch.offer() == {"possible": True, "offered": False, "unguided": False}
+
+
+def test_a_student_needs_no_guidance_and_the_page_says_so(switch: LiveSwitch) -> None:
+    switch.service.model.fast = Defaults(steps=2, guidance=1.0)  # type: ignore[misc]
+    assert StudioTab(switch.service).live.offer()["unguided"]
 
 
 def test_outside_of_a_page_nobody_waits() -> None:
