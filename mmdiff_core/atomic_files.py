@@ -130,7 +130,7 @@ def named_disk_errors(path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WritingError(_not_written(path, _REASONS.get(error.errno or 0, _first_line(error)))) from error
+        raise WritingError(_not_written(path, _REASONS.get(error.errno or 0, _reported(error)))) from error
     except (SafetensorError, RuntimeError) as error:
         if not any(sign in str(error) for sign in _WRITERS_SIGNS):
             raise
@@ -141,8 +141,8 @@ def _not_written(path: str | PathLike[str], reason: str) -> str:
     return f'"{path}" was not written, and what was there before is as it was: {reason}, then do it again.'
 
 
-def _first_line(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _reported(error: OSError) -> str:
+    return f"the disk reports “{error.strerror or type(error).__name__}”: mend that"
 
 
 def _sync(path: Path) -> None:

@@ -16,6 +16,7 @@ from demo.compare.variants import (
     LEAVE_OUT,
     PART_NAMES,
     FormRequest,
+    VariantError,
     VariantTable,
     model_components,
     omissions,
@@ -28,7 +29,7 @@ from demo.web.events import QUIET, Update
 from demo.web.i18n import text
 from demo.web.run_buttons import busy_update
 from demo.web.static_files import scripts, static
-from mmdiff_core.errors import PhotoError, SettingsError
+from mmdiff_core.errors import MMDiffError, PhotoError, SettingsError
 
 if TYPE_CHECKING:
     from demo.server.service import Service
@@ -46,12 +47,13 @@ _OF_A_MODEL = tuple(map(AXIS, (*browser_draft.OF_A_MODEL, "delay")))  # axes who
 class SummaryRecord(TypedDict):
     """How many pictures a comparison makes, or why none; and what they have in common, as (key, value) labels.
 
-    ``attempt`` differs with every Compare in vain, and is empty while somebody types. ``untrained``: images have sizes
-    that the weights were not made for.
+    ``about`` are the labels of the variant that the error is about. ``attempt`` differs with every Compare in vain, and
+    is empty while somebody types. ``untrained``: images have sizes that the weights were not made for.
     """
 
     count: int
     error: str
+    about: list[list[str]]
     attempt: str
     common: list[list[str]]
     untrained: bool
@@ -59,13 +61,20 @@ class SummaryRecord(TypedDict):
 
 def summary_record(
     count: int = 0,
-    error: str = "",
+    error: MMDiffError | None = None,
     attempt: str = "",
     common: Sequence[list[str]] = (),
     untrained: bool = False,
 ) -> SummaryRecord:
     """Describe a comparison for the page."""
-    return {"count": count, "error": error, "attempt": attempt, "common": list(common), "untrained": untrained}
+    return {
+        "count": count,
+        "error": "" if error is None else str(error),
+        "about": [list(label) for label in error.labels] if isinstance(error, VariantError) else [],
+        "attempt": attempt,
+        "common": list(common),
+        "untrained": untrained,
+    }
 
 
 def _typed_script(*fields: str) -> str:

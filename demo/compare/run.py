@@ -16,7 +16,7 @@ from gradio.events import Dependency
 
 from demo.compare.grid import Comparison, ComparisonCell, ComparisonGrid, GridStep, waiting_grid_update
 from demo.compare.panel import ComparePanel, summary_record
-from demo.compare.variants import FormRequest, RequestVariant, VariantTable, error_about
+from demo.compare.variants import FormRequest, RequestVariant, VariantError, VariantTable
 from demo.form.form import Form, Settings
 from demo.form.prompt_words import marked_html
 from demo.form.validation import first_blocking
@@ -30,7 +30,6 @@ from demo.viewer.history import History
 from demo.viewer.job import Job
 from demo.viewer.map_budget import with_map_budget
 from demo.web.events import QUIET, WITH_MESSAGES, Update
-from demo.web.i18n import english
 from demo.web.run_buttons import stop_on_click, when_over
 from demo.web.tabs import TELL_RUNNING
 from mmdiff_core.errors import MMDiffError, SettingsError
@@ -149,7 +148,7 @@ class ComparisonRunner:
         try:
             return self._counted(form, self.table(form, values))
         except MMDiffError as error:
-            return {self.panel.summary: summary_record(error=str(error)), self.panel.prompt: marked_html(form)}
+            return {self.panel.summary: summary_record(error=error), self.panel.prompt: marked_html(form)}
 
     def check(self, values: Values) -> Iterator[Update]:
         """Make the plans and keep them, or say what is wrong, in which case nothing runs or changes."""
@@ -158,7 +157,7 @@ class ComparisonRunner:
             table = self.table(form, values)
             plans = self.plan(table)
         except MMDiffError as error:
-            refused = summary_record(error=str(error), attempt=uuid4().hex)
+            refused = summary_record(error=error, attempt=uuid4().hex)
             yield {self.panel.summary: refused, self.panel.prompt: marked_html(form)}
             # Keeps the run from starting; its sentence stands on the page already.
             raise gr.Error(str(error), visible=False, print_exception=False) from error
@@ -262,7 +261,7 @@ class ComparisonRunner:
         try:
             return with_map_budget(self.service.plan(variant.case.request), self.service, count)
         except MMDiffError as error:
-            raise error_about(error, variant.labels, english()) from error
+            raise VariantError(error, variant.labels) from error
 
     def _untrained(self, table: VariantTable) -> bool:
         """Whether a variant has a size that the weights were not made for."""

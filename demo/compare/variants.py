@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -105,6 +105,14 @@ def omissions(
     return tuple(changes)
 
 
+class VariantError(MMDiffError):
+    """A variant cannot be made; the message is that of the error, and ``labels`` are those of the variant."""
+
+    def __init__(self, error: MMDiffError, labels: Sequence[VariantLabel]) -> None:
+        super().__init__(str(error))
+        self.labels = tuple(labels)
+
+
 def variant_table(
     case: FormRequest,
     columns: Sequence[RequestChange],
@@ -128,23 +136,6 @@ def variant_table(
     )
     names, heads = ([change.label for change in changes] for changes in (columns, rows))
     return VariantTable(across, down, tuple(names), tuple(heads), variants, against_first)
-
-
-def labels_text(labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> str:
-    """Return labels as text."""
-    return " · ".join(_label_text(label, texts) for label in labels)
-
-
-def error_about(error: MMDiffError, labels: Sequence[VariantLabel], texts: Mapping[str, str]) -> MMDiffError:
-    """Return the error with the variant that it is about."""
-    return type(error)(f"{labels_text(labels, texts)}: {error}")
-
-
-def _label_text(label: VariantLabel, texts: Mapping[str, str]) -> str:
-    text = texts[label.key]
-    if "{name}" in text:
-        return text.replace("{name}", label.value)
-    return f"{text} {label.value}".strip()
 
 
 def _labels(*changes: RequestChange) -> tuple[VariantLabel, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -51,12 +50,6 @@ _TEMPLATES = {
 def text(key: str) -> I18nData:
     """Return the text of a key, in the language of the person who looks at it."""
     return I18nData(key)
-
-
-@lru_cache(maxsize=1)
-def english() -> dict[str, str]:
-    """Read the English texts, for where no browser translates: names of files, tables for other programs."""
-    return texts_of("en")
 
 
 def languages(templates: Texts | None = None, more: MoreTexts = lambda texts: {}) -> gr.I18n:

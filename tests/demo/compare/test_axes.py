@@ -10,7 +10,7 @@ from demo.compare.variants import (
     VariantLabel,
     variant_table,
 )
-from demo.web.i18n import english
+from demo.web.i18n import texts_of
 from mmdiff_core.errors import SettingsError
 
 
@@ -62,7 +62,7 @@ def test_bad_values_are_named(case: FormRequest, axes: dict[str, Axis], axis: st
 def test_every_suggestion_can_be_used(case: FormRequest, axes: dict[str, Axis]) -> None:
     for axis in axes.values():
         assert axis.changes(axis.suggestion, case), axis.key
-        assert axis.key in english()
+        assert axis.key in texts_of("en")
 
 
 def test_there_is_an_end_to_it(case: FormRequest, axes: dict[str, Axis]) -> None:

@@ -178,12 +178,13 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
         ({panel.omit: []}, "Choose what to leave out"),
         (grid_fields(runner, "seed", "1", "seed", "1"), "two different settings"),
         (grid_fields(runner, "strength", "9", "seed", "1"), "out of range"),
-        (grid_fields(runner, "strength", "1", "steps", "99"), "Strength 1 · Steps 99: The number of steps"),
+        (grid_fields(runner, "strength", "1", "steps", "99"), "The number of steps"),
     ):
         checking = runner.check(values | change)
         told = next(checking)[panel.summary]
         assert told["attempt"]
         assert says in told["error"]
+        assert told["about"] == ([["strength", "1"], ["steps", "99"]] if says == "The number of steps" else [])
         with pytest.raises(gr.Error):
             next(checking)
     assert runner.service.log == []
@@ -192,7 +193,14 @@ def test_faults_are_said_before_anything_runs(runner: ComparisonRunner, values: 
 def test_the_count_and_the_base_follow_the_fields(runner: ComparisonRunner, values: Values) -> None:
     told = runner.review(values)
     base = [["seed", "4"], ["steps", "6"], ["guidance", "3"], ["delay", "1"]]
-    assert told[runner.panel.summary] == {"count": 7, "error": "", "attempt": "", "common": base, "untrained": False}
+    assert told[runner.panel.summary] == {
+        "count": 7,
+        "error": "",
+        "about": [],
+        "attempt": "",
+        "common": base,
+        "untrained": False,
+    }
     assert '<mark style="--subject:' in told[runner.panel.prompt]
     wide = runner.review(values | {runner.form.settings.width: 384})
     assert wide[runner.panel.summary]["untrained"] is True

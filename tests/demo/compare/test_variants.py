@@ -11,14 +11,10 @@ from demo.compare.variants import (
     LEAVE_OUT,
     FormRequest,
     VariantLabel,
-    error_about,
-    labels_text,
     model_components,
     omissions,
     variant_table,
 )
-from demo.web.i18n import english
-from mmdiff_core.errors import SettingsError
 from mmdiff_core.types import Components
 from tests.helpers.stand_in import StandIn
 
@@ -68,14 +64,6 @@ def test_a_table_has_every_combination(case: FormRequest, axes: dict[str, Axis])
     assert [request.seeds for request in requests] == [(3,), (3,), (4,), (4,), (5,), (5,)]
     assert [subject.scale for subject in requests[2].subjects] == [0.5, 0.5]
     assert table.variants[2].labels == (VariantLabel("strength", "0.5"), VariantLabel("seed", "4"))
-
-
-def test_a_fault_names_its_variant() -> None:
-    labels = (VariantLabel("without_subject", "cat"), VariantLabel("strength", "0.5"))
-    assert labels_text(labels, english()) == "Without the photos of cat · Strength 0.5"
-    error = error_about(SettingsError("too much"), labels, english())
-    assert isinstance(error, SettingsError)
-    assert str(error) == "Without the photos of cat · Strength 0.5: too much"
 
 
 def test_what_the_weights_have(case: FormRequest) -> None:

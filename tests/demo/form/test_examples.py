@@ -7,7 +7,7 @@ import pytest
 from demo.form import examples
 from demo.form.examples import EXAMPLES, RandomToys, StudioExample
 from demo.studio.model_list import known_chips, toys_note
-from demo.web.i18n import english, texts_of
+from demo.web.i18n import texts_of
 from mmdiff_core.encoders.prompt import find_words
 from mmdiff_core.toyworld.bodies.toys import CLASS_NAMES
 from mmdiff_core.toyworld.scenes.captions import BACKGROUND_WORDS
@@ -74,10 +74,10 @@ def test_the_page_offers_only_what_the_loaded_weights_know(monkeypatch: pytest.M
         "relation": ["next to", "to the left of", "to the right of", "in front of", "behind"],
         "style": ["pixel art of"],
     }
-    chips = known_chips(known, english())
+    chips = known_chips(known, texts_of("en"))
     for kind, known_phrases in phrases.items():
         assert all(f'data-kind="{kind}" data-known="{phrase}"' in chips for phrase in known_phrases)
-    assert "makes toys: owl, train." in toys_note(known, english())
+    assert "makes toys: owl, train." in toys_note(known, texts_of("en"))
 
 
 def test_chips_write_english_and_explain_themselves_in_the_page_s_language() -> None:
@@ -86,7 +86,7 @@ def test_chips_write_english_and_explain_themselves_in_the_page_s_language() -> 
     assert 'data-known="rabbit">rabbit <small>Hase</small>' in chips
     assert 'data-known="robot">robot <small>Roboter</small>' in chips
     assert "Katze, Hund, Hase" in toys_note(FIRST_WORLD, german)
-    assert "<small>" not in known_chips(FIRST_WORLD, english())
+    assert "<small>" not in known_chips(FIRST_WORLD, texts_of("en"))
     assert 'value="style"' not in chips  # these weights know photos alone
 
 
@@ -100,7 +100,7 @@ def test_examples_of_the_first_weights_and_of_all() -> None:
 def test_a_model_of_the_wide_world_is_offered_everything() -> None:
     known = examples.vocabulary_of(object())
     assert known is None
-    assert known_chips(known, english()) == toys_note(known, english()) == ""
+    assert known_chips(known, texts_of("en")) == toys_note(known, texts_of("en")) == ""
     assert not RandomToys(known=known).limited
     assert examples.examples_for(known) == EXAMPLES
     assert RandomToys(known=known).known == WHOLE_WORLD

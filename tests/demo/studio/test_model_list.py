@@ -9,7 +9,7 @@ import pytest
 
 from demo.studio.model_list import model_line, model_texts, sampler_help
 from demo.studio.settings_panel import SAMPLER_TITLES
-from demo.web.i18n import english, languages, texts_of
+from demo.web.i18n import languages, texts_of
 from mmdiff_core.backbones.registry import AvailableModel
 from mmdiff_core.backbones.schedulers import FLOW_SCHEDULERS
 from tests.helpers import single_files, tiny
@@ -30,10 +30,10 @@ def _menu(loaded: str, language: str = "en") -> str:
 
 def test_the_loaded_model_is_told_in_a_line() -> None:
     model = StandIn()
-    line = model_line(model, english())  # type: ignore[arg-type]
+    line = model_line(model, texts_of("en"))  # type: ignore[arg-type]
     assert line == "toybox · made for 256 × 256 pixels · 6 steps by default"
     model.sizes = replace(model.sizes, trained=((256, 256), (320, 192)))
-    assert "made for 256 × 256, 320 × 192 pixels" in model_line(model, english())  # type: ignore[arg-type]
+    assert "made for 256 × 256, 320 × 192 pixels" in model_line(model, texts_of("en"))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("empty_cache")
@@ -93,10 +93,10 @@ def test_the_file_that_is_loaded_is_in_the_menu_and_its_neighbours_are_not(tmp_p
 
 def test_the_samplers_help_names_what_is_offered_alone() -> None:
     offered = tuple(FLOW_SCHEDULERS)  # of the built-in model
-    helps = sampler_help(offered, english())
+    helps = sampler_help(offered, texts_of("en"))
     assert helps == "How the steps are taken. UniPC needs the fewest. DPM++ 2M SDE adds fresh noise at each."
-    assert sampler_help(("euler", "distilled"), english()).startswith("How the steps are taken. Distilled is")
-    assert sampler_help(("euler",), english()) == "How the steps are taken."
+    assert sampler_help(("euler", "distilled"), texts_of("en")).startswith("How the steps are taken. Distilled is")
+    assert sampler_help(("euler",), texts_of("en")) == "How the steps are taken."
     for language in ("en", "de", "es", "zh"):
         every = sampler_help(tuple(SAMPLER_TITLES), texts_of(language))
         assert all(title in every for title in ("UniPC", "SDE Karras", "Euler a", "LCM")), language

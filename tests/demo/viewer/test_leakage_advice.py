@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from demo.viewer.leakage_advice import Advice, LeakageCase, advise, leakage_record
-from demo.web.i18n import english
+from demo.web.i18n import texts_of
 from mmdiff_core.maps.leakage import leakage_of
 
 
@@ -20,7 +20,7 @@ def _case(one: list[list[float]], two: list[list[float]], **settings: Any) -> Le
 def _text(advice: Advice) -> str:
     """As a person reads it in English."""
     joined = [(key, {gap: _said(gap, value) for gap, value in gaps.items()}) for key, gaps in advice["says"]]
-    return " ".join(english()[key].format(**gaps) for key, gaps in joined)
+    return " ".join(texts_of("en")[key].format(**gaps) for key, gaps in joined)
 
 
 def _said(gap: str, value: Any) -> object:

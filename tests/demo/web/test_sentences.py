@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +145,17 @@ def test_words_inside_of_sentences_have_theirs() -> None:
             words |= {text for word in given for text in _texts(word, tree)}
     assert len(words) > 15
     assert sorted(words - {""} - set(map(_without_names, TABLE))) == []
+
+
+def test_what_a_disk_answers_has_its_translation() -> None:
+    """Its reasons stand in a table of numbers of errors, and the system and SQLite have their own."""
+    tree = ast.parse((ROOT / "mmdiff_core/atomic_files.py").read_text(encoding="utf-8"))
+    reasons = next(node.value for node in tree.body if isinstance(node, ast.Assign) and _is_named(node, "_REASONS"))
+    assert isinstance(reasons, ast.Dict)
+    said = {text for value in reasons.values for text in _texts(value, tree)}
+    said |= {os.strerror(number) for number in (errno.EIO, errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EMFILE)}
+    assert len(said) > 10
+    assert sorted(said - set(TABLE)) == []
 
 
 def test_no_translation_is_of_a_sentence_that_nobody_says(said: set[str]) -> None:
