@@ -246,6 +246,8 @@ class WordReader:
         article = before and fold(before[0][0])
         if new in self.known.class_words and article in ("a", "an"):
             start, text = before[0][1], with_article(new)
+        elif article in ("a", "an") and new == f"{fold(prompt[slice(*run)])}s":
+            start = before[0][1]  # more than one
         elif alone and article not in ("the", "another"):
             text = with_article(new)
         return Fix(new, start, run[1], text, dict.fromkeys(_owners(run, words), new))

@@ -104,6 +104,8 @@ def test_words_that_show_nothing_go_with_those_that_they_belong_to() -> None:
 def test_a_slip_is_corrected() -> None:
     prompt = "a cat in the forrest"
     assert _results(prompt, _read(prompt, "cat"), "near_word") == ["a cat in the forest"]
+    prompt = "a cat with a flower"
+    assert _results(prompt, _read(prompt, "cat"), "near_word") == ["a cat with flowers"]
 
 
 @pytest.mark.parametrize(
