@@ -260,12 +260,16 @@ class ComposePanel:
         return update
 
     def _draw_toy(self, card: SubjectCard, values: Values) -> Update:
-        """Fill a card with a random toy, and write its name into the prompt where that lacks it."""
-        old = without_blank_edges(values[card.name] or "")
-        toy = self.toys.draw(old)
+        """Fill a card with a random toy, and write its name into the prompt where that lacks it.
+
+        A card without a name gets the prompt's first toy that no other card stands for.
+        """
         prompt = values[self.prompt] or ""
         shown = self.cards[: values.get(self.count, len(self.cards))]
         others = [values.get(other.name) or "" for other in shown if other is not card]
+        waiting = WordReader(self.toys.known).toys_in(prompt, [name for name in others if name])
+        old = without_blank_edges(values[card.name] or "") or (waiting[0] if waiting else "")
+        toy = self.toys.draw(old)
         named = with_subject(prompt, old, toy.name, others) if without_blank_edges(prompt) else ""
         return card.fill(toy.name, toy.photos, values[card.strength]) | {
             self.prompt: named or self.toys.prompt_for(toy.name)

@@ -34,7 +34,7 @@ function writeNote(place, errors) {
   if (!home) return;
   const note = notes.get(place) ?? document.createElement("p");
   notes.set(place, note);
-  const text = errors.map((error) => error.text).join(" ");
+  const text = errors.map((error) => error.text).join("\n"); // a line each, see fields.css
   const worst = ["wrong", "lacking", "note"].find((name) => errors.some((error) => error.severity === name));
   const severity = worst === "lacking" && !blamed.has(place) ? "hint" : worst;
   if (note.textContent !== text) note.textContent = text;

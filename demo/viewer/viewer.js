@@ -247,10 +247,14 @@ function pointAt(point, marked) {
   if (frameNow()?.image) drawReadout(frameNow(), visibleLayers(frameNow()));
 }
 
-heatmapBox.addEventListener("pointermove", (event) => {
+/** Read the values below the pointer; a finger covers what it points at, and leaves a mark there. */
+function pointBelow(event) {
   const box = heatmapBox.getBoundingClientRect();
-  pointAt({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height }, false);
-});
+  const point = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+  pointAt(point, event.pointerType === "touch");
+}
+
+heatmapBox.addEventListener("pointermove", pointBelow);
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 heatmapBox.addEventListener("keydown", (event) => {
@@ -264,9 +268,10 @@ heatmapBox.addEventListener("keydown", (event) => {
 heatmapBox.addEventListener("blur", () => pointAt(null, false));
 heatmapBox.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
 for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) {
-  heatmapBox.addEventListener(kind, () => {
+  heatmapBox.addEventListener(kind, (event) => {
     view.peek = peek;
-    if (kind === "pointerleave") view.pointer = null;
+    if (kind === "pointerleave" && event.pointerType !== "touch") view.pointer = null; // a finger is lifted to read
+    if (kind === "pointerup") pointBelow(event);
     drawOverlay();
   });
 }

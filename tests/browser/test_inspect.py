@@ -491,10 +491,17 @@ def _drop(page: Page, selector: str, path: Path, kind: str = "image/png") -> Non
 
 
 def test_a_phone_shows_all_of_it_in_its_width(open_page: Open) -> None:
-    page = open_page(**PHONE)
+    page = open_page(**PHONE, locale="de-DE")  # the words are long
     fill_example(page)
     generate(page)
+    heatmap, readout = page.locator("#result .heatmap-box"), page.locator("#result .readout")
+    heatmap.tap()
+    expect(readout).to_contain_text("cat ")  # once the finger is lifted
+    expect(heatmap.locator(".point")).to_be_visible()
     page.locator("#result .more > summary").click()
+    menu = page.locator("#result .more-menu").bounding_box()
+    assert menu["x"] >= 0
+    assert menu["x"] + menu["width"] <= 390
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     for selector in (".play", ".chip", ".pack", ".kinds label"):
         assert page.locator(f"#result {selector}").first.bounding_box()["height"] >= 44

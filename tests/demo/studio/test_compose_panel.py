@@ -137,6 +137,26 @@ def test_a_new_toy_is_named_in_the_prompt(
 
 
 @pytest.mark.parametrize(
+    ("prompt", "others", "drawn"),
+    [
+        ("a penguin on the beach", (), "penguin"),
+        ("a cat next to a Robot", ("cat",), "Robot"),
+        ("a cat and a cat", ("cat",), "cat"),
+    ],
+)
+def test_a_new_toy_is_the_one_that_the_prompt_waits_for(
+    generation: GenerationRunner, prompt: str, others: tuple[str, ...], drawn: str
+) -> None:
+    compose = generation.form.compose
+    first, *rest = compose.cards
+    values = {compose.prompt: prompt, compose.count: 1 + len(others), first.name: "", first.strength: 1}
+    values |= {card.name: name for card, name in zip(rest, others, strict=False)}
+    for _ in range(3):  # by chance it would be another
+        update = compose._draw_toy(first, values)
+        assert (update[first.name], update[compose.prompt]) == (drawn, prompt)
+
+
+@pytest.mark.parametrize(
     ("prompt", "names", "named"),
     [
         ("a kitten on the beach", ("", None), "kitten"),
