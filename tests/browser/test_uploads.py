@@ -68,8 +68,9 @@ def test_photos_of_any_name_are_taken_and_a_bad_one_is_named(open_page: Open, sl
     _drop(page, {name: _image(form) for name, form in NAMES.items()} | {"g.jpg": b"torn", "notes.pdf": b"%PDF"})
     expect(page.locator("#seen-1 button img")).to_have_count(len(NAMES))
     expect(page.locator("#photos-1 .grid-container img")).to_have_count(len(NAMES))
-    shown = page.locator("#photos-1 .grid-container img").evaluate_all("images => images.map(one => one.naturalWidth)")
-    assert all(shown), shown  # the browser shows each
+    page.wait_for_function(  # the browser shows each
+        "[...document.querySelectorAll('#photos-1 .grid-container img')].every(one => one.naturalWidth > 0)"
+    )
     for name in ("g.jpg", "notes.pdf"):
         expect(page.locator("#seen-1")).to_contain_text(f'Left out: "{name}" is not a picture')
     page.locator("#name-1 input, #name-1 textarea").fill("cat")

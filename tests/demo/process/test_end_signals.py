@@ -27,11 +27,13 @@ cut_off()
 
 
 def _waiting(*arguments: str) -> subprocess.Popen[str]:
-    ignored = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it, and children inherit that
+    # A shell's background ignores the one and nohup the other, and children inherit that.
+    ignored = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)}
     try:
         process = subprocess.Popen([sys.executable, "-c", WAITS, *arguments], stdout=subprocess.PIPE, text=True)
     finally:
-        signal.signal(signal.SIGINT, ignored)
+        for each, handler in ignored.items():
+            signal.signal(each, handler)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
