@@ -83,23 +83,15 @@ function distanceTo(level, { h, w, values }, at) {
   return Math.abs(values[at] - level) / Math.max(Math.sqrt(down * down + across * across), 1e-6);
 }
 
-/**
- * How much of an outline is drawn at each of n pixels along a side that enlarges m cells: it fades before the middle of the
- * outermost cell, beyond which nothing is known of the map, and a line would only be a straight stub.
- */
-const shownAlong = (n, m) => Array.from({ length: n }, (_, i) => clamp((4 * m * (Math.min(i, n - 1 - i) + 0.5)) / n - 2));
-
 function drawOutline(data, layer, level) {
   const { h, w, values } = layer.scaled;
   if (Math.min(h, w) < 2) return;
   const width = Math.max(MIN_LINE, Math.max(h, w) / LINES_A_SIDE);
   const ink = rgbOf(layer.colour);
-  const [down, across] = [shownAlong(h, layer.map.h), shownAlong(w, layer.map.w)];
   for (let at = 0; at < values.length; at += 1) {
     const distance = distanceTo(level, layer.scaled, at);
     if (distance > 1.2 * width + 0.5) continue;
-    const shown = Math.min(down[Math.floor(at / w)], across[at % w]);
-    const cover = (thickness) => shown * clamp((thickness * width) / 2 + 0.5 - distance);
+    const cover = (thickness) => clamp((thickness * width) / 2 + 0.5 - distance);
     for (let channel = 0; channel < 3; channel += 1) {
       const light = data[3 * at + channel] + 0.9 * cover(2.4) * (1 - data[3 * at + channel]);
       data[3 * at + channel] = light + cover(1.4) * (ink[channel] / 255 - light);

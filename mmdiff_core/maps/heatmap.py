@@ -114,8 +114,8 @@ def overlay_maps(
     paint = _in_palette if style.palette in PALETTE_TABLES else _in_inks
     mixed = pixels + style.opacity * (paint(strengths, inks, grey, style) - pixels)
     if style.outline:
-        for strength, ink, values in zip(strengths, inks, maps, strict=True):
-            mixed = _outlined(mixed, strength, ink, style.threshold or HALF, values.shape)
+        for strength, ink in zip(strengths, inks, strict=True):
+            mixed = _outlined(mixed, strength, ink, style.threshold or HALF)
     return _image_of(mixed)
 
 
@@ -165,35 +165,17 @@ def _in_palette(strengths: np.ndarray, _inks: np.ndarray, grey: np.ndarray, styl
     return np.where((strongest >= style.threshold)[..., None], shown, ground)
 
 
-def _outlined(
-    pixels: np.ndarray, strength: np.ndarray, ink: np.ndarray, level: float, cells: tuple[int, ...]
-) -> np.ndarray:
-    """Draw a line in the subject's colour, with white beside it, where its strength (height, width) is ``level``.
-
-    ``cells`` is the shape (h, w) of the map before it was enlarged.
-    """
+def _outlined(pixels: np.ndarray, strength: np.ndarray, ink: np.ndarray, level: float) -> np.ndarray:
+    """Draw a line in the subject's colour, with white beside it, where its strength (height, width) is ``level``."""
     if min(strength.shape) < 2:
         return pixels
-    down, across = map(_shown_along, strength.shape, cells)
-    shown = np.minimum(down[:, None], across)
     steepness = np.hypot(*np.gradient(strength))
     distance = np.abs(strength - level) / np.maximum(steepness, 1e-6)  # pixels, to first order
     width = max(MIN_LINE, max(strength.shape) / LINES_A_SIDE)
     for colour, thickness, opacity in ((np.ones(3), 2.4, 0.9), (ink, 1.4, 1.0)):
-        cover = opacity * (shown * (thickness * width / 2 + HALF - distance).clip(0, 1))[..., None]
+        cover = opacity * (thickness * width / 2 + HALF - distance).clip(0, 1)[..., None]
         pixels = pixels + cover * (colour - pixels)
     return pixels
-
-
-def _shown_along(pixels: int, cells: int) -> np.ndarray:
-    """Return how much of an outline is drawn at each pixel along a side.
-
-    It fades before the middle of the outermost cell, beyond which nothing is known of the map, and a line would only be
-    a straight stub.
-    """
-    at = np.arange(pixels)
-    shown: np.ndarray = (4 * cells * (np.minimum(at, pixels - 1 - at) + HALF) / pixels - 2).clip(0, 1)
-    return shown
 
 
 def _image_of(pixels: np.ndarray) -> Image.Image:

@@ -117,19 +117,6 @@ def test_an_outline_surrounds_the_peak() -> None:
     assert overlay_maps(Image.new("RGB", (9, 1)), [values], ["#FF0000"]).size == (9, 1)  # too low for a slope
 
 
-def test_an_outline_ends_where_the_map_does() -> None:
-    """Not at the image's edge, which is half a cell further: there it could only go straight on."""
-    values = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
-    image = Image.new("RGB", (400, 400), (100, 100, 100))
-    plain, lined = (
-        np.asarray(overlay_maps(image, [values], ["#FF0000"], HeatmapStyle(outline=outline)), int)
-        for outline in (False, True)
-    )
-    drawn = np.abs(plain - lined).sum(-1)
-    assert drawn[100:300, 195:205].max(1).min() > 60
-    assert drawn[:50].max() == drawn[350:].max() == 0
-
-
 @pytest.mark.parametrize("palette", ["viridis", "inferno"])
 def test_a_palette_shows_the_strongest(palette: str) -> None:
     values = np.array([[0.0, 1.0]])
