@@ -1,23 +1,27 @@
 // Arithmetic on maps of attention: pure functions. A map is {h, w, values}: a Float32Array of h*w attention weights, row
 // by row.
 
-/** For every row or column of n pixels, where it reads m pixels: [lower, upper, weight of the upper]; bilinear. */
-function samplesOf(n, m) {
+/**
+ * For every row or column of n pixels, where it reads m pixels: [lower, upper, weight of the upper]; bilinear. Beyond the
+ * middle of the outermost pixel it reads that pixel; `straight`: it goes straight on, with weights below 0 or above 1.
+ */
+function samplesOf(n, m, straight) {
   return Array.from({ length: n }, (_, i) => {
-    const at = clamp(((i + 0.5) * m) / n - 0.5, 0, m - 1);
-    const low = Math.floor(at);
+    const place = ((i + 0.5) * m) / n - 0.5;
+    const at = straight ? place : clamp(place, 0, m - 1);
+    const low = clamp(Math.floor(at), 0, Math.max(0, m - 2));
     return [low, Math.min(m - 1, low + 1), at - low];
   });
 }
 
-/** The map in another size, bilinear. */
-function resized(map, h, w) {
+/** The map in another size, bilinear; `straight`: see samplesOf. */
+function resized(map, h, w, straight = false) {
   if (map.h === h && map.w === w) return map;
   const values = new Float32Array(h * w);
-  const columns = samplesOf(w, map.w);
+  const columns = samplesOf(w, map.w, straight);
   const [left, right] = [0, 1].map((part) => Int32Array.from(columns, (sample) => sample[part]));
   const across = Float64Array.from(columns, (sample) => sample[2]);
-  samplesOf(h, map.h).forEach(([top, bottom, down], y) => {
+  samplesOf(h, map.h, straight).forEach(([top, bottom, down], y) => {
     const [first, second] = [map.values.subarray(top * map.w), map.values.subarray(bottom * map.w)];
     for (let x = 0; x < w; x += 1) {
       const upper = first[left[x]] * (1 - across[x]) + first[right[x]] * across[x];

@@ -99,9 +99,15 @@ function drawOutline(data, layer, level) {
   }
 }
 
+/** A map's strengths for every pixel; over the outermost half cell they go straight on, or outlines would end in stubs. */
+function strengthsOf(map, h, w) {
+  const { values } = resized(scaledMap(map), h, w, true);
+  return { h, w, values: values.map((value) => clamp(value)) };
+}
+
 /** Draw layers over a picture's pixels (red, green, blue, alpha from 0 to 255) of w x h, in place. */
 function overlayPixels(pixels, w, h, layers, style) {
-  const prepared = layers.map((layer) => ({ ...layer, scaled: resized(scaledMap(layer.map), h, w) }));
+  const prepared = layers.map((layer) => ({ ...layer, scaled: strengthsOf(layer.map, h, w) }));
   const colourAt = style.palette === "subject" ? inkOf(prepared, style.threshold) : paletteOf(prepared, style);
   const data = new Float32Array(3 * w * h);
   for (let at = 0; at < w * h; at += 1) {

@@ -88,6 +88,17 @@ def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
 
 
+def strengths_of(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a map (h, w) of any range to [0, 1], and enlarge it to (height, width) to be drawn over an image.
+
+    Beyond the middle of the outermost cell it goes straight on: held constant there, outlines would end in stubs.
+    """
+    rows, columns = values.shape
+    beyond = np.pad(normalise(values), 1, mode="reflect", reflect_type="odd")
+    enlarged = Image.fromarray(beyond).resize(size, Image.Resampling.BILINEAR, (1, 1, columns + 1, rows + 1))
+    return np.asarray(enlarged).clip(0, 1)
+
+
 def overlay_maps(
     image: Image.Image, maps: Sequence[np.ndarray], colours: Sequence[str], style: HeatmapStyle = SUBJECT_COLOURS
 ) -> Image.Image:
@@ -108,7 +119,7 @@ def overlay_maps(
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255  # (height, width, 3)
     if not maps:
         return _image_of(pixels)
-    strengths = np.stack([enlarge(normalise(values), image.size) for values in maps])  # (S, height, width)
+    strengths = np.stack([strengths_of(values, image.size) for values in maps])  # (S, height, width)
     inks = np.array([rgb(colour) for colour in colours], dtype=np.float32) / 255  # (S, 3)
     grey = (pixels @ LUMA)[..., None]
     paint = _in_palette if style.palette in PALETTE_TABLES else _in_inks

@@ -14,6 +14,11 @@ test("a map is enlarged bilinearly, with pixel centres where they are", () => {
   assert.equal(resized(map, 2, 2), map);
 });
 
+test("what is drawn goes straight on beyond the middle of the outermost pixels", () => {
+  assert.deepEqual(rowsOf(resized(mapOfRows([[0, 1]]), 1, 4, true)), [[-0.25, 0.25, 0.75, 1.25]]);
+  assert.deepEqual(rowsOf(resized(mapOfRows([[2]]), 1, 2, true)), [[2, 2]]);
+});
+
 test("a mean is in the size of the finest map and follows the weights", () => {
   const parts = [{ map: mapOfRows([[0, 4]]), weight: 3 }, { map: mapOfRows([[8]]), weight: 1 }];
   assert.deepEqual(rowsOf(weightedMean(parts)), [[2, 5]]);

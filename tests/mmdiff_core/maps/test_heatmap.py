@@ -18,6 +18,7 @@ from mmdiff_core.maps.heatmap import (
     overlay_maps,
     palette_colours,
     rgb,
+    strengths_of,
 )
 
 PICTURE = Image.new("RGB", (30, 20), (100, 100, 100))
@@ -115,6 +116,30 @@ def test_an_outline_surrounds_the_peak() -> None:
     assert len(rows) > 200
     assert radius.std() < 3
     assert overlay_maps(Image.new("RGB", (9, 1)), [values], ["#FF0000"]).size == (9, 1)  # too low for a slope
+
+
+def test_an_outline_goes_straight_on_to_the_edge() -> None:
+    """Over the outermost half of a cell, of which the map tells nothing, it must not turn towards the edge."""
+    rows, columns = np.mgrid[:12, :12]
+    values = rows + 2.0 * columns  # its middle lies on a slanted line from edge to edge
+    image = Image.new("RGB", (480, 480), (100, 100, 100))
+    plain, lined = (
+        np.asarray(overlay_maps(image, [values], ["#FF0000"], HeatmapStyle(outline=outline)), int)
+        for outline in (False, True)
+    )
+    drawn = np.abs(plain - lined).sum(-1)
+    middle = (drawn * np.arange(480)).sum(1) / drawn.sum(1)
+    slope, start = np.polyfit(np.arange(480), middle, 1)
+    assert slope == pytest.approx(-0.5, abs=0.01)
+    assert np.abs(middle - (start + slope * np.arange(480))).max() < 1
+
+
+def test_strengths_stay_between_0_and_1() -> None:
+    drawn = strengths_of(np.array([[0.0, 1.0, 0.5]]), (60, 4))
+    assert (drawn[:, 0] == 0).all()  # clipped: it would fall on
+    assert strengths_of(np.array([[0.0, 0.5, 1.0]]), (60, 4)).max() == 1
+    assert (drawn[:, 59] < drawn[:, 50] - 0.1).all()  # it falls on beyond the middle of the last cell
+    assert (np.ptp(drawn, 0) == 0).all()  # a single row tells nothing of what is above it
 
 
 @pytest.mark.parametrize("palette", ["viridis", "inferno"])
