@@ -36,6 +36,13 @@ function reference({ name, colour, photos }) {
   return figure;
 }
 
+/** Without an answer there is nothing to save, which is said beside the button. */
+function allowSave() {
+  const answered = Object.keys(answers()).length > 0;
+  find(".vote-save").disabled = !answered;
+  find("#vote-why").hidden = answered;
+}
+
 let asked = null;
 
 function drawPair(value) {
@@ -48,7 +55,7 @@ function drawPair(value) {
     image.alt = t(SIDES[2 * i]);
   });
   find(".questions").replaceChildren(...QUESTIONS.map(question));
-  find(".vote-save").disabled = true;
+  allowSave();
 }
 
 let told = null; // the names of the pictures of the pair that can be told
@@ -78,6 +85,7 @@ function draw() {
   find(".welcome-help").textContent = t(value.compared ? "vote_done_help" : "vote_none_help");
   drawAnswered(value.answered);
   find(".pairs-left").textContent = t("pairs_left", { n: value.left });
+  find(".vote-skip").hidden = value.left < 2; // there is no other
   if (value.pair) drawPair(value);
   drawTally(value);
 }
@@ -101,7 +109,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   ACTIONS.find(([selector]) => button?.matches(selector))?.[1]();
 });
-element.addEventListener("input", () => (find(".vote-save").disabled = !Object.keys(answers()).length));
+element.addEventListener("input", allowSave);
 element.addEventListener("submit", (event) => event.preventDefault());
 
 let counted = null;

@@ -121,7 +121,7 @@ def ballot_record(
 
 def pair_name(state: BallotState) -> str:
     """Name the pair that stands on the page, without saying anything about it."""
-    return f"{state.run}-{len(state.done)}"
+    return f"{state.run}-{state.drawn}"
 
 
 def _pictures(pair: BlindPair, comparison: Comparison) -> list[FileRecord]:

@@ -27,28 +27,36 @@ class BallotState:
 
     run: str = ""
     done: set[frozenset[str]] = field(default_factory=set)
+    aside: list[frozenset[str]] = field(default_factory=list)  # passed over for now, the longest ago first
+    drawn: int = 0  # pairs so far
     pair: BlindPair | None = None
     answered: BlindPair | None = None  # the last one that was voted on, which may be told
 
     def draw(self, comparison: Comparison, chance: random.Random) -> BlindPair | None:
-        """Return the pair to vote on: the last one until it is answered, else a new one; None once all are done."""
+        """Return the pair to vote on: the last one until it is closed, else a new one; None once all are answered.
+
+        What was put aside comes back when nothing else is left.
+        """
         if comparison.run != self.run:
-            self.run, self.done, self.pair, self.answered = comparison.run, set(), None, None
+            self.run, self.done, self.aside = comparison.run, set(), []
+            self.pair, self.answered = None, None
         left = self.left(comparison)
         if self.pair is None and left:
-            names = chance.sample(chance.choice(left), 2)
-            self.pair = BlindPair(*names)
+            new = [pair for pair in left if frozenset(pair) not in self.aside]
+            self.pair = BlindPair(*chance.sample(chance.choice(new) if new else sorted(self.aside.pop(0)), 2))
+            self.drawn += 1
         return self.pair
 
     def left(self, comparison: Comparison) -> list[tuple[str, str]]:
         """Return the pairs that are not answered yet."""
         return [pair for pair in pairs_of(comparison) if frozenset(pair) not in self.done]
 
-    def close(self, answered: bool = False) -> None:
-        """Mark the pair on the page as done; ``answered``: it was voted on, not passed over."""
+    def close(self, answered: bool) -> None:
+        """Take the pair from the page; ``answered``: it was voted on, else it is put aside."""
         self.answered = self.pair if answered else None
         if self.pair is not None:
-            self.done.add(frozenset((self.pair.left, self.pair.right)))
+            names = frozenset((self.pair.left, self.pair.right))
+            self.done.add(names) if answered else self.aside.append(names)
         self.pair = None
 
 

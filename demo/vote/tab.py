@@ -76,7 +76,7 @@ class VoteTab:
             return self._record(state, comparison)
 
     def _skip(self, state: BallotState, comparison: Comparison) -> BallotRecord:
-        state.close()
+        state.close(answered=False)
         return self._show(state, comparison)
 
     def _reset(self, state: BallotState, comparison: Comparison) -> BallotRecord:

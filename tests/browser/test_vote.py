@@ -51,12 +51,15 @@ def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path:
     expect(page.locator("#ballot .sentence mark")).to_have_text(["cat", "robot"])
     expect(page.locator("#ballot .references img")).to_have_count(6)
     expect(page.locator("#ballot .vote-save")).to_be_disabled()
+    expect(page.locator("#ballot .vote-save")).to_have_accessible_description("Answer at least one question to save.")
+    expect(page.locator("#vote-why")).to_be_visible()
     shown = page.locator("#ballot .ballot").inner_html()
     assert "0.5" not in shown
     assert "trength" not in shown  # nothing tells which is which
 
     _answer(page, 0, "Left")
     _answer(page, 2, "Equal")
+    expect(page.locator("#vote-why")).to_be_hidden()
     page.locator("#ballot .vote-save").click()
     expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")
     expect(page.locator("#ballot .reveal .pair")).to_be_hidden()
@@ -67,22 +70,30 @@ def test_from_a_comparison_to_a_tally(open_page: Open, box: VoteStore, tmp_path:
     expect(page.locator("#ballot .reveal img").first).to_be_visible()
     expect(page.locator("#ballot input:checked")).to_have_count(0)
     page.locator("#ballot .vote-skip").click()
-    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 1")
-    page.locator("#ballot .vote-skip").click()
+    expect(page.locator("#ballot .reveal")).to_be_hidden()
+    expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 2")  # it comes back
+    for number in (1, 0):
+        _answer(page, 1, "Equal")
+        page.locator("#ballot .vote-save").click()
+        if number:
+            expect(page.locator("#ballot .pairs-left")).to_have_text("Pairs left: 1")
+            expect(page.locator("#ballot .vote-skip")).to_be_hidden()  # there is no other
     expect(page.locator("#ballot .welcome-title")).to_contain_text("every pair")
 
     votes = box.all()
     assert [(vote.question, vote.choice) for vote in votes] == [
         ("subject", votes[0].left_side),
         ("better", "neither"),
+        ("text", "neither"),
+        ("text", "neither"),
     ]
     page.locator("#ballot .results > summary").click()
-    expect(page.locator("#ballot .tally tbody tr")).to_have_count(2)
-    expect(page.locator("#ballot .tally caption")).to_contain_text("Strength ")
+    expect(page.locator("#ballot .tally tbody tr")).to_have_count(4)
+    expect(page.locator("#ballot .tally caption").first).to_contain_text("Strength ")
     with page.expect_download() as download:
         page.locator("#ballot .vote-export").click()
     lines = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
-    assert [line["question"] for line in lines] == ["subject", "better"]
+    assert [line["question"] for line in lines] == ["subject", "better", "text", "text"]
 
 
 def test_pairs_come_to_a_tab_that_waits_for_them(open_page: Open, model: StandIn) -> None:

@@ -34,11 +34,38 @@ def test_sides_are_by_chance_and_every_pair_comes_once(tmp_path: Path) -> None:
             assert ballot.draw(comparison, chance) == pair  # it stays until it is done with
             seen.append(frozenset((pair.left, pair.right)))
             firsts.add((pair.left, pair.right))
-            ballot.close()
+            ballot.close(answered=True)
         assert len(seen) == len(set(seen)) == 3
     assert len(firsts) == 6
     comparison.run = "another"
     assert ballot.draw(comparison, chance) is not None
+
+
+def test_a_pair_that_is_put_aside_comes_back_after_the_others(tmp_path: Path) -> None:
+    comparison = finished_comparison([VariantLabel("strength", value) for value in ("0.5", "1", "1.5")], [1], tmp_path)
+    ballot, chance = BallotState(), random.Random(1)
+
+    def next_pair() -> frozenset[str]:
+        pair = ballot.draw(comparison, chance)
+        assert pair is not None
+        return frozenset((pair.left, pair.right))
+
+    first = next_pair()
+    ballot.close(answered=False)
+    second = next_pair()
+    ballot.close(answered=False)
+    third = next_pair()
+    assert len({first, second, third}) == len(ballot.left(comparison)) == 3  # all can still be voted on
+    ballot.close(answered=True)
+    assert next_pair() == first
+    ballot.close(answered=False)
+    assert next_pair() == second
+    ballot.close(answered=True)
+    assert next_pair() == first
+    ballot.close(answered=False)
+    assert next_pair() == first  # there is no other
+    ballot.close(answered=True)
+    assert ballot.draw(comparison, chance) is None
 
 
 @pytest.mark.parametrize("names", [("as_composed-1", "without_refiner-1"), ("without_refiner-1", "as_composed-1")])

@@ -36,11 +36,16 @@ def test_an_answer_brings_the_next_pair(tab: VoteTab, tmp_path: Path) -> None:
     assert [first["answered"], len(second["answered"])] == [[], 2]
     third = tab._skip(ballot, comparison)
     assert third["answered"] == []
-    assert (third["left"], third["votes"]) == (1, 2)
-    last = tab._skip(ballot, comparison)
+    assert (third["left"], third["votes"]) == (2, 2)
+    assert third["pair"] != second["pair"]
+    later = tab._skip(ballot, comparison)  # what was put aside, under a name of its own
+    assert later["pair"] not in (first["pair"], second["pair"], third["pair"])
+    for shown in (later, None):
+        shown = shown or tab._show(ballot, comparison)
+        last = tab._vote(ballot, comparison, gr.EventData(None, {"pair": shown["pair"], "answers": given}))
     assert (last["pair"], last["compared"]) == (None, True)
     text = Path(tab._export()["file"]["path"]).read_text()
-    assert text.count("\n") == 3
+    assert text.count("\n") == 7
     assert tab._reset(ballot, comparison)["votes"] == 0
     assert tab.box.all() == []
 
