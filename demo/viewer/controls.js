@@ -104,21 +104,6 @@ function drawScales(frame, layers, { palette }) {
   find(".scales").replaceChildren(...scales);
 }
 
-function readoutText(frame, layers) {
-  if (view.peek) return t("peek");
-  const wanted = frame.subjects.some((_, i) => !view.hidden.has(i));
-  if (wanted && !layers.length) return t("no_such_map");
-  const flat = layers.filter(({ map }) => isFlat(map)).map(({ name }) => name);
-  if (flat.length) return t(isAloneWithoutNull(frame) ? "even_alone" : "even_map", { names: listed(flat) });
-  if (view.pointer) {
-    const { x, y } = view.pointer;
-    const values = layers.map(({ name, map }) => `${name} ${valueText(frame, valueAt(map, x, y), 1)}`).join(" · ");
-    return t("here", { values });
-  }
-  if (!layers.length) return "";
-  return isInPlaceOfImage(frame) ? `${t("influence_first")} ${t("point_help")}` : t("point_help");
-}
-
 function toggleSubject(subject) {
   if (view.word !== null) return (view.word = null);
   view.solo = null;

@@ -1,6 +1,7 @@
 // What can be saved: files, and the code that makes the picture again.
 
 const FILE_TIMEOUT_MS = 60_000; // after which a button works again although no file came
+const NOTE_MS = 12_000; // for which a note stands in place of the picture's facts
 const FACTORS = [1, 2, 4];
 const MAX_SAVED_SIDE = 4096; // pixels
 
@@ -58,8 +59,12 @@ function saveEnlarged(event) {
 }
 find(".save").addEventListener("click", saveEnlarged);
 
-/** Say a line below the buttons; what waits for a file shows that it does. */
+let noteTimer = 0;
+
+/** Say a line below the buttons, for a while; what waits for a file shows that it does. */
 function sayBelow(text, busy = false) {
+  clearTimeout(noteTimer);
+  if (text && !busy) noteTimer = setTimeout(sayBelow, NOTE_MS, "");
   find(".copy-note").textContent = text;
   find(".copy-note").classList.toggle("busy", busy);
 }

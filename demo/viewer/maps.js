@@ -34,6 +34,8 @@ const view = {
   scale: "share", // of the maps of an inspected prompt, see tokens.js
   fetched: new Map(), // frames whose maps came later, by their names
   peek: false, // the picture is shown without its maps
+  pointer: null, // the point whose values are read, in fractions of the picture
+  finger: false, // which points at it
   live: null, // props.live, unless it is an answer of *Live* that came late or whose picture was kept
   kept: 0, // the last move of *Live* whose picture was kept
 };

@@ -18,12 +18,6 @@ function drawOverlay() {
   drawReadout(frame, layers);
 }
 
-/** Write the readout only where it changes: screen readers read it aloud. */
-function drawReadout(frame, layers) {
-  const text = readoutText(frame, layers);
-  if (find(".readout").textContent !== text) find(".readout").textContent = text;
-}
-
 /** Draw everything that depends on the step, the kind of map and its style. */
 function drawMaps() {
   const frame = frameNow();
@@ -138,6 +132,7 @@ function draw() {
   find(".word-help").hidden = !mapped || !find(".other-word");
   find(".early").hidden = find(".badge").hidden = true;
   for (const part of findAll(".button-row, .timeline, .leakage")) part.inert = isMoved(); // of the last one that was kept
+  find(".reuse").hidden = isLive(); // it is for finished pictures
   if (!isMoved()) drawExport(frame);
   if (mapped) drawMaps();
   else drawOverlay();
@@ -236,46 +231,6 @@ element.addEventListener("click", (event) => {
   find(again.find((selector) => button.matches(selector)) ?? "none")?.focus();
 });
 
-const heatmapBox = find(".heatmap-box");
-
-/** Read the values at a point in fractions of the picture, null for none; `marked`: mark it, as there is no pointer. */
-function pointAt(point, marked) {
-  view.pointer = point;
-  const mark = find(".point");
-  mark.hidden = !marked;
-  if (marked) Object.assign(mark.style, { left: `${100 * point.x}%`, top: `${100 * point.y}%` });
-  if (frameNow()?.image) drawReadout(frameNow(), visibleLayers(frameNow()));
-}
-
-/** Read the values below the pointer; a finger covers what it points at, and leaves a mark there. */
-function pointBelow(event) {
-  const box = heatmapBox.getBoundingClientRect();
-  const point = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
-  pointAt(point, event.pointerType === "touch");
-}
-
-heatmapBox.addEventListener("pointermove", pointBelow);
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-heatmapBox.addEventListener("keydown", (event) => {
-  const move = ARROWS[event.key];
-  if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  const [x, y] = move.map((way) => way * (event.shiftKey ? 0.1 : 0.02));
-  const from = find(".point").hidden || !view.pointer ? { x: 0.5 - x, y: 0.5 - y } : view.pointer; // the first key press: the middle
-  pointAt({ x: clamp(from.x + x), y: clamp(from.y + y) }, true);
-});
-heatmapBox.addEventListener("blur", () => pointAt(null, false));
-heatmapBox.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
-for (const [kind, peek] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false]]) {
-  heatmapBox.addEventListener(kind, (event) => {
-    view.peek = peek;
-    if (kind === "pointerleave" && event.pointerType !== "touch") view.pointer = null; // a finger is lifted to read
-    if (kind === "pointerup") pointBelow(event);
-    drawOverlay();
-  });
-}
-
 find(".picture").addEventListener("load", () => {
   drawOverlay();
   tellPainted();
@@ -285,7 +240,7 @@ new ResizeObserver(() => {
   drawOverlay();
   // What is scrolled to below must not end up behind the stage, which stays in sight.
   find(".viewer").style.setProperty("--stage-height", `${find(".stage").offsetHeight}px`);
-}).observe(heatmapBox);
+}).observe(find(".heatmap-box"));
 watch(["value", "live"], receive);
 watch("notice", drawProgress);
 document.addEventListener("mmdiff-form", drawMatch);

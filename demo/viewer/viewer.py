@@ -51,7 +51,7 @@ HEATMAP_SCRIPTS = (  # pure functions, in the order in which the browser reads t
 SCRIPTS = (
     *HEATMAP_SCRIPTS,
     *("viewer/maps", "viewer/tokens", "viewer/controls", "viewer/timeline", "viewer/leakage"),
-    *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/viewer"),
+    *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/readout", "viewer/viewer"),
 )
 
 

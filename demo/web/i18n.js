@@ -9,9 +9,14 @@ function textTable() {
   return node && textTables.get(node);
 }
 
-/** The text of a key with its gaps, {name}, filled in. */
+/** Whether the person has nothing to point with but a finger. */
+const isTouched = () => Boolean(globalThis.matchMedia?.("(hover: none)").matches);
+
+/** The text of a key with its gaps, {name}, filled in; what is said otherwise of a touch screen has a key with "_touch". */
 function t(key, values = {}) {
-  return (textTable()?.[key] ?? key).replace(/{(\w+)}/g, (gap, name) => values[name] ?? gap);
+  const texts = textTable();
+  const text = (isTouched() && texts?.[`${key}_touch`]) || texts?.[key];
+  return (text ?? key).replace(/{(\w+)}/g, (gap, name) => values[name] ?? gap);
 }
 
 /** A fraction as the person's language writes it: 26%, or 26 %. */

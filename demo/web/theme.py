@@ -17,7 +17,8 @@ _SHEETS = (  # in the order of the cascade
         "web/fields",
         "studio/cutout_dialog",
     ),
-    *("viewer/viewer", "viewer/maps", "viewer/tokens", "viewer/timeline", "viewer/leakage", "viewer/guide"),
+    *("viewer/viewer", "viewer/readout", "viewer/maps", "viewer/tokens", "viewer/timeline"),
+    *("viewer/leakage", "viewer/guide"),
     "live/live_switch",
     *("compare/panel", "compare/grid", "compare/lens", "vote/ballot", "about/tab"),
 )

@@ -12,7 +12,7 @@ REPORT_TEXTS: ReportTexts = {
     "intro": "Click a word to see the attention that each part of the image pays to it.",
     "words": "Words of the prompt",
     "marks": "Further words and special tokens",
-    "point_at": "Point at the image to read a value.",
+    "point_at": "Point at the image, or touch it, to read a value.",
     "settings": "Settings",
     "scale": "Scale",
     "layers": "Layers",

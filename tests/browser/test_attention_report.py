@@ -73,7 +73,7 @@ def test_words_steps_and_layers_change_what_is_shown(browser: Browser, report: P
     expect(picture).to_have_attribute("aria-label", re.compile("^Where the point at 50%, 50% looks"))
     expect(page.locator("#shown")).to_contain_text("(step 2, mid_block")
     expect(page.locator("#high")).to_contain_text("%")
-    expect(page.locator("#reading")).to_have_text("Point at the image to read a value.")
+    expect(page.locator("#reading")).to_have_text("Point at the image, or touch it, to read a value.")
     assert page.locator("#of-word").evaluate("group => group.inert")  # scale, steps and bars are not the point's
     page.keyboard.press("ArrowRight")
     expect(picture).to_have_attribute("aria-label", re.compile("^Where the point at 5[1-9]%, 50% looks"))

@@ -45,7 +45,7 @@ def test_a_first_visit_by_keyboard(open_page: Open, model: StandIn) -> None:
     expect(page.locator("#generate")).to_be_visible()
     _tab_to(page, page.locator("#result .heatmap-box"))
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#result .readout")).to_contain_text("cat")
+    expect(page.locator("#result .reading")).to_contain_text("cat")
     _tab_to(page, note.get_by_role("button"))
     page.keyboard.press("Enter")
     expect(note).to_have_count(0)

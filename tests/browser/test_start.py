@@ -40,7 +40,7 @@ def test_a_page_begins_with_a_finished_example_that_answers(open_page: Open) -> 
     before = overlay(page)
     assert before > 0
     page.locator("#result .heatmap-box").hover()
-    expect(page.locator("#result .readout")).to_contain_text("cat")
+    expect(page.locator("#result .reading")).to_contain_text("cat")
     page.locator("#result .chip", has_text="cat").click()
     page.mouse.move(0, 0)
     assert overlay(page) != before

@@ -128,7 +128,7 @@ def test_holding_the_picture_shows_it_alone(open_page: Open) -> None:
     fill_example(page)
     generate(page)
     page.locator("#result .heatmap-box").hover()
-    expect(page.locator("#result .readout")).to_contain_text("cat")
+    expect(page.locator("#result .reading")).to_contain_text("cat")
     page.mouse.down()
     assert overlay(page) == 0
     page.mouse.up()
@@ -143,10 +143,13 @@ def test_stop_keeps_what_is_finished(open_page: Open, model: StandIn) -> None:
     with model.held(picture=2, step=3):
         page.locator("#generate").click()
         expect(page.locator("#result .step-line")).to_contain_text("Picture 2 of 3")
+        for part in (".button-row", ".reuse"):  # they are for finished pictures
+            expect(page.locator(f"#result {part}")).to_be_hidden()
         stop(page)
     assert cancelled(model, page, started)
     expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#result .button-row")).to_be_visible()
+    row, reuse = (page.locator(f"#result {part}").bounding_box() for part in (".button-row", ".reuse"))
+    assert reuse["y"] - row["y"] - row["height"] < 20  # no empty band
     expect(page.locator("#result .progress")).to_be_hidden()
     expect(page.locator("#result .notice")).to_have_text("Stopped. 1 of 3 pictures are finished.")
     expect(page.locator("#result .thumb")).to_have_count(0)  # one picture alone has none

@@ -30,6 +30,17 @@ test("a key stands for itself until the page has the texts", () => {
   assert.equal(loaded(null).t("seed"), "seed");
 });
 
+test("who has only a finger is not told to point", () => {
+  const node = { textContent: JSON.stringify({ help: "Point at it.", help_touch: "Touch it.", seed: "Seed" }) };
+  const said = (matches) => {
+    const globals = { document: { querySelector: () => node }, WeakMap, JSON, matchMedia: () => ({ matches }) };
+    const { t } = load(["web/i18n"], ["t"], globals);
+    return [t("help"), t("seed")];
+  };
+  assert.deepEqual(said(false), ["Point at it.", "Seed"]);
+  assert.deepEqual(said(true), ["Touch it.", "Seed"]);
+});
+
 test("texts are read again in another language", () => {
   const page = { node: { textContent: JSON.stringify({ seed: "Seed" }) } };
   const globals = { document: { querySelector: () => page.node }, WeakMap, JSON };
