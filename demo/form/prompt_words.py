@@ -20,6 +20,7 @@ from mmdiff_core.encoders.name_matching import (
     without_invisible_signs,
 )
 from mmdiff_core.encoders.prompt import find_words
+from mmdiff_core.encoders.prompt_weights import PlainPrompt
 from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.types import Word
@@ -118,6 +119,25 @@ def _find_alone(prompt: str, name: str) -> Word | None:
     try:
         return find_words(prompt, [name])[1][0]
     except PromptError:
+        return _find_weighed(prompt, name)
+
+
+def _find_weighed(prompt: str, name: str) -> Word | None:
+    """Find a name across the signs of a weight, as "a cat" in "a (cat:1.3)"."""
+    plain = _plain(prompt)
+    typed = [] if plain is None else [plain.typed(span) for span in occurrences(plain.text, name)]
+    return Word(0, prompt[slice(*typed[0])], *typed[0]) if typed else None
+
+
+def _places_of_weights(prompt: str) -> set[int]:
+    plain = _plain(prompt)
+    return set() if plain is None else set(range(len(prompt))) - {*plain.places}
+
+
+def _plain(prompt: str) -> PlainPrompt | None:
+    try:
+        return PlainPrompt.of(prompt)
+    except PromptError:
         return None
 
 
@@ -175,11 +195,12 @@ class _Drawing:
     notes: PromptNotes
 
     def words(self, cut: Sequence[PromptPiece]) -> Iterator[str]:
-        """Yield every word as a chip, and what is between them as text."""
-        end = 0
+        """Yield every word as a chip, and what is between them, weights among it, as text."""
+        end, weights = 0, _places_of_weights(self.prompt)
         for place, piece in enumerate(cut):
             start, end = end, end + len(piece["text"])
-            yield self._chip(cut, place, (start, end)) if _is_word(piece) else escape(piece["text"])
+            is_read = _is_word(piece) and start not in weights
+            yield self._chip(cut, place, (start, end)) if is_read else escape(piece["text"])
 
     def missing(self, subject: int, name: str) -> str:
         """Draw a name that is not in the prompt: a change that brings the two together, or the name to be added."""

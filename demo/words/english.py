@@ -34,9 +34,10 @@ def with_article(name: str) -> str:
     return f"{'an' if _VOWEL.match(plain) and not _CONSONANT.match(plain) else 'a'} {name}"
 
 
-def twice(name: str) -> str:
-    """Return two of a name, as the captions say it, which know no plural."""
-    return f"{with_article(name)} and another {name}"
+def several(name: str, count: int) -> str:
+    """Return a name two or three times, as the captions say it, which know no plural."""
+    first = f"{with_article(name)}, another {name}" if count == 3 else with_article(name)
+    return f"{first} and another {name}"
 
 
 def tidy(prompt: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from demo.words.spelling import sign_name
 from mmdiff_core.encoders.name_matching import Span, overlap
 from mmdiff_core.encoders.prompt import TRIGGER
+from mmdiff_core.encoders.prompt_weights import PlainPrompt
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,34 @@ def shown_word(word: str) -> str:
 def unknown_note(words: Sequence[str], fixes: tuple[Fix, ...]) -> WordNote:
     """Return a note about words that no known ones are near to."""
     return WordNote("unknown_words", {"words": [shown_word(word) for word in words]}, fixes)
+
+
+def typed_notes(notes: PromptNotes, prompt: str, plain: PlainPrompt, english: Mapping[Span, str]) -> PromptNotes:
+    """Return notes about a prompt without the signs of weights for the prompt as it was typed; weights stay.
+
+    Args:
+        notes: about ``plain.text``.
+        prompt: as it was typed.
+        plain: without the signs.
+        english: of the parts of a prompt in another language.
+    """
+
+    def typed(fix: Fix) -> Fix:
+        span = plain.typed((fix.start, fix.end))
+        if prompt[slice(*span)] == plain.text[fix.start : fix.end]:
+            return replace(fix, start=span[0], end=span[1])
+        changed = f"{plain.text[: fix.start]}{fix.text}{plain.text[fix.end :]}"
+        is_whole = (fix.start, fix.end) == (0, len(plain.text))
+        said = {} if fix.is_key else english if english and is_whole else {(fix.start, fix.end): fix.text}
+        text = plain.with_weights(changed, said)
+        return replace(fix, label=text if fix.label == changed else fix.label, start=0, end=len(prompt), text=text)
+
+    return PromptNotes(
+        tuple(map(plain.typed, notes.unknown)),
+        None if notes.read_to is None else plain.typed((0, notes.read_to))[1],
+        tuple(replace(note, fixes=tuple(map(typed, note.fixes))) for note in notes.notes),
+        {subject: typed(fix) for subject, fix in notes.near.items()},
+    )
 
 
 def can_fix(prompt: str) -> bool:

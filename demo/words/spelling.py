@@ -11,6 +11,7 @@ from mmdiff_core.encoders.name_matching import fold
 _SHORTEST = 3  # letters of a known word that a slip is compared with
 _LONG = 7  # letters of words that one wrong letter does not turn into other words, as it does "chest" into "chess"
 _SOUNDS = (("ey", "ay"), ("ph", "f"), ("ck", "k"), ("c", "k"), ("z", "s"), ("y", "i"))
+_LONG_E, _LONG_I = re.compile(r"ea|ee"), re.compile(r"ite(?=s?$)")
 
 
 def near_words(word: str, known: Collection[str]) -> list[str]:
@@ -38,7 +39,7 @@ def sign_name(word: str) -> str:
 def _rank(plain: str, forms: Collection[str], other: str) -> int | None:
     if other in forms or plain in _forms(other):
         return 0
-    if _sound(plain) == _sound(other):
+    if _sound(plain) == _sound(other) or _long_sound(plain) == _long_sound(other):
         return 1
     return 2 if _is_slip(plain, other) else None
 
@@ -53,6 +54,11 @@ def _sound(word: str) -> str:
     for written, spoken in _SOUNDS:
         word = word.replace(written, spoken)
     return re.sub(r"(.)\1+", r"\1", word)
+
+
+def _long_sound(word: str) -> str:
+    """Write long vowels of words such as "beech" and "nite" as "beach" and "night" do; a short "e" is another."""
+    return _sound(_LONG_I.sub("ight", _LONG_E.sub("E", word)))
 
 
 def _is_slip(one: str, two: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 from demo.web.i18n import LANGUAGES, texts_of
 from demo.web.static_files import static
 from demo.words.english import DETERMINERS
+from demo.words.spelling import near_words
 from demo.words.word_order import Part, PartKind, sentence
 from mmdiff_core.encoders.name_matching import WORD, FoldedText, Span, fold, likeness, overlap
 from mmdiff_core.toyworld.render.colours import COLOURS
@@ -23,7 +24,9 @@ from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
 _LETTERS, _SAME_WORD = 4, 0.85
 _CONTENT = frozenset[PartKind]({"toy", "worn", "place", "colour", "relation", "side"})
 _ALSO_ENGLISH = frozenset({"auto", "boot", "con", "die", "dos", "rot"})
+_BEFORE_PLACES = "in|on|at|under|by|a|an|the"  # in English
 _TOKEN = re.compile(r"\S")
+_PREPOSITION = re.compile(r"^(?:in|on|at|under) (?:the )?")
 _OPENING = tuple("([{\"'“‘„«<")
 
 
@@ -37,8 +40,11 @@ class _Entry(NamedTuple):
 
 
 class _Found(NamedTuple):
+    """A part of a prompt; ``is_slip``: it could be a slip in English as well."""
+
     span: Span
     entry: _Entry
+    is_slip: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,11 +98,14 @@ class Translator:
         for entry in self._entries:
             for exact in folded.find(entry.foreign):
                 span = _widened(prompt, exact, entry.language) if entry.kind == "place" else exact
-                if any(overlap(span, other) for other in unknown) and _is_free(span, found):
+                is_alone = span == exact and entry.english.endswith(entry.foreign)  # in English
+                if any(overlap(span, other) for other in unknown) and _is_free(span, found) and not is_alone:
                     found.append(_Found(span, entry))
         for span in unknown:
-            meant = self._inflected(fold(prompt[slice(*span)])) if _is_free(span, found) else None
-            found += [_Found(span, meant)] if meant is not None else []
+            word = fold(prompt[slice(*span)])
+            meant = self._inflected(word) if _is_free(span, found) else None
+            if meant is not None:
+                found.append(_Found(span, meant, bool(near_words(word, self._english.words))))
         return [each for each in found if each.entry.kind != "word"]
 
     def _inflected(self, word: str) -> _Entry | None:
@@ -106,7 +115,7 @@ class Translator:
 
     def _parts(self, prompt: str, found: Sequence[_Found]) -> Iterator[Part]:
         end = 0
-        for (start, stop), entry in found:
+        for (start, stop), entry, _ in found:
             yield from self._plain(prompt, end, start)
             yield Part(entry.kind, entry.english, True, not prompt[:start].endswith(_OPENING))
             end = stop
@@ -145,7 +154,7 @@ class Translator:
 def _is_foreign(found: Sequence[_Found]) -> bool:
     """Whether words are of another language: there is a telling one, and not all could be English."""
     telling = any(each.entry.kind in _CONTENT for each in found)
-    return telling and not all(each.entry.foreign in _ALSO_ENGLISH for each in found)
+    return telling and not all(each.is_slip or each.entry.foreign in _ALSO_ENGLISH for each in found)
 
 
 def _is_free(span: Span, found: Sequence[_Found]) -> bool:
@@ -164,6 +173,9 @@ def _foreign_words() -> dict[str, dict[str, Any]]:
 def _entries(language: str) -> Iterator[_Entry]:
     """Yield how a language names things: as the page does, and in further words."""
     texts = texts_of(language)
+    for phrases in BACKGROUND_WORDS.values():  # after a preposition of the language, as in "am beach"
+        if noun := _PREPOSITION.sub("", phrases[0]):
+            yield _Entry(noun, "place", phrases[0], language)
     for name, words in CLASS_WORDS.items():
         yield _Entry(fold(texts[f"class_{name}"]), "toy", words[0], language)
     for name, phrases in BACKGROUND_WORDS.items():
@@ -189,6 +201,8 @@ def _widened(prompt: str, span: Span, language: str) -> Span:
 def _around_places(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     words = _foreign_words()[language]
     before, after = "|".join(words["before a place"].split()), "|".join(words["after a place"])
+    english = rf"\b(?:{_BEFORE_PLACES})\s*"
     if language == "zh":  # without blanks
-        return re.compile(rf"(?:{before})\s*$"), re.compile(rf"(?:{after})+")
-    return re.compile(rf"(?:\b(?:{before})\s+)+$", re.IGNORECASE), re.compile(rf"\s+(?:{after})\b", re.IGNORECASE)
+        return re.compile(rf"(?:(?:{before})\s*|{english})+$", re.IGNORECASE), re.compile(rf"(?:{after})+")
+    links = re.compile(rf"(?:\b(?:{before})\s+|{english}(?<=\s))+$", re.IGNORECASE)
+    return links, re.compile(rf"\s+(?:{after})\b", re.IGNORECASE)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-from demo.words.english import ARTICLES, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, twice, with_article
+from demo.words.counted_toys import CountedToys, counted_toys, is_number
+from demo.words.english import ARTICLES, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, with_article
 from demo.words.leaving_out import leave_out, qualifies
-from demo.words.notes import Fix, PromptNotes, WordNote, can_fix, shown_word, unknown_note
+from demo.words.notes import Fix, PromptNotes, WordNote, can_fix, shown_word, typed_notes, unknown_note
 from demo.words.places import near_places, place_span, words_before
 from demo.words.spelling import near_words, sign_name
 from demo.words.translator import Translation, Translator
 from mmdiff_core.encoders.name_matching import WORD, Span, fold, nearest_span, occurrences, overlap
 from mmdiff_core.encoders.prompt import PromptReading, read_length
+from mmdiff_core.encoders.prompt_weights import PlainPrompt
+from mmdiff_core.errors import PromptError
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import Vocabulary
 from mmdiff_core.types import Word
@@ -25,8 +27,6 @@ from mmdiff_core.types import Word
 MAX_FIXES = 4  # chips of a note
 MAX_NOTES = 3  # with chips; further unknown words share one
 MAX_UNKNOWN = 40  # words that are looked at
-_TWO = frozenset({"two", "2", "both"})
-_WEIGHT = re.compile(r"\(+([^():]{1,100}):\s*\d*\.?\d+\s*\)+")  # of other programs, such as (cat:1.3)
 
 
 class WordReader:
@@ -67,6 +67,15 @@ class WordReader:
             words: of the subjects that are in it.
             missing: the names of those that are not, by subject.
         """
+        plain = _plain(prompt)
+        if plain is None:
+            return self._read(prompt, words, missing)
+        placed = [(word, plain.read((word.start, word.end))) for word in words]
+        read = [Word(word.subject, plain.text[slice(*span)], *span) for word, span in placed]
+        notes, translation = self._read(plain.text, read, missing), self._offered(plain.text)
+        return typed_notes(notes, prompt, plain, {} if translation is None else translation.words)
+
+    def _read(self, prompt: str, words: Sequence[Word], missing: Mapping[int, str]) -> PromptNotes:
         near = self._near(prompt, words, missing)
         unknown = tuple(self.unknown(prompt))
         reading = read_length(self.tokenizers, prompt)
@@ -81,11 +90,14 @@ class WordReader:
     def _near(self, prompt: str, words: Sequence[Word], missing: Mapping[int, str]) -> dict[int, Fix]:
         taken = [(word.start, word.end) for word in words]
         near: dict[int, Fix] = {}
+        counted = {toys.noun: toys for toys in self._counted(prompt)}
         for subject, name in missing.items():
             span = nearest_span(prompt, name, taken)
             if span is not None:
                 taken.append(span)
                 near[subject] = self._together(prompt, span, subject, name)
+                if span in counted:
+                    near[subject] = counted[span].each_named(prompt, near[subject])
         return near
 
     def _together(self, prompt: str, span: Span, subject: int, name: str) -> Fix:
@@ -109,9 +121,8 @@ class WordReader:
         """Yield the spans of the words that mean nothing to the model."""
         if self.known is None:
             return
-        weights = [(match.end(1), match.end()) for match in _WEIGHT.finditer(prompt)]
         for match in WORD.finditer(prompt):
-            if not self._knows(match.group()) and not any(overlap(match.span(), other) for other in weights):
+            if not self._knows(match.group()):
                 yield match.span()
 
     def _unknown_notes(
@@ -126,10 +137,10 @@ class WordReader:
         if translation is not None:
             yield _translation_note(prompt, translation, named)
             taken += translation.words
+        for toys in () if translation is not None else self._counted(prompt):
+            yield toys.note(prompt, dict.fromkeys(_owners(toys.noun, words), toys.toy))
+            taken.append(toys.span)
         unknown = [span for span in unknown if not any(overlap(span, other) for other in taken)]
-        pairs = list(self._pairs(prompt, unknown))
-        yield from (note for _, note in pairs)
-        unknown = [span for span in unknown if not any(overlap(span, pair) for pair, _ in pairs)]
         yield from self._single_notes(prompt, unknown, words, lacks_toy=not near)
 
     def _single_notes(
@@ -158,23 +169,21 @@ class WordReader:
 
     def english(self, prompt: str) -> str:
         """Return the English that is offered for a prompt; empty for none."""
-        translation = self._translation(prompt, [*self.unknown(prompt)][:MAX_UNKNOWN]) if can_fix(prompt) else None
+        plain = _plain(prompt)
+        translation = self._offered(prompt if plain is None else plain.text) if can_fix(prompt) else None
         return "" if translation is None else translation.text
 
-    def _pairs(self, prompt: str, unknown: Sequence[Span]) -> Iterator[tuple[Span, WordNote]]:
-        """Yield the span of two toys, as in "two cats", with a note that says them as the captions do."""
-        assert self.known is not None
-        for number, noun in pairwise(unknown):
-            if fold(prompt[slice(*number)]) in _TWO and prompt[number[1] : noun[0]].isspace():
-                toys = [word for word in near_words(prompt[slice(*noun)], self.known.class_words) if " " not in word]
-                if toys:
-                    span = number[0], noun[1]
-                    fix = Fix(twice(toys[0]), *span, twice(toys[0]))
-                    yield span, WordNote("near_word", {"word": prompt[slice(*span)]}, (fix,))
+    def _offered(self, prompt: str) -> Translation | None:
+        return self._translation(prompt, [*self.unknown(prompt)][:MAX_UNKNOWN])
+
+    def _counted(self, prompt: str) -> list[CountedToys]:
+        return [] if self.known is None else list(counted_toys(prompt, self.known))
 
     def _note(self, prompt: str, run: Span, words: Sequence[Word], lacks_toy: bool) -> WordNote | None:
         """Return a note with what may stand in place of unknown words that stand together; None for nothing."""
         assert self.known is not None
+        if all(map(is_number, prompt[slice(*run)].split())):
+            return None
         values = {"word": shown_word(prompt[slice(*run)])}
         if spelled := self.spelled(prompt[slice(*run)], prompt):
             is_sign = sign_name(prompt[slice(*run)]) != ""
@@ -251,6 +260,15 @@ class WordReader:
         elif alone and article not in ("the", "another"):
             text = with_article(new)
         return Fix(new, start, run[1], text, dict.fromkeys(_owners(run, words), new))
+
+
+def _plain(prompt: str) -> PlainPrompt | None:
+    """Return a prompt without the signs of weights; None where it has none that can be read."""
+    try:
+        plain = PlainPrompt.of(prompt)
+    except PromptError:
+        return None
+    return None if plain.text == prompt else plain
 
 
 def _translation_note(prompt: str, translation: Translation, words: Sequence[Word]) -> WordNote:

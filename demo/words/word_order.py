@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from demo.words.english import tidy, twice, with_article
+from demo.words.english import several, tidy, with_article
 
 # A "side" is a relation that follows what it belongs to, as in Chinese, whose particles "of", "at" and "there" are.
 PartKind = Literal[
     "article", "colour", "toy", "worn", "place", "relation", "and", "side", "of", "at", "there", "word", "sign"
 ]
-WEARING, TWO = "wearing", "two"
+WEARING = "wearing"
+_COUNTS = {"two": 2, "three": 3}
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ class _Order:
             colours += [self._text(at + 1)] if and_more else []
             at += 2 if and_more else 1
         named = " ".join((*colours, noun))
-        if article == TWO:
-            named = twice(named)
+        if article in _COUNTS:
+            named = several(named, _COUNTS[article])
         elif article not in ("a", "an", ""):
             named = f"{article} {named}"
         elif article or self._kind(start - 1) != "word":  # else a word such as "my"

@@ -102,6 +102,14 @@ def test_a_name_that_is_nearly_there_is_a_chip_that_brings_both_together() -> No
     assert not [chip for chip in marked if "data-fix" in chip]  # triggers would be lost
 
 
+def test_a_name_is_found_across_the_signs_of_a_weight() -> None:
+    form = _form("a (cat:1.3) in the snow", "a cat")
+    assert found_subjects(form) == {0}
+    assert [chip["text"] for chip in _drawn(form)] == ["a (cat", "in", "the", "snow"]
+    assert found_subjects(_form("a (cat:99)", "a cat")) == frozenset()
+    assert [chip["text"] for chip in _drawn(_form("a (cat:1.3) in 1", "cat"))] == ["a", "cat", "in", "1"]
+
+
 def test_invisible_signs_do_not_shift_the_chips() -> None:
     drawn = _drawn(_form("a\u200b cat and a dog", "cat", "owl"))
     assert [chip["text"] for chip in drawn] == ["a", "cat", "and", "a", "dog", "owl"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.words.english import tidy, twice, with_article
+from demo.words.english import several, tidy, with_article
 
 
 def test_articles() -> None:
@@ -28,4 +28,4 @@ def test_blanks_signs_and_articles(prompt: str, tidied: str) -> None:
 
 
 def test_two_of_a_name() -> None:
-    assert twice("owl") == "an owl and another owl"
+    assert several("owl", 2) == "an owl and another owl"

@@ -5,6 +5,7 @@ import pytest
 from demo.words.spelling import near_words, sign_name
 from mmdiff_core.toyworld.scenes.known_phrases import KnownPhrases
 from mmdiff_core.toyworld.scenes.vocabulary import WHOLE_WORLD
+from tests.helpers.paths import ROOT
 
 KNOWN = KnownPhrases(WHOLE_WORLD).words
 
@@ -22,6 +23,9 @@ KNOWN = KnownPhrases(WHOLE_WORLD).words
         ("PINGUIN", "penguin"),
         ("star", "stars"),
         ("gray", "grey"),
+        ("beech", "beach"),
+        ("teepot", "teapot"),
+        ("nite", "night"),
         ("cat", "cat"),
     ],
 )
@@ -50,6 +54,12 @@ def test_a_slip_or_a_form_of_a_word(word: str, near: str) -> None:
 )
 def test_another_word_is_not_near(word: str) -> None:
     assert near_words(word, KNOWN) == []
+
+
+def test_common_words_of_english_get_no_hint() -> None:
+    words = (ROOT / "tests/fixtures" / "common_english_words.txt").read_text(encoding="utf-8").split()
+    assert len(words) > 600
+    assert {word: near for word in words if (near := near_words(word, KNOWN))} == {}
 
 
 def test_what_a_pictograph_is_called() -> None:

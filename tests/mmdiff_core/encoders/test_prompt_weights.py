@@ -9,7 +9,7 @@ import torch
 from compel import Compel, ReturnedEmbeddingsType
 
 from mmdiff_core.encoders.prompt import MAX_CHUNKS, find_words, tokenize
-from mmdiff_core.encoders.prompt_weights import read_weights, without_trigger_weights
+from mmdiff_core.encoders.prompt_weights import PlainPrompt, read_weights, without_trigger_weights
 from mmdiff_core.encoders.text import FusedWords, encode_text
 from mmdiff_core.errors import PromptError
 from mmdiff_core.nn.fusion import WordFusion
@@ -133,3 +133,37 @@ def test_the_pooled_text_is_that_of_the_first_text_without_weights(tmp_path: Pat
     with torch.no_grad():
         found, expected = (encode_text(pipe.text_encoder_2, each).pooled for each in (long, first))
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_places_of_a_plain_prompt_are_those_of_the_typed_one() -> None:
+    prompt = r"a ((cat)) on \(the (beach:1.3)"
+    plain = PlainPrompt.of(prompt)
+    assert plain.text == "a cat on (the beach"
+    for word in ("cat", "on", "(the", "beach"):
+        start = plain.text.index(word)
+        typed = plain.typed((start, start + len(word)))
+        assert prompt[slice(*typed)] == word
+        assert plain.read(typed) == (start, start + len(word))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "said", "after"),
+    [
+        ("a (cat:1.3) here", "a cat there", {}, "a (cat:1.3) there"),
+        ("a (cat:1.3) here", "a dog here", {(2, 5): "dog"}, "a (dog:1.3) here"),
+        (
+            "(eine Katze) [hier]",
+            "a cat here",
+            {(0, 4): "a", (5, 10): "cat", (11, 15): "here"},
+            "a (cat:1.1) (here:0.9091)",
+        ),
+        ("(red cat:1.3)", "a red cat", {}, "a (red cat:1.3)"),
+        ("(cat:1.3) and cat", "cat and cat", {}, "(cat:1.3) and cat"),
+        (r"(cat:1.3) \(here\)", "cat (here)", {}, r"(cat:1.3) \(here\)"),
+        ("a (cat:1.3)", "a", {}, "a"),
+    ],
+)
+def test_a_changed_text_keeps_the_weights_of_its_words(
+    prompt: str, text: str, said: dict[tuple[int, int], str], after: str
+) -> None:
+    assert PlainPrompt.of(prompt).with_weights(text, said) == after
