@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 MAX_VALUES = 12
 FIRST_ORDER = 0  # of changes that others depend on, or undo in part
-_RANGE = re.compile(r"(\d+)-(\d+)")
+_HALF_RANGE = re.compile(r"[\d.]+[-–]")
+_RANGE = re.compile(r"([\d.]+)[-–]([\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,40 @@ class NumberAxis:
             SettingsError: there is no value, too many, or one that is not valid.
         """
         values = list(dict.fromkeys(self._values(typed)))
-        if not 1 <= len(values) <= MAX_VALUES:
-            raise SettingsError(f"Give 1 to {MAX_VALUES} values, with blanks or commas between them.")
+        if len(values) > MAX_VALUES:
+            raise SettingsError(f"{len(values)} values are too many: give at most {MAX_VALUES}.")
         labels = [VariantLabel(self.key, as_typed(value)) for value in values]
         changes = [partial(self.change, value) for value in values]
         return tuple(RequestChange(*pair, self.order) for pair in zip(labels, changes, strict=True))
 
     def _values(self, typed: str) -> Iterator[float]:
         for word in re.split(r"[\s,;]+", typed.strip().rstrip(",;")):
-            span = _RANGE.fullmatch(word) if self.whole else None
+            span = _RANGE.fullmatch(word)
             if span is None:
                 yield self._value(word)
             else:
-                first, last = (int(self._value(end)) for end in span.groups())
-                yield from range(first, min(last, first + MAX_VALUES) + 1)
+                yield from self._range(word, *(self._value(end) for end in span.groups()))
+
+    def _range(self, word: str, first: float, last: float) -> range:
+        """Return the whole numbers of a range, or the multiples, such as sizes, that it takes."""
+        if first % 1 or last % 1:
+            raise SettingsError(f"“{word}” has fractions, so list its values, as in 0.1 0.5 0.9.")
+        if first > last:
+            raise SettingsError(f"“{word}” runs backwards: put the lower number first.")
+        values = range(int(first), int(last) + 1, self.multiple)
+        if len(values) > MAX_VALUES:
+            raise SettingsError(f"“{word}” is {len(values)} values: give at most {MAX_VALUES}.")
+        return values
 
     def _value(self, word: str) -> float:
         try:
             value = int(word) if self.whole and word.isdecimal() else float(word)  # floats have no 20 digits
         except ValueError:
-            raise SettingsError(f"“{word}” is not a number." if word else "Give at least one value.") from None
+            if not word:
+                raise SettingsError("Give at least one value.") from None
+            if _HALF_RANGE.fullmatch(word):
+                raise SettingsError(f"“{word}” is half of a range: give both ends, as in 1-4.") from None
+            raise SettingsError(f"“{word}” is not a number.") from None
         if not self.minimum <= value <= self.maximum:
             raise SettingsError(f"“{word}” is out of range: from {as_typed(self.minimum)} to {as_typed(self.maximum)}.")
         if self.whole and value % self.multiple:

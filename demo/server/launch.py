@@ -44,8 +44,13 @@ def parse_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="app.py", description="Personalised images in the browser, with a heatmap per subject."
     )
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT") or "7860")
+    parser.add_argument(
+        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="the address to serve the page "
+        "at; 127.0.0.1, the default, is reached from this machine alone, 0.0.0.0 from others as well",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT") or "7860", help="the port of the page; 7860"
+    )
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
     add_host_flags(parser)
     parser.add_argument(
@@ -156,6 +161,7 @@ def set_environment() -> TempFolder | None:
         "GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000"
     )  # otherwise every event builds a table of all events
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # on import it reports missing extras
     if lends_gpus():
         import spaces  # noqa: F401  (before CUDA)
     if os.environ.get("GRADIO_TEMP_DIR"):
@@ -174,7 +180,9 @@ def load_service(flags: argparse.Namespace, limits: Limits) -> Service:
     from demo.server.event_log import EventLog
     from demo.server.service import Service
     from demo.server.zero_gpu import place_on_loan, run_on_loan
+    from mmdiff_core.backbones.loading import quiet_libraries
 
+    quiet_libraries()
     logger.info("Loading the model %s ...", flags.base or flags.model)
     event_log = EventLog(flags.log_words)
     try:
@@ -236,8 +244,16 @@ def serve(page: Page, options: dict[str, Any], flags: argparse.Namespace, temp_f
         options |= {"auth": (flags.user, flags.password), "auth_message": login_message(os.environ)}
     try:
         page.launch(
-            server_name=flags.host, server_port=flags.port, share=flags.share, prevent_thread_lock=True, **options
+            server_name=flags.host,
+            server_port=flags.port,
+            share=flags.share,
+            prevent_thread_lock=True,
+            quiet=True,  # Gradio names its own flags, such as share=True
+            **options,
         )
+        if mcp_error := getattr(page, "mcp_error", None):
+            logger.warning(mcp_error)
+        logger.info("The page is ready: open %s in a browser. Ctrl+C ends it.", page.local_url)
         wait_for_signal()
     except OSError as error:  # another program took the port while the model was loading
         raise SystemExit(f"The page cannot be served at {flags.host}, port {flags.port}: {error}") from error

@@ -15,7 +15,7 @@ from demo.form.share_link import link_query, toy_of
 from demo.server.limits import Limits, local_limits
 from demo.server.sessions import claim
 from demo.viewer.map_encoding import averaged_npz
-from demo.viewer.reproduce import python_source, shell_command, start_name
+from demo.viewer.reproduce import packed_command, packed_program, python_source, shell_command, start_name
 from demo.viewer.saved_picture import PREVIEWS, restorable
 from demo.web.cached_files import FileRecord, picture_file, previews_png
 from mmdiff_core.encoders.name_matching import distinct_names
@@ -144,7 +144,10 @@ class HistoryEntry:
             scale: of the maps of an inspected prompt.
             texts: of the report of these maps.
         """
-        notes: dict[str, str | bytes] = {"reproduce.py": self.python, "reproduce.sh": self.shell + "\n"}
+        notes: dict[str, str | bytes] = {
+            "reproduce.py": packed_program(self.python),
+            "reproduce.sh": packed_command(self.shell),
+        }
         for names, files in zip(self.photos, self.files, strict=False):
             paths = zip(names, map(Path, files), strict=True)
             notes |= {name: path.read_bytes() for name, path in paths if path.is_file()}

@@ -17,6 +17,13 @@ from mmdiff_core.weights.model_source import ModelSource
 
 NUMBERS = ("steps", "guidance", "start_step", "width", "height")
 ADVANCED = ("clip_skip", "guidance_rescale", "balance_photos")  # that a picture's settings hold where they are on
+_IS_THERE = 'all(map(find_spec, ("mmdiff_core", "torch", "diffusers")))'
+_PROJECT = "/path/to/the/project"
+_NEEDS = "This needs the project MM-Diff Studio with its requirements installed; run it in this folder:"
+_MISSING = (
+    "The project MM-Diff Studio is needed, with its requirements installed, and Python does not find it here. "
+    f"Say where it is: PYTHONPATH={_PROJECT}"
+)
 FOLDER = "photos"  # keeps them apart from a zip's other files
 
 
@@ -74,6 +81,28 @@ def python_source(
         + (f"    components=Components({', '.join(f'{part}=False' for part in parts)}),\n" if parts else "")
         + ")\n"
         + _made(settings["seed"], tokens)
+    )
+
+
+def packed_program(source: str) -> str:
+    """Return a program for a folder of its own: its head says what it needs, and without that it ends in a sentence."""
+    return (
+        f"# Makes the picture again. {_NEEDS}\n"
+        f"#     PYTHONPATH={_PROJECT} python reproduce.py\n"
+        "from importlib.util import find_spec\n\n"
+        f"if not {_IS_THERE}:\n"
+        f'    raise SystemExit("{_MISSING} python reproduce.py")\n\n{source}'
+    )
+
+
+def packed_command(command: str) -> str:
+    """Return a shell script for a folder of its own; otherwise as :func:`packed_program`."""
+    return (
+        f"#!/bin/sh\n# Makes the picture again. {_NEEDS}\n"
+        f"#     PYTHONPATH={_PROJECT} sh reproduce.sh\n"
+        'cd "$(dirname "$0")" || exit 1\n'
+        f"if ! python -c 'from importlib.util import find_spec; raise SystemExit(not {_IS_THERE})'; then\n"
+        f'    echo "{_MISSING} sh reproduce.sh" >&2\n    exit 1\nfi\n{command}\n'
     )
 
 

@@ -50,13 +50,26 @@ def test_one_subject_s_strength_beside_that_of_all(case: FormRequest, axes: dict
         ("strength", "nan", "out of range"),
         ("steps", "2.5", "not a whole number"),
         ("width", "200", "multiple of 64"),
-        ("seed", "1-99", f"1 to {MAX_VALUES} values"),
-        ("seed", "5-3", f"1 to {MAX_VALUES} values"),
+        ("seed", "1-1000", f"“1-1000” is 1000 values: give at most {MAX_VALUES}"),
+        ("strength", "1 2 3-4", "from 0 to 3"),
+        ("guidance", "1–14", "“1–14” is 14 values"),
+        ("seed", "1-7 11-17", f"14 values are too many: give at most {MAX_VALUES}"),
+        ("seed", "5-3", "“5-3” runs backwards"),
+        ("seed", "1-", "“1-” is half of a range"),
+        ("seed", "a-b", "“a-b” is not a number"),
+        ("strength", "0.1-0.9", "“0.1-0.9” has fractions"),
+        ("seed", "-5", "out of range"),
+        ("seed", "1..2-3", "“1..2” is not a number"),
     ],
 )
 def test_bad_values_are_named(case: FormRequest, axes: dict[str, Axis], axis: str, typed: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         axes[axis].changes(typed, case)
+
+
+def test_a_range_takes_the_values_that_there_are(case: FormRequest, axes: dict[str, Axis]) -> None:
+    assert [change.label.value for change in axes["guidance"].changes("1-3", case)] == ["1", "2", "3"]
+    assert [change.label.value for change in axes["width"].changes("128-256", case)] == ["128", "192", "256"]
 
 
 def test_every_suggestion_can_be_used(case: FormRequest, axes: dict[str, Axis]) -> None:

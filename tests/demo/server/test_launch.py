@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -68,6 +69,16 @@ def test_a_missing_model_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(launch, "check_address", lambda *_: None)
     with pytest.raises(SystemExit, match="There is no such model"):
         app.main([])
+
+
+def test_every_flag_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        launch.parse_flags(["--help"])
+    told = capsys.readouterr().out
+    flags = re.findall(r"^  (?:-h, )?(--[\w-]+)(.*)(?=\n(.*))", told, re.MULTILINE)
+    assert len(flags) > 30
+    for name, rest, below in flags:
+        assert re.search(r"  [a-z0-9\"]", rest) or below.startswith(" " * 24), name
 
 
 def test_importing_the_app_does_nothing() -> None:
@@ -144,7 +155,9 @@ def test_a_password_and_its_message_reach_the_page(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(launch, "wait_for_signal", lambda: None)
     given: dict[str, object] = {}
     service = types.SimpleNamespace(end_runs=lambda _: True)
-    page = types.SimpleNamespace(launch=lambda **options: given.update(options), service=service)
+    page = types.SimpleNamespace(
+        launch=lambda **options: given.update(options), service=service, local_url="http://127.0.0.1:7860/"
+    )
     launch.serve(page, {}, launch.parse_flags(["--password", "sesame"]), None)  # type: ignore[arg-type]
     assert given["auth"] == ("guest", "sesame")
     assert "somebody-studio.hf.space" in str(given["auth_message"])

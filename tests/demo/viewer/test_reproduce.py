@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.viewer.reproduce import photo_names, python_source, shell_command
+from demo.viewer.reproduce import packed_command, packed_program, photo_names, python_source, shell_command
 from mmdiff_core.cli import generate
 from mmdiff_core.cli.main import build_parser, main
 from mmdiff_core.cli.model_flags import load_from_flags
@@ -25,6 +28,7 @@ from mmdiff_core.results import Step
 from mmdiff_core.types import Components, GenerateRequest, Subject
 from mmdiff_core.weights.model_source import ModelSource
 from tests.helpers import tiny
+from tests.helpers.paths import ROOT
 from tests.helpers.stand_in import StandIn
 
 PHOTOS = (("tom's cat.png",), ("a.png", "b.png"))
@@ -240,3 +244,21 @@ def test_chosen_faces_come_along() -> None:
     flags = _parsed(shell_command(settings, photos, ModelSource()))
     assert flags.face == ["man=2,1", "woman=1"]
     assert flags.mix == ["man=0.7,0.3"]
+
+
+@pytest.mark.parametrize("name", ["reproduce.py", "reproduce.sh"])
+def test_a_zip_s_program_says_that_it_needs_the_project(tmp_path: Path, name: str) -> None:
+    made = packed_program("print(1 + 1)\n") if name.endswith("py") else packed_command("echo 2")
+    (tmp_path / name).write_text(made, encoding="utf-8")
+    command = [sys.executable if name.endswith("py") else "sh", name]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    lacking = _run(command, tmp_path, {"PATH": path})
+    assert (lacking.returncode, lacking.stdout, lacking.stderr.count("\n")) == (1, "", 1)
+    assert "The project MM-Diff Studio is needed" in lacking.stderr
+    assert "needs the project MM-Diff Studio" in made.splitlines()[:2][-1] + made.splitlines()[0]
+    found = _run(command, tmp_path, {"PATH": path, "PYTHONPATH": str(ROOT)})
+    assert (found.returncode, found.stdout, found.stderr) == (0, "2\n", "")
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
