@@ -13,6 +13,7 @@ import gradio as gr
 from demo.server.error_messages import user_facing_errors
 
 StepT = TypeVar("StepT", contravariant=True)
+PACE_S = 0.2  # between two steps that a page is sent; slow ones would fall behind, and clicks wait behind the steps
 WATCH_S = 1.0  # after which one who watches shows Gradio that it is there: only then can Gradio end it
 
 
@@ -78,6 +79,9 @@ class Job(Generic[StepT]):
                 known = self.presenter.finished
             if is_new or not self.over:
                 yield update
+            if is_new:
+                with self._news:
+                    self._news.wait_for(lambda: self.over, PACE_S)
         if self._error is not None:
             raise self._error
 

@@ -63,11 +63,21 @@ function setThumbs(box, thumbs) {
   focused?.focus();
 }
 
-/** Before the first step the text of a key; then the step, and the picture where there are several. */
-function progressText({ waiting, picture, pictures, step, steps, left }) {
-  if (waiting) return t(waiting);
-  const line = t(pictures > 1 ? "picture_progress" : "step_progress", { n: picture, m: pictures, step, steps });
-  return `${line} · ${t("time_left", { time: left })}`;
+/** The step, and the picture where there are several. */
+const placeText = ({ picture, pictures, step, steps }) =>
+  t(pictures > 1 ? "picture_progress" : "step_progress", { n: picture, m: pictures, step, steps });
+
+/** Before the first step the text of a key; then the step and the time that is left. */
+function progressText(progress) {
+  if (progress.waiting) return t(progress.waiting);
+  return `${placeText(progress)} · ${t("time_left", { time: progress.left })}`;
+}
+
+/** Say on a picture that was stopped what it is. */
+function drawUnfinished() {
+  const stopped = isLive() && view.live.stopped;
+  find(".badge").hidden = !stopped;
+  if (stopped) find(".badge").textContent = `${t("unfinished")} · ${placeText(view.live.progress)}`;
 }
 
 function drawProgress() {
@@ -130,7 +140,8 @@ function draw() {
   drawSubjects(frame);
   for (const part of findAll(".mapped")) part.hidden = !mapped;
   find(".word-help").hidden = !mapped || !find(".other-word");
-  find(".early").hidden = find(".badge").hidden = true;
+  find(".early").hidden = true;
+  drawUnfinished();
   for (const part of findAll(".button-row, .timeline, .leakage")) part.inert = isMoved(); // of the last one that was kept
   find(".reuse").hidden = isLive(); // it is for finished pictures
   if (!isMoved()) drawExport(frame);
@@ -192,6 +203,16 @@ function receive() {
   drawThumbs();
 }
 
+const isStep = (live) => Boolean(live?.image) && !live.stopped && !isAnswer(live) && live.run === view.followed;
+const stepNews = paced(receive);
+
+/** Take in the news; of the steps of a run those that come faster than they can be drawn are left out. */
+function receiveNews() {
+  if (isStep(props.live)) return stepNews.soon();
+  stepNews.cancel();
+  receive();
+}
+
 // ------------------------------------------------------------------ what the person does
 
 function choose(name) {
@@ -241,7 +262,7 @@ new ResizeObserver(() => {
   // What is scrolled to below must not end up behind the stage, which stays in sight.
   find(".viewer").style.setProperty("--stage-height", `${find(".stage").offsetHeight}px`);
 }).observe(find(".heatmap-box"));
-watch(["value", "live"], receive);
+watch(["value", "live"], receiveNews);
 watch("notice", drawProgress);
 document.addEventListener("mmdiff-form", drawMatch);
 watch("fetched", () => {

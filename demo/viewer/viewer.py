@@ -51,7 +51,7 @@ HEATMAP_SCRIPTS = (  # pure functions, in the order in which the browser reads t
 SCRIPTS = (
     *HEATMAP_SCRIPTS,
     *("viewer/maps", "viewer/tokens", "viewer/controls", "viewer/timeline", "viewer/leakage"),
-    *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/readout", "viewer/viewer"),
+    *("viewer/png", "viewer/export", "viewer/drop_zone", "viewer/readout", "viewer/pacing", "viewer/viewer"),
 )
 
 
@@ -216,7 +216,9 @@ class RunPresenter:
         at = self.live["progress"]
         if self.frames:
             return gr.HTML(live=None, notice=("stopped_some", {"n": self.finished, "m": at["pictures"]}))
-        return gr.HTML(live=self.live | {"stopped": True}, notice=("stopped_at", {"n": at["step"], "m": at["steps"]}))
+        which = {"picture": at["picture"], "pictures": at["pictures"]} if at["pictures"] > 1 else {}
+        where = {"n": at["step"], "m": at["steps"], **which}
+        return gr.HTML(live=self.live | {"stopped": True}, notice=("stopped_in" if which else "stopped_at", where))
 
     def finish(self, picture: GeneratedImage) -> FinishedFrame:
         """Put a finished picture into the history, with the previews since the last one; returns its frame."""

@@ -31,13 +31,22 @@ function tellQueuePlaces() {
 
 new MutationObserver(tellQueuePlaces).observe(document.body, { childList: true, subtree: true, characterData: true });
 
-// A narrow screen follows a run that has begun to the result; a validation error keeps it where it is.
-new MutationObserver(() => {
+// A narrow screen follows a run that has begun to the result; a validation error keeps it where it is. It is looked for once
+// a frame: whether something is visible is costly to know while the page is being changed.
+let isLooking = false;
+
+function followRun() {
+  isLooking = false;
   const [stop, result] = [document.querySelector("#stop"), document.querySelector("#result")];
   const running = isVisible(stop);
   if (running && !document.body.dataset.running && window.innerWidth < 900) result?.scrollIntoView();
   if (running) document.body.dataset.running = "yes";
   else delete document.body.dataset.running;
+}
+
+new MutationObserver(() => {
+  if (!isLooking) requestAnimationFrame(followRun);
+  isLooking = true;
 }).observe(document.body, { childList: true, subtree: true });
 
 // Gradio does not tell screen readers whether a group of fields is open.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import gradio as gr
@@ -18,8 +19,12 @@ def busy_update(start: gr.Button, stop: gr.Button, busy: bool) -> Update:
 
 
 def stop_on_click(stop: gr.Button, run: Dependency) -> None:
-    """Let ``stop`` end a run at its next step, and say so until then: Gradio would ignore a click on start before."""
-    stop.click(lambda: gr.update(value=text("stopping")), None, stop, cancels=[run], **QUIET)
+    """Let ``stop`` end a run at its next step, and say so until then: Gradio would ignore a click on start before.
+
+    It is said by the browser itself, whatever the server is busy with.
+    """
+    said = json.dumps({"value": str(text("stopping")), "__type__": "update"})
+    stop.click(None, None, stop, js=f"() => ({said})", cancels=[run], **QUIET)
 
 
 def when_over(

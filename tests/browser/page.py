@@ -54,7 +54,7 @@ def stop(page: Page, button: str = "#stop") -> None:
     """Returns when the server was told; the work may take until its next step, and the page says so."""
     with page.expect_request("**/cancel"):
         page.locator(button).click()
-    expect(page.locator(button)).to_have_text("Stopping …")
+    expect(page.locator(button)).to_have_text("Stopping after this step …")
 
 
 def open_settings(page: Page) -> None:

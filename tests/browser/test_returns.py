@@ -109,7 +109,7 @@ def test_stop_works_after_a_reload(leaving: Page, model: StandIn) -> None:
         page.reload()
         expect(page.locator("#result .step-line")).to_contain_text("step 2 of 6")
         page.locator("#stop").click()
-        expect(page.locator("#stop")).to_have_text("Stopping …")
+        expect(page.locator("#stop")).to_have_text("Stopping after this step …")
     expect(page.locator("#generate")).to_be_visible()
     expect(page.locator("#result .notice")).to_contain_text("Stopped at step 3 of 6")
     assert model.log[-1] == "cancelled"

@@ -65,7 +65,7 @@ def test_every_example_makes_its_picture_and_ends_the_run_before(open_page: Open
         page.locator("#generate").click()
         expect(page.locator("#result .step-line")).to_contain_text("step 2")
         page.locator(".example").first.click()
-        expect(page.locator("#stop")).to_have_text("Stopping …")
+        expect(page.locator("#stop")).to_have_text("Stopping after this step …")
     expect(page.locator("#result .sentence mark")).to_have_text(["cat", "robot"])
     expect(page.locator("#generate")).to_be_visible()
     assert [line.split()[0] for line in model.log[started:]] == ["start", "cancelled", "start", "finished"]

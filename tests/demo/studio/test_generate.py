@@ -125,7 +125,7 @@ def test_stop_ends_the_run_and_says_where(generation: GenerationRunner, values: 
     _over(history)
     assert generation.service.log == ["start (4, 5)", "cancelled"]
     shown = generation.rest(history)[generation.result.viewer].props
-    assert shown["notice"] == ("stopped_at", {"n": 3, "m": 6})
+    assert shown["notice"] == ("stopped_in", {"n": 3, "m": 6, "picture": 1, "pictures": 2})
     assert shown["live"]["stopped"]  # the unfinished picture stays to be seen
 
 

@@ -21,10 +21,10 @@ from tests.helpers.stand_in import StandIn
 class SlowSteps:
     """Steps of a run that wait for a word each."""
 
-    def __init__(self, pictures: int = 1) -> None:
+    def __init__(self, pictures: int = 1, steps: int = 3) -> None:
         self.model, self.go = StandIn(), threading.Semaphore(0)
         subject = Subject("cat", (Image.new("RGB", (8, 8)),))
-        request = GenerateRequest("a cat", (subject,), seeds=tuple(range(pictures)), steps=3)
+        request = GenerateRequest("a cat", (subject,), seeds=tuple(range(pictures)), steps=steps)
         plan = self.model.plan(request)
         form = Form("", (SubjectForm(0, "cat", ()),))
         self.presenter = RunPresenter(plan.prompt, plan.words, form, History())
@@ -71,7 +71,16 @@ def test_leaving_does_not_end_it_and_stop_does() -> None:
     list(job.follow())
     assert job.over
     assert slow.model.log == ["start (0, 1)", "cancelled"]
-    assert job.ended().props["notice"][0] == "stopped_at"
+    key, where = job.ended().props["notice"]
+    assert (key, where["picture"], where["pictures"]) == ("stopped_in", 1, 2)
+
+
+def test_a_page_is_not_sent_more_steps_than_it_can_show() -> None:
+    slow = SlowSteps(steps=40)
+    slow.go.release(40)
+    updates = list(slow.job().follow())
+    assert _shown(updates[-1]) == (1, None)
+    assert len(updates) < 20  # of which each waits for a fifth of a second, unless the run is over
 
 
 def test_the_last_step_is_not_lost_to_a_late_stop() -> None:
