@@ -7,7 +7,6 @@ const gridView = {
   run: null,
   kind: null, // of map; null until somebody chooses one
   shownKind: "off", // the kind that is drawn
-  width: 0, // of the grid in CSS pixels
 };
 
 const cellsNow = () => props.value?.cells ?? [];
@@ -43,12 +42,16 @@ function clearCell(place) {
   painted.delete(place);
   const [image, canvas] = [place.querySelector("img"), place.querySelector("canvas")];
   image.removeAttribute("src");
-  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  canvas.getContext("2d", { willReadFrequently: true }).clearRect(0, 0, canvas.width, canvas.height);
 }
 
-/** Put a cell's picture and heatmap into an element with an img and a canvas. */
+/**
+ * Put a cell's picture and heatmap into an element with an img and a canvas. In a tab that is not in sight nothing has a
+ * size: what is painted there stays as it is.
+ */
 function showCell(place, cell, alt) {
-  const key = [cell.name ?? cell.image, gridView.shownKind, gridView.width].join();
+  if (!place.clientWidth) return;
+  const key = [cell.name ?? cell.image, gridView.shownKind, place.clientWidth].join();
   if (painted.get(place) === key) return;
   painted.set(place, key);
   const [image, canvas] = [place.querySelector("img"), place.querySelector("canvas")];

@@ -137,10 +137,12 @@ element.addEventListener("input", (event) => {
   draw();
 });
 
+// It is drawn in another size, and when its tab comes into sight.
+let widthBefore = 0;
 new ResizeObserver(([{ contentRect }]) => {
-  if (Math.round(contentRect.width) === gridView.width) return;
-  gridView.width = Math.round(contentRect.width);
-  requestAnimationFrame(draw);
+  const width = Math.round(contentRect.width);
+  if (width && width !== widthBefore) requestAnimationFrame(draw);
+  widthBefore = width;
 }).observe(find(".compared"));
 watch(["value", "live"], receive);
 fillTexts(receive);

@@ -138,7 +138,7 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
     facts = {"seed": seed, "steps": settings.get("steps", "?"), "width": width, "height": height}
     if is_number(share := settings.get("image_strength")):
         facts["share"] = share
-    return {
+    frame: FinishedFrame = {
         **maps_record(of_subjects, tokens),
         "image": file,
         "caption": ("picture_of", {"prompt": prompt, "seed": seed}),
@@ -153,6 +153,9 @@ def opened_frame(name: str, saved: SavedPicture) -> FinishedFrame:
         "shell": "",
         "foreign": True,
     }
+    if saved.painted:
+        frame["labels"] = [["painted_in", ""]]
+    return frame
 
 
 def _pieces(prompt: str, maps: AttentionMaps) -> list[PromptPiece]:

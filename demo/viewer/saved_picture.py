@@ -37,6 +37,7 @@ from mmdiff_core.output.foreign_settings import ForeignSettings, read_foreign_se
 from mmdiff_core.weights.model_source import shown_name
 
 COMPARED = "It is a comparison: what it compares is in the Compare tab."
+PAINTED = "Its heatmap is painted in: the maps themselves come with a picture that was saved without it."
 AVERAGED = "Its maps are means over all steps and layers."
 NO_START = "It starts from a picture that is not inside: add that again."
 MAX_SHOWN = 40  # characters of another program's value
@@ -62,7 +63,8 @@ class SavedPicture:
 
     ``foreign`` are the settings as another program wrote them; ``start`` is the picture that it starts from; ``maps``
     are those that came with it. ``alone``: it is a picture without a zip, which brings means of the maps, and toys, but
-    no photos; ``drawn``: a browser drew it anew, larger, with its heatmap or beside others, as ``comparison`` says.
+    no photos; ``drawn``: a browser drew it anew, larger, with its heatmap, which is ``painted`` in, or beside others,
+    as ``comparison`` says.
     """
 
     settings: Mapping[str, Any]
@@ -73,6 +75,7 @@ class SavedPicture:
     maps: AttentionMaps | TokenMaps | None = None
     alone: bool = False
     drawn: bool = False
+    painted: bool = False
     comparison: Mapping[str, Any] | None = None
     previews: tuple[Image.Image, ...] = ()
 
@@ -104,7 +107,8 @@ class SavedPicture:
         if self.foreign:
             return foreign_message(self.foreign, refused)
         said = restore_message(self.settings, refused, model, bool(self.photos) and all(self.photos))
-        facts = {COMPARED: self.comparison is not None, AVERAGED: self.alone and self.maps is not None}
+        facts = {COMPARED: self.comparison is not None, PAINTED: self.painted}
+        facts[AVERAGED] = self.alone and self.maps is not None
         more = [sentence for sentence, holds in (facts | {NO_START: self._lacks_start}).items() if holds]
         return " ".join([said, *more])
 
@@ -129,12 +133,12 @@ def open_saved(path: str) -> SavedPicture:
         return SavedPicture(settings, file, foreign=foreign, alone=True)
     with Image.open(path) as image:
         chunks = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
-    shown = HEATMAP_CHUNK in chunks or COMPARISON_CHUNK in chunks  # the maps, in the picture itself
-    maps = None if shown else _maps_inside(chunks)
+    painted = HEATMAP_CHUNK in chunks
+    maps = None if painted or COMPARISON_CHUNK in chunks else _maps_inside(chunks)  # which the picture shows
     drawn = any(name in chunks for name in DRAWN_CHUNKS)
     toys, comparison = _toys_inside(chunks, settings), _json_inside(chunks, COMPARISON_CHUNK)
     asked = comparison if isinstance(comparison, dict) else None
-    return SavedPicture(settings, file, toys, maps=maps, alone=True, drawn=drawn, comparison=asked)
+    return SavedPicture(settings, file, toys, maps=maps, alone=True, drawn=drawn, painted=painted, comparison=asked)
 
 
 def _json_inside(chunks: Mapping[str, str], name: str) -> object:

@@ -146,6 +146,29 @@ def _choose_axis(page: Page, field: str, *keys: str) -> None:
     page.keyboard.press("Escape")
 
 
+def test_heatmaps_keep_their_colours_in_a_tab_that_is_out_of_sight(opened: Page, model: StandIn) -> None:
+    """Painted where nothing has a size, each would be one grey pixel."""
+    page = opened
+    sides = "canvases => canvases.map(canvas => canvas.width)"
+    canvases = page.locator("#comparison-grid .place canvas")
+    with model.held(picture=1, step=6):
+        page.locator("#compare-run").click()
+        expect(page.locator("#comparison-grid .step-line")).to_contain_text("step")
+        open_tab(page, "Studio")
+    expect(page.locator("#comparison-grid .cell:not([disabled])")).to_have_count(7)
+    open_tab(page, "Compare")
+    for number in range(1, 8):
+        if number != 4:  # without the image branch there are no maps
+            _painted(page, f"#comparison-grid .variant:nth-child({number}) canvas")
+    before = canvases.evaluate_all(sides)
+    assert min(before) > 100
+    open_tab(page, "Studio")
+    page.wait_for_timeout(300)
+    assert canvases.evaluate_all(sides) == before
+    open_tab(page, "Compare")
+    assert canvases.evaluate_all(sides) == before  # at once
+
+
 def test_typed_values_come_back_with_their_setting(opened: Page) -> None:
     page = opened
     choose_grid(page, "0.25 0.75", "5 6")

@@ -21,6 +21,7 @@ from demo.viewer.saved_picture import (
     AVERAGED,
     COMPARED,
     MAX_SETTINGS,
+    PAINTED,
     SavedPicture,
     are_settings,
     open_saved,
@@ -279,6 +280,8 @@ def test_a_picture_that_shows_its_heatmap_brings_no_second_one(model: Personaliz
         saved, frame, history = _opened(model, Path(path))
         assert (saved.maps is not None, saved.complete, frame["foreign"]) == (has_maps, False, True)
         assert not history.entries
+        assert (PAINTED in saved.message((), "toybox")) == (frame.get("labels") is not None) == (chunk == "Heatmap")
+        assert saved.record["prompt"] == entry.picture.settings["prompt"]  # in either case
 
 
 def token_parts(entry: HistoryEntry) -> list[Any]:
