@@ -138,12 +138,12 @@ class FormPanel:
         """Return the outputs of such an event."""
         return [*self.targets(), self.linked, *self.compose.undo.parts]
 
-    def replaced(self, values: Values, update: Update, always: bool = False) -> Update:
+    def replaced(self, values: Values, update: Update, always: bool = False, said: str = "") -> Update:
         """Return an update with a picture's settings that can be undone, and that ends what is said of a link.
 
-        ``always`` is that of ``Undo.keep``.
+        ``always`` and ``said`` are those of ``Undo.keep``.
         """
-        return self.compose.undo.keep(values, update, "undo_settings", always) | {self.linked: []}
+        return self.compose.undo.keep(values, update, "undo_settings", always, said) | {self.linked: []}
 
     def read(self, values: Values) -> Form:
         """Read the fields."""

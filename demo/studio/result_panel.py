@@ -152,9 +152,9 @@ class ResultPanel:
             saved = open_saved(values[self.open])
         record, service = saved.record, self.form.service
         model = service.backbone.display_name
-        gr.Info(saved.message(self.form.refused(record), model), duration=12)
+        said = saved.message(self.form.refused(record), model)
         shown: Update = {}
         if saved.file:
             value = opened_value(saved, values[self.history], service.origin, model)
             shown = {self.viewer: gr.HTML(value=value)}
-        return self.form.replaced(values, self.form.restore(record)) | shown
+        return self.form.replaced(values, self.form.restore(record), said=said) | shown

@@ -301,14 +301,17 @@ def restore_message(settings: Mapping[str, Any], refused: Sequence[str], model: 
     without_field = {"region": "regions", "faces": "chosen faces"}
     missing = [*refused, *(what for key, what in without_field.items() if any(key in subject for subject in subjects))]
     made_by, loaded = shown_name(str(settings.get("model", model))), model
-    of_photos = "Photos are not inside a picture: the cards keep those they have; drop the others again."
-    except_for = (
-        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: "
-        f"{', '.join(missing)}."
-    )
+    taken = "This picture has no subjects; the fields now hold its prompt and settings."
+    if with_photos:
+        taken = "The fields now hold this picture's prompt, photos and settings."
+    elif subjects:
+        taken = (
+            "The fields now hold this picture's prompt and settings, but its photos are not in the file: add those "
+            "that are missing."
+        )
     sentences = [
-        except_for if missing else "Prompt, names, strengths and settings are as they were.",
+        taken,
+        f"Not taken over: {', '.join(missing)}." if missing else "",
         f"The picture is of another model, “{made_by}”; here “{loaded}” is loaded." if made_by != loaded else "",
-        ("" if with_photos else of_photos) if subjects else "It was made without subjects: the cards stay as they are.",
     ]
     return " ".join(filter(None, sentences))

@@ -25,9 +25,11 @@ function undo() {
 
 function show() {
   hide();
-  if (!props.value.what) return;
+  const { what, said, gaps } = props.value;
+  if (!what && !said) return;
   fillTexts();
-  find(".undo-what").textContent = t(props.value.what, props.value.gaps);
+  find(".undo-what").textContent = said ? sentenceText(said) : t(what, gaps);
+  find(".undo-do").hidden = !what; // nothing was replaced
   find(".undo-toast").hidden = false;
   hideLater();
 }

@@ -34,10 +34,12 @@ class UndoStep:
 class UndoRecord(TypedDict):
     """For the page: the key of the text that says what was done, empty where nothing is to be said.
 
-    ``gaps`` are what that text names. ``order`` differs with every record, and ``steps`` counts what can be undone.
+    ``said`` is a message from the server that is shown in its place; ``gaps`` are what the text names. ``order``
+    differs with every record, and ``steps`` counts what can be undone.
     """
 
     what: str
+    said: str
     gaps: Mapping[str, str | int]
     order: str
     steps: int
@@ -70,7 +72,9 @@ class Undo:
 
         return handle
 
-    def keep(self, values: Values, update: Update, what: str, always: bool = False, **gaps: str | int) -> Update:
+    def keep(
+        self, values: Values, update: Update, what: str, always: bool = False, said: str = "", **gaps: str | int
+    ) -> Update:
         """Return an update that can be undone.
 
         Args:
@@ -78,15 +82,19 @@ class Undo:
             update: what the event writes.
             what: the key of the text that says what was done.
             always: say it in any case, not only where a text or photos were replaced.
+            said: a message that takes its place, and is said even where nothing was replaced.
             gaps: what that text names.
         """
         before = {field._id: _written(values[field]) for field in update if _differs(values, field, update[field])}
         if not before:
-            return update
+            return update | ({self.toast: gr.HTML(_record("", values[self.stack] or (), said))} if said else {})
         texts = {field._id: given for field, given in update.items() if field._id in before and isinstance(given, str)}
         stack = (*(values[self.stack] or ()), UndoStep(before, texts))[-MAX_STEPS:]
         replaced = always or any(isinstance(held, str | list) and held for held in before.values())
-        return update | {self.stack: stack, self.toast: gr.HTML(_record(what if replaced else "", stack, gaps))}
+        return update | {
+            self.stack: stack,
+            self.toast: gr.HTML(_record(what if replaced or said else "", stack, said, gaps)),
+        }
 
     def last(self, values: Values, fields: Iterable[Block]) -> Update:
         """Return the update that undoes the last step.
@@ -110,8 +118,10 @@ class Undo:
         return update
 
 
-def _record(what: str, stack: tuple[UndoStep, ...], gaps: Mapping[str, str | int] = NO_GAPS) -> UndoRecord:
-    return {"what": what, "gaps": dict(gaps), "order": uuid4().hex, "steps": len(stack)}
+def _record(
+    what: str, stack: tuple[UndoStep, ...], said: str = "", gaps: Mapping[str, str | int] = NO_GAPS
+) -> UndoRecord:
+    return {"what": what, "said": said, "gaps": dict(gaps), "order": uuid4().hex, "steps": len(stack)}
 
 
 def _written(held: Any) -> Any:

@@ -402,7 +402,7 @@ def _expect_restored(page: Page) -> None:
     expect(page.locator("#result .more")).to_be_hidden()
     expect(page.locator("#name-1 input")).to_have_value("fox")
     expect(page.locator("#strength-1 input[type=number]")).to_have_value("0.7")
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Photos are not inside a picture")
+    expect(page.locator(".undo-what")).to_contain_text("its photos are not in the file")
     page.locator("#settings button").first.click()
     expect(page.locator("#seed input").first).to_have_value("41")
     expect(page.locator("#steps input[type=number]")).to_have_value("9")
@@ -434,7 +434,7 @@ def test_a_picture_saved_here_brings_back_what_made_it(open_page: Open, tmp_path
     fill_example(two)
     open_settings(two)
     _drop(two, "#result", tmp_path / "first.png")
-    expect(two.locator("[data-testid=toast-body]")).to_contain_text("Its maps are means over all steps and layers.")
+    expect(two.locator(".undo-what")).to_contain_text("Its maps are means over all steps and layers.")
     two.wait_for_function("() => document.querySelector('#result .picture').complete")
     two.wait_for_timeout(100)  # the heatmap is drawn once the picture is loaded
     assert overlay(two) > 0

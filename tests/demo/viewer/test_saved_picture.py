@@ -41,14 +41,13 @@ from tests.mmdiff_core.output.conftest import SETTINGS
 
 def test_what_is_said_of_a_saved_picture() -> None:
     settings = {"model": "/models/sd", "subjects": [{"name": "cat", "region": [0, 0, 1, 1]}]}
+    lacking = "The fields now hold this picture's prompt and settings, but its photos are not in the file: add those "
     assert restore_message(settings, ["steps 150"], "toybox") == (
-        "Prompt, names, strengths and settings are as they were, except for what the fields here cannot hold: steps "
-        "150, regions. The picture is of another model, “sd”; here “toybox” is loaded. Photos are not inside a "
-        "picture: the cards keep those they have; drop the others again."
+        f"{lacking}that are missing. Not taken over: steps 150, regions. The picture is of another model, “sd”; here "
+        "“toybox” is loaded."
     )
     assert restore_message({"model": "toybox", "subjects": []}, [], "toybox") == (
-        "Prompt, names, strengths and settings are as they were. It was made without subjects: the cards stay as they "
-        "are."
+        "This picture has no subjects; the fields now hold its prompt and settings."
     )
 
 
@@ -237,14 +236,14 @@ def test_a_picture_alone_brings_its_toys(model: Personalizer, tmp_path: Path) ->
     assert [subject["photos"] for subject in saved.record["subjects"]] == [toys, 0]  # the second card keeps its own
     assert frame["foreign"]
     assert frame["facts"] == finished_frame("x", entry)["facts"]
-    assert "Photos are not inside a picture" in saved.message((), model.backbone.display_name)
+    assert "photos are not in the file" in saved.message((), model.backbone.display_name)
 
     entry = _entry(model, Form("a cat", subjects[:1], Settings(steps=2)))
     assert entry.file is not None
     saved, frame, _ = _opened(model, Path(entry.file["path"]))
     assert saved.complete
     assert "foreign" not in frame
-    assert "not inside" not in saved.message((), model.backbone.display_name)
+    assert "not in the file" not in saved.message((), model.backbone.display_name)
 
 
 @pytest.mark.parametrize("toys", ["7", "[7]", '["cat-1", "cat-2"]', "[", '["zzz-1"]', '["../../etc"]'])

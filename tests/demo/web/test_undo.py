@@ -57,6 +57,14 @@ def test_nothing_is_said_where_nothing_of_a_person_s_was_replaced(fields: _Field
     assert fields.write({fields.text: "a cat", fields.number: 2}) == {}  # nothing changes
 
 
+def test_a_message_is_said_in_any_case_and_undoes_nothing_where_nothing_was_replaced(fields: _Fields) -> None:
+    undo = fields.undo
+    said = undo.keep(fields.values, {fields.text: "a cat"}, "undo_settings", said="It is open.")[undo.toast].value
+    assert (said["what"], said["said"]) == ("undo_settings", "It is open.")
+    same = undo.keep(fields.values, {fields.text: ""}, "undo_settings", said="It is open.")[undo.toast].value
+    assert (same["what"], same["said"], same["steps"]) == ("", "It is open.", 0)
+
+
 def test_a_text_that_was_typed_since_stays(fields: _Fields) -> None:
     fields.values[fields.text] = "my cat"
     fields.write({fields.text: "a toy", fields.number: 5})
