@@ -25,6 +25,8 @@ from mmdiff_core.errors import PromptError
 from mmdiff_core.maps.heatmap import colour_of
 from mmdiff_core.types import Word
 
+_LACKS = escape('["lacks", {}]')  # before the names that a prompt lacks, which are no words of it
+
 
 class PromptPiece(TypedDict):
     """A part of the prompt; ``subject`` is None between the subjects' words, ``word`` counts the other words."""
@@ -77,11 +79,12 @@ def chips_html(form: Form, reader: WordReader | None = None) -> str:
     cut = _single_words(prompt_pieces(clean, found))
     drawing = _Drawing(form, clean, notes)
     dashed = "".join(drawing.missing(subject, name) for subject, name in missing.items())
+    lacking = f' <span class="lacking"><span data-phrase="{_LACKS}"></span>{dashed}</span>' if dashed else ""
     said = notes.notes if can_fix(form.prompt) else [replace(note, fixes=()) for note in notes.notes]
     listed = notes_html(said, clean, form.slots)
     if form.inspected:  # there is no subject that a word could be linked to
         return listed
-    return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{dashed}</p>{listed}'
+    return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{lacking}</p>{listed}'
 
 
 def marked_html(form: Form) -> str:

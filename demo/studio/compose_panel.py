@@ -27,9 +27,10 @@ from demo.words.notes import amended_text
 from demo.words.prompt_edits import KINDS, add_phrase, add_word, with_subject
 from demo.words.word_notes import WordReader
 from mmdiff_core.encoders.face import FaceAnalyser
-from mmdiff_core.encoders.name_matching import fold, without_blank_edges, without_invisible_signs
+from mmdiff_core.encoders.name_matching import fold, occurrences, without_blank_edges, without_invisible_signs
 from mmdiff_core.errors import PhotoError
 from mmdiff_core.maps.heatmap import colour_of
+from mmdiff_core.types import Word
 
 Values = Mapping[Component, Any]
 INITIAL_CARDS = 2
@@ -113,7 +114,7 @@ class ComposePanel:
             card.random_toy.click(
                 self.undo.around(partial(self._draw_toy, card), "undo_toy"),
                 self.kept_fields,
-                [*card.targets, self.prompt, *self.undo.parts],
+                [*dict.fromkeys([*card.targets, *self.names, self.prompt, *self.undo.parts])],
                 queue=False,
                 show_progress_on=card.photos,
                 api_visibility="private",
@@ -262,18 +263,30 @@ class ComposePanel:
     def _draw_toy(self, card: SubjectCard, values: Values) -> Update:
         """Fill a card with a random toy, and write its name into the prompt where that lacks it.
 
-        A card without a name gets the prompt's first toy that no other card stands for.
+        A card without a name gets the prompt's first toy that no other card stands for. A prompt of another language is
+        put into English, as a toy's name is English: the model reads no other, and the two would mix.
         """
-        prompt = values[self.prompt] or ""
         shown = self.cards[: values.get(self.count, len(self.cards))]
+        english = self._english(values, shown)
+        values = {**values, **english}
+        prompt = values[self.prompt] or ""
         others = [values.get(other.name) or "" for other in shown if other is not card]
         waiting = WordReader(self.toys.known).toys_in(prompt, [name for name in others if name])
         old = without_blank_edges(values[card.name] or "") or (waiting[0] if waiting else "")
         toy = self.toys.draw(old)
         named = with_subject(prompt, old, toy.name, others) if without_blank_edges(prompt) else ""
-        return card.fill(toy.name, toy.photos, values[card.strength]) | {
-            self.prompt: named or self.toys.prompt_for(toy.name)
-        }
+        filled = card.fill(toy.name, toy.photos, values[card.strength])
+        return english | filled | {self.prompt: named or self.toys.prompt_for(toy.name)}
+
+    def _english(self, values: Values, shown: Sequence[SubjectCard]) -> Update:
+        """Return the update that puts the prompt, and the names in it, into English; empty where there is none."""
+        prompt = without_invisible_signs(without_blank_edges(values[self.prompt] or ""))
+        named = [(card.slot, without_blank_edges(values.get(card.name) or "")) for card in shown]
+        words = [Word(slot, prompt[a:b], a, b) for slot, name in named for a, b in occurrences(prompt, name)[:1]]
+        fix = self.reader.english_fix(prompt, words)
+        if fix is None:
+            return {}
+        return {self.prompt: fix.text} | {self.cards[slot].name: name for slot, name in fix.names.items()}
 
     def _assign(self, event: gr.EventData, values: Values) -> Update:
         """Assign a word to a subject (``slot``), to a new one, or (no slot) to none; no two subjects share a word."""

@@ -173,6 +173,11 @@ class WordReader:
         translation = self._offered(prompt if plain is None else plain.text) if can_fix(prompt) else None
         return "" if translation is None else translation.text
 
+    def english_fix(self, prompt: str, words: Sequence[Word]) -> Fix | None:
+        """Return the change that puts a prompt, and the names of its subjects, into English; None for none."""
+        notes = self.read(prompt, words, {}).notes if can_fix(prompt) else ()
+        return next((note.fixes[0] for note in notes if note.key == "reads_english"), None)
+
     def _offered(self, prompt: str) -> Translation | None:
         return self._translation(prompt, [*self.unknown(prompt)][:MAX_UNKNOWN])
 

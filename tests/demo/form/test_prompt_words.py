@@ -61,6 +61,9 @@ def test_a_word_beside_a_subject_can_join_it() -> None:
 def test_a_name_that_the_prompt_lacks_is_a_dashed_chip() -> None:
     form = _form("a cat on the beach", "cat", "robot")
     assert [chip["data-add"] for chip in _drawn(form) if "data-add" in chip] == ["robot"]
+    words, lacking = unescape(chips_html(form)).split('<span class="lacking"><span data-phrase="["lacks", {}]">')
+    assert ("robot" in words, "robot" in lacking) == (False, True)  # it is no word of the prompt, and that is said
+    assert "lacking" not in chips_html(_form("a cat", "cat"))
     assert found_subjects(form) == {0}
 
 
@@ -117,7 +120,7 @@ def test_invisible_signs_do_not_shift_the_chips() -> None:
 
 def test_nothing_typed_becomes_markup() -> None:
     html = chips_html(_form('a <b>cat</b> & "quoted" <script>', "<b>cat</b>", '"><i>'))
-    assert not re.search(r"<(?!/?(?:button|p)\b)", html)
+    assert not re.search(r"<(?!/?(?:button|p|span)\b)", html)
     strange = chips_html(_form('a <b>"dragon\'s" in <i>', "x"), WordReader(FIRST_WORLD))
     assert not re.search(r"<(?!/?(?:button|p|ul|li|span)\b)", strange)
     assert {chip["data-add"] for chip in _drawn(_form("a cat", '"><i>')) if "data-add" in chip} == {'"><i>'}

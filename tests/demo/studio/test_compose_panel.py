@@ -137,6 +137,27 @@ def test_a_new_toy_is_named_in_the_prompt(
 
 
 @pytest.mark.parametrize(
+    ("prompt", "name"),
+    [("eine Katze am Strand", "Katze"), ("un gato en la playa", "gato"), ("海滩上的一只猫", "猫")],
+)
+def test_a_new_toy_puts_a_foreign_prompt_into_english(generation: GenerationRunner, prompt: str, name: str) -> None:
+    """A toy's name is English: beside words of another language it would be read alone."""
+    compose = generation.form.compose
+    compose.reader, compose.toys = (
+        WordReader(FIRST_WORLD),
+        RandomToys(known=Vocabulary(("bear",), ("beach",), ("photo",))),
+    )
+    first, second, *_ = compose.cards
+    values = {compose.prompt: prompt, compose.count: 2, first.name: name, second.name: "", second.strength: 1}
+    update = compose._draw_toy(second, values)
+    assert (update[compose.prompt], update[first.name], update[second.name]) == (
+        "a cat and a bear on the beach",
+        "cat",
+        "bear",
+    )
+
+
+@pytest.mark.parametrize(
     ("prompt", "others", "drawn"),
     [
         ("a penguin on the beach", (), "penguin"),
