@@ -1,4 +1,7 @@
-"""What a person does on the page, for the tests. Every helper returns when the page has come to rest."""
+"""What a person does on the page, for the tests. Every helper returns when the page has come to rest.
+
+They wait with ``wait_for``: an ``expect`` that does not hold yet describes the whole page each time it asks.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ def fill_example(page: Page, number: int = 0) -> None:
     """Fill in an example, without the picture that a click on it makes."""
     page.evaluate(_ONLY_FILL)
     page.locator(".example").nth(number).click()
-    expect(page.locator("#chips .word[data-slot]").first).to_be_visible()
-    expect(page.locator("#seen-1 img")).to_have_count(3)
+    page.locator("#chips .word[data-slot]").first.wait_for()
+    page.locator("#seen-1 img").nth(2).wait_for()
 
 
 def generate(page: Page) -> None:
@@ -46,8 +49,8 @@ def generate(page: Page) -> None:
     page.locator("#generate").click()
     if before:
         expect(save).not_to_have_attribute("href", before)
-    expect(page.locator("#result .button-row")).to_be_visible()
-    expect(page.locator("#generate")).to_be_visible()
+    page.locator("#result .button-row").wait_for()
+    page.locator("#generate").wait_for()
 
 
 def stop(page: Page, button: str = "#stop") -> None:
@@ -59,7 +62,7 @@ def stop(page: Page, button: str = "#stop") -> None:
 
 def open_settings(page: Page) -> None:
     page.locator("#settings button").first.click()
-    expect(page.locator("#seed input")).to_be_visible()
+    page.locator("#seed input").wait_for()
 
 
 def hand_over(page: Page, word: str, choice: str) -> None:
@@ -105,9 +108,9 @@ def compare(page: Page) -> None:
         "tables => tables.forEach(table => (table.dataset.old = ''))"
     )
     page.locator("#compare-run").click()
-    expect(page.locator("#comparison-grid .cells > :not([data-old])")).to_be_visible()
-    expect(page.locator("#compare-run")).to_be_visible()
-    expect(page.locator("#comparison-grid .progress")).to_be_hidden()
+    page.locator("#comparison-grid .cells > :not([data-old])").wait_for()
+    page.locator("#compare-run").wait_for()
+    page.locator("#comparison-grid .progress").wait_for(state="hidden")
 
 
 def choose_grid(page: Page, columns: str, rows: str) -> None:

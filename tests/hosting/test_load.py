@@ -178,7 +178,7 @@ def test_two_thousand_pictures_leave_no_memory_behind(
 ) -> None:
     """A tiny real model in a process of its own, through the API; ``--long`` makes 2,000, else 60."""
     warm_up, count = (200, 2000) if long else (30, 60)
-    with running(tmp_path, "tiny", keep_s=15.0) as host, httpx.Client(base_url=host.url, timeout=300) as client:
+    with running(tmp_path, "tiny", keep_s=8.0) as host, httpx.Client(base_url=host.url, timeout=300) as client:
         visitor = Visitor(client)
         png = uploads.encoded(uploads.picture(), "PNG")
 

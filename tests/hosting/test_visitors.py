@@ -117,7 +117,7 @@ def test_every_upload_ends_in_a_picture_or_a_sentence_and_leaves_no_memory_behin
 ) -> None:
     """All come twice: the first time the app also makes what it makes only once."""
     cases = chosen(list(uploads.all_uploads()), long)
-    with running(tmp_path, "tiny", keep_s=15.0) as host, httpx.Client(base_url=host.url, timeout=120) as client:
+    with running(tmp_path, "tiny", keep_s=8.0) as host, httpx.Client(base_url=host.url, timeout=120) as client:
         visitor = Visitor(client)
         _upload_all(visitor, cases)
         before = _settled_mb(host)
