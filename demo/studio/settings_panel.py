@@ -132,6 +132,10 @@ class SettingsPanel:
                 "start-step",
                 info=text("delay_info"),
             )
+            self.own_delay = gr.State(None)  # steps and delay before few steps, while these are on
+            self.delay_note = gr.HTML(
+                text("delay_of_few_steps"), visible=False, elem_id="delay-note", apply_default_css=False
+            )
             self.bound = slider(text("bound"), 0, 0, 1, 0.05, "bound", info=text("bound_info"))
             self.parts = gr.CheckboxGroup(
                 [(text(f"part_{name}"), name) for name in PARTS],
@@ -181,8 +185,11 @@ class SettingsPanel:
             button.click(partial(tuple, size), None, [self.width, self.height], **QUIET)
         sides = [self.width, self.height]
         gr.on([side.change for side in sides], self._warn, sides, self.warning, trigger_mode="always_last", **QUIET)
+        held = [self.steps, self.start_step, self.own_delay]
         for key, button in self.presets.items():
-            button.click(partial(self._preset, key), None, [self.steps, self.start_step, self.sampler], **QUIET)
+            button.click(partial(self._preset, key), held, [*held, self.sampler, self.delay_note], **QUIET)
+        stays = f"delay => ({{ __type__: 'update', ...(delay !== {self.few.start_step} && {{ visible: false }}) }})"
+        self.start_step.change(None, self.start_step, self.delay_note, js=stays, **QUIET)
 
     @property
     def fields(self) -> tuple[Component, ...]:
@@ -259,10 +266,25 @@ class SettingsPanel:
         """Show the warning for a size that the weights were not made for."""
         return gr.update(visible=None not in (width, height) and (width, height) not in self.sizes.made_for)
 
-    def _preset(self, key: str) -> tuple[int, int, str]:
-        """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps."""
+    def _preset(
+        self, key: str, steps: float | None, delay: float | None, own: tuple[float, float] | None
+    ) -> tuple[int, int, tuple[float, float] | None, str, Any]:
+        """Steps, delay and sampler of a preset: in proportion to the defaults, or the model's own for few steps.
+
+        Few steps keep the delay that was there before, of which a note tells, and the next preset gives it back.
+
+        Args:
+            key: of the preset.
+            steps: as they are.
+            delay: as it is.
+            own: steps and delay before few steps; None unless these are on.
+        """
         if key == "few_steps":
-            return self.few.steps, self.few.start_step, self.few.scheduler or OWN_SAMPLER
-        share = SHARES[key]
-        steps = max(1, min(round(self.defaults.steps * share), self.limits.steps))
-        return steps, min(round(self.defaults.start_step * share), steps), OWN_SAMPLER
+            own = own or ((steps, delay) if steps and delay is not None else None)
+            is_other = own is not None and own[1] != self.few.start_step
+            sampler = self.few.scheduler or OWN_SAMPLER
+            return self.few.steps, self.few.start_step, own, sampler, gr.update(visible=is_other)
+        count = max(1, min(round(self.defaults.steps * SHARES[key]), self.limits.steps))
+        kept = own if delay == self.few.start_step else None  # else it was changed since
+        before, late = kept or (self.defaults.steps, self.defaults.start_step)
+        return count, min(round(count * late / before), count), None, OWN_SAMPLER, gr.update(visible=False)

@@ -38,6 +38,7 @@ _TEMPLATES = {
     "concepts_like": "{for_example} dog, hat",
     "avoid_like": "{for_example} blurry, dark",
     "start_help": '<p class="hint">{start_help_text}</p>',
+    "delay_of_few_steps": '<p class="hint">{delay_of_few_steps_text}</p>',
     "chips_help": '<p class="hint">{chips_help_text}</p>',
     **{f"group_{name}": f"<h3>{{{name}}}</h3>" for name in GROUPS},
     **{

@@ -59,14 +59,22 @@ function tellWhatIsOpen() {
 
 new MutationObserver(tellWhatIsOpen).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
 
-// Gradio shows messages as the server sends them, in English.
+// Gradio shows messages as the server sends them, in English, in the upper right corner, whatever they cover there.
 new MutationObserver((changes) => {
   for (const { addedNodes } of changes) {
     for (const node of addedNodes) {
       for (const message of node.querySelectorAll?.("[data-testid=toast-text]") ?? []) tellInOwnLanguage(message);
+      const messages = node.closest?.(".toast-wrap") ?? node.querySelector?.(".toast-wrap");
+      if (messages) for (const after of [0, 400]) setTimeout(placeMessages, after, messages); // what it tells of may move
     }
   }
 }).observe(document.body, { childList: true, subtree: true });
+
+function placeMessages(node) {
+  if (!node.isConnected || !node.offsetHeight) return;
+  node.style.right = "auto";
+  placeFreely(node, (size, screen) => ({ left: screen.w - size.w, top: 0 }));
+}
 
 function tellInOwnLanguage(message) {
   const [line] = [...message.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());

@@ -2,7 +2,8 @@
 // fields, which undo what was typed. Gradio gives `element`, `props`, `trigger` and `watch`; see undo.py for props.value.
 
 const SHOWN_MS = 12_000;
-let timer = 0;
+const MOVED_MS = 200; // after which the page stands still again
+let [timer, moving] = [0, 0];
 let undoing = ""; // the record that the server was asked to undo: a second click must not undo another step
 
 function hide() {
@@ -23,6 +24,21 @@ function undo() {
   trigger("undo", {});
 }
 
+/** Near Generate, but over nothing that can be clicked; again once the page has moved. */
+function place() {
+  if (find(".undo-toast").hidden) return;
+  placeFreely(find(".undo-toast"), (size, screen) => {
+    const button = document.querySelector("#actions")?.getBoundingClientRect();
+    const middle = button?.width ? button.left + button.width / 2 : screen.w / 2;
+    return { left: middle - size.w / 2, top: (button?.width ? button.top : screen.h) - size.h };
+  });
+}
+
+function placeLater() {
+  clearTimeout(moving);
+  moving = setTimeout(place, MOVED_MS);
+}
+
 function show() {
   hide();
   const { what, said, gaps } = props.value;
@@ -31,6 +47,8 @@ function show() {
   find(".undo-what").textContent = said ? sentenceText(said) : t(what, gaps);
   find(".undo-do").hidden = !what; // nothing was replaced
   find(".undo-toast").hidden = false;
+  place();
+  placeLater(); // what the click changed may take its place
   hideLater();
 }
 
@@ -44,4 +62,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   undo();
 });
+document.addEventListener("scroll", placeLater, { passive: true, capture: true });
+window.addEventListener("resize", placeLater);
 watch("value", show);

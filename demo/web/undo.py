@@ -54,7 +54,7 @@ class Undo:
         self.toast = gr.HTML(
             _record("", ()),
             html_template=static("web/undo.html"),
-            js_on_load=scripts("web/undo"),
+            js_on_load=scripts("web/free_place", "web/undo"),
             elem_id="undo",
             apply_default_css=False,
         )

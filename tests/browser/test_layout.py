@@ -224,3 +224,26 @@ def test_the_footer_of_a_phone_divides_nothing_from_nothing(open_page: Open) -> 
     expect(footer).to_have_text(re.compile("Theme and language"))
     shown = footer.locator("button:visible")
     expect(footer.locator(".divider:visible")).to_have_count(shown.count() - 1)
+
+
+# What can be clicked and lies, at least in part, below the toast.
+_BELOW = """toast => {
+  const box = toast.getBoundingClientRect();
+  const all = [...document.querySelectorAll("button, a[href], input, select, textarea, summary, [tabindex='0']")];
+  const isBelow = ({ left, right, top, bottom }) =>
+    right > left && left < box.right && right > box.left && top < box.bottom && bottom > box.top;
+  return all.filter(node => !toast.contains(node) && isBelow(node.getBoundingClientRect())).map(node => node.outerHTML);
+}"""
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_toast_covers_nothing_that_can_be_clicked(open_page: Open, screen: str) -> None:
+    page = open_page(**SCREENS[screen])
+    fill_example(page)
+    page.locator("#random-toy-1").click()
+    toast = page.locator("#undo .undo-toast")
+    expect(toast).to_be_visible()
+    page.wait_for_timeout(800)  # it moves once the page stands still
+    assert toast.evaluate(_BELOW) == []
+    toast.get_by_role("button", name="Undo").click()
+    expect(toast).to_be_hidden()

@@ -41,7 +41,7 @@ def test_steps_that_are_left_open_are_within_the_limits_too() -> None:
     with gr.Blocks():
         settings.render()
     assert (settings.steps.value, settings.steps.maximum) == (3, 3)
-    assert settings._preset("few_steps")[:2] == (3, 3)
+    assert settings._preset("few_steps", 3, 1, None)[:2] == (3, 3)
 
 
 def test_a_run_that_takes_too_long_ends_in_a_sentence_and_frees_the_model() -> None:

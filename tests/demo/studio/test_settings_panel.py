@@ -17,13 +17,28 @@ from tests.helpers.stand_in import Defaults, StandIn
 
 def test_a_preset_keeps_the_proportion_of_steps_and_delay(generation: GenerationRunner) -> None:
     settings = generation.form.settings
-    assert settings._preset("usual_steps") == (settings.defaults.steps, settings.defaults.start_step, "own")
-    assert settings._preset("many_steps") == (12, 2, "own")
-    assert settings._preset("few_steps") == (3, 0, "unipc")
+    now = (6, 1, None)
+    usual = (settings.defaults.steps, settings.defaults.start_step)
+    assert settings._preset("usual_steps", *now)[:4] == (*usual, None, "own")
+    assert settings._preset("many_steps", *now)[:4] == (12, 2, None, "own")
+    assert settings._preset("few_steps", *now)[:4] == (3, 0, (6, 1), "unipc")
     settings.few = FewSteps(steps=4, start_step=0)
-    assert settings._preset("few_steps") == (4, 0, "own")
+    assert settings._preset("few_steps", *now)[:4] == (4, 0, (6, 1), "own")
     settings.few = FewSteps(steps=4, start_step=0, scheduler="distilled")
-    assert settings._preset("few_steps") == (4, 0, "distilled")
+    assert settings._preset("few_steps", *now)[:4] == (4, 0, (6, 1), "distilled")
+
+
+def test_few_steps_say_that_they_set_the_delay_and_give_it_back(generation: GenerationRunner) -> None:
+    settings = generation.form.settings
+    *few, note = settings._preset("few_steps", 6, 2, None)
+    assert (few, note["visible"]) == ([3, 0, (6, 2), "unipc"], True)
+    assert settings._preset("few_steps", 3, 0, (6, 2))[2] == (6, 2)  # clicked again
+    *usual, note = settings._preset("usual_steps", 3, 0, (6, 2))
+    assert (usual, note["visible"]) == ([6, 2, None, "own"], False)
+    assert settings._preset("many_steps", 3, 0, (6, 2))[:2] == (12, 4)
+    assert settings._preset("usual_steps", 3, 1, (6, 2))[:2] == (6, 1)  # the delay was changed since
+    assert settings._preset("few_steps", 6, 0, None)[4]["visible"] is False  # nothing was set
+    assert settings._preset("few_steps", None, 2, None)[2] is None  # an empty field
 
 
 def test_only_sizes_that_the_weights_were_not_made_for_are_warned_of(generation: GenerationRunner) -> None:
