@@ -78,13 +78,14 @@ def chips_html(form: Form, reader: WordReader | None = None) -> str:
     notes = (reader or WordReader()).read(clean, found, missing)
     cut = _single_words(prompt_pieces(clean, found))
     drawing = _Drawing(form, clean, notes)
-    dashed = "".join(drawing.missing(subject, name) for subject, name in missing.items())
-    lacking = f' <span class="lacking"><span data-phrase="{_LACKS}"></span>{dashed}</span>' if dashed else ""
+    near = "".join(map(drawing.near, notes.near))
+    added = "".join(drawing.added(subject, name) for subject, name in missing.items() if not drawing.has_fix(subject))
+    lacking = f' <span class="lacking"><span data-phrase="{_LACKS}"></span>{added}</span>' if added else ""
     said = notes.notes if can_fix(form.prompt) else [replace(note, fixes=()) for note in notes.notes]
     listed = notes_html(said, clean, form.slots)
     if form.inspected:  # there is no subject that a word could be linked to
         return listed
-    return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{lacking}</p>{listed}'
+    return f'<p class="sentence chips" role="toolbar">{"".join(drawing.words(cut))}{near}{lacking}</p>{listed}'
 
 
 def marked_html(form: Form) -> str:
@@ -205,13 +206,26 @@ class _Drawing:
             is_read = _is_word(piece) and start not in weights
             yield self._chip(cut, place, (start, end)) if is_read else escape(piece["text"])
 
-    def missing(self, subject: int, name: str) -> str:
-        """Draw a name that is not in the prompt: a change that brings the two together, or the name to be added."""
-        fix, slot = self.notes.near.get(subject), self.form.slots[subject]
-        colour = f' data-slot="{slot}" style="--subject:{colour_of(slot)}"'
-        if fix is not None and can_fix(self.form.prompt):
-            return " " + fix_html(fix, self.prompt, self.form.slots, "word unplaced near", colour)
-        return f' <button type="button" class="word unplaced" data-add="{escape(name)}"{colour}>{escape(name)}</button>'
+    def has_fix(self, subject: int) -> bool:
+        """Whether there is a change that brings the prompt and a name that it lacks together."""
+        return subject in self.notes.near and can_fix(self.form.prompt)
+
+    def near(self, subject: int) -> str:
+        """Draw the change that brings a name and the prompt together, unless a note offers the very same."""
+        fix = self.notes.near[subject]
+        offered = {(each.start, each.end, each.text) for note in self.notes.notes for each in note.fixes}
+        if not self.has_fix(subject) or (fix.start, fix.end, fix.text) in offered:
+            return ""
+        return " " + fix_html(fix, self.prompt, self.form.slots, "word unplaced near", self._colour(subject))
+
+    def added(self, subject: int, name: str) -> str:
+        """Draw a name that can be added to the prompt."""
+        head = f'<button type="button" class="word unplaced" data-add="{escape(name)}"{self._colour(subject)}>'
+        return f" {head}{escape(name)}</button>"
+
+    def _colour(self, subject: int) -> str:
+        slot = self.form.slots[subject]
+        return f' data-slot="{slot}" style="--subject:{colour_of(slot)}"'
 
     def _chip(self, cut: Sequence[PromptPiece], place: int, span: tuple[int, int]) -> str:
         text, subject = cut[place]["text"], cut[place]["subject"]

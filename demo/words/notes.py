@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from demo.words.spelling import sign_name
-from mmdiff_core.encoders.name_matching import Span, overlap
+from mmdiff_core.encoders.name_matching import Span, fold, overlap
 from mmdiff_core.encoders.prompt import TRIGGER
 from mmdiff_core.encoders.prompt_weights import PlainPrompt
 
@@ -66,7 +66,8 @@ def shown_word(word: str) -> str:
 
 def unknown_note(words: Sequence[str], fixes: tuple[Fix, ...]) -> WordNote:
     """Return a note about words that no known ones are near to."""
-    return WordNote("unknown_words", {"words": [shown_word(word) for word in words]}, fixes)
+    told = {fold(word) or word: shown_word(word) for word in words}  # each once
+    return WordNote("unknown_words", {"words": [*told.values()]}, fixes)
 
 
 def typed_notes(notes: PromptNotes, prompt: str, plain: PlainPrompt, english: Mapping[Span, str]) -> PromptNotes:

@@ -79,8 +79,9 @@ class WordReader:
         near = self._near(prompt, words, missing)
         unknown = tuple(self.unknown(prompt))
         reading = read_length(self.tokenizers, prompt)
+        read = unknown if reading is None else [span for span in unknown if span[1] <= reading.end]
         notes = (
-            *self._unknown_notes(prompt, unknown, words, near),
+            *self._unknown_notes(prompt, read, words, near),
             *_reading_notes(prompt, reading),
         )
         return PromptNotes(unknown, None if reading is None else reading.end, notes, near)

@@ -113,6 +113,12 @@ def test_a_name_is_found_across_the_signs_of_a_weight() -> None:
     assert [chip["text"] for chip in _drawn(_form("a (cat:1.3) in 1", "cat"))] == ["a", "cat", "in", "1"]
 
 
+def test_a_change_is_offered_once() -> None:
+    html = chips_html(_form("two cats", "cat"), WordReader(FIRST_WORLD))
+    assert html.count("data-fix") == 1
+    assert "data-add" not in html
+
+
 def test_invisible_signs_do_not_shift_the_chips() -> None:
     drawn = _drawn(_form("a\u200b cat and a dog", "cat", "owl"))
     assert [chip["text"] for chip in drawn] == ["a", "cat", "and", "a", "dog", "owl"]

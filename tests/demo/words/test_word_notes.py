@@ -308,6 +308,14 @@ def test_words_beyond_the_encoder_s_length_are_counted() -> None:
     assert _read("a cat", reader=WordReader(None, [tokenizer])).notes == ()
 
 
+def test_words_are_told_once_and_those_that_are_not_read_as_such() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "assets/toybox/tokenizer", local_files_only=True)
+    prompt = "a cat, masterpiece, Masterpiece, " + "in the snow, " * 95 + "ultra-detailed"
+    unknown, unread = _read(prompt, "cat", reader=WordReader(FIRST_WORLD, [tokenizer])).notes
+    assert unknown.values == {"words": ["Masterpiece"]}
+    assert unread.key == "unread_words"
+
+
 def test_a_very_long_prompt_is_looked_at_in_part() -> None:
     notes = _read("qwertz uiop " * 5000)
     assert len(notes.unknown) == 10_000
