@@ -66,7 +66,7 @@ def register(service: Service) -> None:
             seed: The first picture's seed; the following pictures take the following seeds.
             pictures: How many pictures, 1 to 4.
             steps: Denoising steps; the model's default where it is null.
-            guidance: How strictly the prompt is followed; the model's default where it is null.
+            guidance: How closely the image follows the prompt; the model's default where it is null.
             start_step: Steps of plain text before the photos join; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.
@@ -122,7 +122,7 @@ def register(service: Service) -> None:
             negative_prompt: What the picture should not show.
             seed: The picture's seed.
             steps: Denoising steps; the model's default where it is null.
-            guidance: How strictly the prompt is followed; the model's default where it is null.
+            guidance: How closely the image follows the prompt; the model's default where it is null.
             start_step: Steps of plain text before the photos join; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.

@@ -58,7 +58,7 @@ def register(service: Service) -> None:
             negative_prompt: What the picture should not show.
             seed: The picture's seed.
             steps: Denoising steps; the model's default where it is null.
-            guidance: How strictly the prompt is followed; the model's default where it is null.
+            guidance: How closely the image follows the prompt; the model's default where it is null.
             width: Width in pixels; the model's default where it is null.
             height: Height in pixels; the model's default where it is null.
             sampler: As generate takes it.

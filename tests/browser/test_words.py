@@ -34,7 +34,7 @@ def _prompt(page: Page, text: str) -> None:
 def test_the_page_says_what_the_model_can_make(open_page: Open) -> None:
     page = open_page()
     expect(page.locator("#toys-note")).to_contain_text("makes toys: cat, dog, rabbit")
-    expect(page.locator("#toys-note")).to_contain_text("rocket. Photos of other things give no likeness.")
+    expect(page.locator("#toys-note")).to_contain_text("rocket. It cannot match photos of anything else.")
     german = open_page(locale="de-DE")
     expect(german.locator("#toys-note")).to_contain_text("zeichnet Spielzeug: Katze, Hund, Hase")
     expect(german.locator("#known .known").nth(2)).to_have_text("rabbit Hase")

@@ -94,7 +94,7 @@ def test_the_file_that_is_loaded_is_in_the_menu_and_its_neighbours_are_not(tmp_p
 def test_the_samplers_help_names_what_is_offered_alone() -> None:
     offered = tuple(FLOW_SCHEDULERS)  # of the built-in model
     helps = sampler_help(offered, texts_of("en"))
-    assert helps == "How the steps are taken. UniPC needs the fewest. DPM++ 2M SDE adds fresh noise at each."
+    assert helps == "How the steps are taken. UniPC needs the fewest. DPM++ 2M SDE adds fresh noise at every step."
     assert sampler_help(("euler", "distilled"), texts_of("en")).startswith("How the steps are taken. Distilled is")
     assert sampler_help(("euler",), texts_of("en")) == "How the steps are taken."
     for language in ("en", "de", "es", "zh"):

@@ -93,7 +93,7 @@ def test_nothing_is_said_about_leaks_where_a_subject_is_absent(maps: tuple[list[
 def test_nothing_is_said_about_words_that_mean_nothing_to_the_model() -> None:
     text = _text(advise(replace(_case(*LEAKING), unknown=("cat", "robot"))))
     assert text == (
-        "The model does not know “cat and robot”: what it drew there is no likeness, and the heatmap cannot be judged."
+        "The model does not know “cat and robot”: it drew something else there, so the heatmap cannot be judged."
     )
 
 
