@@ -36,7 +36,7 @@ def test_the_page_says_what_the_model_can_make(open_page: Open) -> None:
     expect(page.locator("#toys-note")).to_contain_text("makes toys: cat, dog, rabbit")
     expect(page.locator("#toys-note")).to_contain_text("rocket. It cannot match photos of anything else.")
     german = open_page(locale="de-DE")
-    expect(german.locator("#toys-note")).to_contain_text("zeichnet Spielzeug: Katze, Hund, Hase")
+    expect(german.locator("#toys-note")).to_contain_text("zeichnet nur Spielzeug: Katze, Hund, Hase")
     expect(german.locator("#known .known").nth(2)).to_have_text("rabbit Hase")
 
 
@@ -77,7 +77,7 @@ def test_further_words_are_noted_as_those_of_the_prompt_are(open_page: Open) -> 
     field.fill("chess, rabit, cat, dog")
     expect(notes).to_have_count(3)
     expect(notes.nth(0)).to_contain_text("The model does not know “chess”. It knows:")
-    expect(notes.nth(2)).to_contain_text("“cat” is in the prompt")
+    expect(notes.nth(2)).to_contain_text("“cat” is already in the prompt")
     notes.nth(1).get_by_text("rabbit", exact=True).click()
     expect(field).to_have_value("chess, rabbit, cat, dog")
     expect(notes).to_have_count(2)
@@ -115,7 +115,7 @@ def test_what_the_encoder_does_not_read_is_grey(open_page: Open) -> None:
         ("a catt on the beach", "cat", "a cat on the beach"),
         ("a cat on the beach", "catt", "a cat on the beach"),
         ("a cat on the beach", "(cat:1.3)", "a cat on the beach"),
-        ("two cats", "cat", "two cat"),
+        ("the cats", "cat", "the cat"),
     ],
 )
 def test_a_name_that_is_nearly_there_needs_one_click(open_page: Open, prompt: str, name: str, after: str) -> None:
