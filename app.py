@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from demo.process.end_signals import exit_on_signals
+from demo.process.quick_imports import quick_imports
 from demo.server.launch import is_public, load_service, parse_flags, prepare, serve
 
 
@@ -10,10 +11,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the flags, load the model, build the page and serve it."""
     flags = parse_flags(arguments)
     limits, temp_folder = prepare(flags)
+    with quick_imports():  # only now: Gradio reads its settings when it is imported
+        from demo.page import build_ui, launch_options
+        from demo.vote.store import votes_file
     service = load_service(flags, limits)
-
-    from demo.page import build_ui, launch_options  # only now: Gradio reads its settings when it is imported
-    from demo.vote.store import votes_file
 
     public = is_public(flags)
     page = build_ui(service, temp_folder and temp_folder.files, votes_file(flags.votes, public), public)
