@@ -12,28 +12,35 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from mmdiff_core.atomic_files import write_text
 from mmdiff_core.evaluation.ablation.adapter_variants import FULL, AdapterVariant
 from mmdiff_core.evaluation.ablation.side_by_side import ImageTimes
 from mmdiff_core.evaluation.toybox.toybox_judge import LOWER, MODEL, UPPER, ToyboxScores
 from mmdiff_core.output.markdown import estimate_cell, markdown_table, settings_line
-from mmdiff_core.referee.metrics import average
+from mmdiff_core.referee.metrics import average, best_threshold
 
 BASE = "base"  # without photos
 MIN_IMAGES = 30  # of a variant; with fewer, a bootstrap's interval is too narrow for conclusions
 
-# Scores of an image, between 0 and 1; higher is better.
-SCORES: Mapping[str, tuple[str, Callable[[ToyboxScores], float]]] = {
-    "subject": ("subject fidelity", lambda row: fmean(row.likeness)),
-    "text": ("text fidelity", lambda row: fmean((row.present, row.place, row.style))),
-    "identity": ("identity", lambda row: fmean(row.identity)),
-    "peak": ("peak", lambda row: fmean(row.peak)),
+# Scores of an image, between 0 and 1; higher is better. Given are the image and the index of the heatmaps' threshold.
+SCORES: Mapping[str, tuple[str, Callable[[ToyboxScores, int], float | None]]] = {
+    "subject": ("subject fidelity", lambda row, _: fmean(row.likeness)),
+    "text": ("text fidelity", lambda row, _: fmean((row.present, row.place, row.style))),
+    "identity": ("identity", lambda row, _: fmean(row.identity)),
+    "apart": ("kept apart", lambda row, _: 1 - fmean(row.swapped) if row.swapped else None),
+    "peak": ("peak", lambda row, _: fmean(row.peak) if row.peak else None),
+    "iou": ("IoU", lambda row, at: fmean(curve[at] for curve in row.curves) if row.curves else None),
 }
+Change = Mapping[str, Mapping[str, float] | None]  # what score_changes returns
 MEASURES = ("identity", "swapped", "present", "place", "style", "peak", "iou")
 NOTES = (
     "Subject fidelity: cosine between the referee's identity embeddings of a subject's region and of its photos, 0 "
     "where it finds no region. Text fidelity: the mean of every subject present, right background and right style. "
-    "Identity: the right toy among 16 of its class. Peak: the heatmap's peak inside its own subject.",
+    "Identity: the right toy among 16 of its class. Kept apart: subjects without the other's attributes, in images of "
+    "two that were both found. Peak: the heatmap's peak inside its own subject. IoU: the heatmap against the "
+    "subject's region, each variant at its own best threshold.",
     "Seconds: an image of two subjects at the model's defaults without maps; median and range of rounds in which the "
     "variants took turns.",
     "In brackets: 95 % intervals (bootstrap over prompts; Wilson for shares), not corrected for the number of rows: of "
@@ -97,20 +104,37 @@ def _measures(table: Mapping[str, Any]) -> dict[str, Any]:
     return {count: {name: table[count][name] for name in MEASURES} for count in ("one", "two")}
 
 
-def _scores(rows: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
-    prompts = [(row.count, row.number) for row in rows]
-    return {name: average([score(row) for row in rows], prompts).to_json() for name, (_, score) in SCORES.items()}
+def _scores(rows: Sequence[ToyboxScores]) -> dict[str, Any]:
+    return {name: _average(list(zip(rows, scores, strict=True))) for name, scores in _scored(rows).items()}
 
 
-def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores]) -> dict[str, dict[str, float | int]]:
-    """Return the mean difference of every score, with its interval, over the images that both have."""
-    known = {(row.count, row.number, row.seed): row for row in before}
-    pairs = [(known[key], row) for row in after if (key := (row.count, row.number, row.seed)) in known]
-    prompts = [(row.count, row.number) for _, row in pairs]
+def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores]) -> dict[str, Any]:
+    """Return the mean difference of every score over the images that both have, with its interval; None without any."""
+    old, new = _scored(before), _scored(after)
+    place = {(row.count, row.number, row.seed): index for index, row in enumerate(before)}
+    pairs = [(place.get((row.count, row.number, row.seed)), index) for index, row in enumerate(after)]
     return {
-        name: average([score(row) - score(first) for first, row in pairs], prompts).to_json()
-        for name, (_, score) in SCORES.items()
+        name: _average(
+            [
+                (after[index], new[name][index] - old[name][first])
+                for first, index in pairs
+                if first is not None and None not in (old[name][first], new[name][index])
+            ]
+        )
+        for name in SCORES
     }
+
+
+def _scored(rows: Sequence[ToyboxScores]) -> dict[str, list[float | None]]:
+    """Return every score of every image."""
+    threshold = best_threshold([np.array(curve) for row in rows for curve in row.curves])
+    return {name: [score(row, threshold) for row in rows] for name, (_, score) in SCORES.items()}
+
+
+def _average(scores: Sequence[tuple[ToyboxScores, float | None]]) -> dict[str, float | int] | None:
+    known = [(row, score) for row, score in scores if score is not None]
+    estimate = average([score for _, score in known], [(row.count, row.number) for row, _ in known])
+    return estimate.to_json() if estimate.n else None
 
 
 def ablation_markdown(table: Mapping[str, Any]) -> str:
@@ -145,7 +169,7 @@ def conclusions(variants: Mapping[str, Any]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _conclusion(change: Mapping[str, Mapping[str, float]]) -> str:
+def _conclusion(change: Change) -> str:
     fell, rose = _fell_and_rose(change)
     if _too_few(change):
         return f"cannot be judged: it takes {MIN_IMAGES} images or more of each variant."
@@ -158,14 +182,14 @@ def _conclusion(change: Mapping[str, Mapping[str, float]]) -> str:
     return "is not shown to earn its place here: no score fell without it."
 
 
-def _fell_and_rose(change: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[str]]:
+def _fell_and_rose(change: Change) -> tuple[list[str], list[str]]:
     """Return the scores whose interval is below 0, and those whose interval is above."""
-    fell = [SCORES[name][0] for name, x in change.items() if x["high"] < 0]
-    return fell, [SCORES[name][0] for name, x in change.items() if x["low"] > 0]
+    known = [(SCORES[name][0], x) for name, x in change.items() if x]
+    return [name for name, x in known if x["high"] < 0], [name for name, x in known if x["low"] > 0]
 
 
-def _too_few(change: Mapping[str, Mapping[str, float]]) -> bool:
-    return min(x["n"] for x in change.values()) < MIN_IMAGES
+def _too_few(change: Change) -> bool:
+    return min(x["n"] for x in change.values() if x) < MIN_IMAGES
 
 
 def _and(names: Sequence[str]) -> str:
@@ -190,7 +214,7 @@ def _measure_cells(one: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _reading(change: Mapping[str, Mapping[str, float]]) -> str:
+def _reading(change: Change) -> str:
     if _too_few(change):
         return "too few images to tell"
     fell, rose = _fell_and_rose(change)

@@ -42,6 +42,23 @@ def test_changes_are_paired() -> None:
     assert change["identity"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 8}
 
 
+def of_two(number: int, swapped: list[bool], curve: list[float]) -> ToyboxScores:
+    one = scores(number, 0.5, True)
+    return ToyboxScores(**{**vars(one), "count": 2, "swapped": swapped, "curves": [curve, curve]})
+
+
+def test_what_constraints_are_for_is_compared_too() -> None:
+    """Swaps over the images that both found, IoU at the threshold that suits each variant."""
+    low, high = ([0.6 if at == best else 0.1 for at in range(len(THRESHOLDS))] for best in (3, 9))
+    before = [scores(0, 0.5, True), *(of_two(k, [False, False], low) for k in range(4))]
+    after = [scores(0, 0.5, True), *(of_two(k, [True, False] if k else [], high) for k in range(4))]
+    change = score_changes(before, after)
+    assert change["apart"] == {"mean": -0.5, "low": -0.5, "high": -0.5, "n": 3}
+    assert change["iou"]["mean"] == pytest.approx(0.0)
+    assert change["iou"]["n"] == 5
+    assert score_changes(before[:1], after[:1])["apart"] is None
+
+
 def component(n: int = 200, **change: tuple[float, float]) -> dict:
     estimates = {
         name: {"mean": sum(ends) / 2, "low": ends[0], "high": ends[1], "n": n} for name, ends in change.items()
@@ -101,4 +118,5 @@ def test_the_markdown_has_three_tables(table: dict[str, Any], tmp_path: Path) ->
     assert change[1] == "-0.100 (-0.100 to -0.100)"
     assert change[-1] == "too few images to tell"
     assert len(change) == 2 + len(SCORES)
+    assert change[4] == "-"  # one subject has no other to be kept apart from
     assert "* steps 5." in text
