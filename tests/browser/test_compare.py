@@ -118,7 +118,7 @@ def test_a_grid_has_its_axes_and_its_pictures_open_in_the_studio(opened: Page, o
         later.locator("#open-picture").click()
     chooser.value.set_files(saved)
     expect(later.locator("#prompt textarea")).to_have_value("a cat next to a robot on the beach")
-    expect(later.locator("[data-testid=toast-text]").first).to_contain_text("It is a comparison")
+    expect(later.locator(".undo-what")).to_contain_text("It is a comparison")
     expect(later.locator("#seen-1 img")).to_have_count(3)  # a toy
     open_tab(later, "Compare")
     expect(later.locator("#columns :is(input, textarea)")).to_have_value("0.5 1")
