@@ -415,8 +415,8 @@ def test_a_photo_is_pasted(open_page: Open) -> None:
 
 def test_a_photo_is_taken(open_page: Open) -> None:
     page = open_page()  # in a browser with a made-up camera
-    page.locator("#photos-1").get_by_label("Capture from camera").click()
-    page.locator("#photos-1").get_by_text("Click to Access Webcam").click()
+    page.locator("#photos-1").get_by_label("Camera", exact=True).click()
+    page.locator("#photos-1").get_by_text("Turn on the camera").click()
     page.wait_for_function("() => document.querySelector('#photos-1 video')?.videoWidth > 0")
     page.locator("#photos-1").get_by_label("capture photo").click()
     expect(page.locator("#seen-1 img")).to_have_count(1)
@@ -431,8 +431,8 @@ def test_the_camera_can_be_left(open_page: Open, photo: str, number: int, way: s
     page.locator("#photos-1 input[type=file]").first.set_input_files([photo, photo])
     expect(page.locator("#seen-1 img")).to_have_count(2)
     photos = page.locator(f"#photos-{number}")
-    photos.get_by_label("Camera", exact=True).or_(photos.get_by_label("Capture from camera")).click()
-    photos.get_by_text("Click to Access Webcam").click()
+    photos.get_by_label("Camera", exact=True).click()
+    photos.get_by_text("Turn on the camera").click()
     page.wait_for_function("(n) => document.querySelector(`#photos-${n} video`)?.videoWidth > 0", arg=number)
     tracks = page.evaluate_handle("(n) => document.querySelector(`#photos-${n} video`).srcObject.getTracks()", number)
     if way == "Escape":
@@ -445,6 +445,40 @@ def test_the_camera_can_be_left(open_page: Open, photo: str, number: int, way: s
     assert tracks.evaluate("tracks => tracks.map((track) => track.readyState)") == ["ended"]
     photos.locator("input[type=file]").first.set_input_files(photo)  # which comes to the others
     expect(page.locator(f"#seen-{number} img")).to_have_count(3 if number == 1 else 1)
+
+
+_REFUSE = """name => {
+  if (name) navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("as browsers do", name));
+  else Object.defineProperty(navigator, "mediaDevices", { value: undefined, configurable: true }); // as over http
+}"""
+
+
+def test_the_page_says_why_there_is_no_camera(open_page: Open, photo: str) -> None:
+    """And it can be left before it is on, and when it does not come on; the photos and the focus are back then."""
+    page = open_page()
+    page.locator("#photos-1 input[type=file]").first.set_input_files(photo)
+    expect(page.locator("#seen-1 img")).to_have_count(1)
+    photos, fault = page.locator("#photos-1"), page.locator(".camera-fault")
+    for name, sentence in {
+        "NotFoundError": "No camera was found",
+        "NotAllowedError": "This page may not use the camera",
+        "NotReadableError": "The camera is in use",
+        "": "only over https",
+    }.items():
+        page.evaluate(_REFUSE, name)
+        photos.get_by_label("Camera", exact=True).click()
+        expect(photos.get_by_text("Turn on the camera")).to_be_in_viewport(ratio=1)
+        photos.get_by_text("Turn on the camera").click()
+        expect(fault).to_contain_text(sentence)
+        page.keyboard.press("Escape")
+        expect(photos.locator("video")).to_have_count(0)
+        expect(fault).to_have_count(0)
+        expect(photos.locator(".grid-container img")).to_have_count(1)
+        assert photos.evaluate("(photos) => photos.contains(document.activeElement)")
+    photos.get_by_label("Camera", exact=True).click()
+    expect(photos.get_by_text("Turn on the camera")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(photos.locator("video")).to_have_count(0)
 
 
 # ------------------------------------------------------------------ languages, phone
