@@ -68,8 +68,8 @@ def _lost(count: int) -> tuple[str, ...]:
 def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int = 0, shown: int = 96) -> str:
     """Return HTML of each photo as the image encoder takes it, ``side`` pixels a side; empty where there is none.
 
-    Each is a button that opens the cut-out dialog with its photo (cutout_dialog.js). It is labelled by the element
-    :func:`seen_label_id` and its number, because Gradio translates no text inside of others.
+    Each is a button that opens the cut-out dialog with its photo (cutout_dialog.js). It is labelled in the browser
+    (subject_card.js): Gradio translates only the first text of a component's markup.
     """
     figures = []
     for number, photo in enumerate(photos, 1):
@@ -78,16 +78,11 @@ def prepared_html(photos: Photos, side: int, photo_files: PhotoFiles, slot: int 
         except PhotoError:
             continue  # its error stands beside the photos
         image.thumbnail((shown, shown), Image.Resampling.LANCZOS)
-        photo_id = f"seen-photo-{slot + 1}-{number}"
-        picture = f'<img id="{photo_id}" src="{data_url(image)}" alt="{number}" title="{side} × {side} · ✂">'
-        label = f'aria-labelledby="{seen_label_id(slot)} {photo_id}"'
-        figures.append(f'<button type="button" data-cut="{slot},{number - 1}" {label}>{picture}</button>')
+        picture = (
+            f'<img src="{data_url(image)}" alt="" title="{side} × {side}"><b aria-hidden="true">✂</b><span></span>'
+        )
+        figures.append(f'<button type="button" data-cut="{slot},{number - 1}">{picture}</button>')
     return "".join(figures)
-
-
-def seen_label_id(slot: int) -> str:
-    """Return the id of the label of a card's prepared photos."""
-    return f"seen-label-{slot + 1}"
 
 
 def _is_shown_by_browsers(path: Path) -> bool:

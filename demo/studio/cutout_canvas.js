@@ -58,7 +58,10 @@ function inside(photo, mask) {
   return cut;
 }
 
-/** What is kept of a photo, cropped to what is left, with some air that a box does not have; null if nothing is left. */
+/**
+ * What is kept of a photo, cropped to what is left, with some air that a box does not have; null if nothing is left. A
+ * drawing becomes a square.
+ */
 function cutOut(state) {
   const { photo, box } = state;
   const cut = inside(photo, keptOf(state));
@@ -69,8 +72,9 @@ function cutOut(state) {
   const air = MARGIN * Math.max(found[2] - found[0], found[3] - found[1]);
   const [left, top] = [0, 1].map((i) => Math.floor(Math.max(edges[i], found[i] - air)));
   const [right, bottom] = [2, 3].map((i) => Math.ceil(Math.min(edges[i], found[i] + air)));
-  const out = canvasOf(right - left, bottom - top);
-  out.getContext("2d").drawImage(cut, -left, -top);
+  const [wide, high] = [right - left, bottom - top];
+  const out = state.drawing ? canvasOf(Math.max(wide, high), Math.max(wide, high)) : canvasOf(wide, high);
+  out.getContext("2d").drawImage(cut, (out.width - wide) / 2 - left, (out.height - high) / 2 - top);
   return out;
 }
 
@@ -96,10 +100,10 @@ function scaled(canvas, share) {
   return copy;
 }
 
-/** Draw an image as the model takes it: all of it on a black square, grey where it is transparent. */
+/** Draw an image as the model takes it: all of it on a black square, grey where it is transparent, as nothing is. */
 function drawSquare(canvas, picture) {
   const context = canvas.getContext("2d");
-  context.fillStyle = "black";
+  context.fillStyle = picture ? "black" : NEUTRAL;
   context.fillRect(0, 0, canvas.width, canvas.height);
   if (!picture) return;
   const scale = canvas.width / Math.max(picture.width, picture.height);

@@ -8,12 +8,17 @@ const MAX_SIDE = 1024; // pixels; the core keeps no more
 const MAX_SENT = 750_000; // characters of an image; a hosted page takes requests of a megabyte
 const DRAWING_SIDE = 512; // pixels
 const MAX_UNDOS = 20;
+const MAX_UNFINISHED = 4;
 const ORIGINALS_KEY = "mmdiff-originals"; // {path of what was cut out: path of the photo as it was}
 
-// {slot, number, drawing, before: [what `stateOf` gives], last: point, start: point} and the state: `photo`; `source`, its
+// {slot, number, drawing, work, before: [what `stateOf` gives], last: point, start: point} and the state: `photo`; `source`, its
 // path where it is the untouched original; `box`, WHOLE or null, see keptOf; `kept` and `erased`, canvases of strokes.
 let at = null;
 let openedBy = null;
+
+// What the dialog was closed on without using it is there when it opens again: `at` by `work`, a photo's URL or a drawing's
+// place, the last one last.
+const unfinished = new Map();
 
 const toolNow = () => find("[name=cut-tool]:checked").value;
 
@@ -74,9 +79,11 @@ async function backToOriginal() {
   show();
 }
 
-function begin(slot, number, photo, original = null) {
+function begin(slot, number, photo, work, original = null) {
   const drawing = number === null;
-  at = { slot, number, drawing, photo, ...untouched, before: [], fresh: copyOf(photo), ...original };
+  const fresh = { photo, ...untouched, before: [], fresh: copyOf(photo), ...original };
+  at = { ...(unfinished.get(work) ?? fresh), slot, number, drawing, work, start: null };
+  find(".resumed").hidden = !unfinished.has(work);
   for (const node of findAll("[data-for]")) node.hidden = (node.dataset.for === "draw") !== drawing;
   find(`[value=${drawing ? "pen" : "box"}]`).checked = true;
   find("dialog").showModal();
@@ -99,14 +106,16 @@ async function openPhoto(slot, number) {
   if (!url) return;
   const original = originals()[pathOf(url)];
   const originalUrl = original && `${url.split("/file=")[0]}/file=${original}`;
-  begin(slot, number, await canvasFrom(url), original ? { original, originalUrl } : {});
+  begin(slot, number, await canvasFrom(url), url, original ? { original, originalUrl } : {});
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-cut], #draw-1, #draw-2, #draw-3, #draw-4");
   if (!button) return;
   openedBy = button;
-  if (!button.dataset.cut) return begin(Number(button.id.slice(5)) - 1, null, canvasOf(DRAWING_SIDE, DRAWING_SIDE));
+  if (!button.dataset.cut) {
+    return begin(Number(button.id.slice(5)) - 1, null, canvasOf(DRAWING_SIDE, DRAWING_SIDE), button.id);
+  }
   openPhoto(...button.dataset.cut.split(",").map(Number));
 });
 
@@ -182,10 +191,25 @@ function apply() {
   const original = keptOf(at) ? null : at.source; // the very file, where nothing is cut off
   const image = original ? null : encoded(cutOut(at), MAX_SENT);
   trigger("cut", { slot: at.slot, number: at.number, image, original });
+  at.before = []; // it is finished
   find("dialog").close();
 }
 
+function keepUnfinished() {
+  unfinished.delete(at.work);
+  if (at.before.length) unfinished.set(at.work, at);
+  for (const work of [...unfinished.keys()].slice(0, -MAX_UNFINISHED)) unfinished.delete(work);
+}
+
+find("dialog").addEventListener("keydown", (event) => {
+  const asked = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!asked || !at.before.length) return;
+  event.preventDefault();
+  find(".undo").click();
+});
+
 find("dialog").addEventListener("close", () => {
+  keepUnfinished();
   at = null;
   openedBy?.focus();
 });

@@ -1,6 +1,6 @@
-// The camera, which Gradio puts in the place of a card's photos: a line says why it does not come on, and a button and Escape
-// leave it in every state; the photos are back then. Gradio gives `element`, what the model sees of the card's photos, and
-// `trigger`.
+// The buttons at a card's photos say what they do, in the person's language. The camera, which Gradio puts in the place of
+// the photos: a line says why it does not come on, and a button and Escape leave it in every state; the photos are back then.
+// Gradio gives `element`, what the model sees of the card's photos, and `trigger`.
 
 const FAULTS = {
   NotAllowedError: "camera_refused",
@@ -44,8 +44,9 @@ function leaveCamera() {
 const leave = make("button", { type: "button", class: "leave-camera" }, "×");
 leave.addEventListener("click", leaveCamera);
 
-function offerToLeave() {
+function refresh() {
   nameButtons();
+  nameCuts();
   if (!camera()) {
     if (leave.isConnected) tellFault(null);
     leave.remove();
@@ -73,13 +74,23 @@ function nameButtons() {
   }
 }
 
-/** So it does with the button that turns the camera on. */
+/** And the button that turns the camera on. */
 function nameStarter() {
   const words = starter()?.querySelector(".wrap").lastChild;
   if (words && words.data !== t("camera_start")) words.data = t("camera_start");
 }
 
-new MutationObserver(offerToLeave).observe(card, { childList: true, subtree: true });
+/** The ways into the cut-out dialog. */
+function nameCuts() {
+  for (const [i, button] of findAll("[data-cut]").entries()) {
+    const [label, name] = [button.querySelector("span"), t("cut_photo", { n: i + 1 })];
+    if (button.getAttribute("aria-label") === name) continue;
+    button.setAttribute("aria-label", name);
+    label.textContent = t("cut_out");
+  }
+}
+
+new MutationObserver(refresh).observe(card, { childList: true, subtree: true });
 
 card.addEventListener(
   "click",

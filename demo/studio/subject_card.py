@@ -11,7 +11,7 @@ from gradio.components import Component
 from demo.form.face_choices import FaceChoices, choices_for, choose_face, set_weight
 from demo.form.form import SubjectForm
 from demo.form.photo_picker import photo_picker
-from demo.form.photos import GalleryValue, Photos, check_photos, prepared_html, seen_label_id
+from demo.form.photos import GalleryValue, Photos, check_photos, prepared_html
 from demo.form.sliders import slider
 from demo.server.error_messages import user_facing_errors
 from demo.server.photo_files import PhotoFiles
@@ -156,8 +156,7 @@ class SubjectCard:
 
     def _prepared(self, photos: Photos) -> str:
         shown = prepared_html(photos, self.side, self.photo_files, self.slot)
-        label = f'<span id="{seen_label_id(self.slot)}">{text("seen")}</span>'
-        return f'<p class="seen-strip">{label}{shown}</p>' if shown else ""
+        return f'<p class="seen-strip"><span>{text("seen")}</span>{shown}</p>' if shown else ""
 
 
 def _files(photos: Photos) -> list[str]:

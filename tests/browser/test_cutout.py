@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from demo.server.limits import hosted_limits
 from demo.server.service import Service
-from tests.browser.page import PHONE, Open, fill_example, generate
+from tests.browser.page import PHONE, Open, fill_example, generate, painted
 from tests.helpers.stand_in import StandIn, served
 
 
@@ -268,3 +268,68 @@ def test_the_photo_as_it_was_can_be_taken_again(open_page: Open, scene: str, tmp
     _apply(page)
     assert page.locator("#photos-1 .grid-container img").get_attribute("src") == source
     assert _photo(page, tmp_path).size == (200, 100)
+
+
+@pytest.mark.parametrize("button", ["#draw-1", "#seen-1 [data-cut]"], ids=["drawing", "photo"])
+def test_what_the_dialog_was_left_with_is_there_again(open_page: Open, scene: str, button: str) -> None:
+    """However it is closed, but not once it was used; and each stroke can still be undone."""
+    page = open_page()
+    _upload(page, scene)
+    undo, resumed = page.locator("#cutout .undo"), page.locator("#cutout .resumed")
+    _open(page, button)
+    empty = painted(page, "#cutout .paper")
+    for way in ("Escape", "Cancel"):
+        _drag(page, (0.2, 0.3), (0.7, 0.5))
+        drawn = painted(page, "#cutout .paper")
+        assert drawn != empty
+        page.keyboard.press("Escape") if way == "Escape" else page.locator("#cutout .cancel").click()
+        expect(page.locator("#cutout dialog")).to_be_hidden()
+        _open(page, "#draw-2")  # another one is empty
+        expect(undo).to_be_disabled()
+        expect(resumed).to_be_hidden()
+        page.keyboard.press("Escape")
+        _open(page, button)
+        expect(resumed).to_be_visible()
+        assert painted(page, "#cutout .paper") == drawn
+        page.keyboard.press("Control+z")
+        assert painted(page, "#cutout .paper") == empty
+        expect(undo).to_be_disabled()
+    _drag(page, (0.2, 0.3), (0.7, 0.5))
+    _apply(page)
+    _open(page, button)
+    expect(undo).to_be_disabled()
+    expect(resumed).to_be_hidden()
+
+
+def test_where_nothing_is_drawn_the_model_sees_grey(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    _open(page, "#draw-1")
+
+    def seen(x: int, y: int) -> list[int]:
+        return page.locator("#cutout .sees").evaluate(
+            "(sees, [x, y]) => [...sees.getContext('2d').getImageData(x, y, 1, 1).data]", [x, y]
+        )
+
+    assert seen(48, 48) == seen(1, 1) == [127, 127, 127, 255]
+    _drag(page, (0.2, 0.5), (0.8, 0.5))  # far wider than high
+    assert seen(48, 48) == [228, 87, 46, 255]  # the pen's colour
+    assert seen(48, 5) == seen(48, 90) == [127, 127, 127, 255]
+    page.locator("#cutout .apply").click()
+    expect(page.locator("#seen-1 [data-cut]")).to_have_count(1)
+    held = _photo(page, tmp_path)
+    assert held.width == held.height
+
+
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_each_photo_says_that_its_subject_can_be_cut_out(
+    open_page: Open, scene: str, options: dict[str, object]
+) -> None:
+    page = open_page(locale="de-DE", **options)
+    page.locator("#photos-1 input[type=file]").first.set_input_files([scene, scene])
+    ways = page.locator("#seen-1").get_by_role("button")
+    expect(ways).to_have_text(["✂Freistellen"] * 2)
+    expect(ways.nth(1)).to_have_accessible_name("Foto 2: Motiv freistellen")
+    box = ways.nth(1).bounding_box()
+    assert min(box["width"], box["height"]) >= 44
+    ways.nth(1).click()
+    expect(page.locator("#cutout dialog")).to_be_visible()

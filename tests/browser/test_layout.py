@@ -183,8 +183,18 @@ def test_the_buttons_of_a_card_stand_in_one_row_and_its_number_is_whole(open_pag
     assert len({button.bounding_box()["y"] for button in buttons}) == 1
     card, number = (page.locator(name).first.bounding_box() for name in (".card", "#strength-1 .reset-button"))
     assert number["x"] + number["width"] <= card["x"] + card["width"]
-    track = page.locator("#strength-1 input[type=range]").bounding_box()
-    assert track["x"] + track["width"] < page.locator("#strength-1 input[type=number]").bounding_box()["x"]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("locale", ["en-GB", "es-MX"])
+def test_the_sliders_of_four_subjects_can_be_moved(open_page: Open, screen: str, locale: str) -> None:
+    page = open_page(locale=locale, **SCREENS[screen])
+    sliders = page.locator(".card input[type=range]:visible")
+    for count in (2, 3, 4):
+        expect(sliders).to_have_count(count)
+        assert min(slider.bounding_box()["width"] for slider in sliders.all()) >= 120
+        if count < 4:
+            page.locator("#add-subject").click()
 
 
 @pytest.mark.parametrize("screen", SCREENS)
