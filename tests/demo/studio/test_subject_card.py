@@ -33,7 +33,7 @@ def test_filling_writes_to_the_card_s_own_fields(card: SubjectCard, photo: str) 
     update = card.fill("robot", [photo], 0.7, ("left out",))
     assert set(update) <= set(card.targets)
     assert (update[card.name], update[card.photos], update[card.strength]) == ("robot", [photo], 0.7)
-    assert "seen-photo-2-1" in update[card.seen]
+    assert 'data-cut="1,0"' in update[card.seen]
     assert card.fill("", None)[card.photos] is None
 
 
