@@ -10,4 +10,4 @@ TELL_RUNNING = "(running) => { if (running?.runs) document.dispatchEvent(new Cus
 
 def page_scripts() -> str:
     """Read the scripts of the whole page."""
-    return scripts("web/free_place", "web/page", "web/tabs")
+    return scripts("web/free_place", "web/page", "web/side_panel", "web/tabs")

@@ -105,3 +105,18 @@ def test_whatever_has_the_focus_shows_it(open_page: Open) -> None:
             if not page.evaluate(SHOWS_FOCUS):
                 unseen.append(name)
         assert unseen == []
+
+
+def test_the_panel_of_theme_and_language_is_for_visitors_and_escape_leaves_it(open_page: Open) -> None:
+    page = open_page(**DESK)
+    opener = page.locator("footer button.settings")
+    opener.click()
+    panel = page.locator(".api-docs-wrap")
+    expect(panel.get_by_role("button", name="Close")).to_be_focused()
+    expect(panel.get_by_role("button", name="Dark")).to_be_visible()
+    expect(panel.get_by_role("combobox", name="Language")).to_be_visible()
+    for words in ("Progressive Web App", "Screen Studio"):
+        expect(panel.get_by_text(words).first).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(opener).to_be_focused()
