@@ -29,7 +29,7 @@ SCORES: Mapping[str, tuple[str, Callable[[ToyboxScores, int], float | None]]] = 
     "subject": ("subject fidelity", lambda row, _: fmean(row.likeness)),
     "text": ("text fidelity", lambda row, _: fmean((row.present, row.place, row.style))),
     "identity": ("identity", lambda row, _: fmean(row.identity)),
-    "apart": ("kept apart", lambda row, _: 1 - fmean(row.swapped) if row.swapped else None),
+    "apart": ("separation", lambda row, _: 1 - fmean(row.swapped) if row.swapped else None),
     "peak": ("peak", lambda row, _: fmean(row.peak) if row.peak else None),
     "iou": ("IoU", lambda row, at: fmean(curve[at] for curve in row.curves) if row.curves else None),
 }
@@ -38,7 +38,7 @@ MEASURES = ("identity", "swapped", "present", "place", "style", "peak", "iou")
 NOTES = (
     "Subject fidelity: cosine between the referee's identity embeddings of a subject's region and of its photos, 0 "
     "where it finds no region. Text fidelity: the mean of every subject present, right background and right style. "
-    "Identity: the right toy among 16 of its class. Kept apart: subjects without the other's attributes, in images of "
+    "Identity: the right toy among 16 of its class. Separation: subjects without the other's attributes, in images of "
     "two that were both found. Peak: the heatmap's peak inside its own subject. IoU: the heatmap against the "
     "subject's region, each variant at its own best threshold.",
     "Seconds: an image of two subjects at the model's defaults without maps; median and range of rounds in which the "

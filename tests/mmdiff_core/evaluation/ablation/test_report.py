@@ -118,5 +118,5 @@ def test_the_markdown_has_three_tables(table: dict[str, Any], tmp_path: Path) ->
     assert change[1] == "-0.100 (-0.100 to -0.100)"
     assert change[-1] == "too few images to tell"
     assert len(change) == 2 + len(SCORES)
-    assert change[4] == "-"  # one subject has no other to be kept apart from
+    assert change[4] == "-"  # one subject has no other to be told apart from
     assert "* steps 5." in text
