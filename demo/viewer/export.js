@@ -23,12 +23,19 @@ async function saveDrawn(name, paint, said = []) {
   const canvas = make("canvas", { width: factor * w, height: factor * h });
   paint(canvas);
   const drawn = await new Promise((done) => canvas.toBlob(done, "image/png"));
-  const [bytes, original] = await Promise.all([drawn.arrayBuffer(), fetch(sourceOf(frameNow().image)).then((file) => file.arrayBuffer())]);
+  const [bytes, original] = await Promise.all([drawn.arrayBuffer(), originalBytes()]);
   const notes = [...said, ...(factor > 1 ? [textChunk("Upscaled", `${factor}x`)] : [])];
-  const file = withTexts(new Uint8Array(bytes), new Uint8Array(original), notes);
+  const file = withTexts(new Uint8Array(bytes), original ?? new Uint8Array(bytes), notes);
+  if (!original) sayBelow(t("saved_bare"));
   const url = URL.createObjectURL(new Blob([file], { type: "image/png" }));
   saveAs(url, name);
   setTimeout(() => URL.revokeObjectURL(url), FILE_TIMEOUT_MS);
+}
+
+/** The picture's file, which holds its settings; null if it is not to be had any more. */
+async function originalBytes() {
+  const file = await fetch(sourceOf(frameNow().image)).catch(() => null);
+  return file?.ok ? new Uint8Array(await file.arrayBuffer()) : null;
 }
 
 /** The file's name with what was done to the picture. */

@@ -321,6 +321,21 @@ def test_a_picture_with_its_heatmap_opens_as_settings(inspected: Page, open_page
     expect(page.locator("#seed input")).to_have_value(seed)
 
 
+def test_a_picture_whose_file_is_gone_is_saved_and_says_what_it_lacks(inspected: Page, tmp_path: Path) -> None:
+    gone = """() => {
+      window.asked = window.fetch;
+      window.fetch = async (url, ...options) =>
+        String(url).includes("/file=") ? new Response("gone", { status: 404 }) : window.asked(url, ...options);
+    }"""
+    inspected.evaluate(gone)  # a real answer of this kind would be an error in the browser's console
+    file = _downloaded(inspected, "#result .save-overlay", tmp_path / "heat.png")
+    expect(inspected.locator("#result .copy-note")).to_contain_text("Saved without its settings")
+    inspected.evaluate("() => void (window.fetch = window.asked)")
+    with Image.open(file) as picture:
+        assert "Heatmap" in picture.info
+        assert "mmdiff" not in picture.info
+
+
 def test_the_picture_stays_in_sight_of_its_controls(inspected: Page) -> None:
     page = inspected
     for selector in (".opacity", ".threshold", ".sizes", ".step", ".kinds label"):
