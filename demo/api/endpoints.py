@@ -72,7 +72,7 @@ def register(service: Service) -> None:
             height: Height in pixels; the model's default where it is null.
             sampler: dpm++, unipc, ddim or sde; not on Toybox also euler, euler-a, heun, lcm, dpm++-karras and
                 sde-karras; the model's own where it is null. unipc needs the fewest steps.
-            binding: 0 to 1; above 0 each subject's photos count only where its word is seen, so that subjects mix less.
+            binding: 0 to 1; above 0 each subject's photos count only where its word is seen, which costs likeness.
             without: Parts of the method to switch off: vision_text, refiner, image_branch, null_token.
             clip_skip: How many of the text encoder's last layers to leave out.
             guidance_rescale: 0 to 1; takes back the contrast that guidance adds.
