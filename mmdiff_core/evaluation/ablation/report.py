@@ -113,16 +113,15 @@ def score_changes(before: Sequence[ToyboxScores], after: Sequence[ToyboxScores])
     old, new = _scored(before), _scored(after)
     place = {(row.count, row.number, row.seed): index for index, row in enumerate(before)}
     pairs = [(place.get((row.count, row.number, row.seed)), index) for index, row in enumerate(after)]
+    both = [(first, index) for first, index in pairs if first is not None]
     return {
-        name: _average(
-            [
-                (after[index], new[name][index] - old[name][first])
-                for first, index in pairs
-                if first is not None and None not in (old[name][first], new[name][index])
-            ]
-        )
+        name: _average([(after[index], _difference(old[name][first], new[name][index])) for first, index in both])
         for name in SCORES
     }
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
 
 
 def _scored(rows: Sequence[ToyboxScores]) -> dict[str, list[float | None]]:
