@@ -1,4 +1,7 @@
-"""The page before Gradio has drawn it: a style that comes with the first byte, unlike all that Gradio lets one set."""
+"""The page before Gradio has drawn it: what comes with the first byte, unlike all that Gradio lets one set.
+
+It is a style, and the language that was chosen on an earlier visit, for which Gradio asks before all else.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 _END = b"</head>"
-_STYLE = f"<style>{static('web/first_paint.css')}</style>".encode()
+_FIRST = f"<script>{static('web/first_language.js')}</script><style>{static('web/first_paint.css')}</style>".encode()
 
 
 class FirstPaint:
-    """An ASGI middleware that puts the style into the head of the page.
+    """An ASGI middleware that puts script and style into the head of the page.
 
     Args:
         app: what answers the requests; what it sends is not compressed yet.
@@ -28,13 +31,13 @@ class FirstPaint:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Send) -> None:
-        """Pass a request on; the page comes back with the style."""
+        """Pass a request on; the page comes back with both."""
         is_page = scope["type"] == "http" and scope["method"] == "GET" and get_route_path(scope) in ("", "/")
         await self.app(scope, receive, _painted(send) if is_page else send)
 
 
 def _painted(send: Send) -> Send:
-    """Return what sends an answer with the style, in the part of it that ends the head."""
+    """Return what sends an answer with both, in the part of it that ends the head."""
     held: list[Message] = []  # the start of the answer, until it is known how long it gets
 
     async def sent(message: Message) -> None:
@@ -44,10 +47,10 @@ def _painted(send: Send) -> Send:
         if held:
             start = held.pop()
             if _END in message.get("body", b""):
-                message = {**message, "body": message["body"].replace(_END, _STYLE + _END, 1)}
+                message = {**message, "body": message["body"].replace(_END, _FIRST + _END, 1)}
                 headers = MutableHeaders(raw=list(start["headers"]))
                 if "content-length" in headers:
-                    headers["content-length"] = str(int(headers["content-length"]) + len(_STYLE))
+                    headers["content-length"] = str(int(headers["content-length"]) + len(_FIRST))
                 start = {**start, "headers": headers.raw}
             await send(start)
         await send(message)

@@ -25,3 +25,27 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("[role=listbox]")) return;
   panelCross()?.click();
 });
+
+// Gradio changes the language of its own texts alone. The page is loaded anew, in which everything is found again.
+const languageNow = () => /"locale":"(\w+)"/.exec(document.querySelector("#texts [data-texts]")?.textContent)?.[1];
+
+function watchLanguage() {
+  const first = languageNow();
+  if (!first) return void setTimeout(watchLanguage, 100); // the texts are only coming
+  new MutationObserver(() => {
+    const language = languageNow();
+    if (panelOpener && language && language !== first) keepLanguage(language);
+  }).observe(document.querySelector("#texts"), { childList: true, subtree: true, characterData: true });
+}
+watchLanguage();
+
+function keepLanguage(language) {
+  try {
+    localStorage.setItem(LANGUAGE_KEY, language === "zh" ? "zh-CN" : language); // as Gradio's list has it
+  } catch {
+    return; // the next page would not know it
+  }
+  const address = new URL(location);
+  address.searchParams.delete("view"); // closes the panel
+  setTimeout(() => location.replace(address), 300); // what was typed last is kept first
+}

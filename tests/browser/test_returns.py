@@ -231,3 +231,25 @@ def _shows_progress(page: Page, scrolled: bool) -> bool:
           return track.contains(document.elementFromPoint(left + width / 2, top + height / 2));
         }"""
     )
+
+
+def test_another_language_is_spoken_everywhere_and_kept(open_page: Open) -> None:
+    """By the finished picture, too, and by the page that is loaded again; nothing is lost on the way."""
+    page = open_page()
+    fill_example(page)
+    generate(page)
+    page.locator("#prompt textarea").fill("a robot and a cat")
+    page.wait_for_timeout(500)
+    page.locator("footer button.settings").click()
+    page.locator(".api-docs-wrap").get_by_role("combobox").press("ArrowDown")
+    page.get_by_role("option", name="Deutsch").dispatch_event("mousedown")
+    result = page.locator("#result")
+    for _ in range(2):
+        expect(page.locator("#generate")).to_have_text("Erzeugen")
+        expect(result.locator(".save")).to_have_text("Bild speichern")
+        expect(result.locator(".advice-text")).to_contain_text("Aufmerksamkeit")
+        expect(page.locator("#seen-1 [data-cut] span").first).to_have_text("Freistellen")
+        expect(page.locator(".api-docs-wrap")).to_have_count(0)
+        expect(page.locator("#prompt textarea")).to_have_value("a robot and a cat")
+        expect(result.locator(".thumb, .picture").first).to_be_visible()
+        page.reload()

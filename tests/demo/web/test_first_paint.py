@@ -1,4 +1,4 @@
-"""The style of the page before Gradio has drawn it."""
+"""What a page has before Gradio draws it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_the_page_has_it_at_the_end_of_its_head() -> None:
     answer = _answered(lambda: HTMLResponse(PAGE))
     text = answer.text  # type: ignore[attr-defined]
     before, style = text.split("<style>")
+    before, script = before.split("<script>")
     assert before == "<html><head><title>A page</title>"
+    assert "mmdiff-language" in script
     assert style.endswith("</style></head><body>ö</body></html>")
     assert "MM-Diff Studio" in style
     assert int(answer.headers["content-length"]) == len(text.encode())
