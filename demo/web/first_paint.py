@@ -17,7 +17,8 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 _END = b"</head>"
-_FIRST = f"<script>{static('web/first_language.js')}</script><style>{static('web/first_paint.css')}</style>".encode()
+_SCRIPT, _STYLE = static("web/first_paint_language.js"), static("web/first_paint.css")
+_FIRST = f"<script>{_SCRIPT}</script><style>{_STYLE}</style>".encode()
 
 
 class FirstPaint:
